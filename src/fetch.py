@@ -1,0 +1,99 @@
+"""Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`."""
+
+import os
+from pathlib import Path
+
+from similarity.archives import ARCHIVE_SUFFIXES, is_archive, open_archive
+from similarity.downloads import digest, download
+from similarity.errors import UserError
+from similarity.files import replaced_folder
+from similarity.params import Params
+from similarity.sources import (
+    Layout,
+    Recipe,
+    copy_images,
+    generate_images,
+    list_archive,
+    list_folder,
+    read_recipe,
+    unpack_images,
+)
+from stage import IMAGES, run, track
+from tqdm import tqdm
+
+DOWNLOADS = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "image-similarity", "downloads").expanduser()
+
+
+def main(params: Params) -> None:
+    source = Path(params.data.source)
+    if source.suffix in {".yaml", ".yml"} and source.is_file():
+        recipe = read_recipe(source)
+        if recipe.generate is not None:
+            return _generate(recipe)
+        source = _download(recipe)
+    if source.is_dir():
+        _copy(source)
+    elif source.is_file() and is_archive(source):
+        _unpack(source, int(params.data.max_unpacked_gb * 1e9))
+    elif source.exists():
+        raise UserError(
+            f"data.source: {source} is none of: a folder, an archive ({', '.join(ARCHIVE_SUFFIXES)}), a recipe (.yaml)"
+        )
+    else:
+        raise UserError(
+            f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
+            "--temp has another working folder, so a path outside of the repository must be absolute"
+        )
+    return None
+
+
+def _generate(recipe: Recipe) -> None:
+    settings = recipe.generate
+    assert settings is not None
+    with replaced_folder(IMAGES) as folder:
+        paths = list(track(generate_images(settings, folder), "generate"))
+    print(f"fetch: generated {len(paths)} images: {recipe.title}")
+
+
+def _download(recipe: Recipe) -> Path:
+    assert recipe.url is not None
+    with tqdm(desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+
+        def show(received: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(received - bar.n)
+
+        path = download(recipe.url, recipe.sha256, DOWNLOADS, show)
+    if recipe.sha256 is None:
+        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
+    print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
+    return path
+
+
+def _copy(source: Path) -> None:
+    layout = list_folder(source)
+    with replaced_folder(IMAGES) as folder:
+        for _ in track(copy_images(source, layout, folder), "copy", len(layout.images)):
+            pass
+    _report(source, layout)
+
+
+def _unpack(source: Path, max_bytes: int) -> None:
+    with open_archive(source) as archive:
+        layout = list_archive(archive, source, max_bytes)
+        with replaced_folder(IMAGES) as folder:
+            for _ in track(unpack_images(archive, layout, folder), "unpack", len(layout.images)):
+                pass
+    _report(source, layout)
+
+
+def _report(source: Path, layout: Layout) -> None:
+    classes = {key.parts[0] for key in layout.images.values()}
+    print(f"fetch: {len(layout.images)} images in {len(classes)} classes from {source}")
+    if layout.ignored:
+        few = ", ".join(map(str, layout.ignored[:3]))
+        print(f"fetch: left out {len(layout.ignored)} files that are no images by their names: {few}, …")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,22 @@
+"""Stage `neighbors`: finds every image's most similar others by comparing it with all of them."""
+
+import numpy as np
+
+from similarity.inverted_index import write_inverted_index
+from similarity.manifest import read_manifest
+from similarity.neighbors import nearest_neighbors
+from similarity.params import Params
+from stage import EMBEDDINGS, INVERTED_INDEX, MANIFEST, run, track
+
+
+def main(params: Params) -> None:
+    keys = read_manifest(MANIFEST).keys
+    embeddings = np.load(EMBEDDINGS)
+    blocks = nearest_neighbors(embeddings, params.neighbors.top_k)
+    rows = ((row, cosines) for block in blocks for row, cosines in zip(*block, strict=True))
+    write_inverted_index(INVERTED_INDEX, keys, track(rows, "neighbors", len(keys)))
+    print(f"neighbors: the {min(params.neighbors.top_k, len(keys) - 1)} nearest of {len(keys)} images")
+
+
+if __name__ == "__main__":
+    run(main)

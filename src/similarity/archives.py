@@ -1,0 +1,129 @@
+"""Reading .zip and .tar.* files that nobody has to trust."""
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple, Protocol
+
+from similarity.errors import UserError
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a compression that Python does not know
+    RuntimeError,  # an encrypted member
+    UnicodeDecodeError,
+)
+_UNIX_LINK = 0o120000
+_UNIX_TYPE = 0o170000
+
+
+class Member(NamedTuple):
+    """One file or folder in an archive; `size` is the unpacked size in bytes."""
+
+    path: PurePosixPath
+    is_folder: bool
+    size: int
+
+
+class Archive(Protocol):
+    """What a .zip and a .tar have in common."""
+
+    def members(self) -> list[Member]:
+        """Lists the content.
+
+        Raises:
+            UserError: a member lies outside the archive, is a link or a device, or is listed twice.
+        """
+
+    def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
+        """Opens each file in turn, in the order that reads fastest."""
+
+
+def is_archive(path: Path) -> bool:
+    """Tells by its name whether a file is an archive that `open_archive` reads."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Opens an archive for reading.
+
+    Raises:
+        UserError: at any time within the block, if the archive turns out to be damaged.
+    """
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as file:
+                yield _Zip(path, file)
+        else:
+            with tarfile.open(path) as tar:
+                yield _Tar(path, tar)
+    except _DAMAGE as error:
+        raise UserError(f"{path} is broken or not an archive ({error}): get it again") from error
+
+
+class _Zip:
+    def __init__(self, path: Path, file: zipfile.ZipFile) -> None:
+        self._path = path
+        self._file = file
+
+    def members(self) -> list[Member]:
+        entries = self._file.infolist()
+        for entry in entries:
+            if entry.external_attr >> 16 & _UNIX_TYPE == _UNIX_LINK:
+                raise _hostile(self._path, entry.filename, "is a link")
+        return _checked(self._path, [Member(_posix(e.filename), e.is_dir(), e.file_size) for e in entries])
+
+    def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
+        for entry in self._file.infolist():
+            if not entry.is_dir():
+                with self._file.open(entry) as content:
+                    yield _posix(entry.filename), content  # type: ignore[misc]  # IO[bytes] is one
+
+
+class _Tar:
+    def __init__(self, path: Path, file: tarfile.TarFile) -> None:
+        self._path = path
+        self._file = file
+
+    def members(self) -> list[Member]:
+        entries = self._file.getmembers()
+        for entry in entries:
+            if not (entry.isfile() or entry.isdir()):
+                raise _hostile(self._path, entry.name, "is a link or a device")
+        return _checked(self._path, [Member(_posix(e.name), e.isdir(), e.size) for e in entries])
+
+    def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
+        for entry in self._file.getmembers():
+            content = self._file.extractfile(entry)
+            if content is not None:
+                with content:
+                    yield _posix(entry.name), content  # type: ignore[misc]  # IO[bytes] is one
+
+
+def _posix(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))
+
+
+def _checked(archive: Path, members: list[Member]) -> list[Member]:
+    seen: set[PurePosixPath] = set()
+    for member in members:
+        if member.path.is_absolute() or ".." in member.path.parts or ":" in member.path.parts[0:1]:
+            raise _hostile(archive, str(member.path), "points outside of the archive")
+        if not member.is_folder and member.path in seen:
+            raise _hostile(archive, str(member.path), "is listed twice")
+        seen.add(member.path)
+    return members
+
+
+def _hostile(archive: Path, name: str, fault: str) -> UserError:
+    return UserError(f"{archive}: the member {name!r} {fault}: refused, nothing was unpacked")

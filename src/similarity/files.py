@@ -1,0 +1,114 @@
+"""Writing files whole or not at all, and the formats that the stages share."""
+
+import csv
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+
+METRIC_DECIMALS = 6
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which takes the place of `path` only if the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffixes: Keras goes by them
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Gives an empty temporary folder beside `path`, which takes the place of `path` only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, outdated = (path.with_name(f".{os.getpid()}.{state}.{path.name}") for state in ("new", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(outdated)
+        temporary.rename(path)
+    finally:
+        for leftover in (temporary, outdated):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+
+
+@contextmanager
+def _open_replacement(path: Path) -> Iterator[BinaryIO]:
+    with replaced_file(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Writes nested finite numbers as JSON, rounded to 6 decimals, so that `dvc metrics diff` shows no noise.
+
+    Raises:
+        ValueError: a figure is not finite.
+    """
+    with _open_replacement(path) as file:
+        file.write(orjson.dumps(_rounded(metrics), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, float | np.floating):
+        if not math.isfinite(value):
+            raise ValueError(f"a metric must be finite, not {value}")
+        return round(float(value), METRIC_DECIMALS)
+    return int(value)
+
+
+def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
+    """Writes one JSON object, an entry a line, without ever holding more than one entry in memory.
+
+    NumPy arrays become lists, float32 in the fewest digits that give the same float32 again.
+    """
+    with _open_replacement(path) as file:
+        separator = b"{\n"
+        for key, value in entries:
+            file.write(separator + orjson.dumps(key) + b":" + orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+            separator = b",\n"
+        file.write(b"\n}\n" if separator == b",\n" else b"{}\n")
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array as ``.npy``."""
+    with _open_replacement(path) as file:
+        np.save(file, array)
+
+
+@contextmanager
+def replaced_array(path: Path, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Gives a float32 array on disk to fill in; it becomes the ``.npy`` file `path` if the block succeeds."""
+    with replaced_file(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        yield array
+        array.flush()
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a CSV file with Unix line ends, UTF-8."""
+    with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Reads a CSV file with a header, a dictionary a row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,191 @@
+"""The trained part: a ReLU embedding and a softmax over the classes, on top of frozen features."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from similarity.params import TrainParams
+
+if TYPE_CHECKING:
+    import keras
+
+_ROWS_PER_BLOCK = 8192
+
+
+class Head(NamedTuple):
+    """The weights of both layers, float32. E is the size of the embedding, C the number of classes.
+
+    Attributes:
+        kernel: (D, E), from features to the embedding.
+        bias: (E,).
+        class_kernel: (E, C), from the embedding to the classes' logits.
+        class_bias: (C,).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    class_kernel: np.ndarray
+    class_bias: np.ndarray
+
+
+class Epoch(NamedTuple):
+    """What one epoch of training gave: mean cross-entropy in nats, and accuracy as a share."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+class Labeled(NamedTuple):
+    """Features, float32 (n, D), and the class index of each row, int32 (n,)."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+def train_head(
+    train: Labeled, valid: Labeled, classes: int, size: int, params: TrainParams, seed: int
+) -> Iterator[tuple[Epoch, Head]]:
+    """Trains a head with SGD on softmax cross-entropy and yields it after every epoch.
+
+    The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers. An epoch runs as one
+    compiled function: `Model.fit` costs ten times as much on batches as small as these.
+
+    Args:
+        train: what the weights are fitted to.
+        valid: what `val_loss` and `val_accuracy` are measured on.
+        classes: number of classes.
+        size: length of the embedding.
+        params: how to train.
+        seed: of the initial weights and of the order of the batches.
+
+    Returns:
+        For each epoch, its figures and the head as it was at its end, for features as given (any standardization is
+        folded into the weights).
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    mean, scale = _standardization(train.features) if params.standardize else (np.float32(0), np.float32(1))
+    model = build_keras_head(train.features.shape[1], size, classes)
+    schedule = keras.optimizers.schedules.InverseTimeDecay(params.lr, decay_steps=1, decay_rate=params.decay)
+    optimizer = keras.optimizers.SGD(schedule, params.momentum, nesterov=params.nesterov)
+    optimizer.build(model.trainable_variables)
+    data, held_out = (
+        (tf.constant((part.features - mean) / scale), tf.constant(part.labels)) for part in (train, valid)
+    )
+    run_epoch = _compile_epoch(model, optimizer, data, params.batch_size)
+    rng = np.random.default_rng(seed)
+    for epoch in range(1, params.epochs + 1):
+        loss, accuracy = run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
+        figures = [float(loss), float(accuracy), *_measure(model(held_out[0]).numpy(), valid.labels)]
+        yield Epoch(epoch, *figures), _fold(model.get_weights(), mean, scale)
+
+
+def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
+    """The head as a Keras model, from features (n, D) to class probabilities (n, classes), with new weights.
+
+    Its `.weights.h5` is what the `train` stage saves.
+    """
+    from keras import Input, Sequential, layers
+
+    return Sequential(
+        [
+            Input((features,)),
+            layers.Dense(size, activation="relu", name="embedding"),
+            layers.Dense(classes, activation="softmax", name="classes"),
+        ]
+    )
+
+
+def save_head(head: Head, path: Path) -> None:
+    """Writes the weights in Keras' own format; `path` must end in ``.weights.h5``."""
+    model = build_keras_head(*head.kernel.shape, head.class_kernel.shape[1])
+    model.set_weights(list(head))
+    model.save_weights(path)
+
+
+def load_head(path: Path) -> Head:
+    """Reads what `save_head` wrote, without importing Keras (seconds).
+
+    Raises:
+        OSError: there is no such file, or it is no HDF5 file.
+        KeyError: it holds other layers.
+    """
+    import h5py
+
+    with h5py.File(path) as file:
+        return Head(*(file["layers"][layer]["vars"][part][:] for layer in ("dense", "dense_1") for part in "01"))
+
+
+def embed(features: np.ndarray, head: Head) -> np.ndarray:
+    """Maps features, float32 (n, D), to their embeddings, float32 (n, E), none negative."""
+    embeddings = np.empty((len(features), len(head.bias)), np.float32)
+    for start in range(0, len(features), _ROWS_PER_BLOCK):
+        rows = slice(start, start + _ROWS_PER_BLOCK)
+        embeddings[rows] = np.maximum(features[rows] @ head.kernel + head.bias, 0)
+    return embeddings
+
+
+def classify(embeddings: np.ndarray, head: Head) -> np.ndarray:
+    """Gives the most probable class of each embedding, int64 (n,), for embeddings, float32 (n, E)."""
+    return (embeddings @ head.class_kernel + head.class_bias).argmax(axis=1)
+
+
+def _compile_epoch(
+    model: "keras.Model", optimizer: "keras.Optimizer", data: tuple, batch_size: int
+) -> Callable[..., tuple]:
+    """Returns a function of the rows' order, int32 (n,), that takes one pass and returns its mean loss and accuracy."""
+    import keras
+    import tensorflow as tf
+
+    features, labels = data
+    rows = len(labels)
+
+    def step(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
+        truth = tf.gather(labels, batch)
+        with tf.GradientTape() as tape:
+            probabilities = model(tf.gather(features, batch), training=True)
+            losses = keras.losses.sparse_categorical_crossentropy(truth, probabilities)
+            loss = tf.reduce_mean(losses)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        hits = tf.equal(tf.argmax(probabilities, axis=1, output_type=tf.int32), truth)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
+
+    @tf.function
+    def run_epoch(order):  # type: ignore[no-untyped-def]  # as above
+        total, hits = tf.constant(0.0), tf.constant(0.0)
+        whole = rows // batch_size * batch_size
+        for start in tf.range(0, whole, batch_size):
+            loss, hit = step(order[start : start + batch_size])
+            total, hits = total + loss, hits + hit
+        if rows > whole:
+            loss, hit = step(order[whole:])
+            total, hits = total + loss, hits + hit
+        return total / rows, hits / rows
+
+    return run_epoch
+
+
+def _measure(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Cross-entropy (nats) and accuracy of predicted probabilities, float32 (n, classes)."""
+    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(truth, 1e-7)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    return mean.astype(np.float32), np.where(scale > 1e-6, scale, 1).astype(np.float32)
+
+
+def _fold(weights: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> Head:
+    """Makes ((x − mean) / scale) · K + b out of x · K' + b'."""
+    kernel, bias, class_kernel, class_bias = weights
+    folded = kernel / np.reshape(scale, (-1, 1)).astype(np.float64)
+    shift = np.broadcast_to(mean, len(kernel)).astype(np.float64) @ folded
+    return Head(folded.astype(np.float32), (bias - shift).astype(np.float32), class_kernel, class_bias)

@@ -1,0 +1,35 @@
+"""The inverted index: every image's key with the keys of its neighbors and their cosines, best first."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from similarity.files import write_json_entries
+
+
+def write_inverted_index(
+    path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    """Writes ``{key: [[key, cosine], …]}``, one image a line.
+
+    Args:
+        path: where to.
+        keys: of all images.
+        neighbors: for each image in turn, the rows of its neighbors, int64 (k,), and their cosines, float64 (k,).
+    """
+    rows = (
+        (key, [[keys[row], cosine] for row, cosine in zip(found.tolist(), cosines.tolist(), strict=True)])
+        for key, (found, cosines) in zip(keys, neighbors, strict=True)
+    )
+    write_json_entries(path, rows)
+
+
+def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Reads what `write_inverted_index` wrote, an image at a time."""
+    with path.open("rb") as file:
+        for line in file:
+            entry = line.strip().rstrip(b",")
+            if entry not in {b"{", b"}"}:
+                yield from orjson.loads(b"{" + entry + b"}").items()

@@ -1,0 +1,77 @@
+"""The list of images that every other file follows: row i of any array is row i of the manifest."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from similarity.errors import UserError
+from similarity.files import read_table, write_table
+
+SPLITS = ("train", "valid", "test")
+
+
+class ImageRecord(NamedTuple):
+    """One readable image. `path` is its key: ``<class>/<name>``, POSIX, below ``data/images``; sizes are in pixels."""
+
+    path: str
+    label: str
+    sha256: str
+    width: int
+    height: int
+
+
+class Manifest(NamedTuple):
+    """All readable images, sorted by key."""
+
+    records: list[ImageRecord]
+
+    @property
+    def keys(self) -> list[str]:
+        return [record.path for record in self.records]
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes' names, sorted."""
+        return sorted({record.label for record in self.records})
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The index in `classes` of each image's class, int32 (n,)."""
+        index = {label: i for i, label in enumerate(self.classes)}
+        return np.array([index[record.label] for record in self.records], np.int32)
+
+
+def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
+    """Writes the manifest as CSV."""
+    write_table(path, ImageRecord._fields, records)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads what `write_manifest` wrote."""
+    rows = read_table(path)
+    return Manifest(
+        [
+            ImageRecord(row["path"], row["label"], row["sha256"], int(row["width"]), int(row["height"]))
+            for row in rows
+        ]
+    )
+
+
+def write_splits(path: Path, keys: Iterable[str], splits: Iterable[str]) -> None:
+    """Writes the split of every image as CSV, in the order of the keys."""
+    write_table(path, ("path", "split"), zip(keys, splits, strict=True))
+
+
+def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
+    """Reads the manifest rows of each split, int64 (n,), ascending.
+
+    Raises:
+        UserError: the file lists other images than the manifest.
+    """
+    rows = read_table(path)
+    if [row["path"] for row in rows] != manifest.keys:
+        raise UserError(f"{path} does not list the images of the manifest: run `dvc repro`")
+    splits = np.array([row["split"] for row in rows])
+    return {split: np.flatnonzero(splits == split) for split in SPLITS}

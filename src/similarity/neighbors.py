@@ -1,0 +1,97 @@
+"""Exact nearest neighbors by cosine."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+COSINE_DECIMALS = 6
+_SCALE = 10**COSINE_DECIMALS
+_SIMILARITIES_PER_BLOCK = 1 << 23
+
+
+def normalize(embeddings: np.ndarray) -> np.ndarray:
+    """Scales each row, float32 (n, d), to length 1; a row of zeros stays, so that its cosine to anything is 0."""
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.where(norms > 0, norms, 1)
+
+
+def count_zero_rows(embeddings: np.ndarray) -> int:
+    """The number of embeddings, of (n, d), that are all zeros, and so similar to nothing."""
+    return int((~embeddings.any(axis=1)).sum())
+
+
+def rank(similarities: np.ndarray, count: int) -> np.ndarray:
+    """Finds the columns of the highest values in each row, best first.
+
+    Values that agree to 6 decimals are a tie, and ties go by column, so that rounding noise never decides the order.
+
+    Args:
+        similarities: cosines, float32 (n, m).
+        count: how many columns to give, at most m.
+
+    Returns:
+        int64 (n, count).
+    """
+    columns = similarities.shape[1]
+    # One integer holds similarity and column, so that one sort settles both.
+    sort_keys = np.rint(similarities * -np.float32(_SCALE)).astype(np.int64) * columns
+    sort_keys += np.arange(columns)
+    if count < columns:
+        sort_keys = np.partition(sort_keys, count - 1, axis=1)[:, :count]
+    return np.sort(sort_keys, axis=1) % columns
+
+
+def nearest_neighbors(embeddings: np.ndarray, top_k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Finds the most similar other rows of every row, by comparing it with all of them.
+
+    Args:
+        embeddings: float32 (n, d); rows need not have length 1.
+        top_k: neighbors per row; fewer are given where there are no more.
+
+    Yields:
+        For a block of consecutive rows, the neighbors' rows, int64 (b, k), best first, and their cosines, rounded to
+        6 decimals, float64 (b, k), with k = min(top_k, n − 1). Ties go by row.
+    """
+    units = normalize(embeddings)
+    rows, count = len(units), min(top_k, len(units) - 1)
+    block = max(1, _SIMILARITIES_PER_BLOCK // rows)
+    sample = _threshold_sample(units, count)
+    for start in range(0, rows, block):
+        queries = units[start : start + block]
+        similarities = queries @ units.T
+        own = np.arange(len(queries))
+        similarities[own, start + own] = -2  # below every cosine: never its own neighbor
+        threshold = _kth_highest(similarities[:, sample], count)
+        yield _select(similarities, threshold, count)
+
+
+def cosines(units: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The cosine of each row with some others, float64 (b, k) rounded to 6 decimals.
+
+    Args:
+        units: what `normalize` gives, float32 (n, d).
+        rows: int64 (b,).
+        others: int64 (b, k).
+    """
+    return np.einsum("bd,bkd->bk", units[rows], units[others]).astype(np.float64).round(COSINE_DECIMALS)
+
+
+def _threshold_sample(units: np.ndarray, count: int) -> slice:
+    """Columns, evenly spread, whose k-th best similarity is a cheap lower bound of the true one."""
+    size = max(8 * count, int(np.sqrt(count * len(units))))
+    return slice(0, None, max(1, len(units) // size))
+
+
+def _kth_highest(values: np.ndarray, k: int) -> np.ndarray:
+    return np.partition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k]
+
+
+def _select(similarities: np.ndarray, threshold: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sorts the few similarities that reach their row's threshold, (b,), and takes the first `count` of each row."""
+    # The margin keeps whatever ties with the threshold after rounding.
+    rows, columns = np.nonzero(similarities >= (threshold - 2 / _SCALE)[:, None])
+    rounded = np.rint(similarities[rows, columns].astype(np.float64) * _SCALE)
+    order = np.lexsort((columns, -rounded, rows))
+    first = np.searchsorted(rows, np.arange(len(similarities)))
+    chosen = order[first[:, None] + np.arange(count)]
+    return columns[chosen], rounded[chosen] / _SCALE

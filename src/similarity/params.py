@@ -1,0 +1,147 @@
+"""`params.yaml` as one typed model: every parameter, its unit and its range."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from similarity.errors import UserError
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _integer(minimum: int, maximum: int) -> Any:
+    return Annotated[int, BeforeValidator(_refuse_bool), Field(ge=minimum, le=maximum)]
+
+
+# Numbers may come as strings: DVC writes 0.00001 as 1e-05, which PyYAML reads as a string. Pydantic coerces them.
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class BaseParams(_Section):
+    seed: _integer(0, 2**31 - 1)
+
+
+class DataParams(_Section):
+    source: Annotated[str, Field(min_length=1)]  # folder of class folders, archive of one, or recipe
+    max_unpacked_gb: Annotated[Number, Field(gt=0)]  # bound on what an archive may unpack to, in 10⁹ bytes
+
+
+class ScanParams(_Section):
+    max_rejected: Share  # share of the files that may be unreadable
+
+
+class SplitParams(_Section):
+    train: PositiveShare
+    valid: PositiveShare
+    test: PositiveShare
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> "SplitParams":
+        total = self.train + self.valid + self.test
+        if abs(total - 1) > 1e-3:
+            raise ValueError(f"train + valid + test must be 1, not {total:g}")
+        return self
+
+
+class BackboneParams(_Section):
+    name: Annotated[str, Field(min_length=1)]
+    weights: Annotated[str, Field(min_length=1)]  # `imagenet`, or a weights file
+    image_size: _integer(16, 2048)  # pixels
+    taps: list[str]  # layers whose channels are pooled (mean, std); `final` for the last one's means; [] is [final]
+    batch_size: _integer(1, 4096)  # images
+    engine: Literal["openvino", "keras"]
+
+
+class EmbeddingParams(_Section):
+    size: _integer(1, 4096)  # dimensions
+
+
+class TrainParams(_Section):
+    lr: Annotated[Number, Field(gt=0, le=10)]
+    epochs: _integer(1, 100_000)
+    batch_size: _integer(1, 1_000_000)  # images
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
+    nesterov: bool
+    decay: Annotated[Number, Field(ge=0, le=1)]  # per step: lr / (1 + decay · step)
+    standardize: bool  # features to mean 0, standard deviation 1 over the training images
+
+
+class NeighborsParams(_Section):
+    top_k: _integer(1, 10_000)  # neighbors kept per image
+
+
+class AnnParams(_Section):
+    trees: _integer(1, 10_000)
+    search_k: _integer(1, 2**31 - 1) | None  # nodes inspected per query; null is trees · (top_k + 1)
+
+
+class EvaluateParams(_Section):
+    query_rows: _integer(1, 100)  # test images drawn with their neighbors
+    histogram_bins: _integer(2, 256)  # per color channel, of the baseline
+    thumbnail_size: _integer(2, 256)  # pixels, side of the baseline's thumbnails
+
+
+class Params(_Section):
+    base: BaseParams
+    data: DataParams
+    scan: ScanParams
+    split: SplitParams
+    backbone: BackboneParams
+    embedding: EmbeddingParams
+    train: TrainParams
+    neighbors: NeighborsParams
+    ann: AnnParams
+    evaluate: EvaluateParams
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks every parameter.
+
+    Raises:
+        UserError: the file is missing or no YAML, or a parameter is unknown, missing or not allowed. The message
+            names the parameter with dots, its value, and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {path} here: run from the root of the repository") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return Params.model_validate(content if content is not None else {})
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(path, problem) for problem in error.errors())) from error
+
+
+def _explain(path: Path, problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, _known_names(), n=1)
+        return f"{path}: {name} is unknown" + (f"; did you mean {near[0]}?" if near else "; remove it")
+    if problem["type"] == "missing":
+        return f"{path}: {name} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem["input"]
+    shown = "" if isinstance(value, dict | BaseModel) else f": {value!r}"
+    return f"{path}: {name}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _known_names() -> list[str]:
+    sections = {name: field.annotation for name, field in Params.model_fields.items()}
+    return [
+        *sections,
+        *(f"{name}.{key}" for name, section in sections.items() if section for key in section.model_fields),
+    ]

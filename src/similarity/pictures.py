@@ -1,0 +1,63 @@
+"""Contact sheets: a query beside the images that were found for it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from similarity.images import read_image
+
+_TILE = 112  # pixels, side of the square that an image is fitted into
+_MARGIN = 8
+_LINE = 15
+_FONT_SIZE = 12
+_BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
+
+
+class Tile(NamedTuple):
+    """One image of a sheet: the file, the lines below it, and whether its class is the query's (None for the query)."""
+
+    path: Path
+    lines: Sequence[str]
+    is_match: bool | None
+
+
+def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
+    """Draws rows of images, each row a query and then its neighbors, with a green or red frame for right or wrong class.
+
+    Raises:
+        UnreadableImageError: an image cannot be decoded.
+    """
+    columns = max(len(row) for row in rows)
+    lines = max(len(tile.lines) for row in rows for tile in row)
+    width, height = _TILE + _MARGIN, _TILE + _MARGIN + lines * _LINE
+    gap = 2 * _MARGIN  # sets the query apart from what was found
+    sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(rows) * height + _MARGIN), _BACKGROUND)
+    for r, row in enumerate(rows):
+        for c, tile in enumerate(row):
+            _draw_tile(sheet, tile, _MARGIN + c * width + (gap if c else 0), _MARGIN + r * height)
+    return sheet
+
+
+def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(read_image(tile.path))), (_TILE, _TILE))
+    sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
+    if tile.is_match is not None:
+        draw.rectangle(
+            (left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_SAME if tile.is_match else _OTHER, width=2
+        )
+    font = ImageFont.load_default(_FONT_SIZE)
+    for i, line in enumerate(tile.lines):
+        draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font), fill=_INK, font=font)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Cuts a text to the width of a tile, keeping its end: names differ there."""
+    shown = text
+    while font.getlength(shown) > _TILE and len(text) > 1:
+        text = text[1:]
+        shown = f"…{text}"
+    return shown

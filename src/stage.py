@@ -1,0 +1,48 @@
+"""How every script of the pipeline starts and ends: parameters in, progress, and one clear line when it cannot go on."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from tqdm import tqdm
+
+from similarity.errors import UserError
+from similarity.params import Params, load_params
+
+IMAGES = Path("data/images")
+MANIFEST = Path("data/manifest.csv")
+SPLITS = Path("data/splits.csv")
+FEATURES = Path("data/features.npy")
+HEAD = Path("models/best.weights.h5")
+EMBEDDINGS = Path("models/embeddings.npy")
+INVERTED_INDEX = Path("models/inverted-index.json")
+ANN_INDEX = Path("models/index.ann")
+METRICS = Path("metrics")
+PLOTS = METRICS / "plots"
+
+Item = TypeVar("Item")
+
+
+def run(main: Callable[[Params], None]) -> NoReturn:
+    """Runs a stage on the checked parameters and exits: 0 when done, 1 with one line on what to mend, 130 on Ctrl-C."""
+    try:
+        main(load_params())
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} is missing: run `dvc repro`, or `dvc pull` to get what others have made")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+            raise
+        sys.exit(f"error: cannot write {error.filename or 'a file'}: {error.strerror}; nothing was replaced")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
+    """Shows the progress of an iteration, unless the output is no terminal."""
+    return tqdm(items, desc=label, total=total, unit=unit, disable=None, leave=False, file=sys.stderr)
