@@ -1,4 +1,4 @@
-"""Stage `evaluate`: retrieval with test images as queries and training images as the gallery, in figures and pictures."""
+"""Stage `evaluate`: retrieval of training images by test images, in figures and pictures."""
 
 import numpy as np
 
@@ -19,7 +19,9 @@ def main(params: Params) -> None:
     )
     figures = summarize(evaluation.scores, labels[queries], classes)
     write_metrics(METRICS / "retrieval.json", figures)
-    per_class = ((name, *(f"{value:.6f}" for value in scores.values())) for name, scores in figures["per_class"].items())
+    per_class = (
+        (name, *(f"{value:.6f}" for value in scores.values())) for name, scores in figures["per_class"].items()
+    )
     write_table(PLOTS / "per_class.csv", ("class", *evaluation.scores._fields), per_class)
     found = labels[evaluation.nearest[:, 0]]
     confusion = ((classes[actual], classes[nearest]) for actual, nearest in zip(labels[queries], found, strict=True))

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tqdm import tqdm
+
 from similarity.archives import ARCHIVE_SUFFIXES, is_archive, open_archive
 from similarity.downloads import digest, download
 from similarity.errors import UserError
@@ -19,7 +21,6 @@ from similarity.sources import (
     unpack_images,
 )
 from stage import IMAGES, run, track
-from tqdm import tqdm
 
 DOWNLOADS = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "image-similarity", "downloads").expanduser()
 

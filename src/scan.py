@@ -31,9 +31,7 @@ def main(params: Params) -> None:
     print("scan: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
 
 
-def _check(
-    keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float
-) -> None:
+def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "

@@ -1,7 +1,6 @@
-"""How every script of the pipeline starts and ends: parameters in, progress, and one clear line when it cannot go on."""
+"""How every script of the pipeline starts and ends: checked parameters, progress, and one clear line on failure."""
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path

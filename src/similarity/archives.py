@@ -68,7 +68,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
             with tarfile.open(path) as tar:
                 yield _Tar(path, tar)
     except _DAMAGE as error:
-        raise UserError(f"{path} is broken or not an archive ({error}): get it again") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is broken or not an archive ({reason}): get it again") from error
 
 
 class _Zip:

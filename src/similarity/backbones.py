@@ -1,5 +1,6 @@
 """The frozen, ImageNet-pretrained networks that turn pixels into features."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -17,17 +18,20 @@ if TYPE_CHECKING:
 
 FINAL_TAP = "final"
 
+Preprocess = Callable[[np.ndarray], np.ndarray]
+"""Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to what a network takes, of the same shape."""
+
 
 class Backbone(NamedTuple):
     """A network that gives one row of features per image, and the preprocessing that it was trained with.
 
     Attributes:
         model: maps preprocessed pixels, float32 (n, size, size, 3), to features, float32 (n, D).
-        preprocess: maps RGB pixels, float32 (n, size, size, 3) in 0…255, to what the model takes, of the same shape.
+        preprocess: what comes before the model.
     """
 
     model: "keras.Model"
-    preprocess: Callable[[np.ndarray], np.ndarray]
+    preprocess: Preprocess
 
 
 def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str]) -> Backbone:
@@ -46,11 +50,8 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
     """
     from keras import Model
 
-    if name == "efficientnet_lite0":
-        network, preprocess = build_efficientnet_lite0(image_size), scale_pixels
-        load_weights = partial(load_imagenet_weights, network)
-    else:
-        network, preprocess, load_weights = _build_application(name, image_size)
+    build = _build_efficientnet_lite0 if name == "efficientnet_lite0" else partial(_build_application, name)
+    network, preprocess, load_weights = build(image_size)
     outputs = _tap(network, taps or (FINAL_TAP,))
     if weights == "imagenet":
         load_weights()
@@ -59,10 +60,20 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
     return Backbone(Model(network.inputs, outputs, trainable=False), preprocess)
 
 
-def _build_application(
-    name: str, image_size: int
-) -> tuple["keras.Model", Callable[[np.ndarray], np.ndarray], Callable[[], None]]:
-    """Returns a model of keras.applications up to its last feature map, its preprocessing, and how to get its weights."""
+class _Network(NamedTuple):
+    """A network without weights, the preprocessing that it expects, and what fills in its ImageNet weights."""
+
+    model: "keras.Model"
+    preprocess: Preprocess
+    load_imagenet_weights: Callable[[], None]
+
+
+def _build_efficientnet_lite0(image_size: int) -> _Network:
+    network = build_efficientnet_lite0(image_size)
+    return _Network(network, scale_pixels, partial(load_imagenet_weights, network))
+
+
+def _build_application(name: str, image_size: int) -> _Network:
     import keras
 
     builders = {key.lower(): value for key, value in vars(keras.applications).items() if key[0].isupper()}
@@ -78,7 +89,9 @@ def _build_application(
 
     def load_weights() -> None:
         try:
-            network.set_weights(build(weights="imagenet").get_weights())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # remarks on sizes that ImageNet weights were not made for
+                network.set_weights(build(weights="imagenet").get_weights())
         except Exception as error:  # keras.utils.get_file wraps whatever went wrong in a bare Exception
             raise UserError(
                 f"cannot download the ImageNet weights of {name} ({_one_line(error)}): run once with network access "
@@ -88,15 +101,17 @@ def _build_application(
 
     # Public aliases do not cover every model (MobileNetV3Small), the module that defines the model always does.
     preprocess_input = import_module(builder.__module__).preprocess_input
-    return network, lambda pixels: np.asarray(preprocess_input(pixels.copy()), np.float32), load_weights
+    return _Network(network, lambda pixels: np.asarray(preprocess_input(pixels.copy()), np.float32), load_weights)
 
 
 def _load_weights_file(network: "keras.Model", path: Path) -> None:
     if not path.is_file():
         raise UserError(f"params.yaml: backbone.weights: there is no file {path}; give its path, or `imagenet`")
     try:
-        network.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
+            network.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
         raise UserError(
             f"params.yaml: backbone.weights: {path} does not fit {network.name} without its classifier: "
             f"{_one_line(error)}"
@@ -108,7 +123,9 @@ def _tap(network: "keras.Model", taps: Sequence[str]) -> "keras.KerasTensor":
     from keras import ops
 
     feature_maps = {
-        layer.name: layer.output for layer in network.layers if layer.output is not None and len(layer.output.shape) == 4
+        layer.name: layer.output
+        for layer in network.layers
+        if layer.output is not None and len(layer.output.shape) == 4
     }
     pooled = []
     for tap in taps:

@@ -24,7 +24,7 @@ class _Canvas:
         self.angle = rng.uniform(0, np.pi)
 
     def noise(self, length: float, stretch: float = 1.0) -> np.ndarray:
-        """Gaussian noise of mean 0 and deviation 1, smooth over `length` image widths, `stretch` × that along strike."""
+        """Gaussian noise of mean 0 and deviation 1, smooth over `length` image widths, × `stretch` along strike."""
         frequency = np.fft.fftfreq(self.size, 1 / self.size) * self.zoom
         fx, fy = np.meshgrid(frequency, frequency)
         along = (fx * np.cos(self.angle) + fy * np.sin(self.angle)) * length * stretch
@@ -35,7 +35,7 @@ class _Canvas:
 
     def fractal(self, length: float, octaves: int = 4) -> np.ndarray:
         """Noise with detail at every scale below `length`."""
-        return sum(0.55**i * self.noise(length / 2**i) for i in range(octaves)) / 1.2
+        return np.sum([0.55**i * self.noise(length / 2**i) for i in range(octaves)], axis=0) / 1.2
 
     def across(self, bend: float) -> np.ndarray:
         """Distance across the strike in image widths, bent by up to about `bend`."""

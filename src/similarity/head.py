@@ -99,13 +99,14 @@ def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
             Input((features,)),
             layers.Dense(size, activation="relu", name="embedding"),
             layers.Dense(classes, activation="softmax", name="classes"),
-        ]
+        ],
+        name="head",  # an automatic name would differ from run to run, and it goes into the file
     )
 
 
 def save_head(head: Head, path: Path) -> None:
     """Writes the weights in Keras' own format; `path` must end in ``.weights.h5``."""
-    model = build_keras_head(*head.kernel.shape, head.class_kernel.shape[1])
+    model = build_keras_head(len(head.kernel), *head.class_kernel.shape)
     model.set_weights(list(head))
     model.save_weights(path)
 
@@ -120,7 +121,8 @@ def load_head(path: Path) -> Head:
     import h5py
 
     with h5py.File(path) as file:
-        return Head(*(file["layers"][layer]["vars"][part][:] for layer in ("dense", "dense_1") for part in "01"))
+        layers = {layer["vars"].attrs["name"]: layer["vars"] for layer in file["layers"].values()}
+        return Head(*(layers[name][part][:] for name in ("embedding", "classes") for part in ("0", "1")))
 
 
 def embed(features: np.ndarray, head: Head) -> np.ndarray:

@@ -22,7 +22,7 @@ def read_image(source: Path | BinaryIO | bytes) -> np.ndarray:
     """Decodes an image, upright and in color.
 
     The first frame of an animation is taken, EXIF orientation is applied, transparency is laid over white, 16-bit
-    gray is scaled by 1/257, and gray without a declared white (32-bit and float) is stretched from its minimum to its maximum.
+    gray is scaled by 1/257, and gray without a declared white (32-bit and float) is stretched to its own range.
 
     Args:
         source: a path, an open binary file, or the file's bytes.
@@ -64,7 +64,8 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     if pixels.shape[:2] == (size, size):
         return pixels.astype(np.float32)
     channels = (Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0))
-    return np.stack([channel.resize((size, size), Image.Resampling.BILINEAR) for channel in channels], axis=-1)
+    resized = [np.asarray(channel.resize((size, size), Image.Resampling.BILINEAR)) for channel in channels]
+    return np.stack(resized, axis=-1)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

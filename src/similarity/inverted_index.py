@@ -9,9 +9,7 @@ import orjson
 from similarity.files import write_json_entries
 
 
-def write_inverted_index(
-    path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> None:
+def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Writes ``{key: [[key, cosine], …]}``, one image a line.
 
     Args:

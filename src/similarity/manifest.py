@@ -52,10 +52,7 @@ def read_manifest(path: Path) -> Manifest:
     """Reads what `write_manifest` wrote."""
     rows = read_table(path)
     return Manifest(
-        [
-            ImageRecord(row["path"], row["label"], row["sha256"], int(row["width"]), int(row["height"]))
-            for row in rows
-        ]
+        [ImageRecord(row["path"], row["label"], row["sha256"], int(row["width"]), int(row["height"])) for row in rows]
     )
 
 

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 64) -> Iterator[Result]:
     """Applies a function in as many threads as there are cores, and yields the results in the order of the items.
 
-    Unlike `Executor.map` it starts at most `ahead` items before the first result is taken, so that memory stays bounded.
+    Unlike `Executor.map` it works at most `ahead` items ahead of the results that are taken, so memory stays bounded.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pending: deque[Future[Result]] = deque()

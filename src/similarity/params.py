@@ -16,11 +16,8 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-def _integer(minimum: int, maximum: int) -> Any:
-    return Annotated[int, BeforeValidator(_refuse_bool), Field(ge=minimum, le=maximum)]
-
-
 # Numbers may come as strings: DVC writes 0.00001 as 1e-05, which PyYAML reads as a string. Pydantic coerces them.
+Integer = Annotated[int, BeforeValidator(_refuse_bool)]
 Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
@@ -31,19 +28,27 @@ class _Section(BaseModel):
 
 
 class BaseParams(_Section):
-    seed: _integer(0, 2**31 - 1)
+    """What all stages share."""
+
+    seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
 
 
 class DataParams(_Section):
+    """Stage `fetch`."""
+
     source: Annotated[str, Field(min_length=1)]  # folder of class folders, archive of one, or recipe
     max_unpacked_gb: Annotated[Number, Field(gt=0)]  # bound on what an archive may unpack to, in 10⁹ bytes
 
 
 class ScanParams(_Section):
+    """Stage `scan`."""
+
     max_rejected: Share  # share of the files that may be unreadable
 
 
 class SplitParams(_Section):
+    """Stage `split`: shares of each class."""
+
     train: PositiveShare
     valid: PositiveShare
     test: PositiveShare
@@ -57,22 +62,28 @@ class SplitParams(_Section):
 
 
 class BackboneParams(_Section):
+    """Stage `featurize`."""
+
     name: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, Field(min_length=1)]  # `imagenet`, or a weights file
-    image_size: _integer(16, 2048)  # pixels
+    image_size: Annotated[Integer, Field(ge=16, le=2048)]  # pixels
     taps: list[str]  # layers whose channels are pooled (mean, std); `final` for the last one's means; [] is [final]
-    batch_size: _integer(1, 4096)  # images
+    batch_size: Annotated[Integer, Field(ge=1, le=4096)]  # images
     engine: Literal["openvino", "keras"]
 
 
 class EmbeddingParams(_Section):
-    size: _integer(1, 4096)  # dimensions
+    """Stages `train` and `embed`."""
+
+    size: Annotated[Integer, Field(ge=1, le=4096)]  # dimensions
 
 
 class TrainParams(_Section):
+    """Stage `train`."""
+
     lr: Annotated[Number, Field(gt=0, le=10)]
-    epochs: _integer(1, 100_000)
-    batch_size: _integer(1, 1_000_000)  # images
+    epochs: Annotated[Integer, Field(ge=1, le=100_000)]
+    batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]  # images
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     nesterov: bool
     decay: Annotated[Number, Field(ge=0, le=1)]  # per step: lr / (1 + decay · step)
@@ -80,21 +91,29 @@ class TrainParams(_Section):
 
 
 class NeighborsParams(_Section):
-    top_k: _integer(1, 10_000)  # neighbors kept per image
+    """Stages `neighbors` and `ann`."""
+
+    top_k: Annotated[Integer, Field(ge=1, le=10_000)]  # neighbors kept per image
 
 
 class AnnParams(_Section):
-    trees: _integer(1, 10_000)
-    search_k: _integer(1, 2**31 - 1) | None  # nodes inspected per query; null is trees · (top_k + 1)
+    """Stage `ann`."""
+
+    trees: Annotated[Integer, Field(ge=1, le=10_000)]
+    search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None  # nodes seen per query; null: trees · (top_k + 1)
 
 
 class EvaluateParams(_Section):
-    query_rows: _integer(1, 100)  # test images drawn with their neighbors
-    histogram_bins: _integer(2, 256)  # per color channel, of the baseline
-    thumbnail_size: _integer(2, 256)  # pixels, side of the baseline's thumbnails
+    """Stages `baselines` and `evaluate`."""
+
+    query_rows: Annotated[Integer, Field(ge=1, le=100)]  # test images drawn with their neighbors
+    histogram_bins: Annotated[Integer, Field(ge=2, le=256)]  # per color channel, of the baseline
+    thumbnail_size: Annotated[Integer, Field(ge=2, le=256)]  # pixels, side of the baseline's thumbnails
 
 
 class Params(_Section):
+    """All of `params.yaml`."""
+
     base: BaseParams
     data: DataParams
     scan: ScanParams

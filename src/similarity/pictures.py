@@ -25,7 +25,7 @@ class Tile(NamedTuple):
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
-    """Draws rows of images, each row a query and then its neighbors, with a green or red frame for right or wrong class.
+    """Draws rows of images: a query, then its neighbors, framed in green if they are of its class and in red if not.
 
     Raises:
         UnreadableImageError: an image cannot be decoded.

@@ -1,7 +1,7 @@
 """How good a ranking is when images of the query's class are what was looked for."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,8 +64,8 @@ def evaluate_retrieval(
         scores = score(gallery_labels[ranked] == labels[rows, None], relevant_counts)
         top = ranked[:, :10]
         parts.append((scores, gallery[top], np.take_along_axis(similarities, top, axis=1)))
-    scores, nearest, cosines = zip(*parts, strict=True)
-    merged = Scores(*(np.concatenate(values) for values in zip(*scores, strict=True)))
+    blocks, nearest, cosines = zip(*parts, strict=True)
+    merged = Scores(*(np.concatenate(values) for values in zip(*blocks, strict=True)))
     return Evaluation(merged, np.concatenate(nearest), np.concatenate(cosines))
 
 
@@ -80,11 +80,13 @@ def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> Scores:
     precision = np.cumsum(relevant, axis=1) / ranks
     within_r = relevant & (ranks <= relevant_counts[:, None])
     return Scores(
-        relevant[:, 0].astype(float), relevant[:, :10].mean(axis=1), (precision * within_r).sum(axis=1) / relevant_counts
+        relevant[:, 0].astype(float),
+        relevant[:, :10].mean(axis=1),
+        (precision * within_r).sum(axis=1) / relevant_counts,
     )
 
 
-def summarize(scores: Scores, labels: np.ndarray, classes: list[str]) -> dict[str, object]:
+def summarize(scores: Scores, labels: np.ndarray, classes: list[str]) -> dict[str, Any]:
     """The means over all queries and over those of each class, by the names that the metrics files use.
 
     Args:

@@ -85,9 +85,9 @@ def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]
             raise UserError(f"the image {str(path)!r} {where}: images must lie in <class>/<name>")
     depth, classes = 1 + wrapped, {key.parts[0] for key in placed.values()}
     for folder in sorted(folders):
-        if len(folder.parts) == depth and not _is_hidden(folder) and folder.name not in classes:
-            if not wrapped or folder.parts[0] in tops:
-                raise UserError(f"the class folder {str(folder)!r} has no images: add some, or remove the folder")
+        beside = len(folder.parts) == depth and (not wrapped or folder.parts[0] in tops)
+        if beside and not _is_hidden(folder) and folder.name not in classes:
+            raise UserError(f"the class folder {str(folder)!r} has no images: add some, or remove the folder")
     return Layout(placed, ignored)
 
 

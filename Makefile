@@ -1,0 +1,45 @@
+# `make repro` and `make test` are all that a newcomer needs; everything is installed into .venv from hashed pins.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: repro test lint format pins clean
+
+repro: .venv/.runtime ## run every stage whose inputs changed
+	dvc repro
+	@printf '\n%s\n' \
+	  'Done. Where to look next (after `source .venv/bin/activate`):' \
+	  '  metrics/plots/queries/   test images, each with its ten nearest neighbors' \
+	  '  dvc metrics show         losses, accuracy, retrieval, recall, baselines' \
+	  '  dvc plots show --open    curves, confusion, recall against search_k' \
+	  '  dvc exp run -S train.lr=0.02 && dvc exp show'
+
+test: .venv/.development ## unit, pipeline and quality tests
+	python -m pytest
+
+lint: .venv/.development ## style, formatting, types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: .venv/.development ## rewrite the code in the common style
+	ruff check --fix .
+	ruff format .
+
+.venv/.runtime: requirements.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@touch $@
+
+.venv/.development: .venv/.runtime requirements-dev.txt
+	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+pins: ## resolve the pins anew from pyproject.toml; needs uv
+	uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links pyproject.toml --output-file requirements.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+clean: ## remove the virtual environment; data and results stay
+	rm -rf .venv

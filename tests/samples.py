@@ -1,0 +1,32 @@
+"""Small real images and embeddings for the tests."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from similarity.demo_rocks import draw_rock
+from similarity.neighbors import nearest_neighbors
+
+
+def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
+    """Writes `images` pictures of each class below `folder`, as <class>/<number>.png."""
+    for label in classes:
+        (folder / label).mkdir(parents=True)
+        for number in range(images):
+            Image.fromarray(draw_rock(label, 1, number, size)).save(folder / label / f"{number:03d}.png")
+    return folder
+
+
+def relu_clusters(rows: int, size: int = 32, clusters: int = 20) -> np.ndarray:
+    """Embeddings as a ReLU gives them: clustered, half zeros; float32 (rows, size)."""
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((clusters, size))
+    points = centers[rng.integers(0, clusters, rows)] + 0.4 * rng.standard_normal((rows, size))
+    return np.maximum(points, 0).astype(np.float32)
+
+
+def exact_search(embeddings: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All rows' neighbors, int64 (n, k), and their cosines, float64 (n, k)."""
+    rows, similarities = zip(*nearest_neighbors(embeddings, top_k), strict=True)
+    return np.concatenate(rows), np.concatenate(similarities)

@@ -1,0 +1,88 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from similarity.files import (
+    replaced_array,
+    replaced_file,
+    replaced_folder,
+    write_json_entries,
+    write_metrics,
+    write_table,
+)
+from similarity.inverted_index import read_inverted_index, write_inverted_index
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replaced_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "old.jpg").touch()
+    with pytest.raises(KeyboardInterrupt), replaced_folder(folder) as temporary:
+        (temporary / "new.jpg").touch()
+        raise KeyboardInterrupt
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/old.jpg"]
+    with replaced_folder(folder) as temporary:
+        (temporary / "new.jpg").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/new.jpg"]
+
+
+def test_an_array_that_is_filled_in_is_a_plain_npy_file(tmp_path: Path) -> None:
+    with replaced_array(tmp_path / "a.npy", (3, 2)) as array:
+        array[:] = [[1, 2], [3, 4], [5, 6]]
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(1, 7, dtype=np.float32).reshape(3, 2))
+
+
+@given(arrays(np.float32, (4, 3), elements=st.floats(-1e6, 1e6, width=32)))
+def test_floats_in_json_are_the_same_floats_when_read(
+    tmp_path_factory: pytest.TempPathFactory, values: np.ndarray
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "embeddings.json"
+    write_json_entries(path, ((f"klasse ß/{i}", row) for i, row in enumerate(values)))
+    read = json.loads(path.read_text(encoding="utf-8"))
+    np.testing.assert_array_equal(np.array(list(read.values()), np.float32), values)
+
+
+def test_no_entries_are_an_empty_object(tmp_path: Path) -> None:
+    write_json_entries(tmp_path / "empty.json", [])
+    assert json.loads((tmp_path / "empty.json").read_text()) == {}
+
+
+def test_an_inverted_index_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path, keys = tmp_path / "inverted-index.json", ['a/x "1".jpg', "a/},{.jpg", "b/ü.jpg"]
+    neighbors = [(np.array([1, 2]), np.array([0.5, 0.25])), (np.array([0, 2]), np.array([1.0, 0.0]))] * 2
+    write_inverted_index(path, keys, neighbors[:3])
+    read = dict(read_inverted_index(path))
+    assert read == json.loads(path.read_text(encoding="utf-8"))
+    assert read[keys[0]] == [[keys[1], 0.5], [keys[2], 0.25]]
+    assert list(read) == keys
+
+
+def test_metrics_have_six_decimals_and_are_finite(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_metrics(path, {"a": np.float32(1 / 3), "n": np.int64(3), "per_class": {"x": 0.1234567}})
+    assert json.loads(path.read_text()) == {"a": 0.333333, "n": 3, "per_class": {"x": 0.123457}}
+    with pytest.raises(ValueError, match="finite"):
+        write_metrics(path, {"a": float("nan")})
+    assert json.loads(path.read_text())["n"] == 3
+
+
+def test_a_table_keeps_commas_and_unicode(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", ("path", "reason"), [("a/x, y.jpg", 'says "no"'), ("ü", "")])
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [["a/x, y.jpg", 'says "no"'], ["ü", ""]]

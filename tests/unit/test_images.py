@@ -1,0 +1,111 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from similarity.demo_rocks import draw_rock
+from similarity.images import UnreadableImageError, read_image, resize
+
+ROCK = draw_rock("gneiss", 0, 0, 48)
+
+
+def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format"),
+    [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("L", "PNG"), ("1", "PNG"), ("P", "GIF"), ("LA", "PNG"), ("YCbCr", "JPEG")],
+)
+def test_every_color_mode_becomes_rgb_of_the_same_size(mode: str, file_format: str) -> None:
+    pixels = read_image(encode(Image.fromarray(ROCK).convert(mode), file_format))
+    assert pixels.shape == (48, 48, 3)
+    assert pixels.dtype == np.uint8
+
+
+def test_palette_image_keeps_its_colors() -> None:
+    palette = Image.fromarray(ROCK).quantize(256)
+    np.testing.assert_array_equal(read_image(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
+
+
+def test_sixteen_bit_gray_keeps_its_brightness() -> None:
+    gray = ROCK[..., 0]
+    pixels = read_image(encode(Image.fromarray(gray.astype(np.uint16) * 257), "PNG"))
+    np.testing.assert_array_equal(pixels, np.repeat(gray[..., None], 3, axis=2))
+
+
+def test_float_image_is_stretched_to_the_full_range() -> None:
+    pixels = read_image(encode(Image.fromarray(ROCK[..., 0].astype(np.float32) * 1e-3 - 7), "TIFF"))
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_transparency_is_laid_over_white() -> None:
+    transparent = Image.fromarray(np.dstack([ROCK, np.zeros((48, 48), np.uint8)]), "RGBA")
+    assert (read_image(encode(transparent, "PNG")) == 255).all()
+
+
+def test_first_frame_of_an_animation_is_taken() -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 200)]
+    animation = encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    assert (read_image(animation) == 10).all()
+
+
+def test_exif_orientation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
+    wide = Image.fromarray(ROCK[:20])
+    assert read_image(encode(wide, "PNG", exif=exif)).shape == (48, 20, 3)
+    np.testing.assert_array_equal(read_image(encode(wide, "PNG", exif=exif)), np.rot90(ROCK[:20], -1))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"this is a text file named .jpg", encode(Image.fromarray(ROCK), "PNG")[:900]]
+)
+def test_what_is_no_whole_image_is_refused_with_a_reason(content: bytes) -> None:
+    with pytest.raises(UnreadableImageError, match=r"\w{3,}"):
+        read_image(content)
+
+
+def test_decompression_bomb_is_refused() -> None:
+    bomb = bytearray(encode(Image.new("1", (8, 8)), "PNG"))
+    bomb[16:24] = (60_000).to_bytes(4, "big") * 2
+    with pytest.raises(UnreadableImageError):
+        read_image(bytes(bomb))
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+@settings(max_examples=60, deadline=None)
+def test_damaged_content_never_raises_anything_else(noise: bytes, position: int) -> None:
+    damaged = bytearray(encode(Image.fromarray(ROCK), "JPEG"))
+    damaged[position : position + len(noise)] = noise
+    try:
+        assert read_image(bytes(damaged)).ndim == 3
+    except UnreadableImageError as error:
+        assert "\n" not in str(error)  # noqa: PT017  # both outcomes are right
+
+
+def test_missing_file_stays_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "none.jpg")
+
+
+@given(arrays(np.uint8, (7, 11, 3)), st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_resize_stays_within_the_range_of_the_image_and_is_not_rounded(pixels: np.ndarray, size: int) -> None:
+    resized = resize(pixels, size)
+    assert resized.shape == (size, size, 3)
+    assert resized.dtype == np.float32
+    assert resized.min() >= pixels.min() - 1e-3
+    assert resized.max() <= pixels.max() + 1e-3
+
+
+def test_resize_of_an_enlarged_image_has_fractions() -> None:
+    resized = resize(ROCK, 96)
+    assert np.abs(resized - resized.round()).max() > 0.1

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.neighbors import NearestNeighbors
+
+from samples import exact_search, relu_clusters
+from similarity.neighbors import cosines, count_zero_rows, normalize, rank
+
+
+def slow_search(embeddings: np.ndarray, top_k: int) -> list[list[int]]:
+    units = normalize(embeddings).astype(np.float64)
+    similarities = (units @ units.T).round(6)
+    order = [sorted(range(len(units)), key=lambda j, i=i: (-similarities[i, j], j)) for i in range(len(units))]
+    return [[j for j in row if j != i][:top_k] for i, row in enumerate(order)]
+
+
+# Small whole numbers give many exact ties, and cosines that differ by more than rounding or not at all.
+small_embeddings = arrays(np.float32, st.tuples(st.integers(2, 25), st.just(3)), elements=st.integers(0, 3))
+
+
+@given(small_embeddings, st.integers(1, 30))
+@settings(deadline=None)
+def test_neighbors_are_those_of_the_slow_way_with_ties_by_row(embeddings: np.ndarray, top_k: int) -> None:
+    rows, similarities = exact_search(embeddings, top_k)
+    assert rows.tolist() == slow_search(embeddings, top_k)
+    np.testing.assert_allclose(similarities, cosines(normalize(embeddings), np.arange(len(rows)), rows), atol=1.1e-6)
+
+
+@pytest.mark.parametrize("rows", [100, 6000])
+def test_neighbors_are_those_of_scikit_learn(rows: int) -> None:
+    embeddings = relu_clusters(rows)
+    found, similarities = exact_search(embeddings, 10)
+    distances, theirs = (
+        NearestNeighbors(n_neighbors=11, metric="cosine", algorithm="brute").fit(embeddings).kneighbors()
+    )
+    np.testing.assert_allclose(similarities, 1 - distances[:, :10], atol=2e-6)
+    assert (found == theirs[:, :10]).mean() > 0.999  # but for ties within rounding
+
+
+def test_identical_embeddings_find_each_other_first() -> None:
+    embeddings = relu_clusters(500)
+    embeddings[400] = embeddings[3]
+    rows, similarities = exact_search(embeddings, 5)
+    assert (rows[400, 0], rows[3, 0]) == (3, 400)
+    assert similarities[3, 0] == 1
+
+
+def test_zero_vectors_are_similar_to_nothing_and_never_nan() -> None:
+    embeddings = relu_clusters(50)
+    embeddings[[7, 9]] = 0
+    rows, similarities = exact_search(embeddings, 3)
+    assert rows[7].tolist() == [0, 1, 2]
+    assert (similarities[[7, 9]] == 0).all()
+    assert not np.isin(rows[similarities > 0], [7, 9]).any()
+    assert count_zero_rows(embeddings) == 2
+
+
+@given(arrays(np.float32, (3, 12), elements=st.integers(-4, 4)), st.integers(1, 12))
+def test_rank_sorts_as_a_stable_sort_does(values: np.ndarray, count: int) -> None:
+    expected = np.argsort(-values / 4, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(rank(values / 4, count), expected)

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from similarity.errors import UserError
+from similarity.params import load_params
+
+DEFAULTS = Path(__file__).parents[2] / "params.yaml"
+
+
+def changed(tmp_path: Path, name: str, value: object) -> Path:
+    section, key = name.split(".")
+    content = yaml.safe_load(DEFAULTS.read_text())
+    content[section][key] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    params = load_params(DEFAULTS)
+    assert params.base.seed == 0
+    assert params.data.source == "data/sources/demo.yaml"
+    assert (params.split.train, params.split.valid, params.split.test) == (0.6, 0.2, 0.2)
+    assert (params.backbone.name, params.backbone.weights) == ("efficientnet_lite0", "imagenet")
+    assert params.embedding.size == 32
+    assert (params.train.lr, params.train.epochs, params.train.batch_size, params.train.momentum) == (
+        0.01,
+        100,
+        100,
+        0.9,
+    )
+    assert (params.neighbors.top_k, params.ann.trees) == (10, 10)
+
+
+def test_numbers_that_yaml_reads_as_strings_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULTS.read_text().replace("lr: 0.01", "lr: 1e-05"))
+    assert isinstance(yaml.safe_load(path.read_text())["train"]["lr"], str)
+    assert load_params(path).train.lr == 0.00001
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("train.lr", -1, "train.lr: -1: input should be greater than 0"),
+        ("train.lr", "fast", "train.lr: 'fast': input should be a valid number"),
+        ("train.lr", True, "train.lr: True: a number is needed"),
+        ("train.lr", float("nan"), "train.lr: nan"),
+        ("train.epochs", 2.5, "train.epochs: 2.5: .*valid integer"),
+        ("train.lrr", 0.1, "train.lrr is unknown; did you mean train.lr"),
+        ("embedding.size", 0, "embedding.size: 0: .*greater than or equal to 1"),
+        ("split.train", 0.9, "split: train . valid . test must be 1, not 1.3"),
+        ("backbone.engine", "torch", "backbone.engine: 'torch': input should be 'openvino' or 'keras'"),
+        ("backbone.taps", "block1a", "backbone.taps: 'block1a': input should be a valid list"),
+        ("ann.search_k", 0, "ann.search_k: 0"),
+        ("data.source", None, "data.source: None"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
+    tmp_path: Path, name: str, value: object, message: str
+) -> None:
+    path = changed(tmp_path, name, value)
+    with pytest.raises(UserError, match=message) as refusal:
+        load_params(path)
+    assert str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULTS.read_text().replace("  momentum: 0.9\n", ""))
+    with pytest.raises(UserError, match=r"train\.momentum is missing"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "- 1\n", "\xff"])
+def test_what_is_no_params_file_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=str(path)):
+        load_params(path)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="root of the repository"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from similarity.demo_rocks import CLASSES, draw_rock
+from similarity.pictures import Tile, draw_sheet
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])
+def test_images_of_any_shape_fit_their_tile(shape: tuple[int, int], tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(path)
+    sheets = [draw_sheet([[Tile(path, ["1.000  marble", "x" * 80], match)] * 3]) for match in (True, False)]
+    assert sheets[0].size == sheets[1].size
+    assert np.asarray(sheets[0]).min() < 60
+    assert (np.asarray(sheets[0]) != np.asarray(sheets[1])).any()
+
+
+def test_demo_pictures_depend_on_their_number_alone_and_differ() -> None:
+    pictures = [draw_rock(label, 0, number, 32) for label in CLASSES for number in range(3)]
+    assert all(picture.shape == (32, 32, 3) for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    np.testing.assert_array_equal(draw_rock("marble", 0, 2, 32), pictures[3 * CLASSES.index("marble") + 2])

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from similarity.neighbors import normalize
+from similarity.retrieval import evaluate_retrieval, score, summarize
+
+
+def test_scores_of_a_worked_example() -> None:
+    # R = 3; hits at ranks 1 and 3 of the first three: (1/1 + 2/3) / 3
+    scores = score(np.array([[1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1]], bool), np.array([3]))
+    assert scores.p_at_1.tolist() == [1]
+    assert scores.p_at_10.tolist() == [0.3]
+    assert scores.map_at_r[0] == pytest.approx((1 + 2 / 3) / 3)
+
+
+def slow_map_at_r(similarities: np.ndarray, labels: np.ndarray, label: int) -> float:
+    order = sorted(range(len(labels)), key=lambda j: (-round(float(similarities[j]), 6), j))
+    r = int((labels == label).sum())
+    hits = [labels[j] == label for j in order[:r]]
+    return sum(sum(hits[: i + 1]) / (i + 1) for i in range(r) if hits[i]) / r
+
+
+@given(arrays(np.float32, (30, 3), elements=st.integers(0, 3)), arrays(np.int32, 30, elements=st.integers(0, 2)))
+@settings(deadline=None, max_examples=50)
+def test_scores_are_those_of_the_slow_way(vectors: np.ndarray, labels: np.ndarray) -> None:
+    labels[[0, 1, 2]] = [0, 1, 2]
+    gallery, queries = np.arange(20), np.arange(20, 30)
+    scores = evaluate_retrieval(vectors, labels, queries, gallery).scores
+    similarities = normalize(vectors)[queries] @ normalize(vectors)[gallery].T
+    slow = [
+        slow_map_at_r(row, labels[gallery], label) for row, label in zip(similarities, labels[queries], strict=True)
+    ]
+    np.testing.assert_allclose(scores.map_at_r, slow)
+
+
+def test_a_perfect_embedding_scores_one_and_names_the_gallery_rows() -> None:
+    labels = np.arange(60, dtype=np.int32) % 3
+    vectors = np.eye(3, dtype=np.float32)[labels]
+    evaluation = evaluate_retrieval(vectors, labels, np.arange(40, 60), np.arange(40))
+    summary = summarize(evaluation.scores, labels[40:], ["a", "b", "c"])
+    assert summary["p_at_1"] == summary["p_at_10"] == summary["map_at_r"] == 1
+    assert summary["per_class"]["c"] == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
+    assert (labels[evaluation.nearest] == labels[40:, None]).all()
+    assert (evaluation.cosines == 1).all()

@@ -1,0 +1,92 @@
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from similarity.errors import UserError
+from similarity.sources import copy_images, list_folder, plan_layout, read_recipe
+
+names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
+keys = st.tuples(names, names).map(lambda key: PurePosixPath(key[0], f"{key[1]}.jpg"))
+
+
+def paths(*values: str) -> list[PurePosixPath]:
+    return [PurePosixPath(value) for value in values]
+
+
+@given(st.sets(keys, min_size=2).filter(lambda found: len({key.parts[0] for key in found}) > 1), st.booleans())
+def test_class_folders_are_found_with_and_without_a_wrapping_folder(found: set[PurePosixPath], wrapped: bool) -> None:
+    files = {PurePosixPath("wrap") / key: key for key in found} if wrapped else {key: key for key in found}
+    assert plan_layout(files, []).images == files
+
+
+def test_hidden_files_and_other_kinds_of_files_are_left_out() -> None:
+    layout = plan_layout(
+        paths("a/x.jpg", "b/y.PNG", "b/.DS_Store", "__MACOSX/a/._x.jpg", "a/notes.txt", "README.md", ".git/x.png"), []
+    )
+    assert sorted(map(str, layout.images)) == ["a/x.jpg", "b/y.PNG"]
+    assert sorted(map(str, layout.ignored)) == ["README.md", "a/notes.txt"]
+
+
+def test_same_file_name_in_two_classes_is_normal() -> None:
+    assert len(plan_layout(paths("a/x.jpg", "b/x.jpg"), []).images) == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["readme.txt"], "no images"),
+        ([], "no images"),
+        (["a/x.jpg", "y.jpg"], r"'y\.jpg' is in no class folder"),
+        (["a/x.jpg", "b/c/y.jpg"], r"'b/c/y\.jpg' is nested too deep"),
+        (["w/v/a/x.jpg", "w/v/b/x.jpg"], "nested too deep"),
+        (["a/x\udcff.jpg", "b/x.jpg"], "not valid UTF-8"),
+        (["a/x\n.jpg", "b/x.jpg"], "control characters"),
+    ],
+)
+def test_what_is_not_understood_is_named(files: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        plan_layout(paths(*files), [])
+
+
+@pytest.mark.parametrize("wrap", ["", "wrap/"])
+def test_an_empty_class_is_refused(wrap: str) -> None:
+    files = paths(f"{wrap}a/x.jpg", f"{wrap}b/x.jpg")
+    with pytest.raises(UserError, match=r"'(wrap/)?empty' has no images"):
+        plan_layout(files, paths(*(["wrap"] if wrap else []), f"{wrap}a", f"{wrap}b", f"{wrap}empty"))
+
+
+def test_a_folder_is_copied_with_unicode_names_spaces_and_links(rocks: Path, tmp_path: Path) -> None:
+    (rocks / "marble" / "000.png").rename(rocks / "marble" / "weißer Marmor 大理石.png")
+    (rocks / "linked").symlink_to(rocks / "schist")
+    target = tmp_path / "target"
+    target.mkdir()
+    copied = list(copy_images(rocks, list_folder(rocks), target))
+    assert len(copied) == 9
+    assert (target / "marble" / "weißer Marmor 大理石.png").read_bytes()
+    assert not (target / "schist" / "001.png").samefile(rocks / "schist" / "001.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid YAML"),
+        ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
+        ("title: t\nlicence: l\ncitation: c\nurl: ftp://x/y\n", "url: "),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265: "),
+        ("", "the recipe: "),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(content)
+    with pytest.raises(UserError, match=message) as refusal:
+        read_recipe(recipe)
+    assert str(recipe) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["demo", "geological"])
+def test_the_recipes_of_the_project_are_valid(name: str) -> None:
+    read_recipe(Path(__file__).parents[2] / "data" / "sources" / f"{name}.yaml")
