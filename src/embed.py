@@ -20,7 +20,7 @@ def main(params: Params) -> None:
         )
     embeddings = embed(np.load(FEATURES, mmap_mode="r"), head)
     keys = read_manifest(MANIFEST).keys
-    write_array(EMBEDDINGS, embeddings)
+    write_array(EMBEDDINGS, embeddings.shape, [embeddings])
     entries = zip(keys, embeddings, strict=True)
     write_json_entries(EMBEDDINGS.with_suffix(".json"), track(entries, "embed", len(keys)))
     print(f"embed: {len(keys)} × {params.embedding.size}, of which all zeros: {count_zero_rows(embeddings)}")

@@ -3,7 +3,7 @@
 from similarity.backbones import load_backbone
 from similarity.engines import check_against_keras, make_engine
 from similarity.features import compute_features, pixel_batches
-from similarity.files import replaced_array
+from similarity.files import write_array
 from similarity.manifest import read_manifest
 from similarity.params import Params
 from similarity.tensorflow_setup import prepare_tensorflow
@@ -18,14 +18,11 @@ def main(params: Params) -> None:
     predict = make_engine(settings.engine, backbone.model, settings.batch_size)
     sample = next(pixel_batches(paths[: settings.batch_size], settings.image_size, settings.batch_size))
     agreement = check_against_keras(predict, backbone.model, backbone.preprocess(sample))
-    with replaced_array(FEATURES, (len(paths), backbone.model.output_shape[1])) as features:
-        start = 0
-        blocks = compute_features(paths, backbone, predict, settings.batch_size)
-        for block in track(blocks, "featurize", -(-len(paths) // settings.batch_size), unit=" batches"):
-            features[start : start + len(block)] = block
-            start += len(block)
+    shape = (len(paths), backbone.model.output_shape[1])
+    blocks = compute_features(paths, backbone, predict, settings.batch_size)
+    write_array(FEATURES, shape, track(blocks, "featurize", -(-len(paths) // settings.batch_size), unit=" batches"))
     print(
-        f"featurize: {len(paths)} × {features.shape[1]} features of {settings.name} by {settings.engine}, "
+        f"featurize: {len(paths)} × {shape[1]} features of {settings.name} by {settings.engine}, "
         f"lowest cosine to Keras {agreement:.7f}"
     )
 

@@ -1,6 +1,5 @@
 """How every script of the pipeline starts and ends: checked parameters, progress, and one clear line on failure."""
 
-import errno
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,9 +33,7 @@ def run(main: Callable[[Params], None]) -> NoReturn:
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} is missing: run `dvc repro`, or `dvc pull` to get what others have made")
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
-            raise
-        sys.exit(f"error: cannot write {error.filename or 'a file'}: {error.strerror}; nothing was replaced")
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}; nothing was replaced")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

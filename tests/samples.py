@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similarity.demo_rocks import draw_rock
+from similarity.demo_rocks import CLASSES, draw_rock
 from similarity.neighbors import nearest_neighbors
 
 
 def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
     """Writes `images` pictures of each class below `folder`, as <class>/<number>.png."""
-    for label in classes:
+    for texture, label in zip(CLASSES, classes, strict=False):
         (folder / label).mkdir(parents=True)
         for number in range(images):
-            Image.fromarray(draw_rock(label, 1, number, size)).save(folder / label / f"{number:03d}.png")
+            Image.fromarray(draw_rock(texture, 1, number, size)).save(folder / label / f"{number:03d}.png")
     return folder
 
 

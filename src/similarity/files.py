@@ -85,19 +85,19 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
         file.write(b"\n}\n" if separator == b",\n" else b"{}\n")
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes an array as ``.npy``."""
+def write_array(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    """Writes an array as ``.npy``, from consecutive blocks of its rows.
+
+    Args:
+        path: where to.
+        shape: of the whole array.
+        blocks: float32 (n, *shape[1:]), whose n add up to shape[0].
+    """
+    # Written, not mapped into memory: a full disk then is an error that can be told, not a crash.
     with _open_replacement(path) as file:
-        np.save(file, array)
-
-
-@contextmanager
-def replaced_array(path: Path, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Gives a float32 array on disk to fill in; it becomes the ``.npy`` file `path` if the block succeeds."""
-    with replaced_file(path) as temporary:
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        yield array
-        array.flush()
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, np.float32).data)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -52,8 +52,9 @@ def train_head(
 ) -> Iterator[tuple[Epoch, Head]]:
     """Trains a head with SGD on softmax cross-entropy and yields it after every epoch.
 
-    The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers. An epoch runs as one
-    compiled function: `Model.fit` costs ten times as much on batches as small as these.
+    The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers. Weight decay is
+    decoupled from the loss (Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). An epoch runs as
+    one compiled function: `Model.fit` costs several times as much on batches as small as these.
 
     Args:
         train: what the weights are fitted to.
@@ -74,7 +75,9 @@ def train_head(
     mean, scale = _standardization(train.features) if params.standardize else (np.float32(0), np.float32(1))
     model = build_keras_head(train.features.shape[1], size, classes)
     schedule = keras.optimizers.schedules.InverseTimeDecay(params.lr, decay_steps=1, decay_rate=params.decay)
-    optimizer = keras.optimizers.SGD(schedule, params.momentum, nesterov=params.nesterov)
+    optimizer = keras.optimizers.SGD(
+        schedule, params.momentum, nesterov=params.nesterov, weight_decay=params.weight_decay or None
+    )
     optimizer.build(model.trainable_variables)
     data, held_out = (
         (tf.constant((part.features - mean) / scale), tf.constant(part.labels)) for part in (train, valid)
@@ -120,7 +123,7 @@ def load_head(path: Path) -> Head:
     """
     import h5py
 
-    with h5py.File(path) as file:
+    with path.open("rb") as content, h5py.File(content) as file:
         layers = {layer["vars"].attrs["name"]: layer["vars"] for layer in file["layers"].values()}
         return Head(*(layers[name][part][:] for name in ("embedding", "classes") for part in ("0", "1")))
 

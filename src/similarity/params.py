@@ -87,6 +87,7 @@ class TrainParams(_Section):
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     nesterov: bool
     decay: Annotated[Number, Field(ge=0, le=1)]  # per step: lr / (1 + decay · step)
+    weight_decay: Annotated[Number, Field(ge=0, lt=1)]  # share of each weight taken off per step, × lr
     standardize: bool  # features to mean 0, standard deviation 1 over the training images
 
 

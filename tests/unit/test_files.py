@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from similarity.files import (
-    replaced_array,
     replaced_file,
     replaced_folder,
+    write_array,
     write_json_entries,
     write_metrics,
     write_table,
@@ -42,10 +42,10 @@ def test_an_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Pat
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/new.jpg"]
 
 
-def test_an_array_that_is_filled_in_is_a_plain_npy_file(tmp_path: Path) -> None:
-    with replaced_array(tmp_path / "a.npy", (3, 2)) as array:
-        array[:] = [[1, 2], [3, 4], [5, 6]]
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(1, 7, dtype=np.float32).reshape(3, 2))
+def test_an_array_written_in_blocks_is_a_plain_npy_file(tmp_path: Path) -> None:
+    array = np.arange(10, dtype=np.float32).reshape(5, 2)
+    write_array(tmp_path / "a.npy", array.shape, [array[:2], array[2:]])
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(-1e6, 1e6, width=32)))

@@ -7,7 +7,9 @@ from similarity.head import Epoch, Head, Labeled, build_keras_head, classify, em
 from similarity.params import TrainParams
 from similarity.tensorflow_setup import prepare_tensorflow
 
-SETTINGS = TrainParams(lr=0.05, epochs=5, batch_size=32, momentum=0.9, nesterov=True, decay=1e-6, standardize=True)
+SETTINGS = TrainParams(
+    lr=0.05, epochs=5, batch_size=32, momentum=0.9, nesterov=True, decay=1e-6, weight_decay=0, standardize=True
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from similarity.neighbors import cosines, count_zero_rows, normalize, rank
 def slow_search(embeddings: np.ndarray, top_k: int) -> list[list[int]]:
     units = normalize(embeddings).astype(np.float64)
     similarities = (units @ units.T).round(6)
-    order = [sorted(range(len(units)), key=lambda j, i=i: (-similarities[i, j], j)) for i in range(len(units))]
+    order = np.argsort(-similarities, axis=1, kind="stable").tolist()
     return [[j for j in row if j != i][:top_k] for i, row in enumerate(order)]
 
 

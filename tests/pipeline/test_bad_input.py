@@ -1,0 +1,169 @@
+"""What cannot work is refused in one line with status 1, and what was made before stays."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from projects import Project
+from samples import write_rocks
+from similarity.demo_rocks import draw_rock
+
+RESULTS = ("data/images/*/*", "data/*.*", "models/*", "metrics/**/*")
+
+
+def refusal(project: Project, stage: str) -> str:
+    """Runs a stage that must refuse; gives its one line."""
+    printed = project.run("python", f"src/{stage}.py", status=1)
+    assert len(printed.splitlines()) == 1, printed
+    assert printed.startswith("error: ")
+    return printed
+
+
+def images_from(project: Project, source: Path) -> None:
+    project.set_params(data={"source": str(source)})
+    project.run("python", "src/fetch.py")
+
+
+@pytest.mark.parametrize(
+    ("stage", "section", "wrong", "message"),
+    [
+        ("train", "train", {"lrr": 0.1}, "params.yaml: train.lrr is unknown; did you mean train.lr?"),
+        ("split", "split", {"train": 1.5}, "params.yaml: split.train: 1.5: input should be less than 1"),
+        ("fetch", "data", {"source": "no/such/folder"}, "data.source: no/such/folder does not exist"),
+        ("fetch", "data", {"source": "dvc.lock"}, "data.source: dvc.lock is none of: a folder, an archive"),
+        ("featurize", "backbone", {"weights": "none.h5"}, "backbone.weights: there is no file none.h5"),
+        ("featurize", "backbone", {"name": "resnet51"}, "backbone.name: 'resnet51' is unknown"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_and_no_result_is_touched(
+    project: Project, stage: str, section: str, wrong: dict[str, object], message: str
+) -> None:
+    before = project.contents(*RESULTS)
+    project.set_params(**{section: wrong})
+    assert message in refusal(project, stage)
+    assert project.contents(*RESULTS) == before
+
+
+def test_a_typo_stops_dvc_repro_and_keeps_all_results(project: Project) -> None:
+    before = project.contents(*RESULTS)
+    project.set_params(train={"epochs": -5})
+    printed = project.run("dvc", "repro", status=255)
+    assert "error: params.yaml: train.epochs: -5: input should be greater than or equal to 1" in printed
+    assert "Traceback" not in printed
+    assert project.contents(*RESULTS) == before
+
+
+def test_ctrl_c_in_training_keeps_all_results(project: Project) -> None:
+    before = project.contents(*RESULTS)
+    project.set_params(train={"epochs": 100_000})
+    process = subprocess.Popen(
+        ["python", "src/train.py"], cwd=project.folder, env=project.environment, stderr=subprocess.PIPE
+    )
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in printed
+    assert project.contents(*RESULTS) == before
+
+
+def test_a_full_disk_is_told_in_one_line(project: Project) -> None:
+    before = project.contents(*RESULTS)
+    limited = "ulimit -f 8; trap '' XFSZ; exec python src/embed.py"
+    printed = project.run("bash", "-c", limited, status=1)
+    assert printed == "error: a file: File too large; nothing was replaced\n"
+    assert project.contents(*RESULTS) == before
+
+
+def test_an_empty_folder_is_refused(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    project.set_params(data={"source": str(tmp_path / "empty")})
+    assert "there are no images in it" in refusal(project, "fetch")
+
+
+def test_a_single_class_is_refused(project: Project, tmp_path: Path) -> None:
+    images_from(project, write_rocks(tmp_path / "one", ("marble",), 5))
+    assert "only one class, 'marble'" in refusal(project, "scan")
+
+
+def test_a_class_with_fewer_images_than_splits_is_refused(project: Project, tmp_path: Path) -> None:
+    rocks = write_rocks(tmp_path / "few", ("marble", "schist"), 5)
+    for number in (0, 1, 2):
+        (rocks / "schist" / f"{number:03d}.png").unlink()
+    images_from(project, rocks)
+    project.run("python", "src/scan.py")
+    assert "class 'schist' has too few distinct images (2)" in refusal(project, "split")
+
+
+@pytest.mark.parametrize(
+    ("member", "message"), [("../../evil.png", "points outside"), (None, "broken or not an archive")]
+)
+def test_a_hostile_or_broken_archive_is_refused_and_the_images_stay(
+    project: Project, tmp_path: Path, member: str | None, message: str
+) -> None:
+    before = project.contents(*RESULTS)
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a/x.png", b"")
+        file.writestr(member or "b/x.png", b"")
+    if member is None:
+        archive.write_bytes(archive.read_bytes()[:-30])
+    project.set_params(data={"source": str(archive)})
+    assert message in refusal(project, "fetch")
+    assert project.contents(*RESULTS) == before
+
+
+def test_a_download_with_a_wrong_digest_is_refused(project: Project, tmp_path: Path) -> None:
+    archive = shutil.make_archive(
+        str(tmp_path / "set"), "zip", write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    )
+    server = subprocess.Popen(
+        ["python", "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"],
+        cwd=tmp_path, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert server.stdout is not None
+        port = server.stdout.readline().split(" port ")[1].split()[0]
+        recipe = {"title": "t", "licence": "l", "citation": "c", "url": f"http://127.0.0.1:{port}/{Path(archive).name}"}
+        (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump({**recipe, "sha256": "0" * 64}))
+        project.set_params(data={"source": "data/sources/remote.yaml"})
+        assert "the recipe expects " + "0" * 64 in refusal(project, "fetch")
+        (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump(recipe))
+        printed = project.run("python", "src/fetch.py")
+        assert "no sha256" in printed
+        assert "6 images in 2 classes" in printed
+    finally:
+        server.terminate()
+        server.wait()
+    assert "6 images" in project.run("python", "src/fetch.py")  # kept: no second download
+
+
+def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Project, tmp_path: Path) -> None:
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 10)
+    (rocks / "marble" / "text.jpg").write_text("no image")
+    (rocks / "schist" / "cut.png").write_bytes((rocks / "schist" / "000.png").read_bytes()[:500])
+    Image.fromarray(draw_rock("marble", 5, 5, 40)).convert("CMYK").save(rocks / "marble" / "druck ü.jpg")
+    images_from(project, rocks)
+    assert "2 of 23 images cannot be read, scan.max_rejected" in refusal(project, "scan")
+    project.set_params(scan={"max_rejected": 0.1})
+    project.run("python", "src/scan.py")
+    with (project.folder / "data/rejected.csv").open(encoding="utf-8", newline="") as file:
+        rejected = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(rejected) == {"marble/text.jpg", "schist/cut.png"}
+    assert all(rejected.values())
+    metrics = json.loads((project.folder / "metrics/data.json").read_text())
+    assert metrics == {"images": 21, "classes": 2, "rejected": 2, "duplicates": 0}
+
+
+def test_a_missing_input_says_how_to_get_it(project: Project) -> None:
+    (project.folder / "models/best.weights.h5").unlink()
+    assert "models/best.weights.h5 is missing: run `dvc repro`, or `dvc pull`" in refusal(project, "embed")

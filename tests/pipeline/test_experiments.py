@@ -1,0 +1,74 @@
+"""`dvc exp`, `metrics`, `params` and `plots` as an ML engineer uses them."""
+
+import json
+import time
+from pathlib import Path
+
+from projects import Project
+from samples import write_rocks
+
+TASK_STATES = {"Queued", "Running", "Success", "Failed"}
+STAGES = ("fetch", "scan", "split", "featurize", "train", "embed", "neighbors", "ann", "baselines", "evaluate")
+
+
+def stages_run(printed: str) -> list[str]:
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in printed]
+
+
+def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
+    assert stages_run(project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")) == ["ann"]
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
+    assert metrics["metrics/ann.json"]["recall_at_10"]["diff"] < 0
+    params = json.loads(project.run("dvc", "params", "diff", "--json"))
+    assert params["params.yaml"]["ann.trees"] == {"old": 10, "new": 1, "diff": -9}
+
+
+def test_a_small_learning_rate_in_scientific_notation_works(project: Project) -> None:
+    printed = project.run("dvc", "exp", "run", "-S", "train.lr=0.00001", "-S", "train.epochs=1")
+    assert stages_run(printed) == ["train", "embed", "neighbors", "ann", "evaluate"]
+    assert "lr: 1e-05" in (project.folder / "params.yaml").read_text()
+
+
+def test_a_queued_sweep_runs_in_two_workers(project: Project) -> None:
+    project.run("dvc", "exp", "run", "--queue", "-S", "train.lr=0.003,0.03", "-S", "embedding.size=8,16")
+    project.run("dvc", "queue", "start", "--jobs", "2")
+    tasks = finished_tasks(project)
+    assert [status for _, status in tasks] == ["Success"] * 4, project.run("dvc", "queue", "logs", tasks[0][0])
+    workspace_and_head = json.loads(project.run("dvc", "exp", "show", "--json"))
+    experiments = [experiment["revs"][0]["data"] for experiment in workspace_and_head[-1]["experiments"]]
+    sizes = [experiment["params"]["params.yaml"]["data"]["embedding"]["size"] for experiment in experiments]
+    assert sorted(sizes) == [8, 8, 16, 16]
+    losses = {experiment["metrics"]["metrics/train.json"]["data"]["val_loss"] for experiment in experiments}
+    assert len(losses) == 4
+
+
+def finished_tasks(project: Project) -> list[tuple[str, str]]:
+    """Waits for the queue, and gives each task's id and status."""
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        lines = [line.split() for line in project.run("dvc", "queue", "status").splitlines()]
+        tasks = [(words[0], words[-1]) for words in lines if words and words[-1] in TASK_STATES]
+        if tasks and all(status in {"Success", "Failed"} for _, status in tasks):
+            return tasks
+        time.sleep(2)
+    raise TimeoutError(project.run("dvc", "queue", "status"))
+
+
+def test_a_folder_of_ones_own_photos_is_all_it_takes(project: Project, tmp_path: Path) -> None:
+    photos = write_rocks(tmp_path / "my photos", ("Gneis ß", "大理石"), 12)
+    project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
+    assert json.loads((project.folder / "metrics/data.json").read_text())["images"] == 24
+    assert sorted(path.name for path in (project.folder / "data/images").iterdir()) == ["Gneis ß", "大理石"]
+    (photos / "大理石" / "000.png").unlink()
+    assert f"modified:           {photos}" in project.run("dvc", "status", "fetch")
+
+
+def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> None:
+    project.run("dvc", "plots", "show", "--out", "report")
+    page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
+    for title in ("Cross-entropy loss", "Recall of the Annoy index", "10 nearest", "Class of each test image"):
+        assert title in page
+    assert page.count('<img src="static/') == 3
+    project.run("dvc", "exp", "run", "-S", "train.lr=0.001", "-S", "train.epochs=2")
+    project.run("dvc", "plots", "diff", "HEAD", "--out", "comparison")
+    assert (project.folder / "comparison" / "index.html").read_text(encoding="utf-8").count('<img src="static/') == 6

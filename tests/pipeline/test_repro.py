@@ -1,0 +1,96 @@
+"""`dvc repro`: what it leaves behind, and that it leaves the same again."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from projects import Project
+
+
+def read_json(project: Project, name: str) -> dict:
+    return json.loads((project.folder / name).read_text(encoding="utf-8"))
+
+
+def keys_of(project: Project) -> list[str]:
+    with (project.folder / "data/manifest.csv").open(encoding="utf-8", newline="") as file:
+        return [row["path"] for row in csv.DictReader(file)]
+
+
+def numbers(value: object) -> list[float]:
+    return [n for v in value.values() for n in numbers(v)] if isinstance(value, dict) else [value]  # type: ignore[list-item]
+
+
+def test_every_file_has_the_keys_of_the_manifest_in_its_order(reproduced: Project) -> None:
+    keys = keys_of(reproduced)
+    assert len(keys) == 6 * 24
+    assert keys == sorted(keys)
+    for name in ("embeddings", "inverted-index", "ann-inverted-index"):
+        assert list(read_json(reproduced, f"models/{name}.json")) == keys
+    assert len(np.load(reproduced.folder / "data/features.npy")) == len(keys)
+
+
+def test_embeddings_are_the_same_in_both_files(reproduced: Project) -> None:
+    array = np.load(reproduced.folder / "models/embeddings.npy")
+    assert (array.dtype, array.shape[1]) == (np.float32, 32)
+    listed = np.array(list(read_json(reproduced, "models/embeddings.json").values()), np.float32)
+    np.testing.assert_array_equal(listed, array)
+
+
+def test_inverted_indexes_hold_true_cosines_best_first_without_the_image_itself(reproduced: Project) -> None:
+    embeddings = {key: np.array(value) for key, value in read_json(reproduced, "models/embeddings.json").items()}
+    for name in ("inverted-index", "ann-inverted-index"):
+        for key, neighbors in read_json(reproduced, f"models/{name}.json").items():
+            assert len(neighbors) == 10
+            assert key not in [other for other, _ in neighbors]
+            cosines = [cosine for _, cosine in neighbors]
+            assert cosines == sorted(cosines, reverse=True)
+            for other, cosine in neighbors[:2]:
+                a, b = embeddings[key], embeddings[other]
+                assert abs(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) - cosine) < 1e-5
+
+
+def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: Project) -> None:
+    expected = {
+        "data": {"images", "classes", "rejected", "duplicates"},
+        "train": {"val_loss", "val_accuracy", "test_accuracy", "best_epoch"},
+        "ann": {"recall_at_10", "zero_vectors"},
+        "retrieval": {"p_at_1", "p_at_10", "map_at_r", "per_class"},
+        "baselines": {"color_histogram", "pixels"},
+    }
+    for name, names in expected.items():
+        metrics = read_json(reproduced, f"metrics/{name}.json")
+        assert set(metrics) == names
+        assert all(math.isfinite(number) and round(number, 6) == number for number in numbers(metrics))
+    assert set(read_json(reproduced, "metrics/retrieval.json")["per_class"]) == {
+        "andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist",
+    }  # fmt: skip
+
+
+def test_a_second_run_has_nothing_to_do(reproduced: Project) -> None:
+    assert "Data and pipelines are up to date" in reproduced.run("dvc", "status")
+    assert "Running stage" not in reproduced.run("dvc", "repro")
+
+
+def test_running_everything_again_leaves_the_lock_file_unchanged(project: Project) -> None:
+    before = project.contents("dvc.lock", "metrics/**/*")
+    project.run("dvc", "repro", "--force")
+    assert project.contents("dvc.lock", "metrics/**/*") == before
+
+
+def test_every_stage_and_artifact_is_described(reproduced: Project) -> None:
+    pipeline = yaml.safe_load((reproduced.folder / "dvc.yaml").read_text())
+    listed = reproduced.run("dvc", "stage", "list")
+    for name, stage in pipeline["stages"].items():
+        assert stage["desc"]
+        assert name in listed
+    assert all(Path(reproduced.folder, artifact["path"]).exists() for artifact in pipeline["artifacts"].values())
+
+
+def test_output_is_calm(project: Project) -> None:
+    for stage in ("featurize", "train"):
+        printed = project.run("python", f"src/{stage}.py")
+        assert [line for line in printed.splitlines() if not line.startswith(f"{stage}: ")] == []

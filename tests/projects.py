@@ -1,0 +1,80 @@
+"""A small copy of this project in a git repository of its own."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT_FILES = (
+    "src",
+    "data/sources",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+)
+SMALL: dict[str, dict[str, dict[str, object]]] = {
+    "data/sources/demo.yaml": {"generate": {"images_per_class": 24, "size": 48}},
+    "params.yaml": {
+        "backbone": {"image_size": 48, "taps": ["block1a", "block2b", "block3b"]},
+        "train": {"epochs": 15},
+        "evaluate": {"query_rows": 3},
+    },
+}
+
+
+class Project(NamedTuple):
+    """A repository, and how commands run in it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """Runs a command, checks its exit status, and returns what it printed."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, text=True, check=False, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=400,
+        )  # fmt: skip
+        assert done.returncode == status, f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def set_params(self, **sections: dict[str, object]) -> None:
+        update_yaml(self.folder / "params.yaml", sections)
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "test")
+
+    def contents(self, *patterns: str) -> dict[str, bytes]:
+        """All files that match, by their path."""
+        found = (path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file())
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
+
+    def copy_to(self, folder: Path) -> "Project":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return self._replace(folder=folder)
+
+
+def update_yaml(path: Path, changes: dict[str, dict[str, object]]) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, values in changes.items():
+        content[section].update(values)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def copy_small_project(folder: Path) -> None:
+    """Copies what git tracks of the pipeline, with settings that run in seconds."""
+    for name in PROJECT_FILES:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    for name, changes in SMALL.items():
+        update_yaml(folder / name, changes)

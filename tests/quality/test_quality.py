@@ -1,0 +1,34 @@
+"""The model earns its compute: on a small demo set it beats what colors and pixels alone give."""
+
+import json
+
+from projects import Project
+
+
+def metrics(project: Project, name: str) -> dict:
+    return json.loads((project.folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_retrieval_beats_both_baselines_clearly(reproduced: Project) -> None:
+    model, baselines = metrics(reproduced, "retrieval"), metrics(reproduced, "baselines")
+    for name in ("p_at_1", "p_at_10", "map_at_r"):
+        assert model[name] > 0.1 + max(baseline[name] for baseline in baselines.values())
+
+
+def test_colors_alone_do_not_solve_the_demo_set(reproduced: Project) -> None:
+    assert metrics(reproduced, "baselines")["color_histogram"]["p_at_10"] < 0.8
+
+
+def test_every_class_is_found_more_often_than_by_chance(reproduced: Project) -> None:
+    per_class = metrics(reproduced, "retrieval")["per_class"]
+    assert min(scores["p_at_10"] for scores in per_class.values()) > 2 / len(per_class)
+
+
+def test_the_approximate_index_finds_nearly_all_true_neighbors(reproduced: Project) -> None:
+    assert metrics(reproduced, "ann")["recall_at_10"] >= 0.95
+
+
+def test_the_classifier_is_far_above_chance_on_images_it_never_saw(reproduced: Project) -> None:
+    figures = metrics(reproduced, "train")
+    assert figures["test_accuracy"] > 0.6
+    assert figures["val_accuracy"] > 0.6
