@@ -52,6 +52,7 @@ def test_each_parameter_reruns_what_the_readme_says(
         if variable.startswith("DVC_"):
             monkeypatch.setenv(variable, setting)
     project = reproduced.copy_to(tmp_path / "project")
+    monkeypatch.chdir(project.folder)
     path = project.folder / "params.yaml"
     params = yaml.safe_load(path.read_text())
     pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]

@@ -1,0 +1,12 @@
+"""Makes the README's picture, `docs/neighbors.jpg`, of the query rows that the `evaluate` stage drew on the demo set."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROWS = (1, 3, 4, 6, 8, 10)  # each class once, and one query that goes wrong
+
+paths = [Path(f"metrics/plots/queries/query_{row:02d}.png") for row in ROWS]
+stacked = np.concatenate([np.asarray(Image.open(path)) for path in paths])
+Image.fromarray(stacked).save("docs/neighbors.jpg", quality=85)
