@@ -1,4 +1,4 @@
-"""Makes the README's picture, `docs/neighbors.jpg`, of the query rows that the `evaluate` stage drew on the demo set."""
+"""Makes `docs/neighbors.jpg` for the README of the query rows that the `evaluate` stage drew on the demo set."""
 
 from pathlib import Path
 
