@@ -5,6 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro test lint format pins clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
+	python src/stage.py
 	dvc repro
 	@printf '\n%s\n' \
 	  'Done. Where to look next (after `source .venv/bin/activate`):' \

@@ -1,6 +1,9 @@
 """Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
 
+from collections.abc import Iterator
+
 import numpy as np
+from annoy import AnnoyIndex
 
 from similarity.ann import approximate_neighbors, build_index, recall
 from similarity.files import replaced_file, write_metrics, write_table
@@ -33,7 +36,10 @@ def main(params: Params) -> None:
     print(f"ann: recall@{top_k} {recall_at_k:.4f} with {params.ann.trees} trees, search_k {search_k or 'default'}")
 
 
-def _sweep(index, embeddings, sample, exact, top_k):  # type: ignore[no-untyped-def]
+def _sweep(
+    index: AnnoyIndex, embeddings: np.ndarray, sample: np.ndarray, exact: np.ndarray, top_k: int
+) -> Iterator[tuple[int, str]]:
+    """Gives pairs of search_k and the recall of some queries, rows of `exact`, float64 (n, k), by their numbers."""
     for multiple in track(SWEEP_MULTIPLES, "ann: sweep of search_k", unit=" values"):
         search_k = multiple * (top_k + 1)
         found = approximate_neighbors(index, embeddings, sample, top_k, search_k)

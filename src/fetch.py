@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from similarity.archives import ARCHIVE_SUFFIXES, is_archive, open_archive
+from similarity.archives import is_archive, open_archive
 from similarity.downloads import digest, download
 from similarity.errors import UserError
 from similarity.files import replaced_folder
@@ -37,9 +37,7 @@ def main(params: Params) -> None:
     elif source.is_file() and is_archive(source):
         _unpack(source, int(params.data.max_unpacked_gb * 1e9))
     elif source.exists():
-        raise UserError(
-            f"data.source: {source} is none of: a folder, an archive ({', '.join(ARCHIVE_SUFFIXES)}), a recipe (.yaml)"
-        )
+        raise UserError(f"data.source: {source} is none of: a folder, a whole .zip or .tar archive, a recipe (.yaml)")
     else:
         raise UserError(
             f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
@@ -65,6 +63,9 @@ def _download(recipe: Recipe) -> Path:
             bar.update(received - bar.n)
 
         path = download(recipe.url, recipe.sha256, DOWNLOADS, show)
+    if not is_archive(path):
+        path.unlink()
+        raise UserError(f"{recipe.url} is no .zip or .tar archive, what came was removed: correct the recipe's url")
     if recipe.sha256 is None:
         print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
@@ -92,8 +93,8 @@ def _report(source: Path, layout: Layout) -> None:
     classes = {key.parts[0] for key in layout.images.values()}
     print(f"fetch: {len(layout.images)} images in {len(classes)} classes from {source}")
     if layout.ignored:
-        few = ", ".join(map(str, layout.ignored[:3]))
-        print(f"fetch: left out {len(layout.ignored)} files that are no images by their names: {few}, …")
+        few = ", ".join(map(str, layout.ignored[:3])) + (", …" if len(layout.ignored) > 3 else "")
+        print(f"fetch: left out {len(layout.ignored)} files that do not end like the images that can be read: {few}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ REJECTED = Path("data/rejected.csv")
 
 def main(params: Params) -> None:
     keys = list_keys(IMAGES)
+    if not keys:
+        raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
     results = list(track(scan_images(IMAGES, keys), "scan", len(keys)))
     records = [result for result in results if isinstance(result, ImageRecord)]
     rejections = [result for result in results if isinstance(result, Rejection)]

@@ -1,5 +1,6 @@
 """How every script of the pipeline starts and ends: checked parameters, progress, and one clear line on failure."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ Item = TypeVar("Item")
 
 def run(main: Callable[[Params], None]) -> NoReturn:
     """Runs a stage on the checked parameters and exits: 0 when done, 1 with one line on what to mend, 130 on Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a killed run cleans up, too
     try:
         main(load_params())
     except UserError as error:
@@ -33,7 +35,7 @@ def run(main: Callable[[Params], None]) -> NoReturn:
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} is missing: run `dvc repro`, or `dvc pull` to get what others have made")
     except OSError as error:
-        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}; nothing was replaced")
+        sys.exit(f"error: {error.filename}: {error.strerror or error}; what was there before is unchanged")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
@@ -42,3 +44,7 @@ def run(main: Callable[[Params], None]) -> NoReturn:
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
     """Shows the progress of an iteration, unless the output is no terminal."""
     return tqdm(items, desc=label, total=total, unit=unit, disable=None, leave=False, file=sys.stderr)
+
+
+if __name__ == "__main__":  # checks params.yaml and nothing else
+    run(lambda _: None)

@@ -3,8 +3,9 @@
 import numpy as np
 from tqdm import tqdm
 
+from similarity.errors import UserError
 from similarity.files import replaced_file, write_metrics, write_table
-from similarity.head import Epoch, Labeled, classify, embed, save_head, train_head
+from similarity.head import Epoch, Head, Labeled, class_logits, embed, save_head, train_head
 from similarity.manifest import read_manifest, read_splits
 from similarity.params import Params
 from similarity.tensorflow_setup import prepare_tensorflow
@@ -14,31 +15,41 @@ from stage import FEATURES, HEAD, MANIFEST, METRICS, SPLITS, run
 def main(params: Params) -> None:
     manifest = read_manifest(MANIFEST)
     features, labels = np.load(FEATURES, mmap_mode="r"), manifest.labels
-    parts = {split: Labeled(features[rows], labels[rows]) for split, rows in read_splits(SPLITS, manifest).items()}
+    splits = read_splits(SPLITS, manifest)
+    train, valid = (Labeled(features[splits[split]], labels[splits[split]]) for split in ("train", "valid"))
     prepare_tensorflow()
-    history: list[Epoch] = []
-    steps = train_head(
-        parts["train"], parts["valid"], len(manifest.classes), params.embedding.size, params.train, params.base.seed
-    )
-    with tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress:
-        for epoch, head in progress:
-            if not history or epoch.val_loss < min(past.val_loss for past in history):
-                best, best_head = epoch, head
-            history.append(epoch)
-            progress.set_postfix(val_loss=f"{epoch.val_loss:.4f}", best=best.epoch)
-    test = parts["test"]
-    hits = classify(embed(test.features, best_head), best_head) == test.labels
-    with replaced_file(HEAD) as path:
-        save_head(best_head, path)
-    write_table(METRICS / "history.csv", Epoch._fields, ([f"{value:.6g}" for value in epoch] for epoch in history))
+    history, best, head = _fit(train, valid, len(manifest.classes), params)
+    predicted = class_logits(embed(features[splits["test"]], head), head).argmax(axis=1)
     figures = {
         "val_loss": best.val_loss,
         "val_accuracy": best.val_accuracy,
-        "test_accuracy": hits.mean(),
+        "test_accuracy": (predicted == labels[splits["test"]]).mean(),
         "best_epoch": best.epoch,
     }
+    with replaced_file(HEAD) as path:
+        save_head(head, path)
+    write_table(METRICS / "history.csv", Epoch._fields, ([f"{value:.6g}" for value in epoch] for epoch in history))
     write_metrics(METRICS / "train.json", figures)
     print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+
+def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[list[Epoch], Epoch, Head]:
+    """Trains for all epochs; gives every epoch's figures, and those and the head of the lowest validation loss."""
+    history: list[Epoch] = []
+    best: tuple[Epoch, Head] | None = None
+    steps = train_head(train, valid, classes, params.embedding.size, params.train, params.base.seed)
+    with tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress:
+        for epoch, head in progress:
+            if not np.isfinite([epoch.loss, epoch.val_loss]).all():
+                raise UserError(
+                    f"training diverged in epoch {epoch.epoch}: lower train.lr in params.yaml, now {params.train.lr:g}"
+                )
+            if best is None or epoch.val_loss < best[0].val_loss:
+                best = epoch, head
+            history.append(epoch)
+            progress.set_postfix(val_loss=f"{epoch.val_loss:.4f}", best=best[0].epoch)
+    assert best is not None  # there is at least one epoch
+    return history, *best
 
 
 if __name__ == "__main__":

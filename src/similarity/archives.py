@@ -1,5 +1,6 @@
 """Reading .zip and .tar.* files that nobody has to trust."""
 
+import gzip
 import lzma
 import tarfile
 import zipfile
@@ -11,10 +12,10 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from similarity.errors import UserError
 
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
+    gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
@@ -22,6 +23,7 @@ _DAMAGE = (
     RuntimeError,  # an encrypted member
     UnicodeDecodeError,
 )
+_CHUNK = 1 << 20
 _UNIX_LINK = 0o120000
 _UNIX_TYPE = 0o170000
 
@@ -49,8 +51,11 @@ class Archive(Protocol):
 
 
 def is_archive(path: Path) -> bool:
-    """Tells by its name whether a file is an archive that `open_archive` reads."""
-    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+    """Tells by its content whether a file is a .zip, or a .tar with or without compression."""
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except _DAMAGE:
+        return False
 
 
 @contextmanager
@@ -61,15 +66,23 @@ def open_archive(path: Path) -> Iterator[Archive]:
         UserError: at any time within the block, if the archive turns out to be damaged.
     """
     try:
-        if path.suffix.lower() == ".zip":
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 yield _Zip(path, file)
         else:
             with tarfile.open(path) as tar:
                 yield _Tar(path, tar)
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is broken or not an archive ({reason}): get it again") from error
+        raise _broken(path, error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _broken(path, error) from error  # the decompressors' own errors come without a number
+
+
+def _broken(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(f"{path} is broken or not an archive ({reason}): get it again")
 
 
 class _Zip:
@@ -109,6 +122,9 @@ class _Tar:
             if content is not None:
                 with content:
                     yield _posix(entry.name), content  # type: ignore[misc]  # IO[bytes] is one
+        # Only at the very end of the file stands the checksum of a compressed archive.
+        while self._file.fileobj is not None and self._file.fileobj.read(_CHUNK):
+            pass
 
 
 def _posix(name: str) -> PurePosixPath:
@@ -118,7 +134,7 @@ def _posix(name: str) -> PurePosixPath:
 def _checked(archive: Path, members: list[Member]) -> list[Member]:
     seen: set[PurePosixPath] = set()
     for member in members:
-        if member.path.is_absolute() or ".." in member.path.parts or ":" in member.path.parts[0:1]:
+        if member.path.is_absolute() or ".." in member.path.parts:
             raise _hostile(archive, str(member.path), "points outside of the archive")
         if not member.is_folder and member.path in seen:
             raise _hostile(archive, str(member.path), "is listed twice")

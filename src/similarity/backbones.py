@@ -85,7 +85,9 @@ def _build_application(name: str, image_size: int) -> _Network:
     try:
         network = build(weights=None)
     except ValueError as error:
-        raise UserError(f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {error}") from error
+        raise UserError(
+            f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {_one_line(error)}"
+        ) from error
 
     def load_weights() -> None:
         try:
@@ -106,12 +108,15 @@ def _build_application(name: str, image_size: int) -> _Network:
 
 def _load_weights_file(network: "keras.Model", path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"params.yaml: backbone.weights: there is no file {path}; give its path, or `imagenet`")
+        raise UserError(
+            f"params.yaml: backbone.weights: there is no file {path}; give its path "
+            "(absolute for queued experiments), or `imagenet`"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
             network.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
+    except Exception as error:  # each format that Keras tries has errors of its own
         raise UserError(
             f"params.yaml: backbone.weights: {path} does not fit {network.name} without its classifier: "
             f"{_one_line(error)}"

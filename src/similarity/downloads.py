@@ -1,5 +1,6 @@
 """Downloading a file once, whole, and checked."""
 
+import fcntl
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -34,10 +35,16 @@ def download(url: str, sha256: str | None, folder: Path, progress: Progress) -> 
         UserError: no network, an error of the server, or another digest than expected (the file is then removed).
     """
     target = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / (Path(urlsplit(url).path).name or "download")
-    if target.exists() and (sha256 is None or digest(target) == sha256):
-        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # experiments in several workers want the same file
+        if not target.exists() or (sha256 is not None and digest(target) != sha256):
+            _download(url, sha256, target, progress)
+    return target
+
+
+def _download(url: str, sha256: str | None, target: Path, progress: Progress) -> None:
     partial = target.with_name(f"{target.name}.part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         _receive(url, partial, progress)
     except requests.RequestException as error:
@@ -49,7 +56,7 @@ def download(url: str, sha256: str | None, folder: Path, progress: Progress) -> 
             f"{url} has sha256 {received}, the recipe expects {sha256}: "
             "the file was changed or damaged; correct the recipe if you trust the new one"
         )
-    return partial.replace(target)
+    partial.replace(target)
 
 
 def digest(path: Path) -> str:

@@ -20,7 +20,7 @@ MIN_AGREEMENT = 0.9999
 def make_engine(engine: str, model: "keras.Model", batch_size: int) -> Predict:
     """Prepares a model for batches of exactly `batch_size` images.
 
-    The shape is fixed, so that an image's features do not depend on the batch that it happens to be in.
+    With OpenVINO, the fixed shape makes an image's features independent of the batch that it happens to be in.
 
     Args:
         engine: ``keras`` or ``openvino``.

@@ -19,31 +19,45 @@ METRIC_DECIMALS = 6
 def replaced_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which takes the place of `path` only if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffixes: Keras goes by them
+    temporary = path.with_name(f".new.{path.name}")  # keeps the suffixes: Keras goes by them
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a failed write does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Gives an empty temporary folder beside `path`, which takes the place of `path` only if the block succeeds."""
+    """Gives an empty temporary folder beside `path`, which takes the place of `path` only if the block succeeds.
+
+    What a killed run has left behind is mended first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, outdated = (path.with_name(f".{os.getpid()}.{state}.{path.name}") for state in ("new", "old"))
+    temporary, outdated = (path.with_name(f".{state}.{path.name}") for state in ("new", "old"))
+    _restore(path, temporary, outdated)
+    temporary.mkdir()
     try:
-        temporary.mkdir()
         yield temporary
         if path.exists():
             path.rename(outdated)
         temporary.rename(path)
     finally:
-        for leftover in (temporary, outdated):
-            if leftover.exists():
-                shutil.rmtree(leftover)
+        _restore(path, temporary, outdated)
+
+
+def _restore(path: Path, temporary: Path, outdated: Path) -> None:
+    """Removes the temporary folders, after the old one is back in its place if there is no new one."""
+    if outdated.exists() and not path.exists():
+        outdated.rename(path)
+    for leftover in (temporary, outdated):
+        if leftover.exists():
+            shutil.rmtree(leftover)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from similarity.params import TrainParams
 
@@ -79,15 +80,12 @@ def train_head(
         schedule, params.momentum, nesterov=params.nesterov, weight_decay=params.weight_decay or None
     )
     optimizer.build(model.trainable_variables)
-    data, held_out = (
-        (tf.constant((part.features - mean) / scale), tf.constant(part.labels)) for part in (train, valid)
-    )
-    run_epoch = _compile_epoch(model, optimizer, data, params.batch_size)
+    run_epoch = _compile_epoch(model, optimizer, train, (mean, scale), params.batch_size)
     rng = np.random.default_rng(seed)
     for epoch in range(1, params.epochs + 1):
         loss, accuracy = run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
-        figures = [float(loss), float(accuracy), *_measure(model(held_out[0]).numpy(), valid.labels)]
-        yield Epoch(epoch, *figures), _fold(model.get_weights(), mean, scale)
+        head = _fold(model.get_weights(), mean, scale)
+        yield Epoch(epoch, float(loss), float(accuracy), *_measure(valid, head)), head
 
 
 def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
@@ -137,25 +135,31 @@ def embed(features: np.ndarray, head: Head) -> np.ndarray:
     return embeddings
 
 
-def classify(embeddings: np.ndarray, head: Head) -> np.ndarray:
-    """Gives the most probable class of each embedding, int64 (n,), for embeddings, float32 (n, E)."""
-    return (embeddings @ head.class_kernel + head.class_bias).argmax(axis=1)
+def class_logits(embeddings: np.ndarray, head: Head) -> np.ndarray:
+    """Maps embeddings, float32 (n, E), to the logits of the classes, float32 (n, C); the highest is the class."""
+    return embeddings @ head.class_kernel + head.class_bias
 
 
 def _compile_epoch(
-    model: "keras.Model", optimizer: "keras.Optimizer", data: tuple, batch_size: int
+    model: "keras.Model",
+    optimizer: "keras.Optimizer",
+    train: Labeled,
+    standardization: tuple[np.ndarray, np.ndarray],
+    batch_size: int,
 ) -> Callable[..., tuple]:
     """Returns a function of the rows' order, int32 (n,), that takes one pass and returns its mean loss and accuracy."""
     import keras
     import tensorflow as tf
 
-    features, labels = data
-    rows = len(labels)
+    features, labels = tf.constant(train.features), tf.constant(train.labels)
+    mean, scale = standardization
+    rows = len(train.labels)
 
     def step(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         truth = tf.gather(labels, batch)
         with tf.GradientTape() as tape:
-            probabilities = model(tf.gather(features, batch), training=True)
+            # Standardized batch by batch: no second copy of all features is needed.
+            probabilities = model((tf.gather(features, batch) - mean) / scale, training=True)
             losses = keras.losses.sparse_categorical_crossentropy(truth, probabilities)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
@@ -177,14 +181,18 @@ def _compile_epoch(
     return run_epoch
 
 
-def _measure(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Cross-entropy (nats) and accuracy of predicted probabilities, float32 (n, classes)."""
-    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(truth, 1e-7)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+def _measure(held_out: Labeled, head: Head) -> tuple[float, float]:
+    """Cross-entropy (nats) and accuracy of a head."""
+    logits = class_logits(embed(held_out.features, head), head).astype(np.float64)
+    losses = logsumexp(logits, axis=1) - logits[np.arange(len(logits)), held_out.labels]
+    return float(losses.mean()), float((logits.argmax(axis=1) == held_out.labels).mean())
 
 
 def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    """Means and standard deviations of the features' columns, float32 (D,) each; 1 where a column is constant."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
+    scale = np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features))
     return mean.astype(np.float32), np.where(scale > 1e-6, scale, 1).astype(np.float32)
 
 

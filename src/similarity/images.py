@@ -6,12 +6,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 _WHITE = (255, 255, 255)
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Remarks on odd but readable metadata. Set once: changing filters within threads is not safe.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImageError(ValueError):
@@ -35,11 +48,9 @@ def read_image(source: Path | BinaryIO | bytes) -> np.ndarray:
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable metadata
-            with Image.open(file) as image:
-                image.load()
-                return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+        with Image.open(file) as image:
+            image.load()
+            return np.asarray(_upright(_to_rgb(image), _orientation(image)))
     except FileNotFoundError:
         raise
     except UnidentifiedImageError as error:
@@ -66,6 +77,19 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     channels = (Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0))
     resized = [np.asarray(channel.resize((size, size), Image.Resampling.BILINEAR)) for channel in channels]
     return np.stack(resized, axis=-1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 if there is none that can be read: damaged metadata does not make an image unusable."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # Pillow's EXIF reader raises SyntaxError, struct.error, TypeError, ValueError and more
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT_BY_ORIENTATION.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

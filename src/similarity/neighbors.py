@@ -23,7 +23,7 @@ def count_zero_rows(embeddings: np.ndarray) -> int:
 def rank(similarities: np.ndarray, count: int) -> np.ndarray:
     """Finds the columns of the highest values in each row, best first.
 
-    Values that agree to 6 decimals are a tie, and ties go by column, so that rounding noise never decides the order.
+    Values that round to the same 6 decimals are a tie, and ties go by column, so that noise hardly decides the order.
 
     Args:
         similarities: cosines, float32 (n, m).

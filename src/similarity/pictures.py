@@ -1,9 +1,11 @@
 """Contact sheets: a query beside the images that were found for it."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -12,7 +14,7 @@ from similarity.images import read_image
 _TILE = 112  # pixels, side of the square that an image is fitted into
 _MARGIN = 8
 _LINE = 15
-_FONT_SIZE = 12
+_FONT_SIZE = 11
 _BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
 
 
@@ -49,12 +51,18 @@ def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
         draw.rectangle(
             (left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_SAME if tile.is_match else _OTHER, width=2
         )
-    font = ImageFont.load_default(_FONT_SIZE)
+    font = _font()
     for i, line in enumerate(tile.lines):
         draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font), fill=_INK, font=font)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+@lru_cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as it comes with matplotlib: Latin, Greek, Cyrillic, Arabic and more, but no Chinese."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_SIZE)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont) -> str:
     """Cuts a text to the width of a tile, keeping its end: names differ there."""
     shown = text
     while font.getlength(shown) > _TILE and len(text) > 1:

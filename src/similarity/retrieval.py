@@ -15,7 +15,7 @@ class Scores(NamedTuple):
 
     Attributes:
         p_at_1: 1 if the most similar gallery image has the query's class, else 0.
-        p_at_10: share of the query's class among the 10 most similar.
+        p_at_10: share of the query's class among the 10 most similar, or among all where the gallery is smaller.
         map_at_r: precision averaged over the ranks, up to the class's size R, that hold the query's class; in full
             "mean average precision at R" (Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020).
     """
@@ -26,7 +26,7 @@ class Scores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Scores of all queries, and the manifest rows of the 10 gallery images nearest to each, int64 (n, 10), best first,
+    """Scores of all queries, and the rows of the up to 10 gallery images nearest to each, int64 (n, 10), best first,
     with their cosines, float32 (n, 10).
     """
 
@@ -48,7 +48,7 @@ def evaluate_retrieval(
         vectors: embeddings or descriptors of all images, float32 (n, d).
         labels: class indices, int (n,); each query's class must occur in the gallery.
         queries: rows of the queries.
-        gallery: rows of the gallery, at least 10 images.
+        gallery: rows of the gallery.
         progress: wraps the iteration over blocks of queries.
     """
     units, gallery_labels = normalize(vectors), labels[gallery]

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NamedTuple
+from unicodedata import category
 
 import yaml
 from PIL import Image
@@ -78,7 +79,7 @@ def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]
     wrapped = len(tops) == 1 and all(len(path.parts) > 2 for path in images)
     placed = {path: PurePosixPath(*path.parts[1:]) if wrapped else path for path in images}
     for path, key in placed.items():
-        if not str(path).isprintable():
+        if any(category(character) in {"Cc", "Cs"} for character in str(path)):
             raise UserError(f"the name {str(path)!r} has control characters or is not valid UTF-8: rename it")
         if len(key.parts) != 2:
             where = "is in no class folder" if len(key.parts) < 2 else "is nested too deep"

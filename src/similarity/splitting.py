@@ -26,9 +26,12 @@ def split_images(records: Sequence[ImageRecord], valid: float, test: float, seed
         UserError: a class has fewer distinct images than there are splits, or the shares leave none for training.
     """
     label_of = {record.sha256: record.label for record in reversed(records)}
+    by_label: dict[str, list[str]] = {record.label: [] for record in records}
+    for sha256, label in label_of.items():
+        by_label[label].append(sha256)
     split_of: dict[str, str] = {}
-    for label in sorted({record.label for record in records}):
-        distinct = sorted((sha256 for sha256, owner in label_of.items() if owner == label), key=_draw(seed))
+    for label, members in sorted(by_label.items()):
+        distinct = sorted(members, key=_draw(seed))
         tests, valids = (max(1, round(share * len(distinct))) for share in (test, valid))
         if len(distinct) < len(SPLITS) or tests + valids >= len(distinct):
             raise UserError(

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_the_file_arrives_whole_and_progress_reaches_the_total(server: FileServe
     assert path.name == "rocks.zip"
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
-    assert [file.name for file in path.parent.iterdir()] == ["rocks.zip"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["lock", "rocks.zip"]
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
@@ -114,7 +115,14 @@ def test_a_server_without_ranges_sends_everything_again(server: FileServer, tmp_
 def test_a_wrong_digest_is_refused_and_nothing_is_kept(server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"has sha256 {SHA256}, the recipe expects {'0' * 64}"):
         get(server, tmp_path, "0" * 64)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+
+
+def test_two_processes_that_want_the_same_file_download_it_once(server: FileServer, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: get(server, tmp_path), range(2)))
+    assert paths[0].read_bytes() == CONTENT
+    assert len(server.ranges) == 1
 
 
 def test_a_damaged_earlier_download_is_replaced(server: FileServer, tmp_path: Path) -> None:

@@ -42,6 +42,37 @@ def test_an_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Pat
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/new.jpg"]
 
 
+@pytest.mark.parametrize("interrupted_at", ["first", "second"])
+def test_a_folder_survives_an_error_while_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_at: str
+) -> None:
+    folder, renamed = tmp_path / "images", []
+    folder.mkdir()
+    (folder / "old.jpg").touch()
+    rename = Path.rename
+
+    def fail_once(self: Path, target: Path) -> Path:
+        renamed.append(target)
+        if len(renamed) == ("first", "second").index(interrupted_at) + 1:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(KeyboardInterrupt), replaced_folder(folder):
+        pass
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/old.jpg"]
+
+
+def test_what_a_killed_run_left_is_cleaned_up(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for name in (".new.images", ".old.images"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".old.images" / "old.jpg").touch()
+    with pytest.raises(ValueError, match="later"), replaced_folder(folder):
+        raise ValueError("later")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/old.jpg"]
+
+
 def test_an_array_written_in_blocks_is_a_plain_npy_file(tmp_path: Path) -> None:
     array = np.arange(10, dtype=np.float32).reshape(5, 2)
     write_array(tmp_path / "a.npy", array.shape, [array[:2], array[2:]])

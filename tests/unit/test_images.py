@@ -1,4 +1,5 @@
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageOps
 
 from similarity.demo_rocks import draw_rock
 from similarity.images import UnreadableImageError, read_image, resize
@@ -28,6 +29,7 @@ def test_every_color_mode_becomes_rgb_of_the_same_size(mode: str, file_format: s
     pixels = read_image(encode(Image.fromarray(ROCK).convert(mode), file_format))
     assert pixels.shape == (48, 48, 3)
     assert pixels.dtype == np.uint8
+    assert np.abs(pixels.mean() - ROCK.mean()) < 12  # an inverted CMYK would be far off
 
 
 def test_palette_image_keeps_its_colors() -> None:
@@ -65,6 +67,20 @@ def test_exif_orientation_is_applied() -> None:
     np.testing.assert_array_equal(read_image(encode(wide, "PNG", exif=exif)), np.rot90(ROCK[:20], -1))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(ROCK[:20]), "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(read_image(content), np.asarray(expected))
+
+
+def test_damaged_metadata_does_not_make_an_image_unreadable() -> None:
+    content = encode(Image.fromarray(ROCK), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
+    assert read_image(content).shape == (48, 48, 3)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"this is a text file named .jpg", encode(Image.fromarray(ROCK), "PNG")[:900]]
 )
@@ -76,7 +92,8 @@ def test_what_is_no_whole_image_is_refused_with_a_reason(content: bytes) -> None
 def test_decompression_bomb_is_refused() -> None:
     bomb = bytearray(encode(Image.new("1", (8, 8)), "PNG"))
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2
-    with pytest.raises(UnreadableImageError):
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    with pytest.raises(UnreadableImageError, match="exceeds limit"):
         read_image(bytes(bomb))
 
 

@@ -59,6 +59,7 @@ def test_an_empty_class_is_refused(wrap: str) -> None:
 
 def test_a_folder_is_copied_with_unicode_names_spaces_and_links(rocks: Path, tmp_path: Path) -> None:
     (rocks / "marble" / "000.png").rename(rocks / "marble" / "weißer Marmor 大理石.png")
+    (rocks / "marble" / "001.png").rename(rocks / "marble" / "Screenshot 9.41\u202fAM \u0645\u06cc\u200c.png")
     (rocks / "linked").symlink_to(rocks / "schist")
     target = tmp_path / "target"
     target.mkdir()
