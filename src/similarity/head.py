@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 _ROWS_PER_BLOCK = 8192
+_VARIANCE_EPSILON = 1e-3
 
 
 class Head(NamedTuple):
@@ -189,11 +190,15 @@ def _measure(held_out: Labeled, head: Head) -> tuple[float, float]:
 
 
 def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of the features' columns, float32 (D,) each; 1 where a column is constant."""
+    """Means and scales of the features' columns, float32 (D,) each.
+
+    A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies in
+    training must not explode where it does.
+    """
     mean = features.mean(axis=0, dtype=np.float64)
     blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
-    scale = np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features))
-    return mean.astype(np.float32), np.where(scale > 1e-6, scale, 1).astype(np.float32)
+    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features)
+    return mean.astype(np.float32), np.sqrt(variance + _VARIANCE_EPSILON).astype(np.float32)
 
 
 def _fold(weights: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> Head:

@@ -40,7 +40,7 @@ def images_from(project: Project, source: Path) -> None:
         ("train", "train", {"lrr": 0.1}, "params.yaml: train.lrr is unknown; did you mean train.lr?"),
         ("split", "split", {"train": 1.5}, "params.yaml: split.train: 1.5: input should be less than 1"),
         ("fetch", "data", {"source": "no/such/folder"}, "data.source: no/such/folder does not exist"),
-        ("fetch", "data", {"source": "dvc.lock"}, "data.source: dvc.lock is none of: a folder, an archive"),
+        ("fetch", "data", {"source": "dvc.lock"}, "data.source: dvc.lock is none of: a folder, a whole .zip"),
         ("featurize", "backbone", {"weights": "none.h5"}, "backbone.weights: there is no file none.h5"),
         ("featurize", "backbone", {"name": "resnet51"}, "backbone.name: 'resnet51' is unknown"),
     ],
@@ -119,7 +119,7 @@ def test_a_class_with_fewer_images_than_splits_is_refused(project: Project, tmp_
 
 
 @pytest.mark.parametrize(
-    ("member", "message"), [("../../evil.png", "points outside"), (None, "broken or not an archive")]
+    ("member", "message"), [("../../evil.png", "points outside"), (None, "is none of: a folder, a whole .zip")]
 )
 def test_a_hostile_or_broken_archive_is_refused_and_the_images_stay(
     project: Project, tmp_path: Path, member: str | None, message: str
