@@ -192,8 +192,8 @@ def _measure(held_out: Labeled, head: Head) -> tuple[float, float]:
 def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means and scales of the features' columns, float32 (D,) each.
 
-    A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies in
-    training must not explode where it does.
+    A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies
+    in training must not explode where it does.
     """
     mean = features.mean(axis=0, dtype=np.float64)
     blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,14 @@ def test_a_full_disk_is_told_in_one_line(project: Project) -> None:
     assert project.contents(*RESULTS) == before
 
 
+def test_a_source_that_does_not_exist_is_named_by_dvc(project: Project) -> None:
+    before = project.contents(*RESULTS)
+    printed = project.run("dvc", "exp", "run", "-S", "data.source=no-such/photos", status=255)
+    assert "dependency 'no-such/photos' does not exist" in " ".join(printed.split())
+    assert "Traceback" not in printed
+    assert project.contents(*RESULTS) == before
+
+
 def test_an_empty_folder_is_refused(project: Project, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     project.set_params(data={"source": str(tmp_path / "empty")})
@@ -136,29 +145,45 @@ def test_a_hostile_or_broken_archive_is_refused_and_the_images_stay(
     assert project.contents(*RESULTS) == before
 
 
-def test_a_download_with_a_wrong_digest_is_refused(project: Project, tmp_path: Path) -> None:
-    archive = shutil.make_archive(
-        str(tmp_path / "set"), "zip", write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
-    )
-    server = subprocess.Popen(
+@pytest.fixture
+def server(project: Project, tmp_path: Path) -> Iterator[str]:
+    """Serves an archive of images as `/content`, and a page as `/page.zip`; gives the address."""
+    folder = tmp_path / "served"
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    Path(shutil.make_archive(str(folder / "set"), "zip", rocks)).rename(folder / "content")
+    (folder / "page.zip").write_text("<html>Please log in</html>")
+    process = subprocess.Popen(
         ["python", "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"],
-        cwd=tmp_path, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    try:
-        assert server.stdout is not None
-        port = server.stdout.readline().split(" port ")[1].split()[0]
-        recipe = {"title": "t", "licence": "l", "citation": "c", "url": f"http://127.0.0.1:{port}/{Path(archive).name}"}
-        (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump({**recipe, "sha256": "0" * 64}))
-        project.set_params(data={"source": "data/sources/remote.yaml"})
-        assert "the recipe expects " + "0" * 64 in refusal(project, "fetch")
-        (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump(recipe))
-        printed = project.run("python", "src/fetch.py")
-        assert "no sha256" in printed
-        assert "6 images in 2 classes" in printed
-    finally:
-        server.terminate()
-        server.wait()
-    assert "6 images" in project.run("python", "src/fetch.py")  # kept: no second download
+    assert process.stdout is not None
+    yield f"http://127.0.0.1:{process.stdout.readline().split(' port ')[1].split()[0]}"
+    process.terminate()
+    process.wait()
+
+
+def use_recipe(project: Project, **fields: str) -> None:
+    recipe = {"title": "t", "licence": "l", "citation": "c", **fields}
+    (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump(recipe))
+    project.set_params(data={"source": "data/sources/remote.yaml"})
+
+
+def test_a_download_with_a_wrong_digest_is_refused(project: Project, server: str) -> None:
+    use_recipe(project, url=f"{server}/content", sha256="0" * 64)
+    assert "the recipe expects " + "0" * 64 in refusal(project, "fetch")
+
+
+def test_a_download_that_is_no_archive_is_refused_and_not_kept(project: Project, server: str) -> None:
+    use_recipe(project, url=f"{server}/page.zip")
+    for _ in range(2):
+        assert "page.zip is no .zip or .tar archive" in refusal(project, "fetch")
+
+
+def test_a_download_without_digest_says_so_and_is_kept(project: Project, server: str) -> None:
+    use_recipe(project, url=f"{server}/content")
+    printed = project.run("python", "src/fetch.py")
+    assert "no sha256, so this was not checked; received sha256" in printed
+    assert "6 images in 2 classes" in printed
 
 
 def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Project, tmp_path: Path) -> None:
