@@ -10,9 +10,9 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	@printf '\n%s\n' \
 	  'Done. Where to look next (after `source .venv/bin/activate`):' \
 	  '  metrics/plots/queries/   test images, each with its ten nearest neighbors' \
-	  '  dvc metrics show         losses, accuracy, retrieval, recall, baselines' \
+	  '  metrics/*.json           losses, accuracy, retrieval, recall, and the baselines to beat' \
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
-	  '  dvc exp run -S train.lr=0.02 && dvc exp show'
+	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest

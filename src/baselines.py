@@ -43,7 +43,9 @@ def _describe(paths: list[Path], params: EvaluateParams) -> dict[str, np.ndarray
     descriptors: dict[str, np.ndarray] = {}
     for row, described in enumerate(track(ordered_map(describe, paths), "baselines", len(paths))):
         for name, descriptor in described.items():
-            descriptors.setdefault(name, np.empty((len(paths), len(descriptor)), np.float32))[row] = descriptor
+            if row == 0:
+                descriptors[name] = np.empty((len(paths), len(descriptor)), np.float32)
+            descriptors[name][row] = descriptor
     return descriptors
 
 

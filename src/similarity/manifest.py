@@ -1,6 +1,8 @@
 """The list of images that every other file follows: row i of any array is row i of the manifest."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,21 +24,22 @@ class ImageRecord(NamedTuple):
     height: int
 
 
-class Manifest(NamedTuple):
+@dataclass(frozen=True)
+class Manifest:
     """All readable images, sorted by key."""
 
     records: list[ImageRecord]
 
-    @property
+    @cached_property
     def keys(self) -> list[str]:
         return [record.path for record in self.records]
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
         """The classes' names, sorted."""
         return sorted({record.label for record in self.records})
 
-    @property
+    @cached_property
     def labels(self) -> np.ndarray:
         """The index in `classes` of each image's class, int32 (n,)."""
         index = {label: i for i, label in enumerate(self.classes)}

@@ -44,7 +44,7 @@ def test_a_stage_depends_on_exactly_the_modules_that_it_imports(name: str) -> No
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_runs_the_script_of_its_name_and_keeps_its_outputs_until_they_are_replaced(name: str) -> None:
     assert STAGES[name]["cmd"] == f"python src/{name}.py"
-    for output in STAGES[name].get("outs", []) + STAGES[name].get("metrics", []):
+    for output in STAGES[name]["outs"]:
         assert all(settings["persist"] for settings in output.values())
 
 
