@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/stage.py
 	dvc repro
-	@printf '\n%s\n' \
+	@printf '%s\n' '' \
 	  'Done. Where to look next (after `source .venv/bin/activate`):' \
 	  '  metrics/plots/queries/   test images, each with its ten nearest neighbors' \
 	  '  metrics/*.json           losses, accuracy, retrieval, recall, and the baselines to beat' \
