@@ -11,6 +11,7 @@ from similarity.errors import UserError
 from similarity.files import replaced_folder
 from similarity.params import Params
 from similarity.sources import (
+    GeneratedSet,
     Layout,
     Recipe,
     copy_images,
@@ -30,8 +31,9 @@ def main(params: Params) -> None:
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         recipe = read_recipe(source)
         if recipe.generate is not None:
-            return _generate(recipe)
-        source = _download(recipe)
+            return _generate(recipe.generate, recipe.title)
+        if recipe.url is not None:
+            source = _download(recipe.url, recipe)
     if source.is_dir():
         _copy(source)
     elif source.is_file() and is_archive(source):
@@ -46,26 +48,23 @@ def main(params: Params) -> None:
     return None
 
 
-def _generate(recipe: Recipe) -> None:
-    settings = recipe.generate
-    assert settings is not None
+def _generate(settings: GeneratedSet, title: str) -> None:
     with replaced_folder(IMAGES) as folder:
         paths = list(track(generate_images(settings, folder), "generate"))
-    print(f"fetch: generated {len(paths)} images: {recipe.title}")
+    print(f"fetch: generated {len(paths)} images: {title}")
 
 
-def _download(recipe: Recipe) -> Path:
-    assert recipe.url is not None
+def _download(url: str, recipe: Recipe) -> Path:
     with tqdm(desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
 
         def show(received: int, total: int | None) -> None:
             bar.total = total
             bar.update(received - bar.n)
 
-        path = download(recipe.url, recipe.sha256, DOWNLOADS, show)
+        path = download(url, recipe.sha256, DOWNLOADS, show)
     if not is_archive(path):
         path.unlink()
-        raise UserError(f"{recipe.url} is no .zip or .tar archive, what came was removed: correct the recipe's url")
+        raise UserError(f"{url} is no .zip or .tar archive, what came was removed: correct the recipe's url")
     if recipe.sha256 is None:
         print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")

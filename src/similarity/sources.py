@@ -135,9 +135,15 @@ def copy_images(source: Path, layout: Layout, target: Path) -> Iterator[Path]:
     """Copies the images of a folder below `target`, yielding each one's new path.
 
     They are copied, not linked: DVC's cache must not change when somebody edits a photo in place.
+
+    Raises:
+        UserError: an image is a link to nothing, or was removed meanwhile.
     """
-    for path, destination in _destinations(layout, target).items():
-        yield Path(shutil.copyfile(source / path, destination))
+    try:
+        for path, destination in _destinations(layout, target).items():
+            yield Path(shutil.copyfile(source / path, destination))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is a link to nothing, or was just removed: mend the source") from error
 
 
 def list_archive(archive: Archive, source: Path, max_bytes: int) -> Layout:

@@ -69,6 +69,13 @@ def test_a_folder_is_copied_with_unicode_names_spaces_and_links(rocks: Path, tmp
     assert not (target / "schist" / "001.png").samefile(rocks / "schist" / "001.png")
 
 
+def test_a_link_to_nothing_is_named(rocks: Path, tmp_path: Path) -> None:
+    (rocks / "marble" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "target").mkdir()
+    with pytest.raises(UserError, match=r"gone\.jpg is a link to nothing"):
+        list(copy_images(rocks, list_folder(rocks), tmp_path / "target"))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
