@@ -1,7 +1,6 @@
 """Approximate nearest neighbors with Annoy, and how often they are the true ones."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from annoy import AnnoyIndex
@@ -21,17 +20,6 @@ def build_index(embeddings: np.ndarray, trees: int, seed: int) -> AnnoyIndex:
     for row, embedding in enumerate(embeddings):
         index.add_item(row, embedding)
     index.build(trees, n_jobs=1)
-    return index
-
-
-def load_index(path: Path, dimensions: int) -> AnnoyIndex:
-    """Maps an index file into memory.
-
-    Raises:
-        OSError: there is no such file, or it was built for other dimensions.
-    """
-    index = AnnoyIndex(dimensions, "angular")
-    index.load(str(path))
     return index
 
 
