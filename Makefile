@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test lint format pins clean
+.PHONY: repro install test lint format pins clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/stage.py
@@ -13,6 +13,8 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	  '  metrics/*.json           losses, accuracy, retrieval, recall, and the baselines to beat' \
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
+
+install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
 
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest

@@ -66,7 +66,7 @@ def train_head(
         params: how to train.
         seed: of the initial weights and of the order of the batches.
 
-    Returns:
+    Yields:
         For each epoch, its figures and the head as it was at its end, for features as given (any standardization is
         folded into the weights).
     """
@@ -202,7 +202,7 @@ def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fold(weights: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> Head:
-    """Makes ((x − mean) / scale) · K + b out of x · K' + b'."""
+    """Finds K' and b' such that x · K' + b' = ((x − mean) / scale) · K + b."""
     kernel, bias, class_kernel, class_bias = weights
     folded = kernel / np.reshape(scale, (-1, 1)).astype(np.float64)
     shift = np.broadcast_to(mean, len(kernel)).astype(np.float64) @ folded
