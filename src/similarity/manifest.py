@@ -11,7 +11,7 @@ import numpy as np
 from similarity.errors import UserError
 from similarity.files import read_table, write_table
 
-SPLITS = ("train", "valid", "test")
+SPLIT_NAMES = ("train", "valid", "test")
 
 
 class ImageRecord(NamedTuple):
@@ -74,4 +74,4 @@ def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     if [row["path"] for row in rows] != manifest.keys:
         raise UserError(f"{path} does not list the images of the manifest: run `dvc repro`")
     splits = np.array([row["split"] for row in rows])
-    return {split: np.flatnonzero(splits == split) for split in SPLITS}
+    return {split: np.flatnonzero(splits == split) for split in SPLIT_NAMES}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from similarity.errors import UserError
-from similarity.manifest import SPLITS, ImageRecord
+from similarity.manifest import SPLIT_NAMES, ImageRecord
 
 
 def split_images(records: Sequence[ImageRecord], valid: float, test: float, seed: int) -> list[str]:
@@ -33,7 +33,7 @@ def split_images(records: Sequence[ImageRecord], valid: float, test: float, seed
     for label, members in sorted(by_label.items()):
         distinct = sorted(members, key=_draw(seed))
         tests, valids = (max(1, round(share * len(distinct))) for share in (test, valid))
-        if len(distinct) < len(SPLITS) or tests + valids >= len(distinct):
+        if len(distinct) < len(SPLIT_NAMES) or tests + valids >= len(distinct):
             raise UserError(
                 f"class {label!r} has too few distinct images ({len(distinct)}) for the shares split.train, "
                 "split.valid and split.test: add images, change the shares, or remove the class"
