@@ -14,6 +14,7 @@ from similarity.params import Params, load_params
 IMAGES = Path("data/images")
 MANIFEST = Path("data/manifest.csv")
 SPLITS = Path("data/splits.csv")
+BACKBONE = Path("models/backbone")
 FEATURES = Path("data/features.npy")
 HEAD = Path("models/best.weights.h5")
 EMBEDDINGS = Path("models/embeddings.npy")

@@ -2,16 +2,27 @@ import os
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
 import pytest
+from sklearn.datasets import load_sample_images
 
 from projects import Project, copy_small_project
 from samples import write_rocks
+from similarity.images import read_image
 
 
 @pytest.fixture
 def rocks(tmp_path: Path) -> Path:
     """A folder with two classes of three images."""
     return write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[np.ndarray]:
+    """Real photographs that come with matplotlib and scikit-learn: a portrait, a temple, a flower."""
+    hopper = Path(mpl.get_data_path(), "sample_data", "grace_hopper.jpg")
+    return [read_image(hopper), *load_sample_images().images]
 
 
 @pytest.fixture(scope="session")

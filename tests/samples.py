@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from similarity.demo_rocks import CLASSES, draw_rock
+from similarity.images import resize
 from similarity.neighbors import nearest_neighbors
 
 
@@ -30,3 +31,8 @@ def exact_search(embeddings: np.ndarray, top_k: int) -> tuple[np.ndarray, np.nda
     """All rows' neighbors, int64 (n, k), and their cosines, float64 (n, k)."""
     rows, similarities = zip(*nearest_neighbors(embeddings, top_k), strict=True)
     return np.concatenate(rows), np.concatenate(similarities)
+
+
+def batch_of(photographs: list[np.ndarray], size: int, count: int) -> np.ndarray:
+    """Different pixels from a few photographs, float32 (count, size, size, 3)."""
+    return np.stack([resize(photographs[i % len(photographs)][i * 5 :], size) for i in range(count)])

@@ -28,10 +28,12 @@ class Backbone(NamedTuple):
     Attributes:
         model: maps preprocessed pixels, float32 (n, size, size, 3), to features, float32 (n, D).
         preprocess: what comes before the model.
+        network: the network whose layers are tapped, with the weights; what weights files are of.
     """
 
     model: "keras.Model"
     preprocess: Preprocess
+    network: "keras.Model"
 
 
 def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str]) -> Backbone:
@@ -57,7 +59,7 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
         load_weights()
     else:
         _load_weights_file(network, Path(weights))
-    return Backbone(Model(network.inputs, outputs, trainable=False), preprocess)
+    return Backbone(Model(network.inputs, outputs, trainable=False), preprocess, network)
 
 
 class _Network(NamedTuple):

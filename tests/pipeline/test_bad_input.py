@@ -42,8 +42,8 @@ def images_from(project: Project, source: Path) -> None:
         ("split", "split", {"train": 1.5}, "params.yaml: split.train: 1.5: input should be less than 1"),
         ("fetch", "data", {"source": "no/such/folder"}, "data.source: no/such/folder does not exist"),
         ("fetch", "data", {"source": "dvc.lock"}, "data.source: dvc.lock is none of: a folder, a whole .zip"),
-        ("featurize", "backbone", {"weights": "none.h5"}, "backbone.weights: there is no file none.h5"),
-        ("featurize", "backbone", {"name": "resnet51"}, "backbone.name: 'resnet51' is unknown"),
+        ("backbone", "backbone", {"weights": "none.h5"}, "backbone.weights: there is no file none.h5"),
+        ("backbone", "backbone", {"name": "resnet51"}, "backbone.name: 'resnet51' is unknown"),
     ],
 )
 def test_a_wrong_parameter_is_refused_and_no_result_is_touched(

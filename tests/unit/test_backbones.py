@@ -1,20 +1,16 @@
-"""The graphs that ship, on real photographs that come with scikit-learn and matplotlib."""
+"""The networks, on real photographs."""
 
 import pickle
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
 
+from samples import batch_of
 from similarity.backbones import Backbone, load_backbone
 from similarity.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
-from similarity.engines import check_against_keras, make_engine
 from similarity.errors import UserError
-from similarity.features import compute_features
-from similarity.images import read_image, resize
+from similarity.images import resize
 from similarity.tensorflow_setup import prepare_tensorflow
 from similarity.torch_checkpoint import read_checkpoint
 
@@ -28,18 +24,8 @@ def tensorflow() -> None:
 
 
 @pytest.fixture(scope="module")
-def photographs() -> list[np.ndarray]:
-    hopper = Path(mpl.get_data_path(), "sample_data", "grace_hopper.jpg")
-    return [read_image(hopper), *load_sample_images().images]
-
-
-@pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return load_backbone("efficientnet_lite0", "imagenet", 64, TAPS)
-
-
-def batch_of(photographs: list[np.ndarray], size: int, count: int) -> np.ndarray:
-    return np.stack([resize(photographs[i % len(photographs)][i * 5 :], size) for i in range(count)])
 
 
 def test_efficientnet_lite0_recognizes_what_is_in_photographs(photographs: list[np.ndarray]) -> None:
@@ -48,20 +34,6 @@ def test_efficientnet_lite0_recognizes_what_is_in_photographs(photographs: list[
     pixels = np.stack([resize(photograph, 224) for photograph in photographs])
     hopper, _, flower = network.predict(scale_pixels(pixels), verbose=0).argmax(axis=1)
     assert (hopper, flower) == (MILITARY_UNIFORM, DAISY)
-
-
-@pytest.mark.parametrize("taps", [TAPS, [], ["block1a", "final"]])
-def test_openvino_gives_the_features_of_keras_for_every_image(taps: list[str], photographs: list[np.ndarray]) -> None:
-    backbone = load_backbone("efficientnet_lite0", "imagenet", 64, taps)
-    pixels = backbone.preprocess(batch_of(photographs, 64, 8))
-    assert check_against_keras(make_engine("openvino", backbone.model, 8), backbone.model, pixels) > 0.99999
-
-
-def test_an_engine_that_is_off_is_refused(backbone: Backbone, photographs: list[np.ndarray]) -> None:
-    pixels = backbone.preprocess(batch_of(photographs, 64, 4))
-    predict = make_engine("openvino", backbone.model, 4)
-    with pytest.raises(UserError, match="disagrees with Keras"):
-        check_against_keras(lambda batch: predict(batch[::-1].copy()), backbone.model, pixels)
 
 
 def test_taps_are_the_means_and_deviations_over_space(backbone: Backbone, photographs: list[np.ndarray]) -> None:
@@ -74,40 +46,6 @@ def test_taps_are_the_means_and_deviations_over_space(backbone: Backbone, photog
     expected = np.concatenate([part for each in maps for part in (each.mean((1, 2)), each.std((1, 2)))], axis=1)
     assert expected.shape[1] == 2 * (16 + 24 + 80)
     np.testing.assert_allclose(backbone.model.predict(pixels, verbose=0), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("engine", ["openvino", "keras"])
-def test_features_do_not_depend_on_the_rest_of_the_batch(
-    engine: str, backbone: Backbone, photographs: list[np.ndarray], tmp_path: Path
-) -> None:
-    paths = [tmp_path / f"{i}.png" for i in range(7)]
-    for i, path in enumerate(paths):
-        Image.fromarray(photographs[i % 3][i * 9 :]).save(path)
-    predict = make_engine(engine, backbone.model, 4)
-    features = np.concatenate(list(compute_features(paths, backbone, predict, 4)))
-    backwards = np.concatenate(list(compute_features(paths[::-1], backbone, predict, 4)))[::-1]
-    assert features.shape == (7, 240)
-    if engine == "openvino":
-        np.testing.assert_array_equal(features, backwards)
-    else:
-        np.testing.assert_allclose(features, backwards, rtol=1e-4, atol=1e-5)
-
-
-def test_resnet50_works_with_a_weights_file_and_its_own_preprocessing(
-    photographs: list[np.ndarray], tmp_path: Path
-) -> None:
-    import keras
-
-    path = tmp_path / "random.weights.h5"
-    original = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
-    original.save_weights(path)
-    backbone = load_backbone("resnet50", str(path), 64, [])
-    pixels = batch_of(photographs, 64, 4)
-    preprocessed = keras.applications.resnet50.preprocess_input(pixels.copy())
-    expected = original.predict(preprocessed, verbose=0).mean(axis=(1, 2))
-    predict = make_engine("openvino", backbone.model, 4)
-    assert check_against_keras(predict, backbone.model, preprocessed) > 0.9999
-    np.testing.assert_allclose(predict(backbone.preprocess(pixels)), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_a_weights_file_of_another_network_is_refused(backbone: Backbone, tmp_path: Path) -> None:
