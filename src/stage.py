@@ -20,6 +20,7 @@ HEAD = Path("models/best.weights.h5")
 EMBEDDINGS = Path("models/embeddings.npy")
 INVERTED_INDEX = Path("models/inverted-index.json")
 ANN_INDEX = Path("models/index.ann")
+MAP = Path("models/map.npy")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
 
@@ -27,10 +28,15 @@ Item = TypeVar("Item")
 
 
 def run(main: Callable[[Params], None]) -> NoReturn:
-    """Runs a stage on the checked parameters and exits: 0 when done, 1 with one line on what to mend, 130 on Ctrl-C."""
+    """Runs a stage on the checked parameters and exits; see `run_command`."""
+    run_command(lambda: main(load_params()))
+
+
+def run_command(main: Callable[[], None]) -> NoReturn:
+    """Runs a function and exits: 0 when done, 1 with one line on what to mend, 130 on Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a killed run cleans up, too
     try:
-        main(load_params())
+        main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except FileNotFoundError as error:

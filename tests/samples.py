@@ -7,7 +7,7 @@ from PIL import Image
 
 from similarity.demo_rocks import CLASSES, draw_rock
 from similarity.images import resize
-from similarity.neighbors import nearest_neighbors
+from similarity.neighbors import nearest_neighbors, normalize
 
 
 def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
@@ -36,3 +36,9 @@ def exact_search(embeddings: np.ndarray, top_k: int) -> tuple[np.ndarray, np.nda
 def batch_of(photographs: list[np.ndarray], size: int, count: int) -> np.ndarray:
     """Different pixels from a few photographs, float32 (count, size, size, 3)."""
     return np.stack([resize(photographs[i % len(photographs)][i * 5 :], size) for i in range(count)])
+
+
+def true_cosines(embeddings: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The cosine of each embedding with some others, given by their rows, int64 (n, k): float32 (n, k)."""
+    units = normalize(embeddings)
+    return np.einsum("bd,bkd->bk", units, units[rows])

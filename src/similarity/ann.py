@@ -1,12 +1,16 @@
 """Approximate nearest neighbors with Annoy, and how often they are the true ones."""
 
+import errno
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from annoy import AnnoyIndex
 
-from similarity.neighbors import COSINE_DECIMALS, cosines, normalize
+from similarity.errors import UserError
+from similarity.neighbors import COSINE_DECIMALS, normalize
 
+_MAX_SEARCH_K = 2**31 - 1
 _TIE = 1.5 * 10**-COSINE_DECIMALS
 
 
@@ -20,6 +24,23 @@ def build_index(embeddings: np.ndarray, trees: int, seed: int) -> AnnoyIndex:
     for row, embedding in enumerate(embeddings):
         index.add_item(row, embedding)
     index.build(trees, n_jobs=1)
+    return index
+
+
+def load_index(path: Path, size: int) -> AnnoyIndex:
+    """Maps a saved index of embeddings of length `size` into memory.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        UserError: it is no index of this size.
+    """
+    index = AnnoyIndex(size, "angular")
+    try:
+        index.load(str(path))
+    except OSError as error:
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "missing", str(path)) from error
+        raise UserError(f"{path} is no index of embeddings of size {size}: run `dvc repro`") from error
     return index
 
 
@@ -41,19 +62,45 @@ def approximate_neighbors(
     """
     count, units = min(top_k, len(embeddings) - 1), normalize(embeddings)
     for row in rows:
-        found = _search(index, int(row), count, search_k or index.get_n_trees() * (top_k + 1))
-        similarities = cosines(units, np.array([row]), found[None])[0]
-        order = np.lexsort((found, -similarities))
-        yield found[order], similarities[order]
+        yield search_index(index, units, units[row], count, search_k, excluded=int(row))
 
 
-def _search(index: AnnoyIndex, row: int, count: int, search_k: int) -> np.ndarray:
-    """Finds `count` other rows, looking further if that many are not in reach of `search_k`."""
+def search_index(
+    index: AnnoyIndex,
+    units: np.ndarray,
+    query: np.ndarray,
+    count: int,
+    search_k: int | None,
+    allowed: np.ndarray | None = None,
+    excluded: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Searches an index for the rows most similar to a vector, and looks further until there are enough of them.
+
+    Args:
+        index: built over all rows of `units`.
+        units: what `normalize` gives, float32 (n, d).
+        query: of length 1 or all zeros, float32 (d,).
+        count: how many rows to give; as many must be allowed.
+        search_k: nodes that Annoy inspects; None is its default, trees · (count + 1).
+        allowed: the only rows to give, bool (n,); None is all.
+        excluded: a row not to give.
+
+    Returns:
+        The rows, int64 (count,), best first, and their true cosines, rounded to 6 decimals, float64 (count,). Ties go
+        by row.
+    """
+    rarity = 1 if allowed is None else len(units) / max(1, int(np.count_nonzero(allowed)))
+    reach, inspected = ((count + 1) * rarity, (search_k or index.get_n_trees() * (count + 1)) * rarity)
     while True:
-        found = [other for other in index.get_nns_by_item(row, count + 1, search_k) if other != row][:count]
-        if len(found) == count:
-            return np.array(found, np.int64)
-        search_k *= 2
+        nearest = index.get_nns_by_vector(query, min(int(reach), len(units)), min(int(inspected), _MAX_SEARCH_K))
+        rows = np.array([row for row in nearest if row != excluded and (allowed is None or allowed[row])], np.int64)
+        if len(rows) >= count:
+            break
+        reach, inspected = 2 * reach, 2 * inspected
+    rows = rows[:count]
+    similarities = (units[rows] @ query).astype(np.float64).round(COSINE_DECIMALS)
+    order = np.lexsort((rows, -similarities))
+    return rows[order], similarities[order]
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:

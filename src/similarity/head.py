@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from similarity.params import TrainParams
 
@@ -184,6 +183,8 @@ def _compile_epoch(
 
 def _measure(held_out: Labeled, head: Head) -> tuple[float, float]:
     """Cross-entropy (nats) and accuracy of a head."""
+    from scipy.special import logsumexp
+
     logits = class_logits(embed(held_out.features, head), head).astype(np.float64)
     losses = logsumexp(logits, axis=1) - logits[np.arange(len(logits)), held_out.labels]
     return float(losses.mean()), float((logits.argmax(axis=1) == held_out.labels).mean())

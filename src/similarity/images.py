@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, say, would run Ghostscript
 _WHITE = (255, 255, 255)
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT_BY_ORIENTATION = {
@@ -31,7 +33,7 @@ class UnreadableImageError(ValueError):
     """The file's content cannot be decoded as an image; the message says why, without the path."""
 
 
-def read_image(source: Path | BinaryIO | bytes) -> np.ndarray:
+def read_image(source: Path | BinaryIO | bytes, max_pixels: int | None = None) -> np.ndarray:
     """Decodes an image, upright and in color.
 
     The first frame of an animation is taken, EXIF orientation is applied, transparency is laid over white, 16-bit
@@ -39,6 +41,7 @@ def read_image(source: Path | BinaryIO | bytes) -> np.ndarray:
 
     Args:
         source: a path, an open binary file, or the file's bytes.
+        max_pixels: refuse more than that before they are decoded; without it, Pillow's own limit holds.
 
     Returns:
         RGB pixels, uint8 of shape (height, width, 3).
@@ -48,13 +51,17 @@ def read_image(source: Path | BinaryIO | bytes) -> np.ndarray:
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_known_formats()) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise UnreadableImageError(
+                    f"{image.width} × {image.height} pixels are too many: {max_pixels / 1e6:g} million are allowed"
+                )
             image.load()
             return np.asarray(_upright(_to_rgb(image), _orientation(image)))
-    except FileNotFoundError:
+    except (FileNotFoundError, UnreadableImageError):
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image in a known format") from error
+        raise UnreadableImageError(f"not an image in a known format ({', '.join(_known_formats())})") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError and more
         raise UnreadableImageError(_one_line(error)) from error
 
@@ -77,6 +84,12 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     channels = (Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0))
     resized = [np.asarray(channel.resize((size, size), Image.Resampling.BILINEAR)) for channel in channels]
     return np.stack(resized, axis=-1)
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)  # AVIF is not in every build of Pillow
 
 
 def _orientation(image: Image.Image) -> int:

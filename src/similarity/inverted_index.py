@@ -1,5 +1,6 @@
 """The inverted index: every image's key with the keys of its neighbors and their cosines, best first."""
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -31,3 +32,21 @@ def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float
             entry = line.strip().rstrip(b",")
             if entry not in {b"{", b"}"}:
                 yield from orjson.loads(b"{" + entry + b"}").items()
+
+
+def find_neighbors(path: Path, key: str) -> list[tuple[str, float]] | None:
+    """Finds one image's neighbors in what `write_inverted_index` wrote, None if the image is not in it.
+
+    The keys are sorted and each has a line, so the file is searched by halves: a million images take as long as a
+    thousand, and nothing is held in memory.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        low, high = content.find(b"\n") + 1, content.rfind(b"\n}") + 1
+        while low < high:
+            middle = content.rfind(b"\n", low, (low + high) // 2) + 1 or low
+            end = content.find(b"\n", middle)
+            ((found, neighbors),) = orjson.loads(b"{" + content[middle:end].rstrip(b",") + b"}").items()
+            if found == key:
+                return [(other, cosine) for other, cosine in neighbors]
+            low, high = (end + 1, high) if found < key else (low, middle)
+    return None

@@ -7,6 +7,7 @@ import numpy as np
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
 _SIMILARITIES_PER_BLOCK = 1 << 23
+_BELOW_EVERY_COSINE = -2
 
 
 def normalize(embeddings: np.ndarray) -> np.ndarray:
@@ -60,20 +61,39 @@ def nearest_neighbors(embeddings: np.ndarray, top_k: int) -> Iterator[tuple[np.n
         queries = units[start : start + block]
         similarities = queries @ units.T
         own = np.arange(len(queries))
-        similarities[own, start + own] = -2  # below every cosine: never its own neighbor
+        similarities[own, start + own] = _BELOW_EVERY_COSINE  # never its own neighbor
         threshold = _kth_highest(similarities[:, sample], count)
         yield _select(similarities, threshold, count)
 
 
-def cosines(units: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The cosine of each row with some others, float64 (b, k) rounded to 6 decimals.
+def nearest_to(
+    units: np.ndarray,
+    query: np.ndarray,
+    count: int,
+    allowed: np.ndarray | None = None,
+    excluded: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the rows most similar to one vector, by comparing it with all of them.
 
     Args:
         units: what `normalize` gives, float32 (n, d).
-        rows: int64 (b,).
-        others: int64 (b, k).
+        query: of length 1 or all zeros, float32 (d,).
+        count: how many rows to give, at least 1; as many must be allowed.
+        allowed: the only rows to give, bool (n,); None is all.
+        excluded: a row not to give.
+
+    Returns:
+        The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go by
+        row.
     """
-    return np.einsum("bd,bkd->bk", units[rows], units[others]).astype(np.float64).round(COSINE_DECIMALS)
+    similarities = units @ query
+    if allowed is not None:
+        similarities[~allowed] = _BELOW_EVERY_COSINE
+    if excluded is not None:
+        similarities[excluded] = _BELOW_EVERY_COSINE
+    block = similarities[None]
+    rows, cosines = _select(block, _kth_highest(block, count), count)
+    return rows[0], cosines[0]
 
 
 def _threshold_sample(units: np.ndarray, count: int) -> slice:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from similarity.images import read_image
 
 _TILE = 112  # pixels, side of the square that an image is fitted into
+_NEIGHBORS_PER_LINE = 10
 _MARGIN = 8
 _LINE = 15
 _FONT_SIZE = 11
@@ -29,18 +30,29 @@ class Tile(NamedTuple):
 def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     """Draws rows of images: a query, then its neighbors, framed in green if they are of its class and in red if not.
 
+    More than ten neighbors go on below.
+
     Raises:
         UnreadableImageError: an image cannot be decoded.
     """
-    columns = max(len(row) for row in rows)
-    lines = max(len(tile.lines) for row in rows for tile in row)
-    width, height = _TILE + _MARGIN, _TILE + _MARGIN + lines * _LINE
+    lines = [line for row in rows for line in _broken_into_lines(row)]
+    columns = max(len(line) for line in lines)
+    text_lines = max(len(tile.lines) for row in rows for tile in row)
+    width, height = _TILE + _MARGIN, _TILE + _MARGIN + text_lines * _LINE
     gap = 2 * _MARGIN  # sets the query apart from what was found
-    sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(rows) * height + _MARGIN), _BACKGROUND)
-    for r, row in enumerate(rows):
-        for c, tile in enumerate(row):
-            _draw_tile(sheet, tile, _MARGIN + c * width + (gap if c else 0), _MARGIN + r * height)
+    sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
+    for r, line in enumerate(lines):
+        for c, tile in enumerate(line):
+            if tile is not None:
+                _draw_tile(sheet, tile, _MARGIN + c * width + (gap if c else 0), _MARGIN + r * height)
     return sheet
+
+
+def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
+    """Cuts a row after each ten neighbors; what goes on below the query has an empty place there."""
+    query, *found = row
+    starts = range(0, max(1, len(found)), _NEIGHBORS_PER_LINE)
+    return [[None if start else query, *found[start : start + _NEIGHBORS_PER_LINE]] for start in starts]
 
 
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:

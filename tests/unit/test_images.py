@@ -126,3 +126,20 @@ def test_resize_stays_within_the_range_of_the_image_and_is_not_rounded(pixels: n
 def test_resize_of_an_enlarged_image_has_fractions() -> None:
     resized = resize(ROCK, 96)
     assert np.abs(resized - resized.round()).max() > 0.1
+
+
+def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (10_000, 6_000)).save(buffer, "PNG")
+    content = buffer.getvalue()
+    assert len(content) < 100_000
+    with pytest.raises(UnreadableImageError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
+        read_image(content, max_pixels=50_000_000)
+    assert read_image(content, max_pixels=60_000_000).shape == (6_000, 10_000, 3)
+
+
+def test_formats_that_would_start_other_programs_are_not_opened() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "EPS")
+    with pytest.raises(UnreadableImageError, match="not an image in a known format"):
+        read_image(buffer.getvalue())

@@ -1,0 +1,195 @@
+"""Shows the images most similar to some: `python src/query.py marble/marble_0042.jpg`, `python src/query.py photo.jpg`.
+
+An image is a key of the data set, or any image file. What only a file needs is imported where it is used, so that a key
+is answered at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import orjson
+
+from similarity.errors import UserError
+from similarity.inverted_index import find_neighbors
+from stage import IMAGES, INVERTED_INDEX, run_command, track
+
+if TYPE_CHECKING:
+    from similarity.search import Index, Searcher
+
+MAX_BATCH = 64  # images that are embedded at a time
+
+
+class Query(NamedTuple):
+    """An image as it was asked for: its key if it is indexed, else None, and its file."""
+
+    name: str
+    key: str | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found for a query, as (key, cosine) pairs, best first, and with which index."""
+
+    query: Query
+    index: str
+    source: str
+    neighbors: list[tuple[str, float]]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.save:
+        check_picture_name(arguments.save)
+    results = answer([resolve(name) for name in arguments.images], arguments.k, arguments.label, arguments.index)
+    if arguments.save:
+        save_sheet(results, arguments.save)
+    if arguments.json:
+        sys.stdout.buffer.write(as_json(results))
+    else:
+        print("\n\n".join(as_text(result) for result in results))
+        if arguments.save:
+            print(f"\nThe pictures are in {arguments.save}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="query.py", description="Shows the indexed images that are most similar to each of the given ones."
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, or an image file")
+    parser.add_argument("-k", type=positive, default=10, help="how many to show for each (default: 10)")
+    parser.add_argument("--index", choices=("exact", "annoy"), help="default: exact, above a million images annoy")
+    parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
+    return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number of at least 1 is needed")
+    return int(text)
+
+
+def resolve(name: str) -> Query:
+    """Tells whether a key or a file is meant; a name that is both is the key (the file then is ``./name``)."""
+    path = Path(name)
+    key = path.relative_to(IMAGES).as_posix() if path.is_relative_to(IMAGES) else name
+    if find_neighbors(INVERTED_INDEX, key) is not None:
+        return Query(name, key, IMAGES / key)
+    if path.is_file():
+        return Query(name, None, path)
+    if path.exists():
+        raise UserError(f"{name} is a folder: give the images in it, as in {path / '*'}")
+    from similarity.search import unknown_name
+
+    raise UserError(f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file")
+
+
+def answer(queries: Sequence[Query], k: int, label: str | None, index: "Index | None") -> list[Result]:
+    """Answers from the inverted index where it holds enough, and by a search where it does not."""
+    embeddings = iter(embed([query.path for query in queries if query.key is None]))
+    results = []
+    for query in queries:
+        stored = find_neighbors(INVERTED_INDEX, query.key) if query.key else None
+        if stored is not None and len(stored) >= k and label is None and index != "annoy":
+            results.append(Result(query, "exact", str(INVERTED_INDEX), stored[:k]))
+            continue
+        if query.key is None:
+            found = searcher().similar(next(embeddings), k, label, index)
+        else:
+            found = searcher().similar_to_row(searcher().row(query.key), k, label, index)
+        neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
+        results.append(Result(query, found.index, f"search of {len(searcher().units)} images", neighbors))
+    return results
+
+
+@cache
+def searcher() -> "Searcher":
+    from artifacts import open_searcher
+
+    return open_searcher()
+
+
+def embed(paths: Sequence[Path]) -> list[np.ndarray]:
+    """Embeds image files, in one batch if there are not too many: float32 (E,) each."""
+    if not paths:
+        return []
+    from artifacts import open_embedder
+    from similarity.features import load_pixels
+    from similarity.images import UnreadableImageError
+    from similarity.parallel import ordered_map
+
+    embedder = open_embedder(searcher(), (min(len(paths), MAX_BATCH),))
+
+    def load(path: Path) -> np.ndarray:
+        try:
+            return load_pixels(path, embedder.extractor.image_size)
+        except UnreadableImageError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    pixels = np.stack(list(track(ordered_map(load, paths), "embed", len(paths))))
+    return list(embedder(pixels))
+
+
+def class_of(key: str) -> str:
+    return key.split("/")[0]
+
+
+def as_text(result: Result) -> str:
+    state = "indexed" if result.query.key else "not indexed"
+    lines = [f"{result.query.name} ({state}; {result.index}, {result.source})"]
+    lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
+    return "\n".join(lines)
+
+
+def as_json(results: Sequence[Result]) -> bytes:
+    queries = [
+        {
+            "query": result.query.name,
+            "key": result.query.key,
+            "index": result.index,
+            "source": result.source,
+            "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
+        }
+        for result in results
+    ]
+    return orjson.dumps({"queries": queries}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def check_picture_name(path: Path) -> None:
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in {"PNG", "JPEG", "WEBP"}:
+        raise UserError(f"--save {path}: the name must end in .png, .jpg or .webp")
+
+
+def save_sheet(results: Sequence[Result], path: Path) -> None:
+    from similarity.files import replaced_file
+    from similarity.pictures import Tile, draw_sheet
+
+    def tile(key: str, cosine: float, query: Query) -> Tile:
+        label = class_of(key)
+        is_match = label == class_of(query.key) if query.key else None
+        return Tile(IMAGES / key, (f"{cosine:.3f}  {label}", key.split("/")[1]), is_match)
+
+    def query_tile(query: Query) -> Tile:
+        title = f"query  {class_of(query.key)}" if query.key else "query"
+        return Tile(query.path, (title, query.path.name), None)
+
+    rows = [
+        [query_tile(result.query), *(tile(*neighbor, result.query) for neighbor in result.neighbors)]
+        for result in results
+    ]
+    with replaced_file(path) as temporary:
+        draw_sheet(list(track(rows, "draw", unit=" rows"))).save(temporary)
+
+
+if __name__ == "__main__":
+    run_command(main)

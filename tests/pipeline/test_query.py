@@ -1,0 +1,115 @@
+"""Asking from the shell: by key, by file, and what cannot be answered."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from projects import Project
+from similarity.demo_rocks import draw_rock
+
+KEY = "marble/marble_0003.jpg"
+
+
+def ask(project: Project, *arguments: str) -> list[dict]:
+    printed = project.run("python", "src/query.py", "--json", *arguments)
+    return json.loads(printed)["queries"]
+
+
+def imported_by_query(project: Project, image: str) -> set[str]:
+    """The packages that asking for an image imports."""
+    listing = project.run("python", "-X", "importtime", "src/query.py", image)
+    modules = (line.rsplit("|", 1)[1].strip() for line in listing.splitlines() if line.startswith("import time:"))
+    return {module.split(".")[0] for module in modules}
+
+
+def refusal(project: Project, *arguments: str) -> str:
+    printed = project.run("python", "src/query.py", *arguments, status=1)
+    assert len(printed.splitlines()) == 1, printed
+    assert printed.startswith("error: ")
+    return printed
+
+
+def test_a_key_is_answered_from_the_inverted_index_without_heavy_imports(reproduced: Project) -> None:
+    (result,) = ask(reproduced, KEY)
+    stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text())[KEY]
+    assert [[each["key"], each["cosine"]] for each in result["neighbors"]] == stored
+    assert (result["key"], result["index"], result["source"]) == (KEY, "exact", "models/inverted-index.json")
+    imported = imported_by_query(reproduced, KEY)
+    assert "numpy" in imported
+    assert imported.isdisjoint({"tensorflow", "keras", "openvino", "scipy", "sklearn", "matplotlib", "PIL"})
+
+
+def test_a_path_below_the_data_set_is_its_key(reproduced: Project) -> None:
+    assert (
+        ask(reproduced, f"data/images/{KEY}", "-k", "3")[0]["neighbors"]
+        == ask(reproduced, KEY, "-k", "3")[0]["neighbors"]
+    )
+
+
+def test_a_file_is_embedded_without_tensorflow_and_finds_itself_and_its_neighbors(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "my photo.jpg")
+    imported = imported_by_query(reproduced, str(tmp_path / "my photo.jpg"))
+    assert "openvino" in imported
+    assert imported.isdisjoint({"tensorflow", "keras"})
+    unseen, indexed = ask(reproduced, str(tmp_path / "my photo.jpg"), KEY, "-k", "8")
+    assert unseen["key"] is None
+    assert (unseen["neighbors"][0]["key"], unseen["neighbors"][0]["cosine"]) == (KEY, 1)
+    for by_file, by_key in zip(unseen["neighbors"][1:], indexed["neighbors"], strict=False):
+        assert by_file["key"] == by_key["key"]
+        assert by_file["cosine"] == pytest.approx(by_key["cosine"], abs=2e-6)
+
+
+@pytest.mark.parametrize("index", ["exact", "annoy"])
+@pytest.mark.parametrize(("k", "found"), [(5, 5), (23, 23), (40, 23)])
+def test_a_label_gives_as_many_of_the_class_as_there_are(reproduced: Project, index: str, k: int, found: int) -> None:
+    (result,) = ask(reproduced, KEY, "--label", "marble", "--index", index, "-k", str(k))
+    assert [each["label"] for each in result["neighbors"]] == ["marble"] * found
+    assert result["index"] == index
+
+
+def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project, tmp_path: Path) -> None:
+    Image.fromarray(draw_rock("schist", 9, 9, 300)).resize((500, 90)).save(tmp_path / "wide.png")
+    sheet = tmp_path / "sheets" / "out.png"
+    printed = reproduced.run(
+        "python", "src/query.py", str(tmp_path / "wide.png"), KEY, "-k", "12", "--save", str(sheet)
+    )
+    assert f"The pictures are in {sheet}" in printed
+    assert printed.count("\n   1  ") == 2
+    with Image.open(sheet) as picture:
+        width, height = picture.size
+    assert width > 11 * 112
+    assert height > 4 * 112
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["marble/marble_003.jpg"], "no image 'marble/marble_003.jpg' is indexed; near it are: marble/marble_0003.jpg"),
+        ([KEY, "--label", "marbel"], "no class 'marbel' is indexed; near it are: marble"),
+        (["params.yaml"], "params.yaml: not an image in a known format"),
+        (["src"], "src is a folder: give the images in it"),
+        ([KEY, "--save", "out.xyz"], "--save out.xyz: the name must end in .png"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_one_line(
+    reproduced: Project, arguments: list[str], message: str
+) -> None:
+    assert message in refusal(reproduced, *arguments)
+
+
+def test_without_results_it_says_what_to_run(project: Project) -> None:
+    (project.folder / "models/inverted-index.json").unlink()
+    assert "models/inverted-index.json is missing: run `dvc repro`, or `dvc pull`" in refusal(project, KEY)
+
+
+def test_a_model_of_another_run_than_the_embeddings_is_refused(project: Project) -> None:
+    project.set_params(train={"epochs": 2}, base={"seed": 5})
+    project.run("python", "src/train.py")
+    message = refusal(project, str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg")))
+    assert "the model does not give the stored embeddings of indexed images (cosine 0." in message
+    assert "dvc checkout" in message

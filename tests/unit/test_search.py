@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samples import relu_clusters, true_cosines
+from similarity.ann import build_index
+from similarity.manifest import ImageRecord, Manifest
+from similarity.neighbors import normalize
+from similarity.search import Index, Searcher, UnknownNameError
+
+CLASSES = ("basalt", "marble", "schist")
+IMAGES = 300
+
+
+def make_searcher(embeddings: np.ndarray) -> Searcher:
+    records = [
+        ImageRecord(f"{CLASSES[3 * i // IMAGES]}/{i:03d}.png", CLASSES[3 * i // IMAGES], "0" * 64, 8, 8)
+        for i in range(IMAGES)
+    ]
+    return Searcher(Manifest(records), normalize(embeddings), build_index(embeddings, 5, 0), search_k=None)
+
+
+EMBEDDINGS = relu_clusters(IMAGES)
+SEARCHER = make_searcher(EMBEDDINGS)
+
+
+@given(
+    row=st.integers(0, IMAGES - 1),
+    count=st.integers(1, 400),
+    label=st.sampled_from([None, *CLASSES]),
+    index=st.sampled_from(["exact", "annoy"]),
+)
+def test_as_many_images_of_the_class_are_found_as_there_are_without_the_image_itself(
+    row: int, count: int, label: str | None, index: Index
+) -> None:
+    record = SEARCHER.manifest.records[row]
+    found = SEARCHER.similar_to_row(row, count, label, index)
+    available = (IMAGES if label is None else IMAGES // 3) - (label in {None, record.label})
+    assert len({neighbor.key for neighbor in found.neighbors}) == min(count, available)
+    assert record.path not in {neighbor.key for neighbor in found.neighbors}
+    assert {neighbor.label for neighbor in found.neighbors} <= ({label} if label else set(CLASSES))
+    cosines = [neighbor.cosine for neighbor in found.neighbors]
+    assert cosines == sorted(cosines, reverse=True)
+    assert (found.index, found.seconds >= 0) == (index, True)
+
+
+@pytest.mark.parametrize("index", ["exact", "annoy"])
+def test_an_embedding_of_an_indexed_image_finds_that_image_first_whatever_its_length(index: Index) -> None:
+    for row in range(0, IMAGES, 37):
+        found = SEARCHER.similar(7 * EMBEDDINGS[row], 5, None, index)
+        assert found.neighbors[0].key == SEARCHER.manifest.keys[row]
+        assert found.neighbors[0].cosine == 1
+
+
+def test_the_exact_search_gives_the_true_neighbors() -> None:
+    order = np.argsort(-true_cosines(EMBEDDINGS, np.tile(np.arange(IMAGES), (IMAGES, 1))), axis=1, kind="stable")
+    for row in range(0, IMAGES, 29):
+        found = {neighbor.key for neighbor in SEARCHER.similar_to_row(row, 10, None, "exact").neighbors}
+        expected = [other for other in order[row] if other != row][:10]
+        assert found == {SEARCHER.manifest.keys[other] for other in expected}
+
+
+@pytest.mark.parametrize("index", ["exact", "annoy"])
+def test_an_embedding_of_zeros_is_similar_to_nothing_and_still_answered(index: Index) -> None:
+    searcher = make_searcher(np.where(np.arange(IMAGES)[:, None] % 2, EMBEDDINGS, 0).astype(np.float32))
+    for found in (searcher.similar(np.zeros(32, np.float32), 10, "marble", index), searcher.similar_to_row(0, 10)):
+        assert [neighbor.cosine for neighbor in found.neighbors] == [0] * 10
+
+
+def test_unknown_names_are_answered_with_the_nearest_spellings() -> None:
+    with pytest.raises(UnknownNameError, match=r"no image 'marble/10\.png' is indexed; near it are: marble/10"):
+        SEARCHER.row("marble/10.png")
+    with pytest.raises(UnknownNameError, match="no class 'marbel' is indexed; near it are: marble"):
+        SEARCHER.similar_to_row(0, 1, "marbel")
+    with pytest.raises(UnknownNameError) as error:
+        SEARCHER.row("x" * 1_000_000)
+    assert len(str(error.value)) < 1000
+
+
+def test_records_of_a_class_are_all_of_it() -> None:
+    assert [len(SEARCHER.records(label)) for label in (None, *CLASSES)] == [300, 100, 100, 100]
+    assert {record.label for record in SEARCHER.records("marble")} == {"marble"}
