@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro install test lint format pins clean
+.PHONY: repro install serve test lint format pins clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/stage.py
@@ -10,11 +10,15 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	@printf '%s\n' '' \
 	  'Done. Where to look next (after `source .venv/bin/activate`):' \
 	  '  metrics/plots/queries/   test images, each with its ten nearest neighbors' \
+	  '  make serve               a page to search, browse, and see the map of all images' \
 	  '  metrics/*.json           losses, accuracy, retrieval, recall, and the baselines to beat' \
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
 install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
+
+serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8000
+	python src/serve.py
 
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest

@@ -1,0 +1,85 @@
+"""How long one client waits for the search service, beside a bare forward pass of the backbone.
+
+    python benchmarks/serve_latency.py [rounds]
+
+Both take turns on the same images, on keep-alive connections over loopback; the table has medians over all rounds.
+"""
+
+import http.client
+import sys
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+from running_service import running_service
+
+sys.path.insert(0, "src")
+
+from similarity.extractor import load_extractor
+from similarity.features import load_pixels
+from similarity.manifest import read_manifest
+from stage import BACKBONE, IMAGES, MANIFEST
+
+PER_ROUND = 50
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    keys = read_manifest(MANIFEST).keys
+    chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, PER_ROUND).astype(int)]
+    forward = load_extractor(BACKBONE, (1,))
+    pixels = [load_pixels(IMAGES / key, forward.image_size)[None] for key in chosen]
+    with running_service() as (address, _):
+        connection = http.client.HTTPConnection(address)
+        uploads = [as_form(IMAGES / key) for key in chosen]
+        times: dict[str, list[float]] = {"forward": [], "upload": [], "key": [], "health": []}
+        for _ in range(rounds):
+            times["forward"] += timed(forward, pixels)
+            times["upload"] += timed(lambda form: post(connection, *form), uploads)
+            times["key"] += timed(lambda key: get(connection, f"/api/similar?key={quote(key)}"), chosen)
+            times["health"] += timed(lambda _: get(connection, "/healthz"), chosen)
+    median = {name: 1000 * float(np.median(values)) for name, values in times.items()}
+    print(f"{len(keys)} images, medians of {len(times['upload'])} requests each, one client\n")
+    print("| | ms |\n|---|--:|")
+    print(f"| bare forward pass of the backbone, one image | {median['forward']:.2f} |")
+    print(f"| image never seen, uploaded | {median['upload']:.2f} |")
+    print(f"| indexed image, by key | {median['key']:.2f} |")
+    print(f"| request that does nothing | {median['health']:.2f} |")
+    print(f"\nuploaded / forward pass: {median['upload'] / median['forward']:.2f}")
+
+
+def timed(function: Callable, inputs: list) -> list[float]:
+    seconds = []
+    for each in inputs:
+        start = time.perf_counter()
+        function(each)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def as_form(path) -> tuple[bytes, dict[str, str]]:  # type: ignore[no-untyped-def]
+    request = httpx.Request("POST", "http://service", files={"image": path.read_bytes()})
+    return request.read(), {"Content-Type": request.headers["Content-Type"]}
+
+
+def post(connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]) -> None:
+    connection.request("POST", "/api/search", body, headers)
+    check(connection)
+
+
+def get(connection: http.client.HTTPConnection, path: str) -> None:
+    connection.request("GET", path)
+    check(connection)
+
+
+def check(connection: http.client.HTTPConnection) -> None:
+    response = connection.getresponse()
+    if response.status != 200:
+        sys.exit(f"error: {response.status}: {response.read().decode()}")
+    response.read()
+
+
+if __name__ == "__main__":
+    main()

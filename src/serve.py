@@ -1,0 +1,127 @@
+"""Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
+
+import argparse
+import hashlib
+import socket
+from pathlib import Path
+
+import numpy as np
+import orjson
+import uvicorn
+
+from artifacts import open_embedder, open_searcher
+from service.app import create_app
+from service.batching import BatchingEmbedder
+from service.catalog import Catalog
+from service.schema import (
+    MAX_NEIGHBORS,
+    AnnoyInfo,
+    ClassCount,
+    DataInfo,
+    IndexInfo,
+    Info,
+    LimitInfo,
+    ModelInfo,
+)
+from similarity.embedder import Embedder
+from similarity.errors import UserError
+from similarity.inverted_index import read_inverted_index
+from similarity.search import Searcher
+from stage import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS, run_command
+
+BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
+LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]", "::1"]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    listener = listen(arguments.host, arguments.port)
+    catalog = open_catalog(int(arguments.max_upload_mb * 1e6), arguments.max_megapixels)
+    hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
+    app = create_app(catalog, hosts, arguments.max_uploads)
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"{len(catalog.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
+    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    parser.add_argument("--max-upload-mb", type=float, default=20, help="10⁶ bytes (default: 20)")
+    parser.add_argument("--max-megapixels", type=float, default=50, help="10⁶ pixels of an upload (default: 50)")
+    parser.add_argument("--max-uploads", type=int, default=256, help="at once; others get 503 (default: 256)")
+    return parser.parse_args()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"cannot listen on port {port} of {host} ({error}): choose another with --port") from error
+
+
+def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
+    """Loads and warms up everything."""
+    searcher = open_searcher()
+    embedder = open_embedder(searcher, BATCH_SIZES)
+    size = embedder.extractor.image_size
+    for batch_size in BATCH_SIZES:
+        embedder(np.zeros((batch_size, size, size, 3), np.float32))
+    limits = LimitInfo(upload_bytes=upload_bytes, megapixels=megapixels, k=MAX_NEIGHBORS)
+    return Catalog(
+        searcher=searcher,
+        embedder=BatchingEmbedder(embedder, max(BATCH_SIZES)),
+        image_size=size,
+        max_pixels=int(megapixels * 1e6),
+        images=IMAGES,
+        inverted_index=INVERTED_INDEX,
+        positions=np.load(MAP) if MAP.exists() else None,
+        info=describe(searcher, embedder, limits),
+    )
+
+
+def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
+    description = embedder.extractor.description
+    manifest = searcher.manifest
+    counts = np.bincount(manifest.labels, minlength=len(manifest.classes)).tolist()
+    first = next(read_inverted_index(INVERTED_INDEX), ("", []))
+    return Info(
+        model=ModelInfo(
+            backbone=description["name"],
+            image_size=description["image_size"],
+            features=description["features"],
+            engine=description["engine"],
+            embedding_size=searcher.units.shape[1],
+            md5=md5(HEAD),
+            backbone_md5=md5(*sorted(BACKBONE.iterdir())),
+        ),
+        data=DataInfo(
+            images=len(manifest.records),
+            classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.classes, counts, strict=True)],
+            md5=md5(MANIFEST),
+        ),
+        indexes=IndexInfo(
+            stored_neighbors=len(first[1]),
+            annoy=AnnoyInfo(trees=searcher.index.get_n_trees(), search_k=searcher.search_k, md5=md5(ANN_INDEX)),
+        ),
+        metrics={path.stem: orjson.loads(path.read_bytes()) for path in sorted(METRICS.glob("*.json"))},
+        limits=limits,
+    )
+
+
+def md5(*paths: Path) -> str:
+    """The MD5 of the files' contents, one after the other."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,177 @@
+"""The REST API and the search page."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.formparsers import MultiPartParser
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from service.catalog import Catalog, Wish
+from service.limits import SecurityHeaders, UploadLimits
+from service.schema import Count, EmbeddingMap, Failure, Health, ImageEntry, ImagePage, Info, Key, Label, SearchResult
+from similarity.images import UnreadableImageError
+from similarity.search import Index, UnknownNameError
+
+PAGE = Path(__file__).parent / "page"
+_MAX_TOTAL_UPLOAD_BYTES = 256_000_000
+_UPLOAD_THREADS = 32  # what a batch of the model can be gathered from
+
+router = APIRouter(prefix="/api")
+
+
+def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Failure} for status in statuses}
+
+
+async def _catalog(request: Request) -> Catalog:
+    return request.app.state.catalog
+
+
+Served = Annotated[Catalog, Depends(_catalog)]
+
+
+@router.post("/search", responses=_failures(400, 404, 413, 415, 422, 503), summary="Find images like an uploaded one")
+async def search(
+    request: Request,
+    catalog: Served,
+    image: Annotated[UploadFile, File(description="Any image; its content tells the format, not its name.")],
+    k: Annotated[Count, Form()] = 10,
+    label: Annotated[Label | None, Form()] = None,
+    index: Annotated[Index | None, Form()] = None,
+    compare: Annotated[bool, Form()] = False,
+) -> SearchResult:
+    """Embeds the image and searches the index. Nothing is written to disk."""
+    work = partial(catalog.search_upload, await image.read(), Wish(k, label or None, index, compare))
+    return await to_thread.run_sync(work, limiter=request.app.state.upload_threads)
+
+
+@router.get("/similar", responses=_failures(404, 422), summary="Find images like an indexed one")
+async def similar(
+    catalog: Served,
+    key: Annotated[Key, Query()],
+    k: Annotated[Count, Query()] = 10,
+    label: Annotated[Label | None, Query()] = None,
+    index: Annotated[Index | None, Query()] = None,
+    compare: Annotated[bool, Query()] = False,
+) -> SearchResult:
+    """Reads the stored neighbors, or searches if there are too few of them, or a class or Annoy is asked for."""
+    return await to_thread.run_sync(catalog.search_key, key, Wish(k, label or None, index, compare))
+
+
+@router.get("/images", responses=_failures(404, 422), summary="List the indexed images")
+def list_images(
+    catalog: Served,
+    label: Annotated[Label | None, Query()] = None,
+    page: Annotated[int, Query(ge=1, le=10**9)] = 1,
+    size: Annotated[int, Query(ge=1, le=500, description="Images per page.")] = 60,
+) -> ImagePage:
+    """Gives a page of the images, in the order of their keys; pages after the last are empty."""
+    records = catalog.searcher.records(label or None)
+    shown = records[(page - 1) * size : page * size]
+    entries = [ImageEntry(key=each.path, label=each.label, width=each.width, height=each.height) for each in shown]
+    return ImagePage(images=entries, page=page, pages=max(1, -(-len(records) // size)), total=len(records))
+
+
+@router.get(
+    "/images/{key:path}",
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified"}, **_failures(404, 422)},
+    response_class=Response,
+    summary="Get an indexed image",
+)
+def get_image(
+    request: Request,
+    catalog: Served,
+    key: Key,
+    thumbnail: Annotated[
+        int | None, Query(ge=16, le=1024, description="Side of the square that a JPEG of it is to fit into.")
+    ] = None,
+) -> Response:
+    """Gives the file as it is, or a small picture of it that every browser can show."""
+    record = catalog.searcher.manifest.records[catalog.searcher.row(key)]
+    headers = {"etag": f'"{record.sha256}-{thumbnail or "file"}"', "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    if not (catalog.images / key).is_file():
+        raise HTTPException(404, f"The file of {key} is not there: run `dvc checkout data/images` or `dvc pull`.")
+    if thumbnail is None:
+        return FileResponse(catalog.images / key, headers=headers)
+    return Response(catalog.thumbnail(key, thumbnail), media_type="image/jpeg", headers=headers)
+
+
+@router.get("/map", responses=_failures(404), summary="Get the images as points in the plane")
+def embedding_map(catalog: Served) -> EmbeddingMap:
+    """Gives up to 20,000 images, evenly chosen, where the `map` stage has put them."""
+    points = catalog.embedding_map()
+    if points is None:
+        raise HTTPException(404, "There is no models/map.npy: run `dvc repro map`.")
+    return points
+
+
+@router.get("/info", summary="Tell what is served")
+async def info(catalog: Served) -> Info:
+    """Gives the model, the data, their versions by hash, and the metrics."""
+    return catalog.info
+
+
+async def health() -> Health:
+    """Answers as soon as the model is loaded."""
+    return Health(status="ok")
+
+
+def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> FastAPI:
+    """Makes the service.
+
+    Args:
+        catalog: what to answer from.
+        hosts: names that it may be addressed by (others could be a foreign page's, pointed here); ``*`` for all.
+        max_uploads: how many may be on their way at once.
+    """
+    app = FastAPI(
+        title="Image similarity",
+        description="Which of the indexed images look like this one?",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # both documentation pages load their scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.catalog = catalog
+    app.state.upload_threads = CapacityLimiter(_UPLOAD_THREADS)
+    app.include_router(router)
+    app.get("/healthz", summary="Tell whether the service is up")(health)
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    app.add_exception_handler(UnreadableImageError, _unreadable)
+    app.add_exception_handler(UnknownNameError, _unknown)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unexpected)
+    max_bytes = catalog.info.limits.upload_bytes
+    MultiPartParser.spool_max_size = 2 * max_bytes  # above it, uploads would go to a temporary file
+    app.add_middleware(
+        UploadLimits, max_bytes=max_bytes, max_total_bytes=_MAX_TOTAL_UPLOAD_BYTES, max_uploads=max_uploads
+    )
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    return app
+
+
+async def _unreadable(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"This cannot be read as an image: {error}."}, 415)
+
+
+async def _unknown(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 404)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = (f"{'.'.join(str(part) for part in each['loc'][1:])}: {each['msg']}" for each in error.errors())
+    return JSONResponse({"detail": "; ".join(problems)}, 422)
+
+
+async def _unexpected(_: Request, __: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "Something went wrong in the server; its output tells what."}, 500)

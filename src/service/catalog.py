@@ -1,0 +1,137 @@
+"""What the service answers from: everything is loaded once and shared by all requests."""
+
+import io
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import BoundedSemaphore
+
+import numpy as np
+from PIL import Image
+
+from service.batching import BatchingEmbedder
+from service.schema import Answer, EmbeddingMap, Info, Neighbor, Query, SearchResult
+from similarity.images import read_image, resize
+from similarity.inverted_index import find_neighbors
+from similarity.search import INDEXES, Index, Searcher
+from similarity.search import Answer as Found
+
+_MAX_POINTS = 20_000  # of the map: more than a screen can show
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How many neighbors are wanted, of which class, by which index, and whether the other one's are wanted, too."""
+
+    k: int
+    label: str | None
+    index: Index | None
+    compare: bool
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The indexed images and the model.
+
+    Attributes:
+        searcher: finds the neighbors of embeddings.
+        embedder: maps pixels, float32 (image_size, image_size, 3), to an embedding.
+        image_size: what images are resized to, in pixels.
+        max_pixels: larger images are refused before they are decoded.
+        images: the folder of the image files.
+        inverted_index: the file of the stored neighbors.
+        positions: of the images in the plane, float32 (N, 2), if there is a projection.
+        info: what to tell of all this.
+    """
+
+    searcher: Searcher
+    embedder: BatchingEmbedder
+    image_size: int
+    max_pixels: int
+    images: Path
+    inverted_index: Path
+    positions: np.ndarray | None
+    info: Info
+    _decoders: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(os.cpu_count() or 1))
+
+    def search_upload(self, content: bytes, wish: Wish) -> SearchResult:
+        """Finds the images most similar to an encoded one.
+
+        Raises:
+            UnreadableImageError: it cannot be decoded.
+            UnknownNameError: there is no such class.
+        """
+        start = time.perf_counter()
+        with self._decoders:  # a large photograph takes a gigabyte while it is decoded
+            pixels = read_image(content, self.max_pixels)
+            resized = resize(pixels, self.image_size)
+        embedding = self.embedder(resized)
+        seconds = time.perf_counter() - start
+        height, width, _ = pixels.shape
+        answers = [
+            _as_answer(self.searcher.similar(embedding, wish.k, wish.label, index)) for index in self._indexes(wish)
+        ]
+        query = Query(key=None, label=None, width=width, height=height)
+        return _as_result(query, answers, 1000 * seconds)
+
+    def search_key(self, key: str, wish: Wish) -> SearchResult:
+        """Finds the images most similar to an indexed one, from the inverted index where that is enough.
+
+        Raises:
+            UnknownNameError: there is no such image or class.
+        """
+        row = self.searcher.row(key)
+        stored = None if wish.compare or wish.label or wish.index == "annoy" else self._stored(key, wish.k)
+        answers = [stored] if stored else [
+            _as_answer(self.searcher.similar_to_row(row, wish.k, wish.label, index)) for index in self._indexes(wish)
+        ]  # fmt: skip
+        record = self.searcher.manifest.records[row]
+        query = Query(key=key, label=record.label, width=record.width, height=record.height)
+        return _as_result(query, answers, None)
+
+    def thumbnail(self, key: str, size: int) -> bytes:
+        """A JPEG of an indexed image that fits into a square of `size` pixels."""
+        with self._decoders:
+            picture = Image.fromarray(read_image(self.images / key))
+        picture.thumbnail((size, size))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=88)
+        return buffer.getvalue()
+
+    def embedding_map(self) -> EmbeddingMap | None:
+        """The images as points in the plane, evenly chosen where there are too many."""
+        if self.positions is None:
+            return None
+        manifest = self.searcher.manifest
+        rows = np.unique(np.linspace(0, len(self.positions) - 1, _MAX_POINTS).astype(int))
+        x, y = self.positions[rows].T.astype(float).round(4).tolist()
+        keys = [manifest.keys[row] for row in rows]
+        return EmbeddingMap(classes=manifest.classes, keys=keys, labels=manifest.labels[rows].tolist(), x=x, y=y)
+
+    def _indexes(self, wish: Wish) -> list[Index]:
+        first = wish.index or self.searcher.default_index
+        return [first, *(index for index in INDEXES if index != first)] if wish.compare else [first]
+
+    def _stored(self, key: str, k: int) -> Answer | None:
+        start = time.perf_counter()
+        found = find_neighbors(self.inverted_index, key)
+        if found is None or len(found) < k:
+            return None
+        neighbors = [Neighbor(key=other, label=other.split("/")[0], cosine=cosine) for other, cosine in found[:k]]
+        milliseconds = 1000 * (time.perf_counter() - start)
+        return Answer(index="exact", source="inverted index", milliseconds=milliseconds, neighbors=neighbors)
+
+
+def _as_answer(found: Found) -> Answer:
+    neighbors = [Neighbor(**neighbor._asdict()) for neighbor in found.neighbors]
+    return Answer(index=found.index, source="search", milliseconds=1000 * found.seconds, neighbors=neighbors)
+
+
+def _as_result(query: Query, answers: list[Answer], embed_milliseconds: float | None) -> SearchResult:
+    return SearchResult(
+        query=query,
+        answer=answers[0],
+        comparison=answers[1] if len(answers) > 1 else None,
+        embed_milliseconds=embed_milliseconds,
+    )

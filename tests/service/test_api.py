@@ -1,0 +1,290 @@
+"""The REST API of a real server process."""
+
+import io
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from projects import Project
+from service_process import StartService
+from similarity.demo_rocks import CLASSES, draw_rock
+
+KEY = "marble/marble_0003.jpg"
+
+
+def encoded(picture: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def rock(number: int = 99, size: int = 48) -> Image.Image:
+    return Image.fromarray(draw_rock(CLASSES[number % len(CLASSES)], 7, number, size))
+
+
+def search(api: httpx.Client, content: bytes, **fields: object) -> dict:
+    response = api.post("/api/search", files={"image": ("x", content)}, data=fields)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def refusal(response: httpx.Response, status: int) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert list(response.json()) == ["detail"]
+    return response.json()["detail"]
+
+
+def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its_key(
+    api: httpx.Client, reproduced: Project
+) -> None:
+    uploaded = search(api, (reproduced.folder / "data/images" / KEY).read_bytes(), k=8)
+    by_key = api.get("/api/similar", params={"key": KEY, "k": 7}).json()
+    assert uploaded["query"] == {"key": None, "label": None, "width": 48, "height": 48}
+    assert by_key["query"] == {"key": KEY, "label": "marble", "width": 48, "height": 48}
+    assert uploaded["answer"]["neighbors"][0] == {"key": KEY, "label": "marble", "cosine": 1}
+    keys = [[each["key"] for each in answer["answer"]["neighbors"]] for answer in (uploaded, by_key)]
+    assert keys[0][1:] == keys[1]
+    assert uploaded["embed_milliseconds"] > 0
+    assert by_key["embed_milliseconds"] is None
+
+
+def test_stored_neighbors_and_a_search_give_the_same(api: httpx.Client) -> None:
+    stored = api.get("/api/similar", params={"key": KEY}).json()["answer"]
+    searched = api.get("/api/similar", params={"key": KEY, "k": 20}).json()["answer"]
+    assert (stored["source"], searched["source"]) == ("inverted index", "search")
+    assert [each["key"] for each in stored["neighbors"]] == [each["key"] for each in searched["neighbors"]][:10]
+
+
+@pytest.mark.parametrize("index", ["exact", "annoy"])
+def test_a_class_and_an_index_can_be_chosen_and_the_other_index_compared(api: httpx.Client, index: str) -> None:
+    fields = {"k": "23", "label": "schist", "index": index, "compare": "true"}
+    for result in (
+        search(api, encoded(rock()), **fields),
+        api.get("/api/similar", params={"key": KEY, **fields}).json(),
+    ):
+        answer, comparison = result["answer"], result["comparison"]
+        assert {answer["index"], comparison["index"]} == {"exact", "annoy"}
+        assert answer["index"] == index
+        for each in (answer, comparison):
+            assert [neighbor["label"] for neighbor in each["neighbors"]] == ["schist"] * 23
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_the_content_tells_the_format_and_the_name_does_not(api: httpx.Client, file_format: str) -> None:
+    response = api.post("/api/search", files={"image": ("story.txt", encoded(rock(), file_format), "text/plain")})
+    assert len(response.json()["answer"]["neighbors"]) == 10
+
+
+def test_a_photograph_that_lies_on_its_side_is_searched_upright(api: httpx.Client) -> None:
+    upright = rock(5, 96)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90°
+    turned = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    cosines = [
+        [each["cosine"] for each in search(api, content)["answer"]["neighbors"]]
+        for content in (encoded(upright), turned)
+    ]
+    assert cosines[0] == pytest.approx(cosines[1], abs=2e-6)
+
+
+def test_concurrent_uploads_get_their_own_answers(api: httpx.Client, reproduced: Project) -> None:
+    paths = sorted((reproduced.folder / "data/images").glob("*/*"))[::3]
+    with ThreadPoolExecutor(24) as pool:
+        results = list(pool.map(lambda path: search(api, path.read_bytes(), k=1), paths))
+    found = [result["answer"]["neighbors"][0]["key"] for result in results]
+    assert found == [path.relative_to(reproduced.folder / "data/images").as_posix() for path in paths]
+
+
+def test_images_are_listed_by_class_and_page(api: httpx.Client) -> None:
+    pages = [api.get("/api/images", params={"label": "gneiss", "page": n, "size": 10}).json() for n in (1, 2, 3, 4)]
+    keys = [image["key"] for page in pages for image in page["images"]]
+    assert keys == [f"gneiss/gneiss_{number:04d}.jpg" for number in range(24)]
+    assert {(page["pages"], page["total"]) for page in pages} == {(3, 24)}
+    assert api.get("/api/images").json()["total"] == 144
+
+
+def test_an_image_is_served_as_it_is_or_small_and_not_again_while_it_stays_the_same(
+    api: httpx.Client, reproduced: Project
+) -> None:
+    response = api.get(f"/api/images/{KEY}")
+    assert response.content == (reproduced.folder / "data/images" / KEY).read_bytes()
+    assert response.headers["content-type"] == "image/jpeg"
+    small = api.get(f"/api/images/{KEY}?thumbnail=20")
+    assert Image.open(io.BytesIO(small.content)).size == (20, 20)
+    again = api.get(f"/api/images/{KEY}?thumbnail=20", headers={"If-None-Match": small.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../manifest.csv", "..%2fmanifest.csv", "%2e%2e/%2e%2e/params.yaml", "/etc/passwd", "%2fetc%2fpasswd",
+     "marble/../marble/marble_0003.jpg", f"{KEY}%00.png", "%ff%fe", "marble", "%5c..%5c..%5cparams.yaml"],
+)  # fmt: skip
+def test_nothing_outside_of_the_data_set_is_served(service: str, path: str) -> None:
+    # Sent as it is: a client library would tidy the path up.
+    address = urlsplit(service)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
+        request = f"GET /api/images/{path} HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode("latin-1"))
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.startswith(b"HTTP/1.1 404")
+    assert b'{"detail":' in response
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "This cannot be read as an image: not an image in a known format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This cannot be read as an image: not an image"),
+        (encoded(rock())[:800], "This cannot be read as an image: "),
+        (encoded(Image.new("1", (12_000, 6_000))), "12000 × 6000 pixels are too many: 50 million are allowed"),
+    ],
+)
+def test_what_is_no_usable_image_is_refused_with_the_reason(api: httpx.Client, content: bytes, message: str) -> None:
+    assert message in refusal(api.post("/api/search", files={"image": ("photo.jpg", content)}), 415)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/api/similar?key=marble/marble_003.jpg", 404, "near it are: marble/marble_0003.jpg"),
+        (f"/api/similar?key={quote(KEY)}&label=marbel", 404, "no class 'marbel' is indexed; near it are: marble"),
+        (f"/api/similar?key={quote(KEY)}&k=0", 422, "k: Input should be greater than or equal to 1"),
+        (f"/api/similar?key={quote(KEY)}&index=faiss", 422, "index: Input should be 'exact' or 'annoy'"),
+        ("/api/similar", 422, "key: Field required"),
+        ("/api/images?label=marbel", 404, "no class 'marbel'"),
+        ("/api/images?page=0", 422, "page: Input should be greater"),
+        ("/api/nothing", 404, "Not Found"),
+    ],
+)
+def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: str, status: int, message: str) -> None:
+    assert message in refusal(api.get(path), status)
+
+
+def test_a_form_without_an_image_is_refused(api: httpx.Client) -> None:
+    assert "image: Field required" in refusal(api.post("/api/search", data={"k": 5}), 422)
+
+
+def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_size(
+    start_service: StartService,
+) -> None:
+    with httpx.Client(base_url=start_service("--max-upload-mb", "0.1", "--max-megapixels", "0.01")) as client:
+        large = np.random.default_rng(0).bytes(200_000)
+        assert "at most 0.1 MB" in refusal(client.post("/api/search", files={"image": ("x", large)}), 413)
+        request = client.build_request("POST", "/api/search", files={"image": ("x", large)})
+        body, headers = request.read(), {"content-type": request.headers["content-type"]}
+        chunks = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
+        assert "at most 0.1 MB" in refusal(client.post("/api/search", content=chunks, headers=headers), 413)
+        assert "0.01 million are allowed" in refusal(
+            client.post("/api/search", files={"image": ("x", encoded(rock(1, 101)))}), 415
+        )
+        assert search(client, encoded(rock(1, 100)))["query"]["width"] == 100
+
+
+def test_uploads_are_not_written_to_disk(start_service: StartService) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8))
+    content = encoded(noise)
+    assert len(content) > 5_000_000
+    with httpx.Client(base_url=start_service(before="ulimit -f 0"), timeout=30) as client:  # no byte of any file
+        assert search(client, content)["query"]["width"] == 1500
+
+
+def test_when_too_many_uploads_wait_more_are_sent_away_for_a_while(start_service: StartService) -> None:
+    address = start_service("--max-uploads", "2")
+    parts = urlsplit(address)
+    header = (
+        f"POST /api/search HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 1000\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+    )
+    slow = [socket.create_connection((parts.hostname or "", parts.port or 0)) for _ in range(2)]
+    with httpx.Client(base_url=address, timeout=30) as client:
+        for connection in slow:
+            connection.sendall(header.encode())
+        response = until(lambda: client.post("/api/search", files={"image": ("x", encoded(rock()))}), 503)
+        assert "Too many uploads at once" in refusal(response, 503)
+        assert response.headers["retry-after"] == "1"
+        assert client.get("/api/similar", params={"key": KEY}).status_code == 200
+        for connection in slow:
+            connection.close()
+        until(lambda: client.post("/api/search", files={"image": ("x", encoded(rock()))}), 200)
+
+
+def until(request: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    """Repeats a request until it gives a status: the server may not have noticed yet what happened before."""
+    for _ in range(100):
+        response = request()
+        if response.status_code == status:
+            return response
+        time.sleep(0.05)
+    raise AssertionError(f"{response.status_code} instead of {status}: {response.text}")
+
+
+def test_the_service_keeps_its_promises_when_it_is_fuzzed(service: str, reproduced: Project, tmp_path: Path) -> None:
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    command = ["schemathesis", "run", f"{service}/api/openapi.json", "--checks", checks, "--seed", "1"]
+    done = subprocess.run(
+        [*command, "--max-examples", "40", "--suppress-health-check", "all", "--no-color"],
+        cwd=tmp_path, env=reproduced.environment, text=True, capture_output=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "generated" in done.stdout
+
+
+def test_every_response_carries_the_security_headers_and_no_foreign_host_is_answered(api: httpx.Client) -> None:
+    for path in ("/", "/healthz", "/api/info", "/api/nothing", f"/api/images/{KEY}"):
+        headers = api.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+    assert api.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Project) -> None:
+    info = api.get("/api/info").json()
+    stages = yaml.safe_load((reproduced.folder / "dvc.lock").read_text())["stages"]
+    locked = {out["path"]: out.get("md5") for stage in stages.values() for out in stage["outs"]}
+    assert info["data"]["md5"] == locked["data/manifest.csv"]
+    assert info["model"]["md5"] == locked["models/best.weights.h5"]
+    assert info["indexes"]["annoy"]["md5"] == locked["models/index.ann"]
+    assert (info["data"]["images"], len(info["data"]["classes"])) == (144, 6)
+    assert info["model"]["embedding_size"] == 32
+    assert 0 < info["metrics"]["retrieval"]["p_at_10"] <= 1
+
+
+def test_the_map_has_each_image_with_its_class(api: httpx.Client) -> None:
+    points = api.get("/api/map").json()
+    assert len(points["keys"]) == len(points["x"]) == len(points["y"]) == len(points["labels"]) == 144
+    classes = [points["classes"][label] for label in points["labels"]]
+    assert classes == [key.split("/")[0] for key in points["keys"]]
+
+
+def test_the_openapi_document_describes_every_route_with_models_and_examples(api: httpx.Client) -> None:
+    document = api.get("/api/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/api/search", "/api/similar", "/api/images", "/api/images/{key}", "/api/map", "/api/info", "/healthz",
+    }  # fmt: skip
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+            assert operation["description"]
+            for status, response in operation["responses"].items():
+                assert "content" in response or status in {"304"}
+    assert document["components"]["schemas"]["Neighbor"]["properties"]["key"]["examples"]
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(service: str, reproduced: Project) -> None:
+    port = str(urlsplit(service).port)
+    printed = reproduced.run("python", "src/serve.py", "--port", port, status=1)
+    assert printed.startswith(f"error: cannot listen on port {port} of 127.0.0.1")
+    assert len(printed.splitlines()) == 1

@@ -1,0 +1,220 @@
+"""The search page in a real browser, Chromium as the system has it."""
+
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
+
+from projects import Project
+from similarity.demo_rocks import draw_rock
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+KEY = "marble/marble_0003.jpg"
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+
+if CHROMIUM is None:
+    warnings.warn("NO CHROMIUM IS INSTALLED: THE SEARCH PAGE IS NOT TESTED (apt-get install chromium)", stacklevel=1)
+    pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *offline])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, service: str) -> Iterator[Page]:
+    """A page on the service, at the size of a desktop; nothing may go wrong in it unseen."""
+    problems: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "the server responded with a status of 4" not in message.text:
+            problems.append(message.text)
+
+    with browser.new_context(base_url=service, viewport=DESKTOP) as context:
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: problems.append(request.url) if is_foreign(request.url, service) else None)
+        yield page
+    assert not problems
+
+
+def is_foreign(url: str, service: str) -> bool:
+    return not url.startswith((service, "blob:", "data:"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "my photo.png"
+    Image.fromarray(draw_rock("schist", 8, 8, 120)).save(path)
+    return path
+
+
+def upload(page: Page, path: Path, results: int = 10) -> None:
+    page.goto("/")
+    page.set_input_files("#upload", path)
+    expect(page.locator("#results > li")).to_have_count(results)
+
+
+def keys_of(page: Page) -> list[str]:
+    """The keys of the results in their order, read off the links."""
+    hrefs = page.locator("#results > li a").evaluate_all("links => links.map(link => link.search)")
+    return [re.sub(r".*[?&]key=([^&]*).*", r"\1", href) for href in hrefs]
+
+
+def test_an_upload_shows_its_neighbors_with_similarity_and_class(page: Page, photo: Path) -> None:
+    upload(page, photo)
+    first = page.locator("#results > li").first
+    expect(first).to_contain_text(re.compile(r"0\.\d{3}|1\.000"))
+    expect(first.locator("img")).to_have_js_property("complete", value=True)
+    assert first.locator("img").evaluate("image => image.naturalWidth") > 0
+    expect(page.locator("#query img")).to_be_visible()
+    expect(page.locator("#comparison")).to_contain_text("Annoy")
+    expect(page.locator("#comparison")).to_contain_text("ms")
+
+
+def test_a_dropped_and_a_pasted_image_are_searched(page: Page, photo: Path) -> None:
+    give = """([kind, bytes]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], kind + '.png', {type: 'image/png'}));
+        const event = kind === 'drop' ? new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})
+                                      : new ClipboardEvent('paste', {clipboardData: data, bubbles: true});
+        document.body.dispatchEvent(event);
+    }"""
+    for kind in ("drop", "paste"):
+        page.goto("/")
+        expect(page.locator("#samples > li").first).to_be_visible()
+        page.evaluate(give, [kind, list(photo.read_bytes())])
+        expect(page.locator("#results > li")).to_have_count(10)
+        expect(page.locator("#query")).to_contain_text(f"{kind}.png")
+
+
+def test_a_click_on_a_result_searches_from_it_and_back_and_forward_work(page: Page, photo: Path) -> None:
+    upload(page, photo)
+    found = keys_of(page)
+    page.locator("#results > li a").nth(1).click()
+    expect(page).to_have_url(re.compile(re.escape(f"key={found[1]}")))
+    expect(page.locator("#query")).to_contain_text(found[1].replace("%2F", "/"))
+    expect(page.locator("#results > li")).to_have_count(10)
+    assert keys_of(page) != found
+    page.go_back()
+    expect(page.locator("#query")).to_contain_text("my photo.png")
+    expect(page.locator("#results > li")).to_have_count(10)
+    assert keys_of(page) == found
+    page.go_forward()
+    expect(page).to_have_url(re.compile(re.escape(f"key={found[1]}")))
+    page.reload()
+    expect(page.locator("#results > li")).to_have_count(10)
+
+
+def test_an_address_can_be_shared(page: Page) -> None:
+    page.goto(f"/?key={quote(KEY, safe='')}&k=4&label=schist&index=annoy")
+    expect(page.locator("#results > li")).to_have_count(4)
+    assert all(key.startswith("schist") for key in keys_of(page))
+    expect(page.locator("#k")).to_have_value("4")
+    expect(page.locator("#label")).to_have_value("schist")
+    expect(page.locator("input[name=index][value=annoy]")).to_be_checked()
+
+
+def test_the_filter_the_slider_and_the_switch_change_results_and_address(page: Page) -> None:
+    page.goto(f"/?key={quote(KEY, safe='')}")
+    expect(page.locator("#results > li")).to_have_count(10)
+    page.select_option("#label", "gneiss")
+    expect(page).to_have_url(re.compile("label=gneiss"))
+    expect(page.locator("#results > li").first).to_contain_text("gneiss")
+    assert all(key.startswith("gneiss") for key in keys_of(page))
+    page.locator("#k").fill("3")
+    expect(page.locator("#results > li")).to_have_count(3)
+    page.locator("input[name=index][value=annoy]").check(force=True)
+    expect(page).to_have_url(re.compile("index=annoy"))
+    expect(page.locator("#results > li")).to_have_count(3)
+
+
+def test_what_is_no_image_is_told_and_can_be_dismissed(page: Page, tmp_path: Path) -> None:
+    corrupt = tmp_path / "corrupt.jpg"
+    corrupt.write_bytes(b"\xff\xd8\xff\xe0 not really")
+    page.goto("/")
+    page.set_input_files("#upload", corrupt)
+    expect(page.get_by_role("alert")).to_contain_text("This cannot be read as an image")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_the_data_set_is_browsed_by_class_and_page(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Browse").click()
+    expect(page).to_have_url(re.compile("view=browse"))
+    page.get_by_role("link", name=re.compile("^marble")).first.click()
+    expect(page).to_have_url(re.compile("label=marble"))
+    images = page.locator("#browse li img")
+    expect(images).to_have_count(24)
+    page.locator("#browse li a", has=page.locator("img")).first.click()
+    expect(page).to_have_url(re.compile("key=marble"))
+    expect(page.locator("#results > li")).to_have_count(10)
+
+
+def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page: Page) -> None:
+    page.goto("/?view=map")
+    canvas = page.locator("#map")
+    expect(canvas).to_be_visible()
+    box = canvas.bounding_box()
+    assert box is not None
+    for x, y in ((x, y) for y in range(1, 20) for x in range(1, 20)):
+        page.mouse.move(box["x"] + box["width"] * x / 20, box["y"] + box["height"] * y / 20)
+        if page.locator("#tooltip img").is_visible():
+            break
+    expect(page.locator("#tooltip")).to_contain_text(".jpg")
+    page.mouse.down()
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("key="))
+    expect(page.locator("#results > li")).to_have_count(10)
+
+
+def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    page.goto(f"/?key={quote(KEY, safe='')}")
+    expect(page.locator("#results > li")).to_have_count(10)
+    first = page.locator("#results > li a").first
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if first.evaluate("link => link === document.activeElement"):
+            break
+    expected = keys_of(page)[0]
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(re.escape(f"key={expected}")))
+
+
+@pytest.mark.parametrize("address", ["/", f"/?key={quote(KEY, safe='')}", "/?view=browse", "/?view=map"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_each_view_without_scrolling_sideways(page: Page, address: str, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size(PHONE)
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(value) for value in re.findall(r"\d+", background)[:3]) / 3
+    assert (brightness < 100) == (scheme == "dark")
+
+
+def test_an_image_that_is_not_indexed_any_more_is_told(page: Page, reproduced: Project) -> None:
+    assert (reproduced.folder / "data/images").is_dir()
+    page.goto("/?key=marble%2Fgone.jpg")
+    expect(page.get_by_role("alert")).to_contain_text("no image 'marble/gone.jpg' is indexed")

@@ -1,0 +1,36 @@
+"""The real service, as processes of their own."""
+
+import subprocess
+from typing import Protocol
+
+from projects import Project
+
+
+class StartService(Protocol):
+    """Starts a service with options, after a shell command if there is one, and gives its address."""
+
+    def __call__(self, *options: str, before: str = ":") -> str: ...
+
+
+class ServiceProcesses:
+    """Services on a project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def start(self, *options: str, before: str = ":") -> str:
+        process = subprocess.Popen(
+            ["bash", "-c", f'{before}; exec python src/serve.py --port 0 "$@"', "bash", *options],
+            cwd=self.project.folder, env=self.project.environment, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.processes.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert " images are served at http://" in line
+        return line.split(" at ")[1].split()[0]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        assert {process.wait(10) for process in self.processes} <= {143}
