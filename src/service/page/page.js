@@ -1,0 +1,128 @@
+// The whole page: which view is shown, its address and history, the header and the footer.
+
+import { read, write } from './address.js';
+import { getInfo } from './api.js';
+import { showBrowse } from './browse.js';
+import { $, calm, complain, count, element, say } from './dom.js';
+import { setUpMap, showMap } from './map.js';
+import { setUpSearch, settings, showSearch } from './search.js';
+import { setUpUploads, uploads } from './uploads.js';
+
+const VIEWS = {
+  search: { section: $('search'), link: $('to-search'), title: 'Which images look like this one?', fill: showSearch },
+  browse: { section: $('browse'), link: $('to-browse'), title: 'Browse', fill: showBrowse },
+  map: { section: $('map-view'), link: $('to-map'), title: 'Map', fill: showMap },
+};
+
+const info = getInfo({ busy: say });
+let request = new AbortController(); // of what is being shown; a newer one aborts it
+let pending = 0;                     // timer of a visit that waits for the person to finish
+let settled = false;                 // whether the scroll position is the person's, and not that of a page being filled
+
+/** Go to a state: a new entry in the history, or the present one changed. */
+function visit(state, { replace = false, delay = 0 } = {}) {
+  clearTimeout(pending);
+  if (delay) {
+    pending = setTimeout(visit, delay, state, { replace });
+    return;
+  }
+  const address = write(state);
+  if (replace || address === location.pathname + location.search) {
+    history.replaceState(history.state, '', address);
+    show(read(location.search));
+  } else {
+    keepScroll();
+    history.pushState(null, '', address);
+    show(read(location.search), { scroll: 0, focus: true });
+  }
+}
+
+/** Show a state; only the latest call gets to finish. Without `scroll`, the page stays where it is. */
+async function show(state, { scroll = null, focus = false } = {}) {
+  clearTimeout(pending);
+  request.abort();
+  request = new AbortController();
+  const { signal } = request;
+  settled = scroll === null && settled;
+  calm();
+  for (const [name, { section, link }] of Object.entries(VIEWS)) {
+    section.hidden = name !== state.view;
+    if (name === state.view) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  const { link, title, fill } = VIEWS[state.view];
+  link.href = write(state); // from another view, the link leads back to this state
+  $('title').textContent = title;
+  document.title = [name(state), 'Image similarity'].filter(Boolean).join(' · ');
+  if (focus) $('title').focus({ preventScroll: true });
+  if (scroll === 0) scrollTo(0, 0);
+  try {
+    await fill(state, await info, { signal, busy: say });
+  } catch (error) {
+    if (signal.aborted) return;
+    say('');
+    for (const list of document.querySelectorAll('[aria-busy]')) {
+      list.removeAttribute('aria-busy');
+      list.replaceChildren();
+    }
+    complain(error.message);
+  }
+  if (signal.aborted) return;
+  if (scroll) scrollTo(0, scroll);
+  settled = true;
+}
+
+function name({ view, key, upload, label, page }) {
+  if (view === 'search') return key || uploads.get(upload)?.file.name;
+  if (view === 'map') return 'Map';
+  return ['Browse', label, page > 1 && `page ${page}`].filter(Boolean).join(' ');
+}
+
+function keepScroll() {
+  if (settled) history.replaceState({ scroll: scrollY }, '');
+}
+
+function followLink(event) {
+  const link = event.target.closest?.('a[href]');
+  const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+  if (!link || !plain || link.target || link.origin !== location.origin || link.pathname !== location.pathname) return;
+  event.preventDefault();
+  visit(read(link.search));
+}
+
+function drawFacts({ model, data, metrics }) {
+  $('indexed').textContent = `${count(data.images, 'image')} · ${count(data.classes.length, 'class', 'classes')}`;
+  const hash = (md5) => element('code', { title: md5 }, md5?.slice(0, 8) ?? '–');
+  const figure = (number) => number?.toFixed(3) ?? '–';
+  const facts = [
+    ['Model', `${model.backbone}, ${model.image_size} px`],
+    ['Embedding', `${model.embedding_size} numbers`],
+    ['P@10', figure(metrics.retrieval?.p_at_10)],
+    ['Annoy recall@10', figure(metrics.ann?.recall_at_10)],
+    ['Model hash', hash(model.md5)],
+    ['Data hash', hash(data.md5)],
+  ];
+  $('facts').replaceChildren(...facts.map(([term, value]) =>
+    element('div', {}, element('dt', {}, term), element('dd', {}, value))));
+}
+
+let scrolled = 0;
+addEventListener('scroll', () => {
+  clearTimeout(scrolled);
+  scrolled = setTimeout(keepScroll, 150);
+}, { passive: true });
+addEventListener('popstate', ({ state }) => {
+  clearTimeout(scrolled);
+  show(read(location.search), { scroll: state?.scroll ?? 0, focus: true });
+});
+addEventListener('click', followLink);
+$('dismiss').addEventListener('click', calm);
+history.scrollRestoration = 'manual';
+
+setUpUploads(info.then(({ limits }) => limits.upload_bytes), (upload) => visit({ view: 'search', ...settings(), upload }));
+setUpMap(visit);
+info.then((known) => {
+  drawFacts(known);
+  setUpSearch(known, visit);
+}).catch(() => {}); // show() below says what is wrong
+show(read(location.search), { scroll: history.state?.scroll ?? 0 });
