@@ -13,7 +13,8 @@ export async function showBrowse(state, { data }, options) {
   const chip = (name, label, images) => element('a',
     { href: here(label, 1), className: 'chip', ...(label === state.label && { 'aria-current': 'true' }) },
     name, ' ', element('span', {}, images.toLocaleString('en')));
-  $('classes').replaceChildren(chip('All', '', data.images), ...data.classes.map(({ name, images }) => chip(name, name, images)));
+  const chips = data.classes.map(({ name, images }) => chip(name, name, images));
+  $('classes').replaceChildren(chip('All', '', data.images), ...chips);
 
   $('pages').replaceChildren();
   begin($('images'), SIZE);
@@ -24,7 +25,8 @@ export async function showBrowse(state, { data }, options) {
   const step = (name, to) => (to >= 1 && to <= pages
     ? element('a', { href: here(state.label, to), className: 'button' }, name)
     : element('span', { className: 'button', 'aria-disabled': 'true' }, name));
-  $('pages').replaceChildren(step('Previous', page - 1), element('span', {}, `Page ${page} of ${pages}`), step('Next', page + 1));
+  const place = element('span', {}, `Page ${page} of ${Math.max(1, pages)}`);
+  $('pages').replaceChildren(step('Previous', Math.min(page - 1, pages)), place, step('Next', page + 1));
   const what = state.label ? ` of class ${state.label}` : '';
   say(images.length ? `${count(total, 'image')}${what}` : `There are no images${what} on this page.`);
 }

@@ -4,11 +4,10 @@ import { thumbnailUrl } from './api.js';
 import { write } from './address.js';
 import { element } from './dom.js';
 
-/** A picture that leaves a neutral frame where it cannot be shown. */
-export function picture(source, properties = {}) {
-  const image = element('img', { className: 'picture', alt: '', decoding: 'async', draggable: false, ...properties });
-  image.addEventListener('error', () => image.classList.add('broken'));
-  image.src = source;
+/** A square picture, which gives way to a note (or an empty frame) if it cannot be shown. */
+export function picture(source, properties = {}, note = '') {
+  const image = element('img', { className: 'picture', alt: '', decoding: 'async', draggable: false, ...properties, src: source });
+  image.addEventListener('error', () => image.replaceWith(element('span', { className: 'picture placeholder' }, note)));
   return image;
 }
 
@@ -18,7 +17,7 @@ export function card({ key, label }, settings, { similarity, relation, note } = 
     element('a', { className: 'card', href: write({ ...settings, view: 'search', upload: '', key }), title: key },
       picture(thumbnailUrl(key), { loading: 'lazy' }),
       similarity === undefined ? null : bar(similarity),
-      element('span', { className: `class ${relation ?? ''}` }, label, relation ? unseen(`, ${relation} class`) : null),
+      element('span', { className: `class ${relation ?? ''}` }, label, relation ? unseen(` (${relation} class)`) : null),
       element('span', { className: 'key' }, ...breakable(key)),
       note ? element('span', { className: 'note' }, note) : null));
 }

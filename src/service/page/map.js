@@ -9,6 +9,7 @@ import { settings } from './search.js';
 
 const COLORS = 8;       // --class-0 … --class-7 in page.css; further classes take the next mark
 const MOST_ZOOM = 100;
+const MANY = 4000;      // from this many points on, they are simple squares while the map moves
 const MARGIN = 24;      // pixels around the points when the whole map is shown
 const REACH = { mouse: 12, pen: 12, touch: 24 }; // pixels around the pointer in which a point is found
 const MARKS = [
@@ -27,6 +28,8 @@ let current = -1;                         // the point with the tooltip
 let emphasized = -1;                      // the class that is pointed at in the legend
 let moved = false;                        // whether the present press is a drag, not a click
 let frame = 0;
+let hurried = false;                      // whether the next frame is one of many
+let resting = 0;
 let delayed = 0;
 let stamps = { radius: 0, marks: [] };
 
@@ -79,7 +82,7 @@ export function setUpMap(visit) {
   $('zoom-out').addEventListener('click', () => zoom(1 / 1.5));
   $('zoom-reset').addEventListener('click', reset);
 
-  new ResizeObserver(redraw).observe(canvas);
+  new ResizeObserver(() => redraw()).observe(canvas);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     stamps.radius = 0;
     if (points) drawLegend();
@@ -91,6 +94,7 @@ export async function showMap(state, info, options) {
   if (!points) {
     say('Loading …');
     points = new Points(await getMap(options));
+    $('atlas').hidden = false;
     drawLegend();
     reset();
   }
@@ -107,9 +111,13 @@ function scale() {
   return view.zoom * Math.min((canvas.clientWidth - 2 * MARGIN) / width, (canvas.clientHeight - 2 * MARGIN) / height);
 }
 
-const toScreen = (x, y) => [canvas.clientWidth / 2 + (x - view.x) * scale(), canvas.clientHeight / 2 - (y - view.y) * scale()];
+function toScreen(x, y) {
+  return [canvas.clientWidth / 2 + (x - view.x) * scale(), canvas.clientHeight / 2 - (y - view.y) * scale()];
+}
 
-const toMap = (x, y) => [view.x + (x - canvas.clientWidth / 2) / scale(), view.y - (y - canvas.clientHeight / 2) / scale()];
+function toMap(x, y) {
+  return [view.x + (x - canvas.clientWidth / 2) / scale(), view.y - (y - canvas.clientHeight / 2) / scale()];
+}
 
 // Moving
 
@@ -126,7 +134,7 @@ function move(x, y) {
   const within = (value, middle, size) => Math.max(middle - size / 2, Math.min(middle + size / 2, value));
   view.x = within(view.x + x, points.middle[0], points.extent[0]);
   view.y = within(view.y + y, points.middle[1], points.extent[1]);
-  redraw();
+  redraw(points.keys.length > MANY);
 }
 
 function reset() {
@@ -155,13 +163,17 @@ function step(right, up) {
   if (next < 0) return;
   pointAt(next);
   const [x, y] = toScreen(points.x[next], points.y[next]);
-  if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) move(points.x[next] - view.x, points.y[next] - view.y);
+  const seen = x > 0 && y > 0 && x < canvas.clientWidth && y < canvas.clientHeight;
+  if (!seen) move(points.x[next] - view.x, points.y[next] - view.y);
   say(`${points.keys[next]}, ${points.classes[points.labels[next]]}`);
 }
 
 // Drawing
 
-function redraw() {
+function redraw(moving = false) {
+  hurried = moving;
+  clearTimeout(resting);
+  if (moving) resting = setTimeout(redraw, 150);
   frame ||= requestAnimationFrame(draw);
 }
 
@@ -173,43 +185,48 @@ function draw() {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   pen.clearRect(0, 0, width, height);
 
-  const { x, y, labels, keys } = points;
-  const marks = marksOf(ratio);
-  const half = marks[0]?.width / 2;
-  const [perUnit, left, top] = [scale() * ratio, width / 2 - half, height / 2 - half];
-  for (const front of [false, true]) {
-    pen.globalAlpha = front ? 0.9 : 0.12;
-    for (let i = 0; i < keys.length; i += 1) {
-      if ((emphasized < 0 || emphasized === labels[i]) !== front || !points.shows(i)) continue;
+  const { x, y, members, hidden } = points;
+  const { radius, marks } = stampsFor(ratio);
+  const size = hurried ? Math.round(1.6 * radius) : marks[0]?.width;
+  const [perUnit, left, top] = [scale() * ratio, (width - size) / 2, (height - size) / 2];
+  const order = [...members.keys()].sort((a, b) => (a === emphasized) - (b === emphasized));
+  for (const label of order.filter((each) => !hidden.has(each))) {
+    pen.globalAlpha = emphasized < 0 || emphasized === label ? 0.9 : 0.12;
+    pen.fillStyle = colorOf(label);
+    for (const i of members[label]) {
       const atX = Math.round(left + (x[i] - view.x) * perUnit);
       const atY = Math.round(top - (y[i] - view.y) * perUnit);
-      if (atX > -2 * half && atY > -2 * half && atX < width && atY < height) pen.drawImage(marks[labels[i]], atX, atY);
+      if (atX < -size || atY < -size || atX > width || atY > height) continue;
+      if (hurried) pen.fillRect(atX, atY, size, size);
+      else pen.drawImage(marks[label], atX, atY);
     }
   }
   placeTooltip();
 }
 
 /** The classes' marks in the size that suits the number of points and the zoom. */
-function marksOf(ratio) {
+function stampsFor(ratio) {
   const small = Math.min(1, canvas.clientWidth / 700) * Math.max(2, 4.5 - points.keys.length / 5000);
   const radius = Math.round(4 * ratio * Math.min(9, Math.max(1.5, small) * view.zoom ** 0.3)) / 4;
   if (radius !== stamps.radius) stamps = { radius, marks: points.classes.map((_, label) => stamp(label, radius)) };
-  return stamps.marks;
+  return stamps;
 }
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+const colorOf = (label) => color(`--class-${label % COLORS}`);
 
 /** A small canvas with the mark of a class: copying it is much faster than drawing every point anew. */
 function stamp(label, radius) {
   const side = 2 * Math.ceil(radius * 1.4 + 1);
   const small = element('canvas', { width: side, height: side, 'aria-hidden': 'true' });
   const brush = small.getContext('2d');
-  const style = getComputedStyle(document.documentElement);
   brush.translate(side / 2, side / 2);
   brush.beginPath();
   MARKS[Math.floor(label / COLORS) % MARKS.length](brush, radius);
-  brush.fillStyle = style.getPropertyValue(`--class-${label % COLORS}`);
+  brush.fillStyle = colorOf(label);
   brush.fill();
   brush.lineWidth = radius / 5;
-  brush.strokeStyle = style.getPropertyValue('--card');
+  brush.strokeStyle = color('--card');
   brush.stroke();
   return small;
 }
@@ -248,14 +265,14 @@ function placeTooltip() {
 }
 
 function drawLegend() {
-  const { classes, sizes, hidden } = points;
+  const { classes, members, hidden } = points;
   const emphasize = (label) => {
     emphasized = label;
     redraw();
   };
   const entries = classes.map((name, label) => {
     const entry = element('button', { type: 'button', className: 'chip' },
-      stamp(label, 6 * (devicePixelRatio || 1)), name, ' ', element('span', {}, sizes[label].toLocaleString('en')));
+      stamp(label, 6 * (devicePixelRatio || 1)), name, ' ', element('span', {}, members[label].length.toLocaleString('en')));
     entry.addEventListener('click', () => change(() => hidden.delete(label) || hidden.add(label)));
     for (const start of ['pointerenter', 'focus']) entry.addEventListener(start, () => emphasize(label));
     for (const end of ['pointerleave', 'blur']) entry.addEventListener(end, () => emphasize(-1));
@@ -273,5 +290,5 @@ function drawLegend() {
   };
   change(() => {});
   $('legend').replaceChildren(element('div', { className: 'chips' }, ...entries), element('div', { className: 'chips' },
-    forAll('Show all', () => hidden.clear()), forAll('Hide all', () => sizes.forEach((_, label) => hidden.add(label)))));
+    forAll('Show all', () => hidden.clear()), forAll('Hide all', () => members.forEach((_, label) => hidden.add(label)))));
 }

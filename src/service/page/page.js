@@ -53,7 +53,7 @@ async function show(state, { scroll = null, focus = false } = {}) {
   const { link, title, fill } = VIEWS[state.view];
   link.href = write(state); // from another view, the link leads back to this state
   $('title').textContent = title;
-  document.title = [name(state), 'Image similarity'].filter(Boolean).join(' · ');
+  document.title = [titleOf(state), 'Image similarity'].filter(Boolean).join(' · ');
   if (focus) $('title').focus({ preventScroll: true });
   if (scroll === 0) scrollTo(0, 0);
   try {
@@ -72,7 +72,7 @@ async function show(state, { scroll = null, focus = false } = {}) {
   settled = true;
 }
 
-function name({ view, key, upload, label, page }) {
+function titleOf({ view, key, upload, label, page }) {
   if (view === 'search') return key || uploads.get(upload)?.file.name;
   if (view === 'map') return 'Map';
   return ['Browse', label, page > 1 && `page ${page}`].filter(Boolean).join(' ');
@@ -119,7 +119,8 @@ addEventListener('click', followLink);
 $('dismiss').addEventListener('click', calm);
 history.scrollRestoration = 'manual';
 
-setUpUploads(info.then(({ limits }) => limits.upload_bytes), (upload) => visit({ view: 'search', ...settings(), upload }));
+const limit = info.then(({ limits }) => limits.upload_bytes, () => Infinity);
+setUpUploads(limit, (upload) => visit({ ...settings(), upload }));
 setUpMap(visit);
 info.then((known) => {
   drawFacts(known);

@@ -9,11 +9,11 @@ export class Points {
   constructor({ classes, keys, labels, x, y }) {
     Object.assign(this, { classes, keys, labels, x, y });
     this.hidden = new Set(); // classes that are switched off
-    this.sizes = classes.map(() => 0);
+    this.members = classes.map(() => []);
     this.grid = Array.from({ length: CELLS * CELLS }, () => []);
     let [left, right, bottom, top] = [1, 0, 1, 0];
     for (let i = 0; i < keys.length; i += 1) {
-      this.sizes[labels[i]] += 1;
+      this.members[labels[i]].push(i);
       this.grid[cell(y[i]) * CELLS + cell(x[i])].push(i);
       [left, right] = [Math.min(left, x[i]), Math.max(right, x[i])];
       [bottom, top] = [Math.min(bottom, y[i]), Math.max(top, y[i])];

@@ -88,9 +88,7 @@ async function showWelcome({ data }, options) {
 }
 
 function drawQuery({ name, source }) {
-  const image = picture(source, { alt: `Query: ${name}` });
-  const placeholder = element('p', { className: 'picture placeholder' }, 'No preview of this format');
-  image.addEventListener('error', () => image.replaceWith(placeholder));
+  const image = picture(source, { alt: `Query: ${name}` }, 'No preview of this format');
   $('query').replaceChildren(image, element('figcaption', {}, element('b', {}, ...breakable(name))));
 }
 
