@@ -26,15 +26,11 @@ if CHROMIUM is None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    quiet = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
+    offline = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *offline])
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *offline]
+        )
         yield chromium
         chromium.close()
 
@@ -71,7 +67,7 @@ def photo(tmp_path: Path) -> Path:
 def upload(page: Page, path: Path, results: int = 10) -> None:
     page.goto("/")
     page.set_input_files("#upload", path)
-    expect(page.locator("#results > li")).to_have_count(results)
+    expect(page.locator("#results > li a")).to_have_count(results)
 
 
 def keys_of(page: Page) -> list[str]:
@@ -103,7 +99,7 @@ def test_a_dropped_and_a_pasted_image_are_searched(page: Page, photo: Path) -> N
         page.goto("/")
         expect(page.locator("#samples > li").first).to_be_visible()
         page.evaluate(give, [kind, list(photo.read_bytes())])
-        expect(page.locator("#results > li")).to_have_count(10)
+        expect(page.locator("#results > li a")).to_have_count(10)
         expect(page.locator("#query")).to_contain_text(f"{kind}.png")
 
 
@@ -113,21 +109,21 @@ def test_a_click_on_a_result_searches_from_it_and_back_and_forward_work(page: Pa
     page.locator("#results > li a").nth(1).click()
     expect(page).to_have_url(re.compile(re.escape(f"key={found[1]}")))
     expect(page.locator("#query")).to_contain_text(found[1].replace("%2F", "/"))
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
     assert keys_of(page) != found
     page.go_back()
     expect(page.locator("#query")).to_contain_text("my photo.png")
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
     assert keys_of(page) == found
     page.go_forward()
     expect(page).to_have_url(re.compile(re.escape(f"key={found[1]}")))
     page.reload()
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
 
 
 def test_an_address_can_be_shared(page: Page) -> None:
     page.goto(f"/?key={quote(KEY, safe='')}&k=4&label=schist&index=annoy")
-    expect(page.locator("#results > li")).to_have_count(4)
+    expect(page.locator("#results > li a")).to_have_count(4)
     assert all(key.startswith("schist") for key in keys_of(page))
     expect(page.locator("#k")).to_have_value("4")
     expect(page.locator("#label")).to_have_value("schist")
@@ -136,16 +132,16 @@ def test_an_address_can_be_shared(page: Page) -> None:
 
 def test_the_filter_the_slider_and_the_switch_change_results_and_address(page: Page) -> None:
     page.goto(f"/?key={quote(KEY, safe='')}")
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
     page.select_option("#label", "gneiss")
     expect(page).to_have_url(re.compile("label=gneiss"))
     expect(page.locator("#results > li").first).to_contain_text("gneiss")
     assert all(key.startswith("gneiss") for key in keys_of(page))
     page.locator("#k").fill("3")
-    expect(page.locator("#results > li")).to_have_count(3)
+    expect(page.locator("#results > li a")).to_have_count(3)
     page.locator("input[name=index][value=annoy]").check(force=True)
     expect(page).to_have_url(re.compile("index=annoy"))
-    expect(page.locator("#results > li")).to_have_count(3)
+    expect(page.locator("#results > li a")).to_have_count(3)
 
 
 def test_what_is_no_image_is_told_and_can_be_dismissed(page: Page, tmp_path: Path) -> None:
@@ -168,7 +164,7 @@ def test_the_data_set_is_browsed_by_class_and_page(page: Page) -> None:
     expect(images).to_have_count(24)
     page.locator("#browse li a", has=page.locator("img")).first.click()
     expect(page).to_have_url(re.compile("key=marble"))
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
 
 
 def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page: Page) -> None:
@@ -185,12 +181,12 @@ def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page:
     page.mouse.down()
     page.mouse.up()
     expect(page).to_have_url(re.compile("key="))
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
 
 
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.goto(f"/?key={quote(KEY, safe='')}")
-    expect(page.locator("#results > li")).to_have_count(10)
+    expect(page.locator("#results > li a")).to_have_count(10)
     first = page.locator("#results > li a").first
     for _ in range(60):
         page.keyboard.press("Tab")
