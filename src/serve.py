@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from artifacts import open_embedder, open_searcher
 from service.app import create_app
@@ -69,6 +70,8 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     searcher = open_searcher()
     embedder = open_embedder(searcher, BATCH_SIZES)
     size = embedder.extractor.image_size
+    # Threads of BLAS spin for a while after each search, on the cores that the next request's backbone needs.
+    threadpool_limits(limits=1, user_api="blas")
     for batch_size in BATCH_SIZES:
         embedder(np.zeros((batch_size, size, size, 3), np.float32))
     limits = LimitInfo(upload_bytes=upload_bytes, megapixels=megapixels, k=MAX_NEIGHBORS)

@@ -91,8 +91,7 @@ def nearest_to(
         similarities[~allowed] = _BELOW_EVERY_COSINE
     if excluded is not None:
         similarities[excluded] = _BELOW_EVERY_COSINE
-    block = similarities[None]
-    rows, cosines = _select(block, _kth_highest(block, count), count)
+    rows, cosines = _select(similarities[None], _bound_of_kth_highest(similarities, count), count)
     return rows[0], cosines[0]
 
 
@@ -104,6 +103,13 @@ def _threshold_sample(units: np.ndarray, count: int) -> slice:
 
 def _kth_highest(values: np.ndarray, k: int) -> np.ndarray:
     return np.partition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k]
+
+
+def _bound_of_kth_highest(values: np.ndarray, k: int) -> np.ndarray:
+    """A lower bound of the k-th highest of values, (n,): the k-th highest of the maxima of runs of them, (1,)."""
+    width = max(1, len(values) // (8 * k))
+    maxima = values[: len(values) // width * width].reshape(-1, width).max(axis=1)
+    return _kth_highest(maxima[None], k)
 
 
 def _select(similarities: np.ndarray, threshold: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
