@@ -1,0 +1,150 @@
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.manifold
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from samples import relu_clusters
+from similarity import projection
+from similarity.neighbors import normalize
+from similarity.projection import choose_landmarks, project
+
+ROOT = Path(__file__).parents[2]
+EMBEDDINGS = relu_clusters(1500)
+PRINT_A_MAP = """
+from samples import relu_clusters
+from similarity.projection import project
+print(project(relu_clusters(1500), 300, 30, 0).tobytes().hex())
+"""
+
+# Small whole numbers give rows of zeros, equal rows, and multiples of each other.
+small_embeddings = arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 4)), elements=st.integers(0, 3))
+
+
+@pytest.fixture(scope="module")
+def points() -> np.ndarray:
+    """A map of `EMBEDDINGS`, a fifth of them landmarks."""
+    return project(EMBEDDINGS, 300, 30, 0)
+
+
+def nearest_in_plane(points: np.ndarray, count: int) -> np.ndarray:
+    return NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
+
+
+def test_neighbors_in_the_plane_are_of_the_same_cluster_also_where_clusters_touch() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(1200) % 6
+    embeddings = np.maximum(0.5 * np.eye(32)[labels] + 0.15 * rng.standard_normal((1200, 32)), 0).astype(np.float32)
+    shares = labels[nearest_in_plane(project(embeddings, 400, 30, 0), 10)] == labels[:, None]
+    assert shares.mean() > 0.9
+
+
+def test_neighbors_in_the_plane_are_similar(points: np.ndarray) -> None:
+    assert sklearn.manifold.trustworthiness(normalize(EMBEDDINGS), points, n_neighbors=10) > 0.97
+
+
+def test_an_image_lies_among_its_nearest_landmarks_and_closest_to_the_most_similar(points: np.ndarray) -> None:
+    landmarks = choose_landmarks(EMBEDDINGS, 300, 0)
+    others = np.setdiff1d(np.arange(1500), landmarks)
+    assert (len(landmarks), len(others)) == (300, 1200)
+    search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(EMBEDDINGS[landmarks])
+    places = points[landmarks[search.kneighbors(EMBEDDINGS[others], return_distance=False)]]
+    assert (points[others] >= places.min(axis=1) - 1e-6).all()
+    assert (points[others] <= places.max(axis=1) + 1e-6).all()
+    distances = np.linalg.norm(points[others, None] - places, axis=2).mean(axis=0)
+    assert distances[0] == distances.min()
+    assert np.median(np.linalg.norm(points[others] - places[:, 0], axis=1)) < 0.02
+
+
+def test_a_copy_of_an_image_lies_upon_it_whatever_its_length() -> None:
+    embeddings = np.concatenate([EMBEDDINGS[:200], 7 * EMBEDDINGS[:200]])
+    points = project(embeddings, 150, 30, 0)
+    np.testing.assert_allclose(points[:200], points[200:], atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bits_in_any_process_with_any_number_of_threads(points: np.ndarray) -> None:
+    for threads in ("1", "2"):
+        variables = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONPATH": "src:tests"}
+        printed = subprocess.check_output(
+            [sys.executable, "-c", PRINT_A_MAP], cwd=ROOT, env=os.environ | variables, text=True
+        )
+        assert bytes.fromhex(printed) == points.tobytes()
+
+
+def test_another_seed_gives_another_map(points: np.ndarray) -> None:
+    assert (project(EMBEDDINGS, 300, 30, 1) != points).any()
+
+
+def test_one_thread_adds_up_where_more_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[int]] = []
+
+    class Watched(sklearn.manifold.TSNE):
+        def fit_transform(self, *args: np.ndarray) -> np.ndarray:
+            seen.append({library["num_threads"] for library in threadpool_info()})
+            return super().fit_transform(*args)
+
+    def watch(blocks: range) -> range:
+        seen.append({library["num_threads"] for library in threadpool_info()})
+        return blocks
+
+    monkeypatch.setattr(sklearn.manifold, "TSNE", Watched)
+    with threadpool_limits(limits=2):
+        project(EMBEDDINGS[:100], 50, 30, 0, watch)
+    assert seen == [{1}, {1}]
+
+
+def test_blocks_follow_one_another_without_a_gap(points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def watch(blocks: range) -> range:
+        seen.extend(blocks)
+        return blocks
+
+    monkeypatch.setattr(projection, "_VALUES_PER_BLOCK", 300 * 500)
+    np.testing.assert_allclose(project(EMBEDDINGS, 300, 30, 0, watch), points, atol=1e-5)
+    assert seen == [0, 500, 1000]
+
+
+@given(small_embeddings, st.integers(1, 10), st.sampled_from([1, 5, 30]))
+@settings(deadline=None, max_examples=60)
+def test_few_images_of_any_kind_fill_the_unit_square_and_equal_ones_share_a_point(
+    embeddings: np.ndarray, landmarks: int, perplexity: float
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        points = project(embeddings, landmarks, perplexity, 0)
+    assert (points.dtype, points.shape) == (np.float32, (len(embeddings), 2))
+    assert (points >= 0).all()
+    assert (points <= 1).all()
+    np.testing.assert_allclose(points.min(axis=0) + points.max(axis=0), 1, atol=1e-6)
+    assert np.ptp(points, axis=0).max() in (0, 1)
+    units = normalize(embeddings)
+    for point, unit in zip(points, units, strict=True):
+        same = np.isclose(units, unit, atol=1e-6).all(axis=1)
+        np.testing.assert_allclose(points[same], np.broadcast_to(point, (same.sum(), 2)), atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0, 0.3])
+def test_embeddings_that_are_all_the_same_lie_in_the_middle(value: float) -> None:
+    lengths = np.arange(1, 401, dtype=np.float32)[:, None]
+    points = project(np.full((400, 32), value, np.float32) * lengths, 100, 30, 0)
+    assert (points == 0.5).all()
+
+
+def test_zero_vectors_share_a_point_where_nothing_else_is() -> None:
+    embeddings = EMBEDDINGS[:600].copy()
+    embeddings[[7, 8, 500]] = 0
+    assert not np.isin(choose_landmarks(EMBEDDINGS[:600], 50, 0), [7, 8, 500]).any()
+    points = project(embeddings, 50, 30, 0)
+    distances = np.linalg.norm(points - points[7], axis=1)
+    assert distances[[8, 500]].max() < 1e-6
+    assert np.delete(distances, [7, 8, 500]).min() > 0.01
