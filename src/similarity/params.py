@@ -104,6 +104,13 @@ class AnnParams(_Section):
     search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None  # nodes seen per query; null: trees · (top_k + 1)
 
 
+class MapParams(_Section):
+    """Stage `map`."""
+
+    landmarks: Annotated[Integer, Field(ge=2, le=20_000)]  # images that t-SNE lays out
+    perplexity: Annotated[Number, Field(ge=1, le=1000)]  # neighbors that t-SNE keeps near, roughly
+
+
 class EvaluateParams(_Section):
     """Stages `baselines` and `evaluate`."""
 
@@ -124,6 +131,7 @@ class Params(_Section):
     train: TrainParams
     neighbors: NeighborsParams
     ann: AnnParams
+    map: MapParams
     evaluate: EvaluateParams
 
 

@@ -8,7 +8,7 @@ from projects import Project
 from samples import write_rocks
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
-STAGES = ("fetch", "scan", "split", "featurize", "train", "embed", "neighbors", "ann", "baselines", "evaluate")
+STAGES = ("fetch", "scan", "split", "featurize", "train", "embed", "neighbors", "ann", "map", "baselines", "evaluate")
 
 
 def stages_run(printed: str) -> list[str]:
@@ -25,7 +25,7 @@ def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(proje
 
 def test_a_small_learning_rate_in_scientific_notation_works(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "-S", "train.lr=0.00001", "-S", "train.epochs=1")
-    assert stages_run(printed) == ["train", "embed", "neighbors", "ann", "evaluate"]
+    assert stages_run(printed) == ["train", "embed", "neighbors", "ann", "map", "evaluate"]
     assert "lr: 1e-05" in (project.folder / "params.yaml").read_text()
 
 

@@ -1,0 +1,25 @@
+"""Stage `map`: places every image in the plane, for a picture of them all."""
+
+import numpy as np
+
+from similarity.files import write_array
+from similarity.params import Params
+from similarity.projection import project
+from stage import EMBEDDINGS, MAP, run, track
+
+
+def main(params: Params) -> None:
+    embeddings, settings = np.load(EMBEDDINGS, mmap_mode="r"), params.map
+    points = project(
+        embeddings,
+        settings.landmarks,
+        settings.perplexity,
+        params.base.seed,
+        lambda blocks: track(blocks, "map", unit=" blocks"),
+    )
+    write_array(MAP, points.shape, [points])
+    print(f"map: {len(points)} points, {min(settings.landmarks, len(points))} of them landmarks laid out by t-SNE")
+
+
+if __name__ == "__main__":
+    run(main)
