@@ -27,7 +27,7 @@ from service.schema import (
 from similarity.embedder import Embedder
 from similarity.errors import UserError
 from similarity.inverted_index import read_inverted_index
-from similarity.search import Searcher
+from similarity.search import INDEXES, Searcher
 from stage import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS, run_command
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
@@ -62,7 +62,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        raise UserError(f"cannot listen on port {port} of {host} ({error}): choose another with --port") from error
+        reason = error.strerror.split(" (")[0] if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"cannot listen on port {port} of {host} ({reason}): choose another with --port") from error
 
 
 def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
@@ -72,6 +73,8 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     size = embedder.extractor.image_size
     # Threads of BLAS spin for a while after each search, on the cores that the next request's backbone needs.
     threadpool_limits(limits=1, user_api="blas")
+    for index in INDEXES:
+        searcher.similar_to_row(0, MAX_NEIGHBORS, index=index)
     for batch_size in BATCH_SIZES:
         embedder(np.zeros((batch_size, size, size, 3), np.float32))
     limits = LimitInfo(upload_bytes=upload_bytes, megapixels=megapixels, k=MAX_NEIGHBORS)

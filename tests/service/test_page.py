@@ -173,11 +173,12 @@ def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page:
     expect(canvas).to_be_visible()
     box = canvas.bounding_box()
     assert box is not None
-    for x, y in ((x, y) for y in range(1, 20) for x in range(1, 20)):
-        page.mouse.move(box["x"] + box["width"] * x / 20, box["y"] + box["height"] * y / 20)
-        if page.locator("#tooltip img").is_visible():
+    for x, y in ((x, y) for y in range(1, 40) for x in range(1, 40)):
+        page.mouse.move(box["x"] + box["width"] * x / 40, box["y"] + box["height"] * y / 40)
+        if page.locator("#point").is_visible():
             break
-    expect(page.locator("#tooltip")).to_contain_text(".jpg")
+    expect(page.locator("#point")).to_contain_text(".jpg")
+    expect(page.locator("#point img")).to_be_visible()
     page.mouse.down()
     page.mouse.up()
     expect(page).to_have_url(re.compile("key="))
