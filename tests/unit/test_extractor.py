@@ -32,8 +32,9 @@ def lowest_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(((ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)).min())
 
 
-@pytest.mark.parametrize("taps", [TAPS, [], ["block1a", "final"]])
-@pytest.mark.parametrize("engine", ["openvino", "keras"])
+@pytest.mark.parametrize(
+    ("engine", "taps"), [("openvino", TAPS), ("openvino", []), ("openvino", ["block1a", "final"]), ("keras", TAPS)]
+)
 def test_what_was_saved_gives_the_features_of_keras_for_every_image(
     engine: str, taps: list[str], photographs: list[np.ndarray], tmp_path: Path
 ) -> None:
