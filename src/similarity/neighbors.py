@@ -6,7 +6,9 @@ import numpy as np
 
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
-_SIMILARITIES_PER_BLOCK = 1 << 23
+_SIMILARITIES_PER_BLOCK = 1 << 21  # as many as the processor's caches hold
+_MIN_ROWS_PER_BLOCK = 64  # fewer make the matrix product slow
+_RUN_LENGTH = 64
 _BELOW_EVERY_COSINE = -2
 
 
@@ -55,15 +57,15 @@ def nearest_neighbors(embeddings: np.ndarray, top_k: int) -> Iterator[tuple[np.n
     """
     units = normalize(embeddings)
     rows, count = len(units), min(top_k, len(units) - 1)
-    block = max(1, _SIMILARITIES_PER_BLOCK // rows)
-    sample = _threshold_sample(units, count)
+    candidates = np.zeros((units.shape[1], _whole_runs(rows)), np.float32)
+    candidates[:, :rows] = units.T
+    block = max(_MIN_ROWS_PER_BLOCK, _SIMILARITIES_PER_BLOCK // rows)
     for start in range(0, rows, block):
-        queries = units[start : start + block]
-        similarities = queries @ units.T
-        own = np.arange(len(queries))
+        similarities = units[start : start + block] @ candidates
+        own = np.arange(len(similarities))
         similarities[own, start + own] = _BELOW_EVERY_COSINE  # never its own neighbor
-        threshold = _kth_highest(similarities[:, sample], count)
-        yield _select(similarities, threshold, count)
+        similarities[:, rows:] = _BELOW_EVERY_COSINE
+        yield _select(similarities, count)
 
 
 def nearest_to(
@@ -86,37 +88,41 @@ def nearest_to(
         The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go by
         row.
     """
-    similarities = units @ query
+    similarities = np.full((1, _whole_runs(len(units))), _BELOW_EVERY_COSINE, np.float32)
+    np.matmul(units, query, out=similarities[0, : len(units)])
     if allowed is not None:
-        similarities[~allowed] = _BELOW_EVERY_COSINE
+        similarities[0, : len(units)][~allowed] = _BELOW_EVERY_COSINE
     if excluded is not None:
-        similarities[excluded] = _BELOW_EVERY_COSINE
-    rows, cosines = _select(similarities[None], _bound_of_kth_highest(similarities, count), count)
+        similarities[0, excluded] = _BELOW_EVERY_COSINE
+    rows, cosines = _select(similarities, count)
     return rows[0], cosines[0]
 
 
-def _threshold_sample(units: np.ndarray, count: int) -> slice:
-    """Columns, evenly spread, whose k-th best similarity is a cheap lower bound of the true one."""
-    size = max(8 * count, int(np.sqrt(count * len(units))))
-    return slice(0, None, max(1, len(units) // size))
+def _whole_runs(columns: int) -> int:
+    """The number of columns, filled up to what `_select` takes."""
+    return -(-columns // _RUN_LENGTH) * _RUN_LENGTH
 
 
-def _kth_highest(values: np.ndarray, k: int) -> np.ndarray:
-    return np.partition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k]
+def _select(similarities: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the columns of the highest `count` similarities of each row, and these, rounded.
 
+    Nearly all are dropped without being sorted: the columns are looked at in runs, and of the runs' maxima the k-th
+    highest is a lower bound of the k-th highest similarity.
 
-def _bound_of_kth_highest(values: np.ndarray, k: int) -> np.ndarray:
-    """A lower bound of the k-th highest of values, (n,): the k-th highest of the maxima of runs of them, (1,)."""
-    width = max(1, len(values) // (8 * k))
-    maxima = values[: len(values) // width * width].reshape(-1, width).max(axis=1)
-    return _kth_highest(maxima[None], k)
-
-
-def _select(similarities: np.ndarray, threshold: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorts the few similarities that reach their row's threshold, (b,), and takes the first `count` of each row."""
-    # The margin keeps whatever ties with the threshold after rounding.
-    rows, columns = np.nonzero(similarities >= (threshold - 2 / _SCALE)[:, None])
-    rounded = np.rint(similarities[rows, columns].astype(np.float64) * _SCALE)
+    Args:
+        similarities: float32 (b, m), m a multiple of the length of a run.
+        count: at most m.
+    """
+    runs = similarities.reshape(len(similarities), _RUN_LENGTH, -1)  # a run is every so many columns: quick to compare
+    maxima = runs.max(axis=1)
+    kth = maxima.shape[1] - count
+    bound = np.partition(maxima, kth, axis=1)[:, kth] if kth >= 0 else np.full(len(runs), -np.inf, np.float32)
+    bound -= 2 / _SCALE  # keeps whatever ties with it after rounding
+    rows, numbers = np.nonzero(maxima >= bound[:, None])
+    values = runs[rows, :, numbers]
+    found, within = np.nonzero(values >= bound[rows, None])
+    rows, columns = rows[found], within * maxima.shape[1] + numbers[found]
+    rounded = np.rint(values[found, within].astype(np.float64) * _SCALE)
     order = np.lexsort((columns, -rounded, rows))
     first = np.searchsorted(rows, np.arange(len(similarities)))
     chosen = order[first[:, None] + np.arange(count)]
