@@ -1,8 +1,10 @@
 """Opens what the pipeline has made, for those who ask it: `query.py` and `serve.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+from annoy import AnnoyIndex
 
 from similarity.ann import load_index
 from similarity.embedder import Embedder
@@ -10,32 +12,70 @@ from similarity.errors import UserError
 from similarity.extractor import load_extractor
 from similarity.features import load_pixels
 from similarity.head import load_head
+from similarity.inverted_index import find_neighbors, map_inverted_index
 from similarity.manifest import read_manifest
 from similarity.neighbors import normalize
 from similarity.params import load_params
 from similarity.search import Searcher
-from stage import ANN_INDEX, BACKBONE, EMBEDDINGS, HEAD, IMAGES, MANIFEST
+from stage import ANN_INDEX, BACKBONE, EMBEDDINGS, HEAD, IMAGES, INVERTED_INDEX, MANIFEST
 
 _CHECKED_IMAGES = 3
+_ROUNDING = 3e-6  # of cosines that were computed in blocks and one by one
 
 
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turns what the readers of damaged files raise, which is anything, into a line that tells what to do."""
+    try:
+        yield
+    except (UserError, FileNotFoundError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"a file in data/ or models/ is damaged ({reason}): run `dvc checkout`, or `dvc repro`"
+        ) from error
+
+
+@_damage_told()
 def open_searcher() -> Searcher:
     """Loads all embeddings and the Annoy index.
 
     Raises:
         FileNotFoundError: the pipeline has not run.
-        UserError: the files do not belong together.
+        UserError: the files are damaged or do not belong together.
     """
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
     index = load_index(ANN_INDEX, embeddings.shape[1])
-    if not len(manifest.records) == len(embeddings) == index.get_n_items():
-        raise UserError(
-            f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} list {len(manifest.records)}, {len(embeddings)} and "
-            f"{index.get_n_items()} images: run `dvc repro`"
-        )
-    return Searcher(manifest, normalize(embeddings), index, load_params().ann.search_k)
+    searcher = Searcher(manifest, normalize(embeddings), index, load_params().ann.search_k)
+    if not (len(manifest.records) == len(embeddings) == index.get_n_items() and _has_vectors(index, embeddings)):
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not of the same run: run `dvc repro`")
+    _check_stored_neighbors(searcher)
+    return searcher
 
 
+def _has_vectors(index: AnnoyIndex, embeddings: np.ndarray) -> bool:
+    rows = _some(np.arange(len(embeddings)))
+    return all(np.array_equal(np.array(index.get_item_vector(row), np.float32), embeddings[row]) for row in rows)
+
+
+def _check_stored_neighbors(searcher: Searcher) -> None:
+    """Compares the cosines in the inverted index with those of the embeddings, for a few images."""
+    stored = map_inverted_index(INVERTED_INDEX)
+    for row in _some(np.arange(len(searcher.units))):
+        neighbors = find_neighbors(stored, searcher.manifest.keys[row])
+        found = searcher.similar_to_row(row, len(neighbors or []), index="exact").neighbors
+        cosines = [cosine for _, cosine in neighbors or []]
+        if neighbors is None or not np.allclose(cosines, [each.cosine for each in found], atol=_ROUNDING):
+            raise UserError(f"{INVERTED_INDEX} and {EMBEDDINGS} are not of the same run: run `dvc repro`")
+
+
+def _some(rows: np.ndarray) -> list[int]:
+    """A few of the rows, evenly chosen."""
+    return rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES].tolist()
+
+
+@_damage_told()
 def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     """Loads the model, and checks that it gives the stored embeddings of a few indexed images.
 
@@ -48,8 +88,7 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
         UserError: the model is not the one that made the embeddings.
     """
     embedder = Embedder(load_extractor(BACKBONE, batch_sizes), load_head(HEAD))
-    candidates = np.flatnonzero(searcher.units.any(axis=1))
-    rows = candidates[:: max(1, len(candidates) // _CHECKED_IMAGES)][:_CHECKED_IMAGES]
+    rows = _some(np.flatnonzero(searcher.units.any(axis=1)))
     size = embedder.extractor.image_size
     pixels = [load_pixels(IMAGES / searcher.manifest.keys[row], size) for row in rows]
     embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])

@@ -5,10 +5,12 @@ is answered at once.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +18,7 @@ import numpy as np
 import orjson
 
 from similarity.errors import UserError
-from similarity.inverted_index import find_neighbors
+from similarity.inverted_index import find_neighbors, map_inverted_index
 from stage import IMAGES, INVERTED_INDEX, run_command, track
 
 if TYPE_CHECKING:
@@ -78,15 +80,17 @@ def positive(text: str) -> int:
 
 
 def resolve(name: str) -> Query:
-    """Tells whether a key or a file is meant; a name that is both is the key (the file then is ``./name``)."""
+    """Tells whether a key or a file is meant; a name that is both is the key."""
     path = Path(name)
-    key = path.relative_to(IMAGES).as_posix() if path.is_relative_to(IMAGES) else name
-    if find_neighbors(INVERTED_INDEX, key) is not None:
+    # Not resolved: DVC may have made the images links to its cache.
+    absolute, images = Path(os.path.normpath(path.absolute())), IMAGES.absolute()
+    key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
+    if find_neighbors(inverted_index(), key) is not None:
         return Query(name, key, IMAGES / key)
-    if path.is_file():
-        return Query(name, None, path)
-    if path.exists():
+    if path.is_dir():
         raise UserError(f"{name} is a folder: give the images in it, as in {path / '*'}")
+    if path.exists():
+        return Query(name, None, path)
     from similarity.search import unknown_name
 
     raise UserError(f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file")
@@ -97,7 +101,7 @@ def answer(queries: Sequence[Query], k: int, label: str | None, index: "Index | 
     embeddings = iter(embed([query.path for query in queries if query.key is None]))
     results = []
     for query in queries:
-        stored = find_neighbors(INVERTED_INDEX, query.key) if query.key else None
+        stored = find_neighbors(inverted_index(), query.key) if query.key else None
         if stored is not None and len(stored) >= k and label is None and index != "annoy":
             results.append(Result(query, "exact", str(INVERTED_INDEX), stored[:k]))
             continue
@@ -108,6 +112,11 @@ def answer(queries: Sequence[Query], k: int, label: str | None, index: "Index | 
         neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
         results.append(Result(query, found.index, f"search of {len(searcher().units)} images", neighbors))
     return results
+
+
+@cache
+def inverted_index() -> mmap:
+    return map_inverted_index(INVERTED_INDEX)
 
 
 @cache
@@ -123,19 +132,11 @@ def embed(paths: Sequence[Path]) -> list[np.ndarray]:
         return []
     from artifacts import open_embedder
     from similarity.features import load_pixels
-    from similarity.images import UnreadableImageError
     from similarity.parallel import ordered_map
 
     embedder = open_embedder(searcher(), (min(len(paths), MAX_BATCH),))
-
-    def load(path: Path) -> np.ndarray:
-        try:
-            return load_pixels(path, embedder.extractor.image_size)
-        except UnreadableImageError as error:
-            raise UserError(f"{path}: {error}") from error
-
-    pixels = np.stack(list(track(ordered_map(load, paths), "embed", len(paths))))
-    return list(embedder(pixels))
+    load = partial(load_pixels, size=embedder.extractor.image_size)
+    return list(embedder(np.stack(list(track(ordered_map(load, paths), "embed", len(paths))))))
 
 
 def class_of(key: str) -> str:
@@ -152,7 +153,7 @@ def as_text(result: Result) -> str:
 def as_json(results: Sequence[Result]) -> bytes:
     queries = [
         {
-            "query": result.query.name,
+            "query": os.fsencode(result.query.name).decode("utf-8", "replace"),
             "key": result.query.key,
             "index": result.index,
             "source": result.source,
@@ -187,8 +188,14 @@ def save_sheet(results: Sequence[Result], path: Path) -> None:
         [query_tile(result.query), *(tile(*neighbor, result.query) for neighbor in result.neighbors)]
         for result in results
     ]
+    sheet = draw_sheet(rows)
     with replaced_file(path) as temporary:
-        draw_sheet(list(track(rows, "draw", unit=" rows"))).save(temporary)
+        try:
+            sheet.save(temporary)
+        except (ValueError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            size = f"{sheet.width} × {sheet.height} pixels"
+            raise UserError(f"--save {path}: cannot write {size}: {reason}") from error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
 import argparse
+import ctypes
 import hashlib
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +28,12 @@ from service.schema import (
 )
 from similarity.embedder import Embedder
 from similarity.errors import UserError
-from similarity.inverted_index import read_inverted_index
+from similarity.inverted_index import map_inverted_index, read_inverted_index
 from similarity.search import INDEXES, Searcher
 from stage import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS, run_command
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
+M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]", "::1"]
 
 
@@ -39,22 +42,30 @@ def main() -> None:
     listener = listen(arguments.host, arguments.port)
     catalog = open_catalog(int(arguments.max_upload_mb * 1e6), arguments.max_megapixels)
     hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
-    app = create_app(catalog, hosts, arguments.max_uploads)
+    app = create_app(catalog, hosts, int(arguments.max_uploads))
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"{len(catalog.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # that is how it is stopped
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
-    parser.add_argument("--max-upload-mb", type=float, default=20, help="10⁶ bytes (default: 20)")
-    parser.add_argument("--max-megapixels", type=float, default=50, help="10⁶ pixels of an upload (default: 50)")
-    parser.add_argument("--max-uploads", type=int, default=256, help="at once; others get 503 (default: 256)")
+    parser.add_argument("--max-upload-mb", type=positive, default=20, help="10⁶ bytes (default: 20)")
+    parser.add_argument("--max-megapixels", type=positive, default=50, help="10⁶ pixels of an upload (default: 50)")
+    parser.add_argument("--max-uploads", type=positive, default=256, help="at once; others get 503 (default: 256)")
     return parser.parse_args()
+
+
+def positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e6:
+        raise ValueError
+    return number
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -68,6 +79,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     """Loads and warms up everything."""
+    return_large_blocks()
     searcher = open_searcher()
     embedder = open_embedder(searcher, BATCH_SIZES)
     size = embedder.extractor.image_size
@@ -84,10 +96,25 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
         image_size=size,
         max_pixels=int(megapixels * 1e6),
         images=IMAGES,
-        inverted_index=INVERTED_INDEX,
-        positions=np.load(MAP) if MAP.exists() else None,
+        inverted_index=map_inverted_index(INVERTED_INDEX),
+        positions=open_positions(len(searcher.units)),
         info=describe(searcher, embedder, limits),
     )
+
+
+def return_large_blocks() -> None:
+    """Has memory of more than a megabyte given back to the system as soon as it is free, where libc is GNU's.
+
+    Otherwise each thread keeps what the largest photograph has taken while it was decoded.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+
+
+def open_positions(images: int) -> np.ndarray | None:
+    """The map, unless it is of other images."""
+    positions = np.load(MAP) if MAP.exists() else None
+    return positions if positions is not None and len(positions) == images else None
 
 
 def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:

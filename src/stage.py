@@ -1,5 +1,6 @@
 """How every script of the pipeline starts and ends: checked parameters, progress, and one clear line on failure."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -39,13 +40,25 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing: run `dvc repro`, or `dvc pull` to get what others have made")
+        sys.exit(f"error: {error.filename} is missing{_how_to_get(str(error.filename))}")
     except OSError as error:
-        sys.exit(f"error: {error.filename}: {error.strerror or error}; what was there before is unchanged")
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {place}{error.strerror or error}; what was there before is unchanged")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _how_to_get(path: str) -> str:
+    if not path.startswith(("data/", "models/", "metrics/")):
+        return ""
+    if not Path("dvc.yaml").exists():
+        return ": run this in the root of the repository"
+    return ": run `dvc repro`, or `dvc pull` to get what others have made"
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
 
 from service.catalog import Catalog, Wish
 from service.limits import SecurityHeaders, UploadLimits
@@ -36,7 +37,9 @@ async def _catalog(request: Request) -> Catalog:
 Served = Annotated[Catalog, Depends(_catalog)]
 
 
-@router.post("/search", responses=_failures(400, 404, 413, 415, 422, 503), summary="Find images like an uploaded one")
+@router.post(
+    "/search", responses=_failures(400, 404, 408, 413, 415, 422, 503), summary="Find images like an uploaded one"
+)
 async def search(
     request: Request,
     catalog: Served,
@@ -80,7 +83,7 @@ def list_images(
 
 @router.get(
     "/images/{key:path}",
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified"}, **_failures(404, 422)},
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified"}, **_failures(404, 415, 422)},
     response_class=Response,
     summary="Get an indexed image",
 )
@@ -109,7 +112,7 @@ def embedding_map(catalog: Served) -> EmbeddingMap:
     """Gives up to 20,000 images, evenly chosen, where the `map` stage has put them."""
     points = catalog.embedding_map()
     if points is None:
-        raise HTTPException(404, "There is no models/map.npy: run `dvc repro map`.")
+        raise HTTPException(404, "There is no map of these images: run `dvc repro map`.")
     return points
 
 
@@ -124,7 +127,7 @@ async def health() -> Health:
     return Health(status="ok")
 
 
-def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> FastAPI:
+def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> ASGIApp:
     """Makes the service.
 
     Args:
@@ -154,9 +157,8 @@ def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> FastAPI:
     app.add_middleware(
         UploadLimits, max_bytes=max_bytes, max_total_bytes=_MAX_TOTAL_UPLOAD_BYTES, max_uploads=max_uploads
     )
-    app.add_middleware(SecurityHeaders)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
-    return app
+    return SecurityHeaders(app)  # around all of it, also around what answers when something went wrong
 
 
 async def _unreadable(_: Request, error: Exception) -> JSONResponse:

@@ -4,6 +4,7 @@ import io
 import os
 import time
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
 from threading import BoundedSemaphore
 
@@ -40,7 +41,7 @@ class Catalog:
         image_size: what images are resized to, in pixels.
         max_pixels: larger images are refused before they are decoded.
         images: the folder of the image files.
-        inverted_index: the file of the stored neighbors.
+        inverted_index: the stored neighbors, mapped into memory.
         positions: of the images in the plane, float32 (N, 2), if there is a projection.
         info: what to tell of all this.
     """
@@ -50,10 +51,11 @@ class Catalog:
     image_size: int
     max_pixels: int
     images: Path
-    inverted_index: Path
+    inverted_index: mmap
     positions: np.ndarray | None
     info: Info
     _decoders: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(os.cpu_count() or 1))
+    _thumbnails: BoundedSemaphore = field(default_factory=BoundedSemaphore)
 
     def search_upload(self, content: bytes, wish: Wish) -> SearchResult:
         """Finds the images most similar to an encoded one.
@@ -63,12 +65,12 @@ class Catalog:
             UnknownNameError: there is no such class.
         """
         start = time.perf_counter()
-        with self._decoders:  # a large photograph takes a gigabyte while it is decoded
+        with self._decoders:  # a large photograph takes hundreds of megabytes while it is decoded
             pixels = read_image(content, self.max_pixels)
-            resized = resize(pixels, self.image_size)
+            resized, (height, width, _) = resize(pixels, self.image_size), pixels.shape
+            del pixels
         embedding = self.embedder(resized)
         seconds = time.perf_counter() - start
-        height, width, _ = pixels.shape
         answers = [
             _as_answer(self.searcher.similar(embedding, wish.k, wish.label, index)) for index in self._indexes(wish)
         ]
@@ -92,7 +94,7 @@ class Catalog:
 
     def thumbnail(self, key: str, size: int) -> bytes:
         """A JPEG of an indexed image that fits into a square of `size` pixels."""
-        with self._decoders:
+        with self._thumbnails:  # apart from the uploads, behind which a page would wait for its pictures
             picture = Image.fromarray(read_image(self.images / key))
         picture.thumbnail((size, size))
         buffer = io.BytesIO()

@@ -1,10 +1,13 @@
 """What protects the service: bounds on uploads, and headers that keep browsers from doing more than the page needs."""
 
+from asyncio import TimeoutError, wait_for  # noqa: A004  # Python 3.10 has one of its own
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_SECONDS_BETWEEN_PARTS = 20  # of an upload
 _FORM_OVERHEAD = 16_384  # bytes of a form beside its file
 _BUSY = JSONResponse({"detail": "Too many uploads at once; try again in a second."}, 503, {"retry-after": "1"})
 _HEADERS = {
@@ -45,7 +48,7 @@ class UploadLimits:
     def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int, max_uploads: int) -> None:
         self.app = app
         self.max_bytes = max_bytes + _FORM_OVERHEAD
-        self.max_total_bytes = max_total_bytes
+        self.max_total_bytes = max(max_total_bytes, self.max_bytes)
         self.max_uploads = max_uploads
         self.uploads = 0
         self.total_bytes = 0
@@ -79,7 +82,10 @@ class UploadLimits:
 
         async def receive_counted() -> Message:
             nonlocal received
-            message = await receive()
+            try:
+                message = await wait_for(receive(), _SECONDS_BETWEEN_PARTS)
+            except TimeoutError as error:
+                raise HTTPException(408, "The upload did not go on.", {"connection": "close"}) from error
             received += len(message.get("body", b""))
             if received > self.max_bytes:
                 raise HTTPException(413, self._message(), {"connection": "close"})

@@ -36,7 +36,7 @@ class Embedder:
         agreement = 0.0
         if self.extractor.features == len(self.head.kernel) and embeddings.shape[1] == len(self.head.bias):
             agreement = float((normalize(self(pixels)) * normalize(embeddings)).sum(axis=1).min(initial=1))
-        if agreement < _MIN_AGREEMENT:
+        if not agreement >= _MIN_AGREEMENT:
             raise UserError(
                 "the model does not give the stored embeddings of indexed images "
                 f"(cosine {agreement:.4f}, at least {_MIN_AGREEMENT} is needed): data/ and models/ come from different "

@@ -6,6 +6,7 @@ it that this machine computes what Keras computed when it was made.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,9 @@ def _save_graph(backbone: Backbone, path: Path) -> None:
     from openvino import opset13 as ops
 
     size = backbone.model.input_shape[1]
-    graph = ov.convert_model(backbone.model, input=[-1, size, size, 3])
+    with TemporaryDirectory(prefix="backbone-") as folder:  # OpenVINO takes no Keras model with Python 3.13
+        backbone.model.export(folder, verbose=False)
+        graph = ov.convert_model(folder, input=[-1, size, size, 3])
     (network_input,) = graph.get_parameters()
     pixels = ops.parameter([-1, size, size, 3], np.float32, name="pixels")
     matrix, offset = as_affine(backbone.preprocess)

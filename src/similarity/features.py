@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from similarity.extractor import Extractor
-from similarity.images import read_image, resize
+from similarity.images import read_image_file, resize
 from similarity.parallel import ordered_map
 
 
 def load_pixels(path: Path, size: int) -> np.ndarray:
-    """Reads an image file as an extractor wants it: float32 (size, size, 3) in 0…255."""
-    return resize(read_image(path), size)
+    """Reads an image file as an extractor wants it: float32 (size, size, 3) in 0…255.
+
+    Raises:
+        UserError: it cannot be decoded.
+    """
+    return resize(read_image_file(path), size)
 
 
 def compute_features(paths: Sequence[Path], extractor: Extractor, batch_size: int) -> Iterator[np.ndarray]:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from similarity.errors import UserError
+
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
@@ -64,6 +66,18 @@ def read_image(source: Path | BinaryIO | bytes, max_pixels: int | None = None) -
         raise UnreadableImageError(f"not an image in a known format ({', '.join(_known_formats())})") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError and more
         raise UnreadableImageError(_one_line(error)) from error
+
+
+def read_image_file(path: Path) -> np.ndarray:
+    """Decodes an image file that is needed, as `read_image` does.
+
+    Raises:
+        UserError: it cannot be decoded; the message names the file.
+    """
+    try:
+        return read_image(path)
+    except UnreadableImageError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -123,4 +137,4 @@ def _stretch(values: np.ndarray) -> np.ndarray:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

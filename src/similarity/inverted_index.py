@@ -1,12 +1,14 @@
 """The inverted index: every image's key with the keys of its neighbors and their cosines, best first."""
 
 import mmap
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+from similarity.errors import UserError
 from similarity.files import write_json_entries
 
 
@@ -34,19 +36,33 @@ def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float
                 yield from orjson.loads(b"{" + entry + b"}").items()
 
 
-def find_neighbors(path: Path, key: str) -> list[tuple[str, float]] | None:
-    """Finds one image's neighbors in what `write_inverted_index` wrote, None if the image is not in it.
+def map_inverted_index(path: Path) -> mmap.mmap:
+    """Opens what `write_inverted_index` wrote for `find_neighbors`, as it is: a later file is not seen.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        UserError: it is empty or cut off.
+    """
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END):
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if content[-2:] == b"}\n":
+                return content
+    raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`")
+
+
+def find_neighbors(content: mmap.mmap, key: str) -> list[tuple[str, float]] | None:
+    """Finds one image's neighbors in an inverted index, None if the image is not in it.
 
     The keys are sorted and each has a line, so the file is searched by halves: a million images take as long as a
     thousand, and nothing is held in memory.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        low, high = content.find(b"\n") + 1, content.rfind(b"\n}") + 1
-        while low < high:
-            middle = content.rfind(b"\n", low, (low + high) // 2) + 1 or low
-            end = content.find(b"\n", middle)
-            ((found, neighbors),) = orjson.loads(b"{" + content[middle:end].rstrip(b",") + b"}").items()
-            if found == key:
-                return [(other, cosine) for other, cosine in neighbors]
-            low, high = (end + 1, high) if found < key else (low, middle)
+    low, high = content.find(b"\n") + 1, content.rfind(b"\n}") + 1
+    while low < high:
+        middle = content.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = content.find(b"\n", middle)
+        ((found, neighbors),) = orjson.loads(b"{" + content[middle:end].rstrip(b",") + b"}").items()
+        if found == key:
+            return [(other, cosine) for other, cosine in neighbors]
+        low, high = (end + 1, high) if found < key else (low, middle)
     return None

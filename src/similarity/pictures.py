@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from similarity.images import read_image
+from similarity.images import read_image_file
 
 _TILE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10
@@ -33,7 +33,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     More than ten neighbors go on below.
 
     Raises:
-        UnreadableImageError: an image cannot be decoded.
+        UserError: an image cannot be decoded.
     """
     lines = [line for row in rows for line in _broken_into_lines(row)]
     columns = max(len(line) for line in lines)
@@ -57,7 +57,7 @@ def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
 
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(read_image(tile.path))), (_TILE, _TILE))
+    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(read_image_file(tile.path))), (_TILE, _TILE))
     sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
     if tile.is_match is not None:
         draw.rectangle(

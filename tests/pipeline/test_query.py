@@ -113,3 +113,48 @@ def test_a_model_of_another_run_than_the_embeddings_is_refused(project: Project)
     message = refusal(project, str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg")))
     assert "the model does not give the stored embeddings of indexed images (cosine 0." in message
     assert "dvc checkout" in message
+
+
+def test_an_index_of_another_run_than_the_embeddings_is_refused(project: Project) -> None:
+    photo = str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg"))
+    project.set_params(train={"epochs": 2}, base={"seed": 5})
+    for stage in ("train", "embed"):
+        project.run("python", f"src/{stage}.py")
+    assert "models/index.ann are not of the same run: run `dvc repro`" in refusal(project, photo)
+    kept = (project.folder / "models/inverted-index.json").read_bytes()
+    for stage in ("neighbors", "ann"):
+        project.run("python", f"src/{stage}.py")
+    ask(project, photo)
+    (project.folder / "models/inverted-index.json").write_bytes(kept)
+    assert "models/inverted-index.json and models/embeddings.npy are not of the same run" in refusal(project, photo)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        ("models/inverted-index.json", "models/inverted-index.json is damaged: run `dvc checkout`"),
+        ("models/embeddings.npy", "data/ or models/ is damaged"),
+        ("models/backbone/graph.bin", "data/ or models/ is damaged"),
+        ("models/best.weights.h5", "data/ or models/ is damaged"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(project: Project, damaged: str, message: str) -> None:
+    path = project.folder / damaged
+    photo = str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg"))
+    content = path.read_bytes()
+    path.unlink()  # it may be a link to what other tests use
+    path.write_bytes(content[: len(content) // 2])
+    assert message in refusal(project, photo)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(reproduced: Project) -> None:
+    images = " ".join(f"data/images/*/*_00{number:02d}.jpg" for number in range(24))
+    printed = reproduced.run("bash", "-c", f"python src/query.py {images} -k 140 | head -n 1")
+    assert printed.startswith("data/images/andesite/andesite_0000.jpg (indexed; ")
+    assert len(printed.splitlines()) == 1
+
+
+def test_elsewhere_it_says_where_to_run_it(reproduced: Project, tmp_path: Path) -> None:
+    script = reproduced.folder / "src/query.py"
+    printed = reproduced.run("bash", "-c", f"cd '{tmp_path}' && python '{script}' {KEY}", status=1)
+    assert printed == "error: models/inverted-index.json is missing: run this in the root of the repository\n"

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from projects import Project
-from service_process import StartService
+from service_process import ServiceProcesses, StartService
 from similarity.demo_rocks import CLASSES, draw_rock
 
 KEY = "marble/marble_0003.jpg"
@@ -247,7 +247,9 @@ def test_every_response_carries_the_security_headers_and_no_foreign_host_is_answ
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "server" not in headers
-    assert api.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+    foreign = api.get("/healthz", headers={"Host": "evil.example"})
+    assert foreign.status_code == 400
+    assert foreign.headers["x-content-type-options"] == "nosniff"
 
 
 def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Project) -> None:
@@ -281,6 +283,27 @@ def test_the_openapi_document_describes_every_route_with_models_and_examples(api
             for status, response in operation["responses"].items():
                 assert "content" in response or status in {"304"}
     assert document["components"]["schemas"]["Neighbor"]["properties"]["key"]["examples"]
+
+
+def test_what_is_replaced_under_a_running_service_does_not_mix_with_what_it_has_loaded(project: Project) -> None:
+    processes = ServiceProcesses(project)
+    try:
+        with httpx.Client(base_url=processes.start(), timeout=30) as client:
+            before = client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
+            project.set_params(train={"epochs": 2}, base={"seed": 5})
+            for stage in ("train", "embed", "neighbors"):
+                project.run("python", f"src/{stage}.py")
+            after = client.get("/api/similar", params={"key": KEY}).json()["answer"]
+        assert (after["source"], after["neighbors"]) == ("inverted index", before)
+    finally:
+        processes.stop()
+
+
+@pytest.mark.parametrize("option", ["--max-uploads=0", "--max-upload-mb=-1", "--max-megapixels=nan"])
+def test_a_limit_that_makes_no_sense_is_refused(reproduced: Project, option: str) -> None:
+    printed = reproduced.run("python", "src/serve.py", option, status=2)
+    assert "invalid positive value" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(service: str, reproduced: Project) -> None:

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from similarity.inverted_index import find_neighbors, read_inverted_index, write_inverted_index
+from similarity.errors import UserError
+from similarity.inverted_index import find_neighbors, map_inverted_index, read_inverted_index, write_inverted_index
 
 KEYS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=30, unique=True)
 
@@ -15,14 +17,24 @@ def test_each_image_is_found_in_the_file_and_no_other(keys: list[str], absent: s
     path: Path = tmp_path_factory.getbasetemp() / "inverted-index.json"
     rows = [np.array([(i + 1) % len(keys), i]) for i in range(len(keys))]
     write_inverted_index(path, keys, [(row, np.array([0.5, -0.25])) for row in rows])
+    content = map_inverted_index(path)
     everything = dict(read_inverted_index(path))
     for i, key in enumerate(keys):
-        neighbors = find_neighbors(path, key)
+        neighbors = find_neighbors(content, key)
         assert neighbors == [(keys[(i + 1) % len(keys)], 0.5), (key, -0.25)]
         assert [list(pair) for pair in neighbors] == everything[key]
-    assert (find_neighbors(path, absent) is None) == (absent not in keys)
+    assert (find_neighbors(content, absent) is None) == (absent not in keys)
 
 
 def test_nothing_is_found_in_an_index_of_nothing(tmp_path: Path) -> None:
     write_inverted_index(tmp_path / "empty.json", [], [])
-    assert find_neighbors(tmp_path / "empty.json", "marble/1.jpg") is None
+    assert find_neighbors(map_inverted_index(tmp_path / "empty.json"), "marble/1.jpg") is None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 10])
+def test_a_file_that_is_cut_off_is_refused(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "inverted-index.json"
+    write_inverted_index(path, ["a/1", "a/2"], [(np.array([1]), np.array([0.5])), (np.array([0]), np.array([0.5]))])
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match="is damaged: run `dvc checkout`"):
+        map_inverted_index(path)

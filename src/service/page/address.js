@@ -11,9 +11,9 @@ export function read(query) {
   const given = new URLSearchParams(query);
   const state = { ...DEFAULTS };
   for (const name of Object.keys(state)) state[name] = given.get(name) ?? state[name];
-  if (!(state.view in OF_VIEW)) state.view = 'search';
+  if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
   if (state.index !== 'annoy') state.index = 'exact';
-  for (const name of ['k', 'page']) state[name] = Math.max(1, Number.parseInt(state[name], 10) || DEFAULTS[name]);
+  for (const name of ['k', 'page']) state[name] = Math.min(1e9, Math.max(1, Number.parseInt(state[name], 10) || DEFAULTS[name]));
   return state;
 }
 

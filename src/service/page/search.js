@@ -56,7 +56,7 @@ export async function showSearch(state, info, options) {
   }
   begin($('results'), settings().k, same);
   say('Searching …');
-  const fields = { ...settings(), compare: true };
+  const fields = { ...settings(), label: state.label, compare: true };
   try {
     const reply = await (upload ? searchWith(upload.file, fields, options) : getSimilar({ key: state.key, ...fields }, options));
     describeQuery(reply.query);
