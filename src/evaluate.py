@@ -5,7 +5,7 @@ import numpy as np
 from similarity.files import replaced_folder, write_metrics, write_table
 from similarity.manifest import Manifest, read_manifest, read_splits
 from similarity.params import Params
-from similarity.pictures import Tile, draw_sheet
+from similarity.pictures import draw_sheet, tile_of
 from similarity.retrieval import Evaluation, evaluate_retrieval, summarize
 from stage import EMBEDDINGS, IMAGES, MANIFEST, METRICS, PLOTS, SPLITS, run, track
 
@@ -34,9 +34,9 @@ def _draw_queries(manifest: Manifest, queries: np.ndarray, evaluation: Evaluatio
     """Draws some test images, the same ones for every model, each with its neighbors."""
     chosen = np.unique(np.linspace(0, len(queries) - 1, count + 2).round().astype(int)[1:-1])
     rows = [
-        [_tile(manifest, queries[i], "query", None)]
+        [tile_of(IMAGES, manifest.keys[queries[i]], "query", None)]
         + [
-            _tile(manifest, row, f"{cosine:.3f}", manifest.records[queries[i]].label)
+            tile_of(IMAGES, manifest.keys[row], f"{cosine:.3f}", manifest.records[queries[i]].label)
             for row, cosine in zip(evaluation.nearest[i], evaluation.cosines[i], strict=True)
         ]
         for i in chosen
@@ -44,12 +44,6 @@ def _draw_queries(manifest: Manifest, queries: np.ndarray, evaluation: Evaluatio
     with replaced_folder(PLOTS / "queries") as folder:
         for number, row in enumerate(track(rows, "draw", unit=" rows"), start=1):
             draw_sheet([row]).save(folder / f"query_{number:02d}.png")
-
-
-def _tile(manifest: Manifest, row: int, caption: str, query_label: str | None) -> Tile:
-    record = manifest.records[row]
-    is_match = None if query_label is None else record.label == query_label
-    return Tile(IMAGES / record.path, (f"{caption}  {record.label}", record.path.split("/")[1]), is_match)
 
 
 if __name__ == "__main__":

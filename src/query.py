@@ -173,21 +173,14 @@ def check_picture_name(path: Path) -> None:
 
 def save_sheet(results: Sequence[Result], path: Path) -> None:
     from similarity.files import replaced_file
-    from similarity.pictures import Tile, draw_sheet
+    from similarity.pictures import Tile, draw_sheet, tile_of
 
-    def tile(key: str, cosine: float, query: Query) -> Tile:
-        label = class_of(key)
-        is_match = label == class_of(query.key) if query.key else None
-        return Tile(IMAGES / key, (f"{cosine:.3f}  {label}", key.split("/")[1]), is_match)
-
-    def query_tile(query: Query) -> Tile:
-        title = f"query  {class_of(query.key)}" if query.key else "query"
-        return Tile(query.path, (title, query.path.name), None)
-
-    rows = [
-        [query_tile(result.query), *(tile(*neighbor, result.query) for neighbor in result.neighbors)]
-        for result in results
-    ]
+    rows = []
+    for query, neighbors in ((result.query, result.neighbors) for result in results):
+        label = class_of(query.key) if query.key else None
+        unseen = Tile(query.path, ("query", query.path.name), None)
+        first = tile_of(IMAGES, query.key, "query", None) if query.key else unseen
+        rows.append([first, *(tile_of(IMAGES, key, f"{cosine:.3f}", label) for key, cosine in neighbors)])
     sheet = draw_sheet(rows)
     with replaced_file(path) as temporary:
         try:

@@ -42,7 +42,7 @@ def main() -> None:
     listener = listen(arguments.host, arguments.port)
     catalog = open_catalog(int(arguments.max_upload_mb * 1e6), arguments.max_megapixels)
     hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
-    app = create_app(catalog, hosts, int(arguments.max_uploads))
+    app = create_app(catalog, hosts, arguments.max_uploads)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"{len(catalog.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
@@ -57,15 +57,26 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
     parser.add_argument("--max-upload-mb", type=positive, default=20, help="10⁶ bytes (default: 20)")
     parser.add_argument("--max-megapixels", type=positive, default=50, help="10⁶ pixels of an upload (default: 50)")
-    parser.add_argument("--max-uploads", type=positive, default=256, help="at once; others get 503 (default: 256)")
+    parser.add_argument(
+        "--max-uploads", type=positive_whole, default=256, help="at once; others get 503 (default: 256)"
+    )
     return parser.parse_args()
 
 
 def positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
     if not 0 < number < 1e6:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 and below a million is needed")
     return number
+
+
+def positive_whole(text: str) -> int:
+    if positive(text) % 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number is needed")
+    return int(positive(text))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from similarity.errors import UserError
-from similarity.extractor import Extractor
+from similarity.extractor import MIN_AGREEMENT, Extractor
 from similarity.head import Head, embed
 from similarity.neighbors import normalize
-
-_MIN_AGREEMENT = 0.9999
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,9 @@ class Embedder:
         agreement = 0.0
         if self.extractor.features == len(self.head.kernel) and embeddings.shape[1] == len(self.head.bias):
             agreement = float((normalize(self(pixels)) * normalize(embeddings)).sum(axis=1).min(initial=1))
-        if not agreement >= _MIN_AGREEMENT:
+        if not agreement >= MIN_AGREEMENT:
             raise UserError(
                 "the model does not give the stored embeddings of indexed images "
-                f"(cosine {agreement:.4f}, at least {_MIN_AGREEMENT} is needed): data/ and models/ come from different "
+                f"(cosine {agreement:.4f}, at least {MIN_AGREEMENT} is needed): data/ and models/ come from different "
                 "runs; run `dvc repro`, or `dvc checkout` to go back to the last one"
             )

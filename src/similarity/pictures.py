@@ -27,6 +27,12 @@ class Tile(NamedTuple):
     is_match: bool | None
 
 
+def tile_of(images: Path, key: str, caption: str, query_label: str | None) -> Tile:
+    """An indexed image with a caption, its class and its name; `query_label` is the class it should have, if any."""
+    label, name = key.split("/")
+    return Tile(images / key, (f"{caption}  {label}", name), None if query_label is None else label == query_label)
+
+
 def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     """Draws rows of images: a query, then its neighbors, framed in green if they are of its class and in red if not.
 

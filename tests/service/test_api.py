@@ -299,10 +299,18 @@ def test_what_is_replaced_under_a_running_service_does_not_mix_with_what_it_has_
         processes.stop()
 
 
-@pytest.mark.parametrize("option", ["--max-uploads=0", "--max-upload-mb=-1", "--max-megapixels=nan"])
-def test_a_limit_that_makes_no_sense_is_refused(reproduced: Project, option: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--max-uploads=0", "--max-uploads: 0: a number above 0 and below a million is needed"),
+        ("--max-uploads=0.5", "--max-uploads: 0.5: a whole number is needed"),
+        ("--max-upload-mb=-1", "--max-upload-mb: -1: a number above 0 and below a million is needed"),
+        ("--max-megapixels=nan", "--max-megapixels: nan: a number above 0 and below a million is needed"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(reproduced: Project, option: str, message: str) -> None:
     printed = reproduced.run("python", "src/serve.py", option, status=2)
-    assert "invalid positive value" in printed
+    assert message in printed
     assert "Traceback" not in printed
 
 
