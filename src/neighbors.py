@@ -12,9 +12,11 @@ from stage import EMBEDDINGS, INVERTED_INDEX, MANIFEST, run, track
 def main(params: Params) -> None:
     keys = read_manifest(MANIFEST).keys
     embeddings = np.load(EMBEDDINGS)
-    blocks = nearest_neighbors(embeddings, params.neighbors.top_k)
-    rows = ((row, cosines) for block in blocks for row, cosines in zip(*block, strict=True))
-    write_inverted_index(INVERTED_INDEX, keys, track(rows, "neighbors", len(keys)))
+    found = nearest_neighbors(
+        embeddings, params.neighbors.top_k, lambda rounds: track(rounds, "neighbors", unit=" rounds")
+    )
+    neighbors = zip(*found, strict=True)
+    write_inverted_index(INVERTED_INDEX, keys, track(neighbors, "write the index", len(keys)))
     print(f"neighbors: the {min(params.neighbors.top_k, len(keys) - 1)} nearest of {len(keys)} images")
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from similarity.demo_rocks import CLASSES, draw_rock
 from similarity.images import resize
-from similarity.neighbors import nearest_neighbors, normalize
+from similarity.neighbors import normalize
 
 
 def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
@@ -25,12 +25,6 @@ def relu_clusters(rows: int, size: int = 32, clusters: int = 20) -> np.ndarray:
     centers = rng.standard_normal((clusters, size))
     points = centers[rng.integers(0, clusters, rows)] + 0.4 * rng.standard_normal((rows, size))
     return np.maximum(points, 0).astype(np.float32)
-
-
-def exact_search(embeddings: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """All rows' neighbors, int64 (n, k), and their cosines, float64 (n, k)."""
-    rows, similarities = zip(*nearest_neighbors(embeddings, top_k), strict=True)
-    return np.concatenate(rows), np.concatenate(similarities)
 
 
 def batch_of(photographs: list[np.ndarray], size: int, count: int) -> np.ndarray:

@@ -1,15 +1,19 @@
 """Exact nearest neighbors by cosine."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from similarity.parallel import ordered_map
+
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
-_SIMILARITIES_PER_BLOCK = 1 << 21  # as many as the processor's caches hold
-_MIN_ROWS_PER_BLOCK = 64  # fewer make the matrix product slow
-_RUN_LENGTH = 64
+_ROWS_PER_TILE = 1500  # the fewer, the more calls; the square of similarities should fit the processor's caches
+_RUN_LENGTH = 64  # columns whose maximum stands for them,
+_RUNS_PER_NEIGHBOR = 8  # but fewer where the maxima would bound the k-th best badly
 _BELOW_EVERY_COSINE = -2
+_TIE = 2 / _SCALE  # cosines that differ by more are no tie after rounding
 
 
 def normalize(embeddings: np.ndarray) -> np.ndarray:
@@ -44,28 +48,37 @@ def rank(similarities: np.ndarray, count: int) -> np.ndarray:
     return np.sort(sort_keys, axis=1) % columns
 
 
-def nearest_neighbors(embeddings: np.ndarray, top_k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Finds the most similar other rows of every row, by comparing it with all of them.
+def nearest_neighbors(
+    embeddings: np.ndarray, top_k: int, progress: Callable[[range], Iterable[int]] = iter
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the most similar other rows of every row, by comparing each pair of rows once.
+
+    The rows are put into 2ᵐ tiles of rows that lie near each other. In round r, tile i meets tile i XOR r: every tile
+    meets one other, so the threads share nothing, and the near ones meet first, so in later rounds nearly all
+    similarities are dropped as soon as they are computed. Memory: O(n · (d + top_k)), and a square of tiles per thread.
 
     Args:
         embeddings: float32 (n, d); rows need not have length 1.
         top_k: neighbors per row; fewer are given where there are no more.
+        progress: wraps the iteration over the rounds.
 
-    Yields:
-        For a block of consecutive rows, the neighbors' rows, int64 (b, k), best first, and their cosines, rounded to
-        6 decimals, float64 (b, k), with k = min(top_k, n − 1). Ties go by row.
+    Returns:
+        The neighbors' rows, int64 (n, k), best first, and their cosines, rounded to 6 decimals, float64 (n, k), with
+        k = min(top_k, n − 1). Ties go by row.
     """
-    units = normalize(embeddings)
-    rows, count = len(units), min(top_k, len(units) - 1)
-    candidates = np.zeros((units.shape[1], _whole_runs(rows)), np.float32)
-    candidates[:, :rows] = units.T
-    block = max(_MIN_ROWS_PER_BLOCK, _SIMILARITIES_PER_BLOCK // rows)
-    for start in range(0, rows, block):
-        similarities = units[start : start + block] @ candidates
-        own = np.arange(len(similarities))
-        similarities[own, start + own] = _BELOW_EVERY_COSINE  # never its own neighbor
-        similarities[:, rows:] = _BELOW_EVERY_COSINE
-        yield _select(similarities, count)
+    from threadpoolctl import threadpool_limits
+
+    units, count = normalize(embeddings), min(top_k, len(embeddings) - 1)
+    halvings = (-(-len(units) // _ROWS_PER_TILE) - 1).bit_length()
+    tiles = [_Tile(rows, units[rows], count, len(units)) for rows in _halve(units, halvings)]
+    with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would spin between products
+        for distance in progress(range(len(tiles))):
+            pairs = [(tile, tiles[i ^ distance]) for i, tile in enumerate(tiles) if i <= i ^ distance]
+            deque(ordered_map(_compare, pairs), maxlen=0)
+    best = np.empty((len(units), count), np.int64)
+    for tile in tiles:
+        best[tile.rows] = tile.best
+    return _unpack(best, len(units))
 
 
 def nearest_to(
@@ -88,42 +101,113 @@ def nearest_to(
         The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go by
         row.
     """
-    similarities = np.full((1, _whole_runs(len(units))), _BELOW_EVERY_COSINE, np.float32)
-    np.matmul(units, query, out=similarities[0, : len(units)])
+    similarities = units @ query
     if allowed is not None:
-        similarities[0, : len(units)][~allowed] = _BELOW_EVERY_COSINE
+        similarities[~allowed] = _BELOW_EVERY_COSINE
     if excluded is not None:
-        similarities[0, excluded] = _BELOW_EVERY_COSINE
-    rows, cosines = _select(similarities, count)
-    return rows[0], cosines[0]
+        similarities[excluded] = _BELOW_EVERY_COSINE
+    return _unpack(_select(similarities[None], count)[0], len(units))
 
 
-def _whole_runs(columns: int) -> int:
-    """The number of columns, filled up to what `_select` takes."""
-    return -(-columns // _RUN_LENGTH) * _RUN_LENGTH
-
-
-def _select(similarities: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the columns of the highest `count` similarities of each row, and these, rounded.
+def _select(similarities: np.ndarray, count: int) -> np.ndarray:
+    """Finds the highest `count` similarities of each row.
 
     Nearly all are dropped without being sorted: the columns are looked at in runs, and of the runs' maxima the k-th
     highest is a lower bound of the k-th highest similarity.
 
     Args:
-        similarities: float32 (b, m), m a multiple of the length of a run.
+        similarities: float32 (b, m).
         count: at most m.
+
+    Returns:
+        What `_pack` makes of the similarities and their columns, int64 (b, count), best first.
     """
-    runs = similarities.reshape(len(similarities), _RUN_LENGTH, -1)  # a run is every so many columns: quick to compare
-    maxima = runs.max(axis=1)
-    kth = maxima.shape[1] - count
-    bound = np.partition(maxima, kth, axis=1)[:, kth] if kth >= 0 else np.full(len(runs), -np.inf, np.float32)
-    bound -= 2 / _SCALE  # keeps whatever ties with it after rounding
-    rows, numbers = np.nonzero(maxima >= bound[:, None])
-    values = runs[rows, :, numbers]
-    found, within = np.nonzero(values >= bound[rows, None])
-    rows, columns = rows[found], within * maxima.shape[1] + numbers[found]
-    rounded = np.rint(values[found, within].astype(np.float64) * _SCALE)
-    order = np.lexsort((columns, -rounded, rows))
-    first = np.searchsorted(rows, np.arange(len(similarities)))
-    chosen = order[first[:, None] + np.arange(count)]
-    return columns[chosen], rounded[chosen] / _SCALE
+    columns = similarities.shape[1]
+    runs = max(columns // _RUN_LENGTH, min(columns, _RUNS_PER_NEIGHBOR * count))
+    whole = columns // runs * runs
+    maxima = similarities[:, :whole].reshape(len(similarities), -1, runs).max(axis=1)
+    bound = np.partition(maxima, runs - count, axis=1)[:, runs - count] - np.float32(_TIE)
+    rows, found = _at_least(similarities, bound)
+    packed = _pack(similarities[rows, found], found, columns)
+    return _lowest_of_each(packed, rows, len(similarities), count)
+
+
+def _at_least(similarities: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the rows and columns of the similarities, float32 (b, m), that reach the bound of their row, (b,)."""
+    hit = np.flatnonzero(similarities.max(axis=1) >= bounds)  # no comparison of each where most rows have none
+    found = np.flatnonzero(similarities[hit] >= bounds[hit, None])
+    row, columns = np.divmod(found, similarities.shape[1])
+    return hit[row], columns
+
+
+def _lowest_of_each(values: np.ndarray, groups: np.ndarray, count_groups: int, count: int) -> np.ndarray:
+    """Sorts the values, int64 (n,), of each group by themselves; gives the lowest, (groups, count), ascending."""
+    lifts = np.arange(count_groups) * (values.max(initial=0) + 1)  # so that one sort keeps the groups apart
+    ordered = np.sort(values + lifts[groups])
+    first = np.searchsorted(ordered, lifts)
+    return ordered[first[:, None] + np.arange(count)] - lifts[:, None]
+
+
+class _Tile:
+    """Rows near each other, and the best neighbors that were found for them so far.
+
+    Attributes:
+        rows: their numbers, int64 (t,), ascending.
+        units: float32 (t, d).
+        best: what `_pack` makes of the neighbors, int64 (t, k), best first; of similarity −2 where none was found yet.
+    """
+
+    def __init__(self, rows: np.ndarray, units: np.ndarray, count: int, total: int) -> None:
+        self.rows, self.units, self.total = rows, units, total
+        self.best = np.full((len(rows), count), _pack(np.array(_BELOW_EVERY_COSINE), 0, total))
+
+    def offer(self, similarities: np.ndarray, others: np.ndarray) -> None:
+        """Takes over what is better than the worst so far.
+
+        Args:
+            similarities: float32 (t, m).
+            others: the numbers of the rows that they are to, int64 (m,).
+        """
+        worst = self.best[:, -1]
+        bounds = _unpack(worst, self.total)[1] - _TIE
+        rows, columns = _at_least(similarities, bounds.astype(np.float32))
+        packed = _pack(similarities[rows, columns], others[columns], self.total)
+        better = packed < worst[rows]
+        hit, groups = np.unique(rows[better], return_inverse=True)
+        count = self.best.shape[1]
+        values = np.append(self.best[hit], packed[better])
+        groups = np.append(np.repeat(np.arange(len(hit)), count), groups)
+        self.best[hit] = _lowest_of_each(values, groups, len(hit), count)
+
+
+def _compare(pair: tuple[_Tile, _Tile]) -> None:
+    """Lets two tiles, or one and itself, find neighbors in each other."""
+    one, other = pair
+    similarities = one.units @ other.units.T
+    if one is not other:
+        one.offer(similarities, other.rows)
+        other.offer(similarities.T, one.rows)
+    elif count := min(one.best.shape[1], len(one.rows) - 1):
+        np.fill_diagonal(similarities, _BELOW_EVERY_COSINE)  # never its own neighbor
+        columns, cosines = _unpack(_select(similarities, count), len(one.rows))
+        one.best[:, :count] = _pack(cosines, one.rows[columns], one.total)
+
+
+def _halve(units: np.ndarray, times: int, rows: np.ndarray | None = None) -> list[np.ndarray]:
+    """Divides rows of (n, d) into 2ᵗⁱᵐᵉˢ parts of equal size, by the median of what varies most within each part."""
+    rows = np.arange(len(units)) if rows is None else rows
+    if times == 0:
+        return [np.sort(rows)]
+    part, middle = units[rows], len(rows) // 2
+    order = np.argpartition(part[:, part.var(axis=0).argmax()], middle)
+    return [leaf for half in (order[:middle], order[middle:]) for leaf in _halve(units, times - 1, rows[half])]
+
+
+def _pack(cosines: np.ndarray, rows: np.ndarray | int, total: int) -> np.ndarray:
+    """Makes one integer of a cosine, rounded, and a row below `total`, so that one sort puts the best first."""
+    return (_SCALE - np.rint(cosines.astype(np.float64) * _SCALE).astype(np.int64)) * total + rows
+
+
+def _unpack(packed: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gives the rows, int64, and the rounded cosines, float64, that `_pack` was given."""
+    return packed % total, (_SCALE - packed // total) / _SCALE

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 from annoy import AnnoyIndex
 
-from samples import exact_search, relu_clusters, true_cosines
+from samples import relu_clusters, true_cosines
 from similarity.ann import approximate_neighbors, build_index, recall
+from similarity.neighbors import nearest_neighbors
 
 EMBEDDINGS = relu_clusters(2000)
 
@@ -23,7 +24,7 @@ def test_similarities_are_true_cosines_best_first_without_the_image_itself() -> 
 
 
 def test_recall_rises_with_search_k_up_to_one() -> None:
-    _, exact = exact_search(EMBEDDINGS, 10)
+    _, exact = nearest_neighbors(EMBEDDINGS, 10)
     values = [recall(approximate(5, search_k)[1], exact) for search_k in (11, 200, 50_000)]
     assert values[0] < values[1] < values[2] == 1
 
