@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro install serve test lint format pins clean
+.PHONY: repro install serve test lint format pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/stage.py
@@ -47,6 +47,9 @@ pins: ## resolve the pins anew from pyproject.toml; needs uv
 	  --no-emit-find-links pyproject.toml --output-file requirements.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+clean-cache: ## forget the features of all images, in all clones; downloads stay
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/features"
 
 clean: ## remove the virtual environment; data and results stay
 	rm -rf .venv

@@ -1,21 +1,52 @@
-"""Stage `featurize`: runs the frozen backbone once over every image."""
+"""Stage `featurize`: runs the frozen backbone over every image that it was not run over before."""
 
-from similarity.extractor import load_extractor
-from similarity.features import compute_features
-from similarity.files import write_array
-from similarity.manifest import read_manifest
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+
+from similarity.extractor import Extractor, load_extractor
+from similarity.feature_cache import FeatureCache, cache_limit
+from similarity.features import compute_features, fingerprint
+from similarity.files import write_scattered_array
+from similarity.manifest import Manifest, read_manifest
 from similarity.params import Params
-from stage import BACKBONE, FEATURES, IMAGES, MANIFEST, run, track
+from stage import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST, run, track
+
+FEATURE_CACHE = CACHE / "features" / "features.sqlite"
+DEFAULT_CACHE_GB = "10"
 
 
 def main(params: Params) -> None:
     batch_size = params.backbone.batch_size
-    paths = [IMAGES / key for key in read_manifest(MANIFEST).keys]
-    extractor = load_extractor(BACKBONE, (batch_size,))
-    blocks = compute_features(paths, extractor, batch_size)
-    batches = -(-len(paths) // batch_size)
-    write_array(FEATURES, (len(paths), extractor.features), track(blocks, "featurize", batches, unit=" batches"))
-    print(f"featurize: {len(paths)} × {extractor.features} features")
+    limit = cache_limit(os.environ.get("IMAGE_SIMILARITY_CACHE_GB", DEFAULT_CACHE_GB))
+    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, (batch_size,))
+    missing = np.ones(len(manifest.records), bool)
+    with closing(FeatureCache(FEATURE_CACHE, fingerprint(BACKBONE, extractor, batch_size), limit)) as cache:
+        blocks = _features(manifest, extractor, batch_size, cache, missing)
+        write_scattered_array(FEATURES, (len(missing), extractor.features), blocks)
+    if limit and cache.problem:
+        print(f"warning: {FEATURE_CACHE} is not used any further: {cache.problem}", file=sys.stderr)
+    print(f"featurize: {len(missing)} × {extractor.features} features, {missing.sum()} images computed")
+
+
+def _features(
+    manifest: Manifest, extractor: Extractor, batch_size: int, cache: FeatureCache, missing: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Gives rows and their features, first those in the cache, which are then no longer marked as missing."""
+    digests = [record.sha256 for record in manifest.records]
+    for found in track(cache.find(digests, extractor.features), "look up", unit=" blocks"):
+        missing[found.rows] = False
+        yield found
+    rows = np.flatnonzero(missing)
+    wanted = [digests[row] for row in rows]
+    blocks = compute_features([IMAGES / manifest.keys[row] for row in rows], wanted, extractor, batch_size)
+    starts = range(0, len(rows), batch_size)
+    for start, features in zip(track(starts, "featurize", unit=" batches"), blocks, strict=True):
+        cache.add(wanted[start : start + batch_size], features)
+        yield rows[start : start + batch_size], features
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`."""
 
-import os
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,9 +20,9 @@ from similarity.sources import (
     read_recipe,
     unpack_images,
 )
-from stage import IMAGES, run, track
+from stage import CACHE, IMAGES, run, track
 
-DOWNLOADS = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "image-similarity", "downloads").expanduser()
+DOWNLOADS = CACHE / "downloads"
 
 
 def main(params: Params) -> None:

@@ -24,6 +24,7 @@ ANN_INDEX = Path("models/index.ann")
 MAP = Path("models/map.npy")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "image-similarity").expanduser()
 
 Item = TypeVar("Item")
 

@@ -114,6 +114,23 @@ def write_array(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]
             file.write(np.ascontiguousarray(block, np.float32).data)
 
 
+def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Writes an array as ``.npy``, from its rows in any order.
+
+    Args:
+        path: where to.
+        shape: of the whole array.
+        blocks: numbers of rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each row in one block.
+    """
+    with _open_replacement(path) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        start, size = file.tell(), 4 * math.prod(shape[1:])
+        for rows, values in blocks:
+            for row, value in zip(rows.tolist(), np.ascontiguousarray(values, np.float32), strict=True):
+                file.seek(start + row * size)
+                file.write(value.data)
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a CSV file with Unix line ends, UTF-8."""
     with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

@@ -14,6 +14,7 @@ from similarity.files import (
     write_array,
     write_json_entries,
     write_metrics,
+    write_scattered_array,
     write_table,
 )
 from similarity.inverted_index import read_inverted_index, write_inverted_index
@@ -76,6 +77,13 @@ def test_what_a_killed_run_left_is_cleaned_up(tmp_path: Path) -> None:
 def test_an_array_written_in_blocks_is_a_plain_npy_file(tmp_path: Path) -> None:
     array = np.arange(10, dtype=np.float32).reshape(5, 2)
     write_array(tmp_path / "a.npy", array.shape, [array[:2], array[2:]])
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
+
+
+def test_an_array_written_in_scattered_rows_is_a_plain_npy_file(tmp_path: Path) -> None:
+    array = np.arange(10, dtype=np.float32).reshape(5, 2)
+    scattered = (np.array([4, 1]), np.array([0]), np.array([3, 2]))
+    write_scattered_array(tmp_path / "a.npy", array.shape, [(rows, array[rows]) for rows in scattered])
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
 
 

@@ -1,0 +1,56 @@
+"""The table that all benchmarks print, and how two contenders are timed fairly."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+HEADER = "| measured | ours | peer | ratio | goal | limit |\n|---|--:|--:|--:|--:|--:|"
+
+
+class Row(NamedTuple):
+    """One comparison.
+
+    Attributes:
+        measured: what, of which size, and who the peer is.
+        ours: with its unit.
+        peer: with its unit.
+        ratio: ours ÷ peer, or peer ÷ ours with the goal turned likewise.
+        goal: what the ratio ought to be, as "≤ 0.40".
+        limit: what no program could beat on this machine, with its unit; empty if not measured.
+    """
+
+    measured: str
+    ours: str
+    peer: str
+    ratio: float | None
+    goal: str = ""
+    limit: str = ""
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Prints rows as a Markdown table."""
+    print(HEADER)
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
+        print("| " + " | ".join((row.measured, row.ours, row.peer, ratio, row.goal, row.limit)) + " |", flush=True)
+
+
+def median_seconds(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Times each contender once per round, one after the other, after a round that does not count.
+
+    Args:
+        contenders: what to call, by name.
+        rounds: that count.
+
+    Returns:
+        The median of the seconds on the wall clock, by name.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, contender in contenders.items():
+            start = time.perf_counter()
+            contender()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}

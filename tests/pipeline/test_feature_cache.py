@@ -1,0 +1,77 @@
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from projects import Project
+
+IMAGES = 144
+
+
+@pytest.fixture
+def alone(project: Project, tmp_path: Path) -> Project:
+    """A reproduced project with an empty cache."""
+    return project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")})
+
+
+def computed(project: Project, *command: str) -> int:
+    """Runs a command, `featurize` alone by default; gives how many images the backbone was run over."""
+    (count,) = re.findall(r"(\d+) images computed", project.run(*(command or ("python", "src/featurize.py"))))
+    return int(count)
+
+
+def features(project: Project) -> bytes:
+    return (project.folder / "data/features.npy").read_bytes()
+
+
+def test_a_fresh_clone_computes_no_feature_again(project: Project, tmp_path: Path) -> None:
+    clone = project._replace(folder=tmp_path / "clone")
+    project.run("git", "clone", "--quiet", str(project.folder), str(clone.folder))
+    assert computed(clone, "dvc", "repro", "featurize") == 0
+    assert features(clone) == features(project)
+
+
+def test_features_are_the_same_bytes_with_and_without_the_cache(alone: Project) -> None:
+    before = features(alone)
+    assert computed(alone) == IMAGES
+    assert features(alone) == before
+    assert computed(alone) == 0
+    assert features(alone) == before
+    turned_off = alone._replace(environment={**alone.environment, "IMAGE_SIMILARITY_CACHE_GB": "0"})
+    assert computed(turned_off) == IMAGES
+    assert features(turned_off) == before
+
+
+def test_only_new_images_are_computed_and_a_renamed_one_is_not_new(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    project.run("cp", "-r", "data/images", str(folder))
+    marble = sorted((folder / "marble").iterdir())
+    marble[0].rename(folder / "marble" / "another name.jpg")
+    marble[1].rename(folder / "schist" / "moved.jpg")
+    content = marble[2].read_bytes()
+    (folder / "marble" / "new.jpg").write_bytes(content + b"trailing bytes make it another file")
+    assert computed(project, "dvc", "exp", "run", "-S", f"data.source={folder}", "featurize") == 1
+
+
+def test_a_killed_run_goes_on_where_it_was(alone: Project, tmp_path: Path) -> None:
+    alone.set_params(backbone={"batch_size": 1})
+    before = features(alone)
+    process = subprocess.Popen(["python", "src/featurize.py"], cwd=alone.folder, env=alone.environment)
+    cache = tmp_path / "cache/image-similarity/features/features.sqlite"
+    for _ in range(3000):
+        time.sleep(0.01)
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(f"file:{cache}?mode=ro", uri=True)) as database,
+        ):
+            if database.execute("SELECT COUNT(*) FROM features").fetchone()[0]:
+                break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert features(alone) == before
+    assert 0 < computed(alone) < IMAGES
