@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
+from similarity.errors import UserError
+
 METRIC_DECIMALS = 6
 
 
@@ -139,7 +141,17 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         writer.writerows(rows)
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Reads a CSV file with a header, a dictionary a row."""
+def read_table(path: Path, header: Sequence[str]) -> Iterator[list[str]]:
+    """Reads the rows of a CSV file below its header.
+
+    Raises:
+        UserError: the file has another header, or a row another number of columns.
+    """
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        rows = csv.reader(file)
+        if next(rows, None) != list(header):
+            raise UserError(f"{path} does not begin with the columns {', '.join(header)}: run `dvc repro`")
+        for row in rows:
+            if len(row) != len(header):
+                raise UserError(f"{path}, line {rows.line_num}: {len(header)} columns are needed: run `dvc repro`")
+            yield row

@@ -1,5 +1,6 @@
 """The list of images that every other file follows: row i of any array is row i of the manifest."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from similarity.errors import UserError
 from similarity.files import read_table, write_table
 
 SPLIT_NAMES = ("train", "valid", "test")
+_SPLIT_COLUMNS = ("path", "split")
 
 
 class ImageRecord(NamedTuple):
@@ -53,15 +55,18 @@ def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
 
 def read_manifest(path: Path) -> Manifest:
     """Reads what `write_manifest` wrote."""
-    rows = read_table(path)
+    rows = read_table(path, ImageRecord._fields)
     return Manifest(
-        [ImageRecord(row["path"], row["label"], row["sha256"], int(row["width"]), int(row["height"])) for row in rows]
+        [
+            ImageRecord(key, sys.intern(label), digest, int(width), int(height))
+            for key, label, digest, width, height in rows
+        ]
     )
 
 
 def write_splits(path: Path, keys: Iterable[str], splits: Iterable[str]) -> None:
     """Writes the split of every image as CSV, in the order of the keys."""
-    write_table(path, ("path", "split"), zip(keys, splits, strict=True))
+    write_table(path, _SPLIT_COLUMNS, zip(keys, splits, strict=True))
 
 
 def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -70,8 +75,8 @@ def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file lists other images than the manifest.
     """
-    rows = read_table(path)
-    if [row["path"] for row in rows] != manifest.keys:
+    rows = list(read_table(path, _SPLIT_COLUMNS))
+    if [key for key, _ in rows] != manifest.keys:
         raise UserError(f"{path} does not list the images of the manifest: run `dvc repro`")
-    splits = np.array([row["split"] for row in rows])
+    splits = np.array([split for _, split in rows])
     return {split: np.flatnonzero(splits == split) for split in SPLIT_NAMES}

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from similarity.errors import UserError
 from similarity.files import (
+    read_table,
     replaced_file,
     replaced_folder,
     write_array,
@@ -125,3 +127,17 @@ def test_a_table_keeps_commas_and_unicode(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", ("path", "reason"), [("a/x, y.jpg", 'says "no"'), ("ü", "")])
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file))[1:] == [["a/x, y.jpg", 'says "no"'], ["ü", ""]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "does not begin with the columns a, b"),
+        ("b,a\n1,2\n", "columns a, b"),
+        ("a,b\n1,2\n3\n", "line 3: 2 columns"),
+    ],
+)
+def test_a_table_of_other_columns_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(UserError, match=message):
+        list(read_table(tmp_path / "table.csv", ("a", "b")))
