@@ -10,6 +10,7 @@ from similarity.params import TrainParams
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 _ROWS_PER_BLOCK = 8192
 _VARIANCE_EPSILON = 1e-3
@@ -80,7 +81,8 @@ def train_head(
         schedule, params.momentum, nesterov=params.nesterov, weight_decay=params.weight_decay or None
     )
     optimizer.build(model.trainable_variables)
-    run_epoch = _compile_epoch(model, optimizer, train, (mean, scale), params.batch_size)
+    features = _standardized(train.features, mean, scale)
+    run_epoch = _compile_epoch(model, optimizer, features, tf.constant(train.labels), params.batch_size)
     rng = np.random.default_rng(seed)
     for epoch in range(1, params.epochs + 1):
         loss, accuracy = run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
@@ -143,23 +145,20 @@ def class_logits(embeddings: np.ndarray, head: Head) -> np.ndarray:
 def _compile_epoch(
     model: "keras.Model",
     optimizer: "keras.Optimizer",
-    train: Labeled,
-    standardization: tuple[np.ndarray, np.ndarray],
+    features: "tf.Variable",
+    labels: "tf.Tensor",
     batch_size: int,
 ) -> Callable[..., tuple]:
     """Returns a function of the rows' order, int32 (n,), that takes one pass and returns its mean loss and accuracy."""
     import keras
     import tensorflow as tf
 
-    features, labels = tf.constant(train.features), tf.constant(train.labels)
-    mean, scale = standardization
-    rows = len(train.labels)
+    rows = len(labels)
 
     def step(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         truth = tf.gather(labels, batch)
         with tf.GradientTape() as tape:
-            # Standardized batch by batch: no second copy of all features is needed.
-            probabilities = model((tf.gather(features, batch) - mean) / scale, training=True)
+            probabilities = model(tf.gather(features, batch), training=True)
             losses = keras.losses.sparse_categorical_crossentropy(truth, probabilities)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
@@ -200,6 +199,17 @@ def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
     variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features)
     return mean.astype(np.float32), np.sqrt(variance + _VARIANCE_EPSILON).astype(np.float32)
+
+
+def _standardized(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> "tf.Variable":
+    """Copies features, float32 (n, D), to TensorFlow, standardized; block by block: a constant is held twice."""
+    import tensorflow as tf
+
+    copy = tf.Variable(tf.zeros(features.shape), trainable=False)
+    for start in range(0, len(features), _ROWS_PER_BLOCK):
+        block = features[start : start + _ROWS_PER_BLOCK]
+        copy[start : start + len(block)].assign((block - mean) / scale)
+    return copy
 
 
 def _fold(weights: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> Head:
