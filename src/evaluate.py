@@ -6,19 +6,20 @@ from similarity.files import replaced_folder, write_metrics, write_table
 from similarity.manifest import Manifest, read_manifest, read_splits
 from similarity.params import Params
 from similarity.pictures import draw_sheet, tile_of
-from similarity.retrieval import Evaluation, evaluate_retrieval, summarize
+from similarity.retrieval import Evaluation, evaluate_retrieval, sample_queries, summarize
 from stage import EMBEDDINGS, IMAGES, MANIFEST, METRICS, PLOTS, SPLITS, run, track
 
 
 def main(params: Params) -> None:
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
     splits = read_splits(SPLITS, manifest)
-    queries, labels, classes = splits["test"], manifest.labels, manifest.classes
+    labels, classes = manifest.labels, manifest.classes
+    queries = sample_queries(splits["test"], labels[splits["test"]], params.evaluate.max_queries, params.base.seed)
     evaluation = evaluate_retrieval(
         embeddings, labels, queries, splits["train"], lambda blocks: track(blocks, "evaluate", unit=" blocks")
     )
     figures = summarize(evaluation.scores, labels[queries], classes)
-    write_metrics(METRICS / "retrieval.json", figures)
+    write_metrics(METRICS / "retrieval.json", {"queries": len(queries), **figures})
     per_class = (
         (name, *(f"{value:.6f}" for value in scores.values())) for name, scores in figures["per_class"].items()
     )

@@ -11,9 +11,8 @@ import numpy as np
 
 from similarity import extractor as extractor_module
 from similarity import images
-from similarity.errors import UserError
 from similarity.extractor import Extractor
-from similarity.images import UnreadableImageError, read_image, resize
+from similarity.images import read_image_file, resize
 from similarity.parallel import ordered_map
 
 
@@ -28,13 +27,7 @@ def load_pixels(path: Path, size: int, digest: str | None = None) -> np.ndarray:
     Raises:
         UserError: it cannot be decoded, or has another digest.
     """
-    content = path.read_bytes()
-    if digest is not None and sha256(content).hexdigest() != digest:
-        raise UserError(f"{path} has changed since it was scanned: run `dvc repro`")
-    try:
-        return resize(read_image(content), size)
-    except UnreadableImageError as error:
-        raise UserError(f"{path}: {error}") from error
+    return resize(read_image_file(path, digest), size)
 
 
 def compute_features(

@@ -3,6 +3,7 @@
 import io
 import warnings
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,14 +69,21 @@ def read_image(source: Path | BinaryIO | bytes, max_pixels: int | None = None) -
         raise UnreadableImageError(_one_line(error)) from error
 
 
-def read_image_file(path: Path) -> np.ndarray:
+def read_image_file(path: Path, digest: str | None = None) -> np.ndarray:
     """Decodes an image file that is needed, as `read_image` does.
 
+    Args:
+        path: of the file.
+        digest: the SHA-256 that its bytes must have, in hexadecimal.
+
     Raises:
-        UserError: it cannot be decoded; the message names the file.
+        UserError: it cannot be decoded, or has another digest; the message names the file.
     """
+    content = path.read_bytes()
+    if digest is not None and sha256(content).hexdigest() != digest:
+        raise UserError(f"{path} has changed since it was scanned: run `dvc repro`")
     try:
-        return read_image(path)
+        return read_image(content)
     except UnreadableImageError as error:
         raise UserError(f"{path}: {error}") from error
 

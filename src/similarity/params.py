@@ -115,6 +115,7 @@ class EvaluateParams(_Section):
     """Stages `baselines` and `evaluate`."""
 
     query_rows: Annotated[Integer, Field(ge=1, le=100)]  # test images drawn with their neighbors
+    max_queries: Annotated[Integer, Field(ge=1)]  # test images to measure with; of more, a sample, each class in it
     histogram_bins: Annotated[Integer, Field(ge=2, le=256)]  # per color channel, of the baseline
     thumbnail_size: Annotated[Integer, Field(ge=2, le=256)]  # pixels, side of the baseline's thumbnails
 

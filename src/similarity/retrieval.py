@@ -35,6 +35,26 @@ class Evaluation(NamedTuple):
     cosines: np.ndarray
 
 
+def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws rows, each class in proportion to its size and with one row at least.
+
+    Args:
+        rows: to draw from, int64 (n,), ascending.
+        labels: the class index of each of them, int (n,).
+        count: how many to draw; all are given where there are no more, and one of each class where it is less.
+        seed: of the draw; a larger `count` adds to what a smaller one drew.
+
+    Returns:
+        The rows drawn, int64, ascending.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(rows))
+    by_class = drawn[np.argsort(labels[drawn], kind="stable")]
+    sizes = np.unique(labels, return_counts=True)[1]
+    shares = np.concatenate([np.arange(size) / size for size in sizes])  # of its class that was drawn before a row
+    chosen = by_class[np.argsort(shares, kind="stable")[: max(count, len(sizes))]]
+    return np.sort(rows[chosen])
+
+
 def evaluate_retrieval(
     vectors: np.ndarray,
     labels: np.ndarray,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from similarity.neighbors import normalize
-from similarity.retrieval import evaluate_retrieval, score, summarize
+from similarity.retrieval import evaluate_retrieval, sample_queries, score, summarize
 
 
 def test_scores_of_a_worked_example() -> None:
@@ -45,3 +45,20 @@ def test_a_perfect_embedding_scores_one_and_names_the_gallery_rows() -> None:
     assert summary["per_class"]["c"] == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
     assert (labels[evaluation.nearest] == labels[40:, None]).all()
     assert (evaluation.cosines == 1).all()
+
+
+@given(arrays(np.int32, st.integers(1, 60), elements=st.integers(0, 4)), st.integers(1, 70), st.integers(0, 9))
+@settings(deadline=None)
+def test_a_sample_has_each_class_in_proportion_and_grows_without_changing(
+    labels: np.ndarray, count: int, seed: int
+) -> None:
+    rows = 100 + 2 * np.arange(len(labels))
+    drawn = sample_queries(rows, labels, count, seed)
+    chosen = labels[(drawn - 100) // 2]
+    classes, sizes = np.unique(labels, return_counts=True)
+    assert len(drawn) == min(len(labels), max(count, len(classes)))
+    assert (np.diff(drawn) > 0).all()
+    for label, size in zip(classes, sizes, strict=True):
+        share = len(drawn) * size / len(labels)
+        assert max(1, share - len(classes)) <= (chosen == label).sum() <= share + len(classes)
+    assert set(drawn) <= set(sample_queries(rows, labels, count + 1, seed))
