@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from annoy import AnnoyIndex
 
-from similarity.ann import load_index
+from similarity.ann_indexes import AnnIndex, load_index
 from similarity.embedder import Embedder
 from similarity.errors import UserError
 from similarity.extractor import load_extractor
@@ -39,24 +38,25 @@ def _damage_told() -> Iterator[None]:
 
 @_damage_told()
 def open_searcher() -> Searcher:
-    """Loads all embeddings and the Annoy index.
+    """Loads all embeddings and the approximate index.
 
     Raises:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
-    index = load_index(ANN_INDEX, embeddings.shape[1])
-    searcher = Searcher(manifest, normalize(embeddings), index, load_params().ann.search_k)
-    if not (len(manifest.records) == len(embeddings) == index.get_n_items() and _has_vectors(index, embeddings)):
+    settings = load_params().ann
+    index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
+    searcher = Searcher(manifest, normalize(embeddings), index, settings.search_k)
+    if not (len(manifest.records) == len(embeddings) == len(index) and _has_vectors(index, searcher.units)):
         raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not of the same run: run `dvc repro`")
     _check_stored_neighbors(searcher)
     return searcher
 
 
-def _has_vectors(index: AnnoyIndex, embeddings: np.ndarray) -> bool:
-    rows = _some(np.arange(len(embeddings)))
-    return all(np.array_equal(np.array(index.get_item_vector(row), np.float32), embeddings[row]) for row in rows)
+def _has_vectors(index: AnnIndex, units: np.ndarray) -> bool:
+    rows = _some(np.arange(len(units)))
+    return np.allclose(normalize(np.stack([index.vector(row) for row in rows])), units[rows], atol=_ROUNDING)
 
 
 def _check_stored_neighbors(searcher: Searcher) -> None:

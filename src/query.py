@@ -66,7 +66,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, or an image file")
     parser.add_argument("-k", type=positive, default=10, help="how many to show for each (default: 10)")
-    parser.add_argument("--index", choices=("exact", "annoy"), help="default: exact, above a million images annoy")
+    parser.add_argument(
+        "--index",
+        choices=("exact", "annoy", "faiss"),
+        help="default: exact, above a million images the one of ann.backend",
+    )
     parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
@@ -102,7 +106,7 @@ def answer(queries: Sequence[Query], k: int, label: str | None, index: "Index | 
     results = []
     for query in queries:
         stored = find_neighbors(inverted_index(), query.key) if query.key else None
-        if stored is not None and len(stored) >= k and label is None and index != "annoy":
+        if stored is not None and len(stored) >= k and label is None and index in {None, "exact"}:
             results.append(Result(query, "exact", str(INVERTED_INDEX), stored[:k]))
             continue
         if query.key is None:

@@ -18,7 +18,7 @@ from service.batching import BatchingEmbedder
 from service.catalog import Catalog
 from service.schema import (
     MAX_NEIGHBORS,
-    AnnoyInfo,
+    ApproximateInfo,
     ClassCount,
     DataInfo,
     IndexInfo,
@@ -29,7 +29,7 @@ from service.schema import (
 from similarity.embedder import Embedder
 from similarity.errors import UserError
 from similarity.inverted_index import map_inverted_index, read_inverted_index
-from similarity.search import INDEXES, Searcher
+from similarity.search import Searcher
 from stage import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS, run_command
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
@@ -96,7 +96,7 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     size = embedder.extractor.image_size
     # Threads of BLAS spin for a while after each search, on the cores that the next request's backbone needs.
     threadpool_limits(limits=1, user_api="blas")
-    for index in INDEXES:
+    for index in searcher.indexes:
         searcher.similar_to_row(0, MAX_NEIGHBORS, index=index)
     for batch_size in BATCH_SIZES:
         embedder(np.zeros((batch_size, size, size, 3), np.float32))
@@ -150,7 +150,7 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
         ),
         indexes=IndexInfo(
             stored_neighbors=len(first[1]),
-            annoy=AnnoyInfo(trees=searcher.index.get_n_trees(), search_k=searcher.search_k, md5=md5(ANN_INDEX)),
+            approximate=ApproximateInfo(backend=searcher.index.backend, search_k=searcher.search_k, md5=md5(ANN_INDEX)),
         ),
         metrics={path.stem: orjson.loads(path.read_bytes()) for path in sorted(METRICS.glob("*.json"))},
         limits=limits,

@@ -63,7 +63,7 @@ async def similar(
     index: Annotated[Index | None, Query()] = None,
     compare: Annotated[bool, Query()] = False,
 ) -> SearchResult:
-    """Reads the stored neighbors, or searches if there are too few of them, or a class or Annoy is asked for."""
+    """Reads the stored neighbors, or searches if they are too few, or a class or the other index is asked for."""
     return await to_thread.run_sync(catalog.search_key, key, Wish(k, label or None, index, compare))
 
 

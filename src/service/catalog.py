@@ -15,8 +15,8 @@ from service.batching import BatchingEmbedder
 from service.schema import Answer, EmbeddingMap, Info, Neighbor, Query, SearchResult
 from similarity.images import read_image, resize
 from similarity.inverted_index import find_neighbors
-from similarity.search import INDEXES, Index, Searcher
 from similarity.search import Answer as Found
+from similarity.search import Index, Searcher
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
 
@@ -62,7 +62,7 @@ class Catalog:
 
         Raises:
             UnreadableImageError: it cannot be decoded.
-            UnknownNameError: there is no such class.
+            UnknownNameError: there is no such class or index.
         """
         start = time.perf_counter()
         with self._decoders:  # a large photograph takes hundreds of megabytes while it is decoded
@@ -81,10 +81,10 @@ class Catalog:
         """Finds the images most similar to an indexed one, from the inverted index where that is enough.
 
         Raises:
-            UnknownNameError: there is no such image or class.
+            UnknownNameError: there is no such image, class or index.
         """
         row = self.searcher.row(key)
-        stored = None if wish.compare or wish.label or wish.index == "annoy" else self._stored(key, wish.k)
+        stored = None if wish.compare or wish.label or wish.index not in {None, "exact"} else self._stored(key, wish.k)
         answers = [stored] if stored else [
             _as_answer(self.searcher.similar_to_row(row, wish.k, wish.label, index)) for index in self._indexes(wish)
         ]  # fmt: skip
@@ -113,7 +113,7 @@ class Catalog:
 
     def _indexes(self, wish: Wish) -> list[Index]:
         first = wish.index or self.searcher.default_index
-        return [first, *(index for index in INDEXES if index != first)] if wish.compare else [first]
+        return [first, *(index for index in self.searcher.indexes if index != first)] if wish.compare else [first]
 
     def _stored(self, key: str, k: int) -> Answer | None:
         start = time.perf_counter()

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from similarity.ann_indexes import Backend
 from similarity.search import Index
 
 MAX_NEIGHBORS = 100
@@ -104,10 +105,10 @@ class ModelInfo(_Model):
     backbone_md5: Md5
 
 
-class AnnoyInfo(_Model):
-    """The approximate index."""
+class ApproximateInfo(_Model):
+    """The approximate index, which searches are asked of by its backend's name."""
 
-    trees: int
+    backend: Backend
     search_k: int | None
     md5: Md5
 
@@ -116,7 +117,7 @@ class IndexInfo(_Model):
     """Neighbors that are stored for each image, and the approximate index."""
 
     stored_neighbors: int
-    annoy: AnnoyInfo
+    approximate: ApproximateInfo
 
 
 class LimitInfo(_Model):

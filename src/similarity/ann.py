@@ -1,72 +1,46 @@
-"""Approximate nearest neighbors with Annoy, and how often they are the true ones."""
+"""Approximate nearest neighbors, and how often they are the true ones."""
 
-import errno
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from annoy import AnnoyIndex
 
-from similarity.errors import UserError
-from similarity.neighbors import COSINE_DECIMALS, normalize
+from similarity.ann_indexes import AnnIndex
+from similarity.neighbors import COSINE_DECIMALS, nearest_to, normalize
 
-_MAX_SEARCH_K = 2**31 - 1
 _TIE = 1.5 * 10**-COSINE_DECIMALS
 
 
-def build_index(embeddings: np.ndarray, trees: int, seed: int) -> AnnoyIndex:
-    """Builds a forest of random projection trees over embeddings, float32 (n, d), for the cosine.
-
-    The seed is set before the first item and one thread builds: otherwise the same seed gives another index.
-    """
-    index = AnnoyIndex(embeddings.shape[1], "angular")
-    index.set_seed(seed)
-    for row, embedding in enumerate(embeddings):
-        index.add_item(row, embedding)
-    index.build(trees, n_jobs=1)
-    return index
-
-
-def load_index(path: Path, size: int) -> AnnoyIndex:
-    """Maps a saved index of embeddings of length `size` into memory.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        UserError: it is no index of this size.
-    """
-    index = AnnoyIndex(size, "angular")
-    try:
-        index.load(str(path))
-    except OSError as error:
-        if not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "missing", str(path)) from error
-        raise UserError(f"{path} is no index of embeddings of size {size}: run `dvc repro`") from error
-    return index
-
-
 def approximate_neighbors(
-    index: AnnoyIndex, embeddings: np.ndarray, rows: Sequence[int] | np.ndarray, top_k: int, search_k: int | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    index: AnnIndex,
+    embeddings: np.ndarray,
+    rows: Sequence[int] | np.ndarray,
+    top_k: int,
+    search_k: int | None,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> tuple[np.ndarray, np.ndarray]:
     """Searches an index for the most similar other rows of some rows.
 
     Args:
         index: built over all `embeddings`.
         embeddings: float32 (n, d).
-        rows: which rows to search for.
-        top_k: neighbors per row, min(top_k, n − 1) are given.
-        search_k: nodes that Annoy inspects per query; None is its default, trees · (top_k + 1).
+        rows: which rows to search for, m of them.
+        top_k: neighbors per row, k = min(top_k, n − 1) are given.
+        search_k: candidates that are looked at per query; None is the index's own default.
+        progress: wraps the iteration over `rows`.
 
-    Yields:
-        For each row, its neighbors' rows, int64 (k,), best first, and their true cosines, rounded to 6 decimals,
-        float64 (k,). Ties go by row.
+    Returns:
+        The neighbors' rows, int64 (m, k), best first, and their true cosines, rounded to 6 decimals, float64 (m, k).
+        Ties go by row.
     """
     count, units = min(top_k, len(embeddings) - 1), normalize(embeddings)
-    for row in rows:
-        yield search_index(index, units, units[row], count, search_k, excluded=int(row))
+    found, cosines = np.empty((len(rows), count), np.int64), np.empty((len(rows), count))
+    for i, row in enumerate(progress(rows)):
+        found[i], cosines[i] = search_index(index, units, units[row], count, search_k, excluded=int(row))
+    return found, cosines
 
 
 def search_index(
-    index: AnnoyIndex,
+    index: AnnIndex,
     units: np.ndarray,
     query: np.ndarray,
     count: int,
@@ -81,7 +55,7 @@ def search_index(
         units: what `normalize` gives, float32 (n, d).
         query: of length 1 or all zeros, float32 (d,).
         count: how many rows to give; as many must be allowed.
-        search_k: nodes that Annoy inspects; None is its default, trees · (count + 1).
+        search_k: candidates that are looked at; None is the index's own default.
         allowed: the only rows to give, bool (n,); None is all.
         excluded: a row not to give.
 
@@ -90,13 +64,15 @@ def search_index(
         by row.
     """
     rarity = 1 if allowed is None else len(units) / max(1, int(np.count_nonzero(allowed)))
-    reach, inspected = ((count + 1) * rarity, (search_k or index.get_n_trees() * (count + 1)) * rarity)
+    reach, candidates = (count + 1) * rarity, (search_k or index.default_search_k(count + 1)) * rarity
     while True:
-        nearest = index.get_nns_by_vector(query, min(int(reach), len(units)), min(int(inspected), _MAX_SEARCH_K))
+        nearest = index.search(query, min(int(reach), len(units)), int(candidates))
         rows = np.array([row for row in nearest if row != excluded and (allowed is None or allowed[row])], np.int64)
         if len(rows) >= count:
             break
-        reach, inspected = 2 * reach, 2 * inspected
+        if reach >= len(units):  # a graph need not lead everywhere
+            return nearest_to(units, query, count, allowed, excluded)
+        reach, candidates = 2 * reach, 2 * candidates
     rows = rows[:count]
     similarities = (units[rows] @ query).astype(np.float64).round(COSINE_DECIMALS)
     order = np.lexsort((rows, -similarities))

@@ -100,8 +100,10 @@ class NeighborsParams(_Section):
 class AnnParams(_Section):
     """Stage `ann`."""
 
-    trees: Annotated[Integer, Field(ge=1, le=10_000)]
-    search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None  # nodes seen per query; null: trees · (top_k + 1)
+    backend: Literal["annoy", "faiss"]
+    trees: Annotated[Integer, Field(ge=1, le=10_000)]  # annoy
+    links: Annotated[Integer, Field(ge=2, le=512)]  # faiss: of each image in the graph
+    search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None  # candidates per query; null: see `default_search_k`
 
 
 class MapParams(_Section):

@@ -4,18 +4,17 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
-from annoy import AnnoyIndex
 
 from similarity.ann import search_index
+from similarity.ann_indexes import AnnIndex
 from similarity.errors import UserError
 from similarity.manifest import ImageRecord, Manifest
 from similarity.neighbors import nearest_to, normalize
 
-Index = Literal["exact", "annoy"]
-INDEXES: tuple[Index, ...] = get_args(Index)
+Index = Literal["exact", "annoy", "faiss"]
 _EXACT_UP_TO = 1_000_000  # images; comparing with more takes longer than running the backbone
 _MAX_NAME_LENGTH = 200  # of what spellings are looked up for
 
@@ -48,19 +47,24 @@ class Searcher:
     Attributes:
         manifest: the images, N of them.
         units: their embeddings at length 1, float32 (N, E).
-        index: the Annoy index over `units` or over the embeddings as they are.
-        search_k: nodes that Annoy inspects per query; None is its default.
+        index: the approximate index, over `units` or over the embeddings as they are.
+        search_k: candidates that it looks at per query; None is its default.
     """
 
     manifest: Manifest
     units: np.ndarray
-    index: AnnoyIndex
+    index: AnnIndex
     search_k: int | None
+
+    @property
+    def indexes(self) -> tuple[Index, Index]:
+        """What can be searched: the exact one, and the approximate one by its backend's name."""
+        return "exact", self.index.backend
 
     @property
     def default_index(self) -> Index:
         """The exact search while it is fast enough."""
-        return "exact" if len(self.units) <= _EXACT_UP_TO else "annoy"
+        return self.indexes[len(self.units) > _EXACT_UP_TO]
 
     def row(self, key: str) -> int:
         """The row of an image.
@@ -100,17 +104,22 @@ class Searcher:
             index: which one to search; None for `default_index`.
 
         Raises:
-            UnknownNameError: there is no such class.
+            UnknownNameError: there is no such class, or the approximate index is of another backend.
         """
         return self._find(normalize(embedding[None])[0], count, label, index, None)
 
     def _find(self, query: np.ndarray, count: int, label: str | None, index: Index | None, own: int | None) -> Answer:
-        start = time.perf_counter()
+        start, index = time.perf_counter(), index or self.default_index
+        if index not in self.indexes:
+            raise UnknownNameError(
+                f"there is no index by {index}, but by {self.index.backend}: set ann.backend in params.yaml, "
+                "and run `dvc repro`"
+            )
         allowed = None if label is None else self.manifest.labels == self._class_number(label)
         available = len(self.units) if allowed is None else int(np.count_nonzero(allowed))
         if own is not None and (allowed is None or allowed[own]):
             available -= 1
-        count, index = min(count, available), index or self.default_index
+        count = min(count, available)
         if count == 0:
             rows, cosines = np.empty(0, np.int64), np.empty(0)
         elif index == "exact":

@@ -72,6 +72,17 @@ def test_a_label_gives_as_many_of_the_class_as_there_are(reproduced: Project, in
     assert result["index"] == index
 
 
+def test_the_index_of_another_backend_is_asked_for_by_its_name(project: Project) -> None:
+    printed = project.run("dvc", "exp", "run", "-S", "ann.backend=faiss", "-S", "ann.search_k=64")
+    assert json.loads((project.folder / "metrics/ann.json").read_text())["recall_at_10"] > 0.99
+    (exact,) = ask(project, KEY, "--index", "exact", "--label", "marble")
+    (approximate,) = ask(project, KEY, "--index", "faiss", "--label", "marble")
+    assert approximate["index"] == "faiss"
+    assert approximate["neighbors"] == exact["neighbors"]
+    printed = project.run("python", "src/query.py", KEY, "--index", "annoy", status=1)
+    assert "error: there is no index by annoy, but by faiss: set ann.backend in params.yaml" in printed
+
+
 def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project, tmp_path: Path) -> None:
     Image.fromarray(draw_rock("schist", 9, 9, 300)).resize((500, 90)).save(tmp_path / "wide.png")
     sheet = tmp_path / "sheets" / "out.png"

@@ -161,7 +161,8 @@ def test_what_is_no_usable_image_is_refused_with_the_reason(api: httpx.Client, c
         ("/api/similar?key=marble/marble_003.jpg", 404, "near it are: marble/marble_0003.jpg"),
         (f"/api/similar?key={quote(KEY)}&label=marbel", 404, "no class 'marbel' is indexed; near it are: marble"),
         (f"/api/similar?key={quote(KEY)}&k=0", 422, "k: Input should be greater than or equal to 1"),
-        (f"/api/similar?key={quote(KEY)}&index=faiss", 422, "index: Input should be 'exact' or 'annoy'"),
+        (f"/api/similar?key={quote(KEY)}&index=lsh", 422, "index: Input should be 'exact', 'annoy' or 'faiss'"),
+        (f"/api/similar?key={quote(KEY)}&index=faiss", 404, "there is no index by faiss, but by annoy"),
         ("/api/similar", 422, "key: Field required"),
         ("/api/images?label=marbel", 404, "no class 'marbel'"),
         ("/api/images?page=0", 422, "page: Input should be greater"),
@@ -258,7 +259,7 @@ def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Pr
     locked = {out["path"]: out.get("md5") for stage in stages.values() for out in stage["outs"]}
     assert info["data"]["md5"] == locked["data/manifest.csv"]
     assert info["model"]["md5"] == locked["models/best.weights.h5"]
-    assert info["indexes"]["annoy"]["md5"] == locked["models/index.ann"]
+    assert info["indexes"]["approximate"]["md5"] == locked["models/index.ann"]
     assert (info["data"]["images"], len(info["data"]["classes"])) == (144, 6)
     assert info["model"]["embedding_size"] == 32
     assert 0 < info["metrics"]["retrieval"]["p_at_10"] <= 1

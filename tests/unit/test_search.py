@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters, true_cosines
-from similarity.ann import build_index
+from similarity.ann_indexes import AnnoyForest
 from similarity.manifest import ImageRecord, Manifest
 from similarity.neighbors import normalize
 from similarity.search import Index, Searcher, UnknownNameError
@@ -18,7 +18,7 @@ def make_searcher(embeddings: np.ndarray) -> Searcher:
         ImageRecord(f"{CLASSES[3 * i // IMAGES]}/{i:03d}.png", CLASSES[3 * i // IMAGES], "0" * 64, 8, 8)
         for i in range(IMAGES)
     ]
-    return Searcher(Manifest(records), normalize(embeddings), build_index(embeddings, 5, 0), search_k=None)
+    return Searcher(Manifest(records), normalize(embeddings), AnnoyForest.build(embeddings, 5, 0), search_k=None)
 
 
 EMBEDDINGS = relu_clusters(IMAGES)

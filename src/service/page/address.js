@@ -12,7 +12,7 @@ export function read(query) {
   const state = { ...DEFAULTS };
   for (const name of Object.keys(state)) state[name] = given.get(name) ?? state[name];
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
-  if (state.index !== 'annoy') state.index = 'exact';
+  if (!['annoy', 'faiss'].includes(state.index)) state.index = 'exact';
   for (const name of ['k', 'page']) state[name] = Math.min(1e9, Math.max(1, Number.parseInt(state[name], 10) || DEFAULTS[name]));
   return state;
 }

@@ -98,7 +98,7 @@ function drawFacts({ model, data, metrics }) {
     ['Model', `${model.backbone}, ${model.image_size} px`],
     ['Embedding', `${model.embedding_size} numbers`],
     ['P@10', figure(metrics.retrieval?.p_at_10)],
-    ['Annoy recall@10', figure(metrics.ann?.recall_at_10)],
+    ['ANN recall@10', figure(metrics.ann?.recall_at_10)],
     ['Model hash', hash(model.md5)],
     ['Data hash', hash(data.md5)],
   ];

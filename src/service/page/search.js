@@ -5,8 +5,8 @@ import { begin, breakable, card, finish, picture } from './cards.js';
 import { $, complain, count, element, say } from './dom.js';
 import { uploads } from './uploads.js';
 
-const NAMES = { exact: 'exact search', annoy: 'Annoy' };
-const TITLES = { exact: 'Exact', annoy: 'Annoy' };
+const NAMES = { exact: 'exact search', annoy: 'Annoy', faiss: 'Faiss' };
+const TITLES = { ...NAMES, exact: 'Exact' };
 const SAMPLES = 8;
 
 let current = {};   // the state that is shown
@@ -19,6 +19,9 @@ export function settings() {
 }
 
 export function setUpSearch(info, visit) {
+  const { backend } = info.indexes.approximate;
+  $('approximate').value = backend;
+  $('approximate-title').textContent = TITLES[backend];
   $('k').max = Math.min(info.limits.k, 50);
   $('label').append(...info.data.classes.map(({ name, images }) =>
     element('option', { value: name }, `${name} (${images.toLocaleString('en')})`)));
@@ -39,7 +42,8 @@ export async function showSearch(state, info, options) {
   $('k').value = state.k;
   $('k-value').value = $('k').value;
   $('label').value = state.label;
-  document.querySelector(`[name=index][value=${state.index}]`).checked = true;
+  const exact = document.querySelector('[name=index][value=exact]');
+  (state.index === 'exact' ? exact : $('approximate')).checked = true;
   $('welcome').hidden = Boolean(asked);
   $('found').hidden = !asked;
   if (!asked) {
