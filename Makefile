@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro install serve test lint format pins clean-cache clean
+.PHONY: repro install serve test bench lint format pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/stage.py
@@ -23,6 +23,9 @@ serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest
 
+bench: .venv/.benchmarks ## each claim of speed beside its peers, on the data set that is in place
+	python benchmarks/all_claims.py
+
 lint: .venv/.development ## style, formatting, types
 	ruff check .
 	ruff format --check .
@@ -42,11 +45,17 @@ format: .venv/.development ## rewrite the code in the common style
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
+.venv/.benchmarks: .venv/.development requirements-bench.txt
+	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.txt
+	@touch $@
+
+PIN = uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links
+
 pins: ## resolve the pins anew from pyproject.toml; needs uv
-	uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links pyproject.toml --output-file requirements.txt
-	uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(PIN) pyproject.toml --output-file requirements.txt
+	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
 
 clean-cache: ## forget the features of all images, in all clones; downloads stay
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/features"

@@ -13,6 +13,7 @@ import time
 import httpx
 import numpy as np
 from PIL import Image
+
 from running_service import running_service
 from serve_load import memory
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 import numpy as np
+
 from running_service import running_service
 
 sys.path.insert(0, "src")

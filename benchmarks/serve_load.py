@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+
 from running_service import running_service
 
 sys.path.insert(0, "src")
@@ -77,7 +78,9 @@ async def load(
             await asyncio.sleep(0.2)
         return peaks
 
-    *_, peaks = await asyncio.gather(*(client(number) for number in range(clients)), watch())
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    peaks = await watching
     return counts, waits, peaks
 
 

@@ -27,7 +27,7 @@ def main() -> None:
             sys.exit(f"error: stage {name} failed: run `dvc repro` first")
         seconds = time.perf_counter() - start
         total += seconds
-        print(f"| `{name}` | {seconds:.1f} | {usage.ru_maxrss / 1000:.0f} |", flush=True)
+        print(f"| `{name}` | {seconds:.1f} | {usage.ru_maxrss * 1024 / 1e6:.0f} |", flush=True)
     print(f"| all | {total:.1f} | |")
 
 
