@@ -1,8 +1,10 @@
-"""The table that all benchmarks print, and how two contenders are timed fairly."""
+"""The table that all benchmarks print, and how contenders are timed fairly."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import NamedTuple
 
 HEADER = "| measured | ours | peer | ratio | goal | limit |\n|---|--:|--:|--:|--:|--:|"
@@ -34,6 +36,14 @@ def print_table(rows: Sequence[Row]) -> None:
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
         print("| " + " | ".join((row.measured, row.ours, row.peer, ratio, row.goal, row.limit)) + " |", flush=True)
+
+
+def worker() -> ProcessPoolExecutor:
+    """One process that keeps its data and its threads, and sleeps between the rounds.
+
+    In one process the libraries' thread pools would disturb each other: each spins for a while after its work.
+    """
+    return ProcessPoolExecutor(1, get_context("spawn"))
 
 
 def median_seconds(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

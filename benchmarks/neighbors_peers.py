@@ -19,13 +19,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import cache, partial
 from itertools import combinations_with_replacement
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from comparison import Row, median_seconds, print_table
+from comparison import Row, median_seconds, print_table, worker
 from vectors import add_sources, describe, load, valid_source
 
 sys.path.insert(0, "src")
@@ -119,14 +118,6 @@ def holds_untied(found: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> bo
     is_untied = cosines > cosines.min(axis=1, keepdims=True) + TIE
     is_found = (rows[:, :, None] == found[:, None, :]).any(axis=2)
     return bool(is_found[is_untied].all())
-
-
-def worker() -> ProcessPoolExecutor:
-    """One process that keeps its vectors and its threads, and sleeps between the rounds.
-
-    In one process the libraries' thread pools would disturb each other: each spins for a while after its work.
-    """
-    return ProcessPoolExecutor(1, get_context("spawn"))
 
 
 def wait_for(process: ProcessPoolExecutor, name: str, source: str) -> None:

@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from similarity.descriptors import color_histogram, thumbnail
 from similarity.files import write_metrics
@@ -43,11 +44,12 @@ def _describe(records: list[ImageRecord], params: EvaluateParams) -> dict[str, n
         return {name: describer(pixels) for name, describer in describers.items()}
 
     descriptors: dict[str, np.ndarray] = {}
-    for row, described in enumerate(track(ordered_map(describe, records), "baselines", len(records))):
-        for name, descriptor in described.items():
-            if row == 0:
-                descriptors[name] = np.empty((len(records), len(descriptor)), np.float32)
-            descriptors[name][row] = descriptor
+    with threadpool_limits(limits=1, user_api="blas"):  # `describe` runs in as many threads as there are cores
+        for row, described in enumerate(track(ordered_map(describe, records), "baselines", len(records))):
+            for name, descriptor in described.items():
+                if row == 0:
+                    descriptors[name] = np.empty((len(records), len(descriptor)), np.float32)
+                descriptors[name][row] = descriptor
     return descriptors
 
 

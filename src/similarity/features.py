@@ -15,6 +15,8 @@ from similarity.extractor import Extractor
 from similarity.images import read_image_file, resize
 from similarity.parallel import ordered_map
 
+_PART = 8  # images that a thread loads at a time
+
 
 def load_pixels(path: Path, size: int, digest: str | None = None) -> np.ndarray:
     """Reads an image file as an extractor wants it: float32 (size, size, 3) in 0…255.
@@ -44,12 +46,18 @@ def compute_features(
         batch_size: images per batch.
     """
 
-    def load(image: tuple[Path, str]) -> np.ndarray:
-        return load_pixels(image[0], extractor.image_size, image[1])
+    from threadpoolctl import threadpool_limits
 
-    pixels = ordered_map(load, zip(paths, digests, strict=True), ahead=2 * batch_size)
-    while batch := list(islice(pixels, batch_size)):
-        yield extractor(np.stack(batch))
+    def load(rows: range) -> np.ndarray:
+        return np.stack([load_pixels(paths[row], extractor.image_size, digests[row]) for row in rows])
+
+    batches = [range(start, min(start + batch_size, len(paths))) for start in range(0, len(paths), batch_size)]
+    parts = [rows[start : start + _PART] for rows in batches for start in range(0, len(rows), _PART)]
+    parts_per_batch = -(-batch_size // _PART)
+    with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
+        pixels = ordered_map(load, parts, ahead=2 * parts_per_batch)
+        while batch := list(islice(pixels, parts_per_batch)):
+            yield extractor(np.concatenate(batch))
 
 
 def fingerprint(folder: Path, extractor: Extractor, batch_size: int) -> str:

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ IMAGE_SUFFIXES = frozenset(
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, say, would run Ghostscript
 _WHITE = (255, 255, 255)
 _EXIF_ORIENTATION = 0x0112
+_ROWS_PER_BLOCK = 256  # of an image, as float32 while it is resized
 _UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -91,8 +92,9 @@ def read_image_file(path: Path, digest: str | None = None) -> np.ndarray:
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     """Resizes an image to a square, without keeping its aspect ratio.
 
-    Bilinear, with a support that grows when shrinking (no aliasing), and in floating point throughout: rounding the
-    result to whole numbers moves the features of small images noticeably.
+    Bilinear, with a support that grows when shrinking (no aliasing), as Pillow has it, and in floating point
+    throughout: rounding the result to whole numbers moves the features of small images noticeably. Two products of
+    matrices take half as long as Pillow does for three channels.
 
     Args:
         pixels: uint8 of shape (height, width, 3).
@@ -103,9 +105,25 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     """
     if pixels.shape[:2] == (size, size):
         return pixels.astype(np.float32)
-    channels = (Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0))
-    resized = [np.asarray(channel.resize((size, size), Image.Resampling.BILINEAR)) for channel in channels]
-    return np.stack(resized, axis=-1)
+    height, width, channels = pixels.shape
+    rows = np.zeros((size, width * channels), np.float32)
+    for start in range(0, height, _ROWS_PER_BLOCK):
+        weights = _resampling(height, size)[:, start : start + _ROWS_PER_BLOCK]
+        hit = weights.any(axis=1)
+        block = pixels[start : start + _ROWS_PER_BLOCK].reshape(-1, width * channels)
+        rows[hit] += weights[hit] @ block.astype(np.float32)
+    resized = np.tensordot(rows.reshape(size, width, channels), _resampling(width, size), axes=(1, 1))
+    return np.ascontiguousarray(resized.transpose(0, 2, 1))
+
+
+@lru_cache(maxsize=32)
+def _resampling(source: int, target: int) -> np.ndarray:
+    """The weights of `source` values in each of `target` ones, float32 (target, source): triangles that sum up to 1."""
+    scale = source / target
+    centers = (np.arange(target) + 0.5) * scale
+    distances = np.abs(np.arange(source) + 0.5 - centers[:, None])
+    weights = np.maximum(0, 1 - distances / max(scale, 1))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 @cache

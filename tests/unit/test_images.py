@@ -123,6 +123,14 @@ def test_resize_stays_within_the_range_of_the_image_and_is_not_rounded(pixels: n
     assert resized.max() <= pixels.max() + 1e-3
 
 
+@pytest.mark.parametrize("shape", [(28, 28), (31, 7), (1, 1), (96, 200), (700, 500), (97, 96)])
+def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0)]
+    expected = [np.asarray(channel.resize((96, 96), Image.Resampling.BILINEAR)) for channel in channels]
+    np.testing.assert_allclose(resize(pixels, 96), np.stack(expected, axis=-1), atol=2e-4)
+
+
 def test_resize_of_an_enlarged_image_has_fractions() -> None:
     resized = resize(ROCK, 96)
     assert np.abs(resized - resized.round()).max() > 0.1

@@ -1,0 +1,58 @@
+"""Every claim of speed, each measured by its own script, as one table.
+
+    dvc exp run -S data.source=… && make bench                      # half an hour on two cores
+    python benchmarks/all_claims.py --million                       # with what takes a million vectors, an hour more
+
+They are measured on the data set that is in place; the claims are about the geological one.
+"""
+
+import argparse
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from comparison import HEADER
+
+CLAIMS = (
+    ("neighbors_peers.py", "--rounds", "3"),
+    ("features_peers.py", "--rounds", "3"),
+    ("training_loop.py",),
+    ("experiment_loop.py",),
+    ("ann_peers.py", "real", "--rounds", "3"),
+)
+OF_A_MILLION = (
+    ("neighbors_peers.py", "--memory", "1000000"),
+    ("ann_peers.py", "1000000", "--rounds", "3"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--million", action="store_true", help="measure with a million vectors, too")
+    claims = CLAIMS + (OF_A_MILLION if parser.parse_args().million else ())
+    print(f"{processor()}\n\n{HEADER}", flush=True)
+    failed = [script for script, *arguments in claims if not print_rows(script, arguments)]
+    if failed:
+        sys.exit(f"error: these failed: {', '.join(failed)}")
+
+
+def print_rows(script: str, arguments: list[str]) -> bool:
+    """Runs a script and prints the rows of its last table; tells whether it succeeded."""
+    command = [sys.executable, str(Path("benchmarks", script)), *arguments]
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=False)
+    *_, table = done.stdout.split(HEADER)
+    print(table.strip(), flush=True)
+    return done.returncode == 0 and HEADER in done.stdout
+
+
+def processor() -> str:
+    """The machine, in a line."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.platform()
+
+
+if __name__ == "__main__":
+    main()

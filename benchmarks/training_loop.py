@@ -1,0 +1,87 @@
+"""Training the head as the pipeline does, beside a bare loop of the same steps.
+
+    python benchmarks/training_loop.py [--epochs 100] [--rounds 2]
+
+The bare loop has no Keras layers, no optimizer object, no validation and no figures: TensorFlow's own operations on
+variables, over the same standardized features in the same order, with the same batches. Both are compiled anew in each
+round, and take turns in one process.
+"""
+
+import argparse
+import sys
+from collections import deque
+
+import numpy as np
+
+from comparison import Row, median_seconds, print_table
+
+sys.path.insert(0, "src")
+
+from similarity.head import Labeled, train_head
+from similarity.manifest import read_manifest, read_splits
+from similarity.params import TrainParams, load_params
+from similarity.tensorflow_setup import prepare_tensorflow
+from stage import FEATURES, MANIFEST, SPLITS, run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=2, help="that count; one more does not")
+    arguments = parser.parse_args()
+    prepare_tensorflow()
+    params = load_params()
+    settings, size = params.train.model_copy(update={"epochs": arguments.epochs}), params.embedding.size
+    manifest, features = read_manifest(MANIFEST), np.load(FEATURES, mmap_mode="r")
+    splits = read_splits(SPLITS, manifest)
+    train, valid = (Labeled(features[splits[split]], manifest.labels[splits[split]]) for split in ("train", "valid"))
+    classes = len(manifest.classes)
+    standardized = (train.features - train.features.mean(axis=0)) / (train.features.std(axis=0) + 1e-3)
+    seconds = median_seconds(
+        {
+            "ours": lambda: deque(train_head(train, valid, classes, size, settings, params.base.seed), maxlen=0),
+            "bare": lambda: bare_loop(Labeled(standardized, train.labels), classes, size, settings),
+        },
+        arguments.rounds,
+    )
+    steps = arguments.epochs * -(-len(train.labels) // settings.batch_size)
+    what = f"training, {steps:,} steps of {settings.batch_size} × {features.shape[1]:,} features, bare loop"
+    ours, bare = seconds["ours"], seconds["bare"]
+    print_table([Row(what, f"{ours:.1f} s", f"{bare:.1f} s", ours / bare, "≤ 1.5", f"{bare:.1f} s")])
+
+
+def bare_loop(train: Labeled, classes: int, size: int, settings: TrainParams) -> None:
+    """Takes all steps of all epochs."""
+    import tensorflow as tf
+
+    features, labels = tf.Variable(train.features, trainable=False), tf.constant(train.labels)
+    glorot = tf.keras.initializers.GlorotUniform(0)
+    weights = [
+        tf.Variable(glorot((train.features.shape[1], size))),
+        tf.Variable(tf.zeros(size)),
+        tf.Variable(glorot((size, classes))),
+        tf.Variable(tf.zeros(classes)),
+    ]
+    velocities = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
+
+    @tf.function
+    def run_epoch(order):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
+        for start in tf.range(0, len(train.labels), settings.batch_size):
+            batch = order[start : start + settings.batch_size]
+            with tf.GradientTape() as tape:
+                embeddings = tf.nn.relu(tf.gather(features, batch) @ weights[0] + weights[1])
+                logits = embeddings @ weights[2] + weights[3]
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
+                loss = tf.reduce_mean(losses)
+            for weight, velocity, gradient in zip(weights, velocities, tape.gradient(loss, weights), strict=True):
+                velocity.assign(settings.momentum * velocity - settings.lr * gradient)
+                decayed = weight * (1 - settings.lr * settings.weight_decay)
+                weight.assign(decayed + settings.momentum * velocity - settings.lr * gradient)
+
+    rng = np.random.default_rng(0)
+    for _ in range(settings.epochs):
+        run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
+
+
+if __name__ == "__main__":
+    run_command(main)
