@@ -23,7 +23,7 @@ serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest
 
-bench: .venv/.benchmarks ## each claim of speed beside its peers, on the data set that is in place
+bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
 	python benchmarks/all_claims.py
 
 lint: .venv/.development ## style, formatting, types

@@ -1,4 +1,4 @@
-"""Every claim of speed, each measured by its own script, as one table.
+"""What the pipeline is compared with, each measured by its own script, as one table.
 
     dvc exp run -S data.source=… && make bench                      # half an hour on two cores
     python benchmarks/all_claims.py --million                       # with what takes a million vectors, an hour more

@@ -1,10 +1,10 @@
-"""What an experiment costs beside what its stages compute: DVC's own work, process starts and imports.
+"""What an experiment costs beside its stages alone: the work of DVC.
 
     dvc exp run -S data.source=… && python benchmarks/experiment_loop.py [--rounds 3]
 
 Experiments run in a temporary clone with the results that are in place, all of them committed; it shares DVC's cache.
-Each round has values that no earlier one had, so that nothing is taken from DVC's cache of runs. An experiment's stages
-are run once more after it, each in a process of its own, which is what they compute. Figures are medians.
+Each round has values that no earlier one had. An experiment's stages are run once more after it, each in a process of
+its own, with their imports. Figures are medians.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python benchmarks/training_loop.py [--epochs 100] [--rounds 2]
 
 The bare loop has no Keras layers, no optimizer object, no validation and no figures: TensorFlow's own operations on
-variables, over the same standardized features in the same order, with the same batches. Both are compiled anew in each
+variables, over the same features, standardized before, in batches of the same size. Both are compiled anew in each
 round, and take turns in one process.
 """
 

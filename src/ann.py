@@ -6,6 +6,7 @@ import numpy as np
 
 from similarity.ann import approximate_neighbors, recall
 from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph
+from similarity.errors import UserError
 from similarity.files import replaced_file, write_metrics, write_table
 from similarity.inverted_index import read_inverted_index, write_inverted_index
 from similarity.manifest import read_manifest
@@ -45,9 +46,11 @@ def _build(embeddings: np.ndarray, params: AnnParams, seed: int) -> AnnIndex:
 
 def _exact_cosines(shape: tuple[int, ...]) -> np.ndarray:
     """The true neighbors' cosines, float64 (n, k), from the inverted index."""
-    cosines = np.empty(shape)
+    cosines = np.full(shape, np.nan)
     for row, (_, neighbors) in enumerate(read_inverted_index(INVERTED_INDEX)):
         cosines[row] = [cosine for _, cosine in neighbors]
+    if np.isnan(cosines).any():
+        raise UserError(f"{INVERTED_INDEX} is of fewer images than {MANIFEST}: run `dvc repro`")
     return cosines
 
 

@@ -24,7 +24,7 @@ ANN_INDEX = Path("models/index.ann")
 MAP = Path("models/map.npy")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "image-similarity").expanduser()
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "image-similarity")  # noqa: PTH111  # pathlib's raises where there is no home
 
 Item = TypeVar("Item")
 

@@ -134,7 +134,7 @@ class FaissGraph:
         return self._index.reconstruct(row)
 
     def search(self, query: np.ndarray, count: int, search_k: int) -> list[int]:
-        _, rows = self._index.search(query[None], count, params=_search_settings(min(search_k, _MAX_SEARCH_K)))
+        _, rows = self._index.search(query[None], count, params=_search_settings(min(search_k, len(self))))
         return [row for row in rows[0].tolist() if row >= 0]
 
     def default_search_k(self, count: int) -> int:

@@ -23,6 +23,7 @@ _TIMEOUT_S = 60
 _LIMIT_CHECK_EVERY = 16  # additions, each of one batch
 _SCHEMA = """
 PRAGMA page_size = 16384;
+PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, used INTEGER, checksum INTEGER, content BLOB);
@@ -89,8 +90,8 @@ class FeatureCache:
         now = int(time.time())
         contents = (np.ascontiguousarray(row, np.float32).tobytes() for row in features)
         entries = [
-            (self._key(digest), now, zlib.crc32(content), content)
-            for digest, content in zip(digests, contents, strict=True)
+            (key, now, zlib.crc32(key + content), content)
+            for key, content in zip(map(self._key, digests), contents, strict=True)
         ]
         try:
             with self._database as transaction:
@@ -125,7 +126,11 @@ class FeatureCache:
         except sqlite3.Error as error:
             self._give_up(error)
             return {}
-        return {key: content for key, checksum, content in rows if zlib.crc32(content) == checksum}
+        return {
+            key: content
+            for key, checksum, content in rows
+            if isinstance(content, bytes) and zlib.crc32(key + content) == checksum
+        }
 
     def _make_room(self, now: int) -> None:
         """Drops what was not used for a day while the file is too large; if that is not enough, keeps no more."""
@@ -136,25 +141,24 @@ class FeatureCache:
                     "DELETE FROM features WHERE key IN (SELECT key FROM features WHERE used < ? ORDER BY used LIMIT ?)",
                     (now - _DAY_S, _KEYS_PER_QUERY),
                 )
+            self._database.execute("PRAGMA incremental_vacuum").fetchall()
             if dropped.rowcount == 0:
                 self.close()
                 self.problem = f"it is full ({self._max_bytes / 1e9:g} GB, all of it used within a day)"
                 return
 
     def _size(self) -> int:
-        """Bytes in use; what was dropped leaves room within the file."""
+        """Bytes of the file."""
         assert self._database is not None
-        pages, unused, size = (
-            self._database.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        return (pages - unused) * size
+        pages, size = (self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        return pages * size
 
     def _give_up(self, error: Exception) -> None:
         self.close()
         self.problem = " ".join(str(error).split())
         if _is_damaged(error):
-            _remove(self._path)
+            with suppress(OSError):
+                _remove(self._path)
 
 
 def cache_limit(gigabytes: str) -> int:
@@ -182,7 +186,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _is_damaged(error: Exception) -> bool:
     """Whether the file is of no use, rather than locked, not to be written, or on a full disk."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    return type(error) is sqlite3.DatabaseError  # its subclasses tell of other things
 
 
 def _remove(path: Path) -> None:

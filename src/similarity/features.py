@@ -71,7 +71,8 @@ def fingerprint(folder: Path, extractor: Extractor, batch_size: int) -> str:
     code = [Path(module.__file__) for module in (images, extractor_module) if module.__file__]
     files = [*sorted(folder.iterdir()), Path(__file__), *code]
     contents = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in files]
-    packages = ("numpy", "pillow", "openvino" if extractor.description["engine"] == "openvino" else "tensorflow")
+    engine = ("openvino",) if extractor.description["engine"] == "openvino" else ("keras", "tensorflow")
+    packages = ("numpy", "pillow", *engine)
     versions = [f"{package} {version(package)}" for package in packages]
     return sha256("\n".join([*contents, *versions, str(batch_size), _processor()]).encode()).hexdigest()
 

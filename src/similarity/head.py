@@ -150,19 +150,19 @@ def _compile_epoch(
     batch_size: int,
 ) -> Callable[..., tuple]:
     """Returns a function of the rows' order, int32 (n,), that takes one pass and returns its mean loss and accuracy."""
-    import keras
     import tensorflow as tf
 
+    embedding, classifier = model.layers
     rows = len(labels)
 
     def step(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         truth = tf.gather(labels, batch)
         with tf.GradientTape() as tape:
-            probabilities = model(tf.gather(features, batch), training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(truth, probabilities)
+            logits = tf.matmul(embedding(tf.gather(features, batch)), classifier.kernel) + classifier.bias
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        hits = tf.equal(tf.argmax(probabilities, axis=1, output_type=tf.int32), truth)
+        hits = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), truth)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
 
     @tf.function

@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = frozenset(
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, say, would run Ghostscript
 _WHITE = (255, 255, 255)
 _EXIF_ORIENTATION = 0x0112
-_ROWS_PER_BLOCK = 256  # of an image, as float32 while it is resized
+_LONGEST_FOR_PRODUCTS = 256  # pixels; beyond, few of the weights are not 0
 _UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -93,8 +93,8 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     """Resizes an image to a square, without keeping its aspect ratio.
 
     Bilinear, with a support that grows when shrinking (no aliasing), as Pillow has it, and in floating point
-    throughout: rounding the result to whole numbers moves the features of small images noticeably. Two products of
-    matrices take half as long as Pillow does for three channels.
+    throughout: rounding the result to whole numbers moves the features of small images noticeably. Small images, where
+    Pillow's three calls cost more than what they do, are resized by two products of matrices.
 
     Args:
         pixels: uint8 of shape (height, width, 3).
@@ -106,12 +106,11 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     if pixels.shape[:2] == (size, size):
         return pixels.astype(np.float32)
     height, width, channels = pixels.shape
-    rows = np.zeros((size, width * channels), np.float32)
-    for start in range(0, height, _ROWS_PER_BLOCK):
-        weights = _resampling(height, size)[:, start : start + _ROWS_PER_BLOCK]
-        hit = weights.any(axis=1)
-        block = pixels[start : start + _ROWS_PER_BLOCK].reshape(-1, width * channels)
-        rows[hit] += weights[hit] @ block.astype(np.float32)
+    if max(height, width) > _LONGEST_FOR_PRODUCTS:
+        planes = (Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(pixels, -1, 0))
+        smaller = (plane.resize((size, size), Image.Resampling.BILINEAR) for plane in planes)
+        return np.stack([np.asarray(plane) for plane in smaller], axis=-1)
+    rows = _resampling(height, size) @ pixels.reshape(height, -1).astype(np.float32)
     resized = np.tensordot(rows.reshape(size, width, channels), _resampling(width, size), axes=(1, 1))
     return np.ascontiguousarray(resized.transpose(0, 2, 1))
 

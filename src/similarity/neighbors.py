@@ -1,11 +1,11 @@
 """Exact nearest neighbors by cosine."""
 
-from collections import deque
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from threading import local
 
 import numpy as np
-
-from similarity.parallel import ordered_map
 
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
@@ -14,6 +14,8 @@ _RUN_LENGTH = 64  # columns whose maximum stands for them,
 _RUNS_PER_NEIGHBOR = 8  # but fewer where the maxima would bound the k-th best badly
 _BELOW_EVERY_COSINE = -2
 _TIE = 2 / _SCALE  # cosines that differ by more are no tie after rounding
+_ALL = slice(None)
+_scratch = local()
 
 
 def normalize(embeddings: np.ndarray) -> np.ndarray:
@@ -55,7 +57,9 @@ def nearest_neighbors(
 
     The rows are put into 2ᵐ tiles of rows that lie near each other. In round r, tile i meets tile i XOR r: every tile
     meets one other, so the threads share nothing, and the near ones meet first, so in later rounds nearly all
-    similarities are dropped as soon as they are computed. Memory: O(n · (d + top_k)), and a square of tiles per thread.
+    similarities are dropped as soon as they are computed. Rows to which no vector in the box around the other tile can
+    be near enough are not compared at all, as in a k-d tree (Friedman, Bentley & Finkel, 1977). Memory:
+    O(n · (d + top_k)), and a square of tiles per thread.
 
     Args:
         embeddings: float32 (n, d); rows need not have length 1.
@@ -71,10 +75,12 @@ def nearest_neighbors(
     units, count = normalize(embeddings), min(top_k, len(embeddings) - 1)
     halvings = (-(-len(units) // _ROWS_PER_TILE) - 1).bit_length()
     tiles = [_Tile(rows, units[rows], count, len(units)) for rows in _halve(units, halvings)]
-    with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would spin between products
+    # Threads of BLAS would spin between the products.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         for distance in progress(range(len(tiles))):
             pairs = [(tile, tiles[i ^ distance]) for i, tile in enumerate(tiles) if i <= i ^ distance]
-            deque(ordered_map(_compare, pairs), maxlen=0)
+            for _ in pool.map(_compare, pairs):
+                pass  # raises what was raised
     best = np.empty((len(units), count), np.int64)
     for tile in tiles:
         best[tile.rows] = tile.best
@@ -154,43 +160,83 @@ class _Tile:
     Attributes:
         rows: their numbers, int64 (t,), ascending.
         units: float32 (t, d).
+        lowest, highest: the box around them, float32 (d,) each.
         best: what `_pack` makes of the neighbors, int64 (t, k), best first; of similarity −2 where none was found yet.
     """
 
     def __init__(self, rows: np.ndarray, units: np.ndarray, count: int, total: int) -> None:
         self.rows, self.units, self.total = rows, units, total
+        self.lowest, self.highest = units.min(axis=0), units.max(axis=0)
         self.best = np.full((len(rows), count), _pack(np.array(_BELOW_EVERY_COSINE), 0, total))
 
-    def offer(self, similarities: np.ndarray, others: np.ndarray) -> None:
+    def promising(self, other: "_Tile") -> np.ndarray:
+        """The positions, int64 (m,), of rows that may have a neighbor among those of another tile.
+
+        No vector in a box has a larger product with a row than the corner where the row's signs point to.
+        """
+        reachable = np.maximum(self.units, 0) @ other.highest + np.minimum(self.units, 0) @ other.lowest
+        return np.flatnonzero(reachable >= self.bounds() - np.float32(_TIE))
+
+    def bounds(self) -> np.ndarray:
+        """What a cosine must reach to be better than a row's worst so far, float32 (t,), with room for rounding."""
+        return (_unpack(self.best[:, -1], self.total)[1] - _TIE).astype(np.float32)
+
+    def offer(self, similarities: np.ndarray, others: np.ndarray, own: np.ndarray | slice = _ALL) -> None:
         """Takes over what is better than the worst so far.
 
         Args:
-            similarities: float32 (t, m).
+            similarities: float32 (n, m).
             others: the numbers of the rows that they are to, int64 (m,).
+            own: the positions of the rows that they are of, int64 (n,).
         """
-        worst = self.best[:, -1]
-        bounds = _unpack(worst, self.total)[1] - _TIE
-        rows, columns = _at_least(similarities, bounds.astype(np.float32))
+        best = self.best[own]
+        rows, columns = _at_least(similarities, self.bounds()[own])
         packed = _pack(similarities[rows, columns], others[columns], self.total)
-        better = packed < worst[rows]
+        better = packed < best[rows, -1]
+        if not better.any():
+            return
         hit, groups = np.unique(rows[better], return_inverse=True)
-        count = self.best.shape[1]
-        values = np.append(self.best[hit], packed[better])
+        count = best.shape[1]
+        values = np.append(best[hit], packed[better])
         groups = np.append(np.repeat(np.arange(len(hit)), count), groups)
-        self.best[hit] = _lowest_of_each(values, groups, len(hit), count)
+        best[hit] = _lowest_of_each(values, groups, len(hit), count)
+        self.best[own] = best
 
 
 def _compare(pair: tuple[_Tile, _Tile]) -> None:
     """Lets two tiles, or one and itself, find neighbors in each other."""
     one, other = pair
-    similarities = one.units @ other.units.T
-    if one is not other:
+    if one is other:
+        _compare_with_itself(one)
+        return
+    mine, theirs = one.promising(other), other.promising(one)
+    if len(mine) + len(theirs) < len(one.rows):
+        for tile, rows, partner in ((one, mine, other), (other, theirs, one)):
+            if len(rows):
+                tile.offer(_similarities(tile.units[rows], partner.units), partner.rows, rows)
+    else:  # one product for both
+        similarities = _similarities(one.units, other.units)
         one.offer(similarities, other.rows)
         other.offer(similarities.T, one.rows)
-    elif count := min(one.best.shape[1], len(one.rows) - 1):
+
+
+def _similarities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The products of all rows, (n, d), with all others, (m, d): float32 (n, m), until this thread calls it again.
+
+    Memory that was just got from the system costs more time than the product that fills it.
+    """
+    size = len(one) * len(other)
+    if getattr(_scratch, "memory", np.empty(0)).size < size:
+        _scratch.memory = np.empty(size, np.float32)
+    return np.matmul(one, other.T, out=_scratch.memory[:size].reshape(len(one), len(other)))
+
+
+def _compare_with_itself(tile: _Tile) -> None:
+    if count := min(tile.best.shape[1], len(tile.rows) - 1):
+        similarities = _similarities(tile.units, tile.units)
         np.fill_diagonal(similarities, _BELOW_EVERY_COSINE)  # never its own neighbor
-        columns, cosines = _unpack(_select(similarities, count), len(one.rows))
-        one.best[:, :count] = _pack(cosines, one.rows[columns], one.total)
+        columns, cosines = _unpack(_select(similarities, count), len(tile.rows))
+        tile.best[:, :count] = _pack(cosines, tile.rows[columns], tile.total)
 
 
 def _halve(units: np.ndarray, times: int, rows: np.ndarray | None = None) -> list[np.ndarray]:

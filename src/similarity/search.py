@@ -37,7 +37,7 @@ class Answer:
 
 
 class UnknownNameError(UserError):
-    """A key or a class that is not indexed; the message names the nearest spellings."""
+    """A key, a class or an index that there is not; of keys and classes, the message names the nearest spellings."""
 
 
 @dataclass(frozen=True)

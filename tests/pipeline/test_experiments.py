@@ -23,6 +23,15 @@ def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(proje
     assert params["params.yaml"]["ann.trees"] == {"old": 10, "new": 1, "diff": -9}
 
 
+def test_retrieval_is_measured_with_a_sample_where_there_are_more_queries(project: Project) -> None:
+    printed = project.run("dvc", "exp", "run", "-S", "evaluate.max_queries=12")
+    assert stages_run(printed) == ["baselines", "evaluate"]
+    retrieval = json.loads((project.folder / "metrics/retrieval.json").read_text())
+    assert retrieval["queries"] == 12
+    assert len((project.folder / "metrics/plots/confusion.csv").read_text().splitlines()) == 1 + 12
+    assert len(retrieval["per_class"]) == 6
+
+
 def test_a_small_learning_rate_in_scientific_notation_works(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "-S", "train.lr=0.00001", "-S", "train.epochs=1")
     assert stages_run(printed) == ["train", "embed", "neighbors", "ann", "map", "evaluate"]
@@ -66,7 +75,7 @@ def test_a_folder_of_ones_own_photos_is_all_it_takes(project: Project, tmp_path:
 def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> None:
     project.run("dvc", "plots", "show", "--out", "report")
     page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
-    for title in ("Cross-entropy loss", "Recall of the Annoy index", "10 nearest", "Class of each test image"):
+    for title in ("Cross-entropy loss", "Recall of the approximate index", "10 nearest", "Class of each query"):
         assert title in page
     assert page.count('<img src="static/') == 3
     project.run("dvc", "exp", "run", "-S", "train.lr=0.001", "-S", "train.epochs=2")

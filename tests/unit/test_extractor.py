@@ -1,5 +1,6 @@
 """The graph that ships, on real photographs."""
 
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from samples import batch_of
 from similarity.backbones import Backbone, load_backbone
 from similarity.errors import UserError
 from similarity.extractor import as_affine, load_extractor, save_extractor
-from similarity.features import compute_features
+from similarity.features import compute_features, fingerprint
 from similarity.tensorflow_setup import prepare_tensorflow
 
 TAPS = ["block1a", "block2b", "block4c"]
@@ -100,18 +101,34 @@ def test_features_depend_on_neither_batch_shape_nor_position(
     assert extractor(pixels[:0]).shape == (0, 240)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_image_files_give_the_same_features_in_any_order(
-    saved: Path, photographs: list[np.ndarray], tmp_path: Path
+    engine: str, photographs: list[np.ndarray], tmp_path: Path
 ) -> None:
+    """What makes the cache of features sound: an image's are the same whichever others are in its batch."""
+    backbone = load_backbone("efficientnet_lite0", "imagenet", 64, TAPS)
+    folder = save(tmp_path / "saved", backbone, engine, photographs, name="efficientnet_lite0", taps=TAPS)
     paths = [tmp_path / f"{i}.png" for i in range(7)]
     for i, path in enumerate(paths):
         Image.fromarray(photographs[i % 3][i * 9 :]).save(path)
-    extractor = load_extractor(saved, (4,))
+    extractor = load_extractor(folder, (4,))
     digests = [sha256(path.read_bytes()).hexdigest() for path in paths]
     blocks = list(compute_features(paths, digests, extractor, 4))
     assert [len(block) for block in blocks] == [4, 3]
     backwards = np.concatenate(list(compute_features(paths[::-1], digests[::-1], extractor, 4)))[::-1]
     np.testing.assert_array_equal(np.concatenate(blocks), backwards)
+
+
+def test_a_fingerprint_tells_backbones_and_batch_sizes_apart(saved: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(saved, tmp_path / "other"))
+    extractor = load_extractor(saved, (4,))
+    assert fingerprint(other, extractor, 4) == fingerprint(saved, extractor, 4) != fingerprint(saved, extractor, 5)
+    for path in saved.iterdir():
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        (other / path.name).write_bytes(content)
+        assert fingerprint(other, extractor, 4) != fingerprint(saved, extractor, 4)
+        shutil.copyfile(path, other / path.name)
 
 
 def test_a_machine_that_computes_something_else_is_refused(saved: Path) -> None:

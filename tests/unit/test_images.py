@@ -1,5 +1,6 @@
 import io
 import zlib
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from similarity.demo_rocks import draw_rock
-from similarity.images import UnreadableImageError, read_image, resize
+from similarity.errors import UserError
+from similarity.images import UnreadableImageError, read_image, read_image_file, resize
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
 
@@ -123,7 +125,7 @@ def test_resize_stays_within_the_range_of_the_image_and_is_not_rounded(pixels: n
     assert resized.max() <= pixels.max() + 1e-3
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (31, 7), (1, 1), (96, 200), (700, 500), (97, 96)])
+@pytest.mark.parametrize("shape", [(28, 28), (31, 7), (1, 1), (96, 200), (256, 256), (700, 50), (97, 96)])
 def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0)]
@@ -151,3 +153,13 @@ def test_formats_that_would_start_other_programs_are_not_opened() -> None:
     Image.new("RGB", (8, 8)).save(buffer, "EPS")
     with pytest.raises(UnreadableImageError, match="not an image in a known format"):
         read_image(buffer.getvalue())
+
+
+def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rock.png"
+    Image.fromarray(ROCK).save(path)
+    digest = sha256(path.read_bytes()).hexdigest()
+    np.testing.assert_array_equal(read_image_file(path, digest), ROCK)
+    Image.fromarray(ROCK[::-1]).save(path)
+    with pytest.raises(UserError, match=r"rock\.png has changed since it was scanned"):
+        read_image_file(path, digest)
