@@ -59,7 +59,7 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
         "data": {"images", "classes", "rejected", "duplicates"},
         "train": {"val_loss", "val_accuracy", "test_accuracy", "best_epoch"},
         "ann": {"recall_at_10", "zero_vectors"},
-        "retrieval": {"p_at_1", "p_at_10", "map_at_r", "per_class"},
+        "retrieval": {"queries", "p_at_1", "p_at_10", "map_at_r", "per_class"},
         "baselines": {"color_histogram", "pixels"},
     }
     for name, names in expected.items():
