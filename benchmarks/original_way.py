@@ -45,7 +45,7 @@ EPOCHS = 100
 IMAGE_SIZE = 224  # pixels
 ROUNDS = 3
 BUILDS = 8  # of the Annoy index that are measured, at sizes spread evenly from none to all images
-README_HOURS = 123  # that the README quotes for the loop over all pairs
+ESTIMATED_HOURS = 123  # for the loop over all pairs, by its authors
 
 
 class Seconds(NamedTuple):
@@ -92,9 +92,9 @@ def main() -> None:
     for name, steps in ways.items():
         print(f"\nWhat is multiplied for {name}:\n")
         print_steps(steps)
-    per_pair = README_HOURS * 3600 / pairs(images)
+    per_pair = ESTIMATED_HOURS * 3600 / pairs(images)
     print(
-        f"\nThe README's estimate of {README_HOURS} h for all pairs comes to {1e6 * per_pair:.0f} µs per pair; here a "
+        f"\nThe authors' estimate of {ESTIMATED_HOURS} h for all pairs is {1e6 * per_pair:.0f} µs per pair; here a "
         f"call of scikit-learn takes {1e6 * original.pair:.0f} µs, one of NumPy {1e6 * cheaper.pair:.1f} µs."
     )
     if arguments.ours:
