@@ -1,6 +1,6 @@
 """What the pipeline is compared with, each measured by its own script, as one table.
 
-    dvc exp run -S data.source=… && make bench                      # half an hour on two cores
+    dvc exp run -S data.source=… && make bench                      # a quarter of an hour on two cores
     python benchmarks/all_claims.py --million                       # with what takes a million vectors, an hour more
 
 They are measured on the data set that is in place; the claims are about the geological one.

@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
 
@@ -23,7 +23,7 @@ from comparison import Row, median_seconds, print_table, worker
 sys.path.insert(0, "src")
 
 from similarity.backbones import Backbone, load_backbone
-from similarity.extractor import load_extractor
+from similarity.extractor import Extractor, load_extractor
 from similarity.features import compute_features, load_pixels
 from similarity.manifest import ImageRecord, read_manifest
 from similarity.params import load_params
@@ -78,8 +78,13 @@ def prepared(name: str, count: int) -> Callable[[], object]:
 def ours(records: list[ImageRecord]) -> Callable[[], object]:
     batch_size = load_params().backbone.batch_size
     extractor = load_extractor(BACKBONE, (batch_size,))
+    return lambda: deque(our_batches(records, extractor, batch_size), maxlen=0)
+
+
+def our_batches(records: list[ImageRecord], extractor: Extractor, batch_size: int) -> Iterator[np.ndarray]:
+    """The features of some images, in blocks of float32 (n, D), as the pipeline computes them."""
     paths, digests = [IMAGES / record.path for record in records], [record.sha256 for record in records]
-    return lambda: deque(compute_features(paths, digests, extractor, batch_size), maxlen=0)
+    return compute_features(paths, digests, extractor, batch_size)
 
 
 def engine_from_memory(records: list[ImageRecord]) -> Callable[[], object]:
@@ -117,8 +122,7 @@ def lowest_cosine(count: int) -> float:
     """In the worker: the lowest cosine, over all images, between our features and Keras' on the same pixels."""
     records, batch_size, backbone = choose(count), load_params().backbone.batch_size, load_keras()
     extractor = load_extractor(BACKBONE, (batch_size,))
-    paths, digests = [IMAGES / record.path for record in records], [record.sha256 for record in records]
-    features = np.concatenate(list(compute_features(paths, digests, extractor, batch_size)))
+    features = np.concatenate(list(our_batches(records, extractor, batch_size)))
     pixels = backbone.preprocess(all_pixels(records, extractor.image_size))
     theirs = backbone.model.predict(pixels, batch_size=batch_size, verbose=0)
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(theirs, axis=1)
