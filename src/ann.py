@@ -4,16 +4,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from similarity.ann import approximate_neighbors, recall
-from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph
+from similarity.ann import approximate_neighbors, recall, smallest_search_k
+from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
 from similarity.errors import UserError
 from similarity.files import replaced_file, write_metrics, write_table
 from similarity.inverted_index import read_inverted_index, write_inverted_index
 from similarity.manifest import read_manifest
 from similarity.neighbors import count_zero_rows
 from similarity.params import AnnParams, Params
-from stage import ANN_INDEX, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS, run, track
+from stage import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS, run, track
 
+TARGET_QUERIES = 2000
+MANY_CANDIDATES = 0.1  # share of the images; above it, an approximate search is hardly faster than an exact one
+FEW_IMAGES = 10_000  # with which any search is fast
 SWEEP_QUERIES = 2000
 SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300)  # of top_k + 1, the smallest search_k that makes sense
 
@@ -21,21 +24,60 @@ SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300)  # of top_k + 1, the smallest search_
 def main(params: Params) -> None:
     keys, embeddings = read_manifest(MANIFEST).keys, np.load(EMBEDDINGS)
     top_k, search_k, seed = params.neighbors.top_k, params.ann.search_k, params.base.seed
+    exact = _exact_cosines((len(keys), min(top_k, len(keys) - 1)))
     index = _build(embeddings, params.ann, seed)
+    measured = np.arange(len(keys))
+    if params.ann.target_recall is not None:
+        sample, measured = _divide(len(keys), seed)
+        search_k = _reach(params.ann, index, embeddings, sample, exact)
     with replaced_file(ANN_INDEX) as path:
         index.save(path)
+    save_settings(SearchSettings(index.backend, search_k), ANN_SETTINGS)
     found, cosines = approximate_neighbors(
         index, embeddings, np.arange(len(keys)), top_k, search_k, lambda rows: track(rows, "ann")
     )
     write_inverted_index(ANN_INDEX.with_name("ann-inverted-index.json"), keys, zip(found, cosines, strict=True))
-    exact = _exact_cosines(cosines.shape)
-    recall_at_k = recall(cosines, exact)
+    recall_at_k = recall(cosines[measured], exact[measured])
+    candidates = search_k or index.default_search_k(top_k + 1)
+    zero_vectors = count_zero_rows(embeddings)
     write_metrics(
-        METRICS / "ann.json", {f"recall_at_{top_k}": recall_at_k, "zero_vectors": count_zero_rows(embeddings)}
+        METRICS / "ann.json",
+        {f"recall_at_{top_k}": recall_at_k, "search_k": candidates, "zero_vectors": zero_vectors},
     )
     sample = np.sort(np.random.default_rng(seed).permutation(len(keys))[:SWEEP_QUERIES])
     write_table(PLOTS / "ann_recall.csv", ("search_k", "recall"), _sweep(index, embeddings, sample, exact, top_k))
-    print(f"ann: recall@{top_k} {recall_at_k:.4f} with {params.ann.backend}, search_k {search_k or 'default'}")
+    print(f"ann: recall@{top_k} {recall_at_k:.4f} with {params.ann.backend}, search_k {candidates}")
+
+
+def _divide(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the queries that choose search_k; the others, at least half of all, measure the recall that is reported."""
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    chosen = min(TARGET_QUERIES, count // 2)
+    return np.sort(order[:chosen]), np.sort(order[chosen:])
+
+
+def _reach(params: AnnParams, index: AnnIndex, embeddings: np.ndarray, sample: np.ndarray, exact: np.ndarray) -> int:
+    """Finds the smallest search_k with the target's recall of the sample; `exact` is of all images, float64 (n, k)."""
+    assert params.target_recall is not None
+
+    def recall_with(search_k: int) -> float:
+        label = f"ann: search_k {search_k}"
+        found = approximate_neighbors(
+            index, embeddings, sample, exact.shape[1], search_k, lambda rows: track(rows, label, unit=" queries")
+        )
+        return recall(found[1], exact[sample])
+
+    grow = "ann.trees" if params.backend == "annoy" else "ann.links"
+    search_k = smallest_search_k(recall_with, params.target_recall, highest=len(embeddings))
+    if search_k is None:
+        raise UserError(
+            f"ann.target_recall in params.yaml: {params.target_recall:g} is not reached: recall is "
+            f"{recall_with(len(embeddings)):.4f} with as many candidates as there are images ({len(embeddings)}); "
+            f"lower it, or change {grow} (now {getattr(params, grow.removeprefix('ann.'))})"
+        )
+    if search_k > MANY_CANDIDATES * len(embeddings) and len(embeddings) > FEW_IMAGES:
+        print(f"ann: {search_k} candidates of {len(embeddings)} are many; raise {grow} to need fewer")
+    return search_k
 
 
 def _build(embeddings: np.ndarray, params: AnnParams, seed: int) -> AnnIndex:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from similarity.ann_indexes import AnnIndex, load_index
+from similarity.ann_indexes import AnnIndex, load_index, load_settings
 from similarity.embedder import Embedder
 from similarity.errors import UserError
 from similarity.extractor import load_extractor
@@ -14,9 +14,8 @@ from similarity.head import load_head
 from similarity.inverted_index import find_neighbors, map_inverted_index
 from similarity.manifest import read_manifest
 from similarity.neighbors import normalize
-from similarity.params import load_params
 from similarity.search import Searcher
-from stage import ANN_INDEX, BACKBONE, EMBEDDINGS, HEAD, IMAGES, INVERTED_INDEX, MANIFEST
+from stage import ANN_INDEX, ANN_SETTINGS, BACKBONE, EMBEDDINGS, HEAD, IMAGES, INVERTED_INDEX, MANIFEST
 
 _CHECKED_IMAGES = 3
 _ROUNDING = 3e-6  # of cosines that were computed in blocks and one by one
@@ -45,7 +44,7 @@ def open_searcher() -> Searcher:
         UserError: the files are damaged or do not belong together.
     """
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
-    settings = load_params().ann
+    settings = load_settings(ANN_SETTINGS)
     index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
     searcher = Searcher(manifest, normalize(embeddings), index, settings.search_k)
     if not (len(manifest.records) == len(embeddings) == len(index) and _has_vectors(index, searcher.units)):

@@ -21,6 +21,7 @@ HEAD = Path("models/best.weights.h5")
 EMBEDDINGS = Path("models/embeddings.npy")
 INVERTED_INDEX = Path("models/inverted-index.json")
 ANN_INDEX = Path("models/index.ann")
+ANN_SETTINGS = Path("models/index.json")
 MAP = Path("models/map.npy")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"

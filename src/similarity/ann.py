@@ -79,6 +79,31 @@ def search_index(
     return rows[order], similarities[order]
 
 
+def smallest_search_k(recall_with: Callable[[int], float], target: float, highest: int) -> int | None:
+    """Finds the fewest candidates that reach a recall, by doubling and then by bisection.
+
+    Args:
+        recall_with: the recall with a search_k; it should not fall as search_k rises.
+        target: the recall to reach, in 0…1.
+        highest: the most candidates to try.
+
+    Returns:
+        The smallest search_k, None if not even `highest` reaches the target.
+    """
+    lowest = enough = 1
+    while recall_with(enough) < target:
+        if enough >= highest:
+            return None
+        lowest, enough = enough + 1, min(2 * enough, highest)
+    while lowest < enough:
+        middle = (lowest + enough) // 2
+        if recall_with(middle) >= target:
+            enough = middle
+        else:
+            lowest = middle + 1
+    return enough
+
+
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
     """The share of the exact neighbors that were found, ties counted as found.
 

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
+import orjson
 from annoy import AnnoyIndex
 
 from similarity.errors import UserError
+from similarity.files import write_json_entries
 from similarity.neighbors import normalize
 
 if TYPE_CHECKING:
@@ -159,6 +161,39 @@ def load_index(path: Path, backend: Backend, size: int) -> AnnIndex:
         raise UserError(
             f"{path} is no index by {backend} (ann.backend) of embeddings of size {size}: run `dvc repro`"
         ) from error
+
+
+class SearchSettings(NamedTuple):
+    """How an index is to be asked, which is kept beside it: params.yaml may have been changed since it was built.
+
+    Attributes:
+        backend: what built it.
+        search_k: candidates per query; None is the index's own default.
+    """
+
+    backend: Backend
+    search_k: int | None
+
+
+def save_settings(settings: SearchSettings, path: Path) -> None:
+    """Writes the settings as JSON."""
+    write_json_entries(path, settings._asdict().items())
+
+
+def load_settings(path: Path) -> SearchSettings:
+    """Reads what `save_settings` wrote.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        UserError: it is something else.
+    """
+    try:
+        settings = SearchSettings(**orjson.loads(path.read_bytes()))
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
+    if settings.backend not in get_args(Backend) or not isinstance(settings.search_k, int | None):
+        raise UserError(f"{path} holds settings of another version: run `dvc repro`")
+    return settings
 
 
 @lru_cache

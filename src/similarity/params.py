@@ -104,6 +104,7 @@ class AnnParams(_Section):
     trees: Annotated[Integer, Field(ge=1, le=10_000)]  # annoy
     links: Annotated[Integer, Field(ge=2, le=512)]  # faiss: of each image in the graph
     search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None  # candidates per query; null: see `default_search_k`
+    target_recall: Annotated[Number, Field(gt=0, le=1)] | None  # share of the true neighbors; overrides search_k
 
 
 class MapParams(_Section):

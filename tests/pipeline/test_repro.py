@@ -58,7 +58,7 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
     expected = {
         "data": {"images", "classes", "rejected", "duplicates"},
         "train": {"val_loss", "val_accuracy", "test_accuracy", "best_epoch"},
-        "ann": {"recall_at_10", "zero_vectors"},
+        "ann": {"recall_at_10", "search_k", "zero_vectors"},
         "retrieval": {"queries", "p_at_1", "p_at_10", "map_at_r", "per_class"},
         "baselines": {"color_histogram", "pixels"},
     }

@@ -4,10 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samples import relu_clusters, true_cosines
-from similarity.ann import approximate_neighbors, recall
-from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph, load_index
+from similarity.ann import approximate_neighbors, recall, smallest_search_k
+from similarity.ann_indexes import (
+    AnnIndex,
+    AnnoyForest,
+    FaissGraph,
+    SearchSettings,
+    load_index,
+    load_settings,
+    save_settings,
+)
 from similarity.errors import UserError
 from similarity.neighbors import nearest_neighbors
 
@@ -87,3 +97,23 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UserError, match="pip install 'faiss-cpu"):
         FaissGraph.build(EMBEDDINGS, 5, 0)
+
+
+@given(st.integers(1, 400), st.integers(1, 300))
+def test_the_smallest_search_k_is_found_or_there_is_none(needed: int, highest: int) -> None:
+    found = smallest_search_k(lambda search_k: min(1, search_k / needed), 1, highest)
+    assert found == (needed if needed <= highest else None)
+
+
+@pytest.mark.parametrize("settings", [SearchSettings("annoy", 1000), SearchSettings("faiss", None)])
+def test_settings_come_back_as_they_were_saved(settings: SearchSettings, tmp_path: Path) -> None:
+    save_settings(settings, tmp_path / "index.json")
+    assert load_settings(tmp_path / "index.json") == settings
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"backend":"annoy"}', '{"backend":"tree","search_k":5}'])
+def test_damaged_settings_are_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "index.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="run `dvc"):
+        load_settings(path)
