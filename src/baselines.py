@@ -1,18 +1,24 @@
-"""Stage `baselines`: retrieval by colors and by pixels alone, under the protocol of `evaluate`."""
+"""Stage `baselines`: retrieval by colors and by pixels alone, under the protocol of `evaluate`.
 
+As it has all thumbnails, it also tells which test image has nearly the same one among the training images.
+"""
+
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.descriptors import color_histogram, thumbnail
-from similarity.files import write_metrics
+from similarity.descriptors import color_histogram, correlation, thumbnail
+from similarity.files import write_metrics, write_table
 from similarity.images import read_image_file
-from similarity.manifest import ImageRecord, read_manifest, read_splits
+from similarity.manifest import NEAR_DUPLICATE_COLUMNS, ImageRecord, read_manifest, read_splits
 from similarity.parallel import ordered_map
 from similarity.params import EvaluateParams, Params
 from similarity.retrieval import evaluate_retrieval, sample_queries, summarize
-from stage import IMAGES, MANIFEST, METRICS, SPLITS, run, track
+from stage import IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, SPLITS, run, track
+
+QUERIES_PER_BLOCK = 64
 
 
 def main(params: Params) -> None:
@@ -24,12 +30,27 @@ def main(params: Params) -> None:
     measured = np.concatenate([splits["train"], sample])
     gallery, queries = np.split(np.arange(len(measured)), [len(splits["train"])])
     labels = manifest.labels[measured]
+    keys = [manifest.keys[row] for row in measured]
     figures = {}
     for name, descriptors in _describe([manifest.records[row] for row in measured], params.evaluate).items():
         evaluation = evaluate_retrieval(descriptors, labels, queries, gallery)
         figures[name] = summarize(evaluation.scores, labels[queries], manifest.classes)
         print(f"baselines: {name} P@10 {figures[name]['p_at_10']:.4f}")
+        if name == "pixels":
+            pairs = _most_alike(descriptors, queries, evaluation.nearest)
+            rows = ((keys[query], keys[other], f"{value:.6f}") for query, other, value in pairs)
+            write_table(NEAR_DUPLICATES, NEAR_DUPLICATE_COLUMNS, rows)
     write_metrics(METRICS / "baselines.json", figures)
+
+
+def _most_alike(thumbnails: np.ndarray, queries: np.ndarray, nearest: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    """Gives each query with the one of its nearest, int64 (n, 10), that it correlates with most, and how much."""
+    for start in range(0, len(queries), QUERIES_PER_BLOCK):
+        rows, candidates = (each[start : start + QUERIES_PER_BLOCK] for each in (queries, nearest))
+        values = correlation(thumbnails[rows], thumbnails[candidates])
+        best = values.argmax(axis=1)
+        picked = np.arange(len(rows)), best
+        yield from zip(rows.tolist(), candidates[picked].tolist(), values[picked].tolist(), strict=True)
 
 
 def _describe(records: list[ImageRecord], params: EvaluateParams) -> dict[str, np.ndarray]:

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from similarity.files import replaced_folder, write_metrics, write_table
-from similarity.manifest import Manifest, read_manifest, read_splits
+from similarity.confidence import mean_interval
+from similarity.errors import UserError
+from similarity.files import read_table, replaced_folder, write_metrics, write_table
+from similarity.manifest import NEAR_DUPLICATE_COLUMNS, Manifest, read_manifest, read_splits
 from similarity.params import Params
 from similarity.pictures import draw_sheet, tile_of
-from similarity.retrieval import Evaluation, evaluate_retrieval, sample_queries, summarize
-from stage import EMBEDDINGS, IMAGES, MANIFEST, METRICS, PLOTS, SPLITS, run, track
+from similarity.retrieval import Evaluation, Scores, evaluate_retrieval, mean_scores, sample_queries, summarize
+from stage import EMBEDDINGS, IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, PLOTS, SPLITS, run, track
 
 
 def main(params: Params) -> None:
@@ -19,16 +21,44 @@ def main(params: Params) -> None:
         embeddings, labels, queries, splits["train"], lambda blocks: track(blocks, "evaluate", unit=" blocks")
     )
     figures = summarize(evaluation.scores, labels[queries], classes)
-    write_metrics(METRICS / "retrieval.json", {"queries": len(queries), **figures})
-    per_class = (
-        (name, *(f"{value:.6f}" for value in scores.values())) for name, scores in figures["per_class"].items()
-    )
-    write_table(PLOTS / "per_class.csv", ("class", *evaluation.scores._fields), per_class)
+    intervals = {
+        name: mean_interval(values, params.base.seed)._asdict() for name, values in evaluation.scores._asdict().items()
+    }
+    apart = _apart(evaluation.scores, _correlations(manifest, queries) >= params.evaluate.near_duplicate)
+    write_metrics(METRICS / "retrieval.json", {"queries": len(queries), **figures, "intervals": intervals, **apart})
+    _write_classes(evaluation.scores, labels[queries], classes, params.base.seed)
     found = labels[evaluation.nearest[:, 0]]
     confusion = ((classes[actual], classes[nearest]) for actual, nearest in zip(labels[queries], found, strict=True))
     write_table(PLOTS / "confusion.csv", ("actual", "nearest"), confusion)
     _draw_queries(manifest, queries, evaluation, params.evaluate.query_rows)
     print("evaluate: " + ", ".join(f"{name} {figures[name]:.4f}" for name in evaluation.scores._fields))
+
+
+def _correlations(manifest: Manifest, queries: np.ndarray) -> np.ndarray:
+    """How alike each query's most alike training image is to it, pixel by pixel, float64 (n,)."""
+    rows = list(read_table(NEAR_DUPLICATES, NEAR_DUPLICATE_COLUMNS))
+    if [key for key, _, _ in rows] != [manifest.keys[query] for query in queries]:
+        raise UserError(f"{NEAR_DUPLICATES} is not of the same test images: run `dvc repro`")
+    return np.array([float(value) for _, _, value in rows])
+
+
+def _apart(scores: Scores, doubled: np.ndarray) -> dict[str, dict[str, float]]:
+    """The means over the queries with a near duplicate in the gallery, bool (n,), and over those without."""
+    parts = {"near_duplicates": doubled, "without_near_duplicates": ~doubled}
+    return {
+        name: {"queries": int(chosen.sum()), **(mean_scores(scores, chosen) if chosen.any() else {})}
+        for name, chosen in parts.items()
+    }
+
+
+def _write_classes(scores: Scores, labels: np.ndarray, classes: list[str], seed: int) -> None:
+    """Writes the table of the classes, with the interval of each one's P@10."""
+    rows = []
+    for label, name in enumerate(classes):
+        chosen = labels == label
+        figures = [*mean_scores(scores, chosen).values(), *mean_interval(scores.p_at_10[chosen], seed)]
+        rows.append((name, int(chosen.sum()), *(f"{value:.6f}" for value in figures)))
+    write_table(PLOTS / "per_class.csv", ("class", "queries", *scores._fields, "p_at_10_low", "p_at_10_high"), rows)
 
 
 def _draw_queries(manifest: Manifest, queries: np.ndarray, evaluation: Evaluation, count: int) -> None:

@@ -22,6 +22,7 @@ EMBEDDINGS = Path("models/embeddings.npy")
 INVERTED_INDEX = Path("models/inverted-index.json")
 ANN_INDEX = Path("models/index.ann")
 ANN_SETTINGS = Path("models/index.json")
+NEAR_DUPLICATES = Path("data/near_duplicates.csv")
 MAP = Path("models/map.npy")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"

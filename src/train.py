@@ -3,6 +3,7 @@
 import numpy as np
 from tqdm import tqdm
 
+from similarity.confidence import mean_interval
 from similarity.errors import UserError
 from similarity.files import replaced_file, write_metrics, write_table
 from similarity.head import Epoch, Head, Labeled, class_logits, embed, save_head, train_head
@@ -20,16 +21,18 @@ def main(params: Params) -> None:
     prepare_tensorflow()
     history, best, head = _fit(train, valid, len(manifest.classes), params)
     predicted = class_logits(embed(features[splits["test"]], head), head).argmax(axis=1)
+    correct = (predicted == labels[splits["test"]]).astype(float)
     figures = {
         "val_loss": best.val_loss,
         "val_accuracy": best.val_accuracy,
-        "test_accuracy": (predicted == labels[splits["test"]]).mean(),
+        "test_accuracy": correct.mean(),
         "best_epoch": best.epoch,
     }
     with replaced_file(HEAD) as path:
         save_head(head, path)
     write_table(METRICS / "history.csv", Epoch._fields, ([f"{value:.6g}" for value in epoch] for epoch in history))
-    write_metrics(METRICS / "train.json", figures)
+    intervals = {"test_accuracy": mean_interval(correct, params.base.seed)._asdict()}
+    write_metrics(METRICS / "train.json", {**figures, "intervals": intervals})
     print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 

@@ -4,6 +4,8 @@ import numpy as np
 
 from similarity.images import resize
 
+_PLAIN = 0.01  # of 255
+
 
 def color_histogram(pixels: np.ndarray, bins: int) -> np.ndarray:
     """The square root of the share of pixels in each bin of each channel.
@@ -31,3 +33,29 @@ def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:
     """
     small = resize(pixels, size)
     return (small - small.mean()).ravel()
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How alike thumbnails are apart from their overall color and contrast, in −1…1.
+
+    Each channel is centered on its own mean, so that two plain images of one color, or two with the same cast, are not
+    alike for that; a plain image correlates with nothing (0).
+
+    Args:
+        one: what `thumbnail` gives, float32 (n, size · size · 3).
+        other: as many for each of them, float32 (n, m, size · size · 3).
+
+    Returns:
+        float64 (n, m).
+    """
+    first, second = _centered(one)[:, None], _centered(other)
+    products = np.einsum("nmd,nmd->nm", np.broadcast_to(first, second.shape), second)
+    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    return np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), 0)
+
+
+def _centered(thumbnails: np.ndarray) -> np.ndarray:
+    pixels = thumbnails.reshape(*thumbnails.shape[:-1], -1, 3).astype(np.float64)
+    centered = pixels - pixels.mean(axis=-2, keepdims=True)
+    centered[np.abs(centered).max(axis=(-2, -1)) < _PLAIN] = 0  # rounding, not contrast
+    return centered.reshape(thumbnails.shape)

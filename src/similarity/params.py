@@ -121,6 +121,7 @@ class EvaluateParams(_Section):
     max_queries: Annotated[Integer, Field(ge=1)]  # test images to measure with; of more, a sample, each class in it
     histogram_bins: Annotated[Integer, Field(ge=2, le=256)]  # per color channel, of the baseline
     thumbnail_size: Annotated[Integer, Field(ge=2, le=256)]  # pixels, side of the baseline's thumbnails
+    near_duplicate: Annotated[Number, Field(gt=0, le=1)]  # least correlation of nearly equal images
 
 
 class Params(_Section):

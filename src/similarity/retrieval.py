@@ -114,9 +114,10 @@ def summarize(scores: Scores, labels: np.ndarray, classes: list[str]) -> dict[st
         labels: their class indices, (n,).
         classes: the classes' names.
     """
+    per_class = {name: mean_scores(scores, labels == label) for label, name in enumerate(classes)}
+    return {**mean_scores(scores, np.ones(len(labels), bool)), "per_class": per_class}
 
-    def means(chosen: np.ndarray) -> dict[str, float]:
-        return {name: float(values[chosen].mean()) for name, values in scores._asdict().items()}
 
-    per_class = {name: means(labels == label) for label, name in enumerate(classes)}
-    return {**means(np.ones(len(labels), bool)), "per_class": per_class}
+def mean_scores(scores: Scores, chosen: np.ndarray) -> dict[str, float]:
+    """The means over some queries, bool (n,), at least one, by the names that the metrics files use."""
+    return {name: float(values[chosen].mean()) for name, values in scores._asdict().items()}
