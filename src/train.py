@@ -9,8 +9,11 @@ from similarity.files import replaced_file, write_metrics, write_table
 from similarity.head import Epoch, Head, Labeled, class_logits, embed, save_head, train_head
 from similarity.manifest import read_manifest, read_splits
 from similarity.params import Params
+from similarity.retrieval import evaluate_retrieval, mean_scores, sample_queries
 from similarity.tensorflow_setup import prepare_tensorflow
 from stage import FEATURES, HEAD, MANIFEST, METRICS, SPLITS, run
+
+MAX_QUERIES = 10_000
 
 
 def main(params: Params) -> None:
@@ -20,11 +23,13 @@ def main(params: Params) -> None:
     train, valid = (Labeled(features[splits[split]], labels[splits[split]]) for split in ("train", "valid"))
     prepare_tensorflow()
     history, best, head = _fit(train, valid, len(manifest.classes), params)
-    predicted = class_logits(embed(features[splits["test"]], head), head).argmax(axis=1)
+    retrieval = _validate_retrieval(features, labels, splits, head, params.base.seed)
+    predicted = class_logits(embed(features[splits["test"]], head), head, params.train.loss).argmax(axis=1)
     correct = (predicted == labels[splits["test"]]).astype(float)
     figures = {
         "val_loss": best.val_loss,
         "val_accuracy": best.val_accuracy,
+        **{f"val_{name}": value for name, value in retrieval.items()},
         "test_accuracy": correct.mean(),
         "best_epoch": best.epoch,
     }
@@ -34,6 +39,18 @@ def main(params: Params) -> None:
     intervals = {"test_accuracy": mean_interval(correct, params.base.seed)._asdict()}
     write_metrics(METRICS / "train.json", {**figures, "intervals": intervals})
     print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+
+def _validate_retrieval(
+    features: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray], head: Head, seed: int
+) -> dict[str, float]:
+    """Scores the retrieval of training images by validation images: what models are chosen by, never by test images."""
+    queries = sample_queries(splits["valid"], labels[splits["valid"]], MAX_QUERIES, seed)
+    embeddings = np.zeros((len(labels), len(head.bias)), np.float32)
+    for rows in (queries, splits["train"]):
+        embeddings[rows] = embed(features[rows], head)
+    scores = evaluate_retrieval(embeddings, labels, queries, splits["train"]).scores
+    return mean_scores(scores, np.ones(len(queries), bool))
 
 
 def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[list[Epoch], Epoch, Head]:

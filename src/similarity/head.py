@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from similarity.params import TrainParams
+from similarity.neighbors import normalize
+from similarity.params import Loss, TrainParams
 
 if TYPE_CHECKING:
     import keras
@@ -54,6 +55,10 @@ def train_head(
 ) -> Iterator[tuple[Epoch, Head]]:
     """Trains a head with SGD on softmax cross-entropy and yields it after every epoch.
 
+    With `params.loss` ``normalized_softmax`` the logits are the embedding's cosines to one vector per class, × `scale`
+    (Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019): it is by cosine that
+    embeddings are compared later. Dropout (Srivastava et al., JMLR 2014) is of the features.
+
     The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers. Weight decay is
     decoupled from the loss (Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). An epoch runs as
     one compiled function: `Model.fit` costs several times as much on batches as small as these.
@@ -80,20 +85,21 @@ def train_head(
     optimizer = keras.optimizers.SGD(
         schedule, params.momentum, nesterov=params.nesterov, weight_decay=params.weight_decay or None
     )
-    optimizer.build(model.trainable_variables)
+    optimizer.build(_trained(model, params))
     features = _standardized(train.features, mean, scale)
-    run_epoch = _compile_epoch(model, optimizer, features, tf.constant(train.labels), params.batch_size)
+    run_epoch = _compile_epoch(model, optimizer, features, tf.constant(train.labels), params, seed)
     rng = np.random.default_rng(seed)
     for epoch in range(1, params.epochs + 1):
         loss, accuracy = run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
-        head = _fold(model.get_weights(), mean, scale)
-        yield Epoch(epoch, float(loss), float(accuracy), *_measure(valid, head)), head
+        head = _fold(_unit_classes(model.get_weights(), params), mean, scale)
+        yield Epoch(epoch, float(loss), float(accuracy), *_measure(valid, head, params.loss)), head
 
 
 def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
     """The head as a Keras model, from features (n, D) to class probabilities (n, classes), with new weights.
 
-    Its `.weights.h5` is what the `train` stage saves.
+    Its `.weights.h5` is what the `train` stage saves. Its probabilities are those of ``softmax``; a head that was trained
+    with ``normalized_softmax`` needs `class_logits`.
     """
     from keras import Input, Sequential, layers
 
@@ -137,9 +143,18 @@ def embed(features: np.ndarray, head: Head) -> np.ndarray:
     return embeddings
 
 
-def class_logits(embeddings: np.ndarray, head: Head) -> np.ndarray:
-    """Maps embeddings, float32 (n, E), to the logits of the classes, float32 (n, C); the highest is the class."""
-    return embeddings @ head.class_kernel + head.class_bias
+def class_logits(embeddings: np.ndarray, head: Head, loss: Loss) -> np.ndarray:
+    """Maps embeddings, float32 (n, E), to the logits of the classes, float32 (n, C); the highest is the class.
+
+    `loss` is what the head was trained with: normalized or not, the weights look the same.
+    """
+    inputs = normalize(embeddings) if loss == "normalized_softmax" else embeddings
+    return inputs @ head.class_kernel + head.class_bias
+
+
+def _trained(model: "keras.Model", params: TrainParams) -> list:
+    """The variables that the loss depends on: cosines have no bias."""
+    return model.trainable_variables[: 4 if params.loss == "softmax" else 3]
 
 
 def _compile_epoch(
@@ -147,21 +162,37 @@ def _compile_epoch(
     optimizer: "keras.Optimizer",
     features: "tf.Variable",
     labels: "tf.Tensor",
-    batch_size: int,
+    params: TrainParams,
+    seed: int,
 ) -> Callable[..., tuple]:
     """Returns a function of the rows' order, int32 (n,), that takes one pass and returns its mean loss and accuracy."""
     import tensorflow as tf
 
     embedding, classifier = model.layers
-    rows = len(labels)
+    trained = _trained(model, params)
+    rows, batch_size = len(labels), params.batch_size
 
-    def step(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
+    def inputs(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
+        taken = tf.gather(features, batch)
+        if not params.dropout:
+            return taken
+        draw = tf.stack([tf.constant(seed, tf.int64), tf.cast(optimizer.iterations, tf.int64)])
+        return tf.nn.experimental.stateless_dropout(taken, params.dropout, seed=draw)
+
+    def class_scores(embeddings):  # type: ignore[no-untyped-def]  # as above
+        if params.loss == "normalized_softmax":
+            units, classes = tf.math.l2_normalize(embeddings, 1), tf.math.l2_normalize(classifier.kernel, 0)
+            return params.scale * tf.matmul(units, classes)
+        return tf.matmul(embeddings, classifier.kernel) + classifier.bias
+
+    def step(batch):  # type: ignore[no-untyped-def]  # as above
         truth = tf.gather(labels, batch)
         with tf.GradientTape() as tape:
-            logits = tf.matmul(embedding(tf.gather(features, batch)), classifier.kernel) + classifier.bias
+            logits = class_scores(embedding(inputs(batch)))
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
             loss = tf.reduce_mean(losses)
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        gradients = tape.gradient(loss, trained)
+        optimizer.apply(gradients, trained)
         hits = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), truth)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
 
@@ -180,11 +211,19 @@ def _compile_epoch(
     return run_epoch
 
 
-def _measure(held_out: Labeled, head: Head) -> tuple[float, float]:
+def _unit_classes(weights: list[np.ndarray], params: TrainParams) -> list[np.ndarray]:
+    """The weights with the classes' vectors at length `scale` if they are compared by cosine."""
+    if params.loss == "softmax":
+        return weights
+    kernel, bias, class_kernel, class_bias = weights
+    return [kernel, bias, params.scale * normalize(class_kernel.T).T, class_bias]
+
+
+def _measure(held_out: Labeled, head: Head, loss: Loss) -> tuple[float, float]:
     """Cross-entropy (nats) and accuracy of a head."""
     from scipy.special import logsumexp
 
-    logits = class_logits(embed(held_out.features, head), head).astype(np.float64)
+    logits = class_logits(embed(held_out.features, head), head, loss).astype(np.float64)
     losses = logsumexp(logits, axis=1) - logits[np.arange(len(logits)), held_out.labels]
     return float(losses.mean()), float((logits.argmax(axis=1) == held_out.labels).mean())
 

@@ -22,6 +22,8 @@ Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 
+Loss = Literal["softmax", "normalized_softmax"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -88,6 +90,9 @@ class TrainParams(_Section):
     nesterov: bool
     decay: Annotated[Number, Field(ge=0, le=1)]  # per step: lr / (1 + decay · step)
     weight_decay: Annotated[Number, Field(ge=0, lt=1)]  # share of each weight taken off per step, × lr
+    loss: Loss  # of cosines to the classes, not of products, if normalized
+    scale: Annotated[Number, Field(gt=0, le=1000)]  # of the cosines in normalized_softmax; 1 / temperature
+    dropout: Annotated[Number, Field(ge=0, lt=1)]  # share of the features that a training step does not see
     standardize: bool  # features to mean 0, standard deviation 1 over the training images
 
 

@@ -57,7 +57,16 @@ def test_inverted_indexes_hold_true_cosines_best_first_without_the_image_itself(
 def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: Project) -> None:
     expected = {
         "data": {"images", "classes", "rejected", "duplicates"},
-        "train": {"val_loss", "val_accuracy", "test_accuracy", "best_epoch", "intervals"},
+        "train": {
+            "val_loss",
+            "val_accuracy",
+            "val_p_at_1",
+            "val_p_at_10",
+            "val_map_at_r",
+            "test_accuracy",
+            "best_epoch",
+            "intervals",
+        },
         "ann": {"recall_at_10", "search_k", "zero_vectors"},
         "retrieval": {
             "queries",

@@ -18,8 +18,9 @@ from similarity.params import TrainParams
 from similarity.tensorflow_setup import prepare_tensorflow
 
 SETTINGS = TrainParams(
-    lr=0.05, epochs=5, batch_size=32, momentum=0.9, nesterov=True, decay=1e-6, weight_decay=0, standardize=True
-)
+    lr=0.05, epochs=5, batch_size=32, momentum=0.9, nesterov=True, decay=1e-6, weight_decay=0,
+    loss="softmax", scale=16, dropout=0, standardize=True,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,9 +47,9 @@ def test_training_learns_and_reports_what_the_head_really_does() -> None:
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4, 5]
     assert epochs[-1].loss < epochs[0].loss
     assert epochs[-1].val_accuracy > 0.9
-    assert (class_logits(embed(valid.features, head), head).argmax(axis=1) == valid.labels).mean() == pytest.approx(
-        epochs[-1].val_accuracy
-    )
+    assert (
+        class_logits(embed(valid.features, head), head, "softmax").argmax(axis=1) == valid.labels
+    ).mean() == pytest.approx(epochs[-1].val_accuracy)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
@@ -90,7 +91,9 @@ def test_the_saved_head_is_a_keras_weights_file_with_the_same_embeddings(tmp_pat
     ours = embed(features, loaded)
     assert (ours >= 0).all()
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-    assert (class_logits(ours, loaded).argmax(axis=1) == model.predict(features, verbose=0).argmax(axis=1)).all()
+    assert (
+        class_logits(ours, loaded, "softmax").argmax(axis=1) == model.predict(features, verbose=0).argmax(axis=1)
+    ).all()
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -98,3 +101,23 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.weights.h5", "b.weights.h5"):
         save_head(head, tmp_path / name)
     assert (tmp_path / "a.weights.h5").read_bytes() == (tmp_path / "b.weights.h5").read_bytes()
+
+
+@pytest.mark.parametrize("dropout", [0, 0.3])
+def test_a_normalized_head_learns_cosines_and_is_byte_stable(dropout: float) -> None:
+    settings = SETTINGS.model_copy(update={"loss": "normalized_softmax", "dropout": dropout})
+    (epochs, head), (again, other) = train(settings), train(settings)
+    assert again == epochs
+    assert all((mine == yours).all() for mine, yours in zip(head, other, strict=True))
+    assert epochs[-1].val_accuracy > 0.9
+    np.testing.assert_allclose(np.linalg.norm(head.class_kernel, axis=0), settings.scale, rtol=1e-5)
+    logits = class_logits(embed(blobs(99, 1).features, head), head, "normalized_softmax")
+    assert np.abs(logits).max() <= settings.scale * 1.0001
+
+
+def test_dropout_changes_training_only() -> None:
+    settings = SETTINGS.model_copy(update={"dropout": 0.5})
+    epochs, head = train(settings)
+    assert epochs != train()[0]
+    logits = class_logits(embed(blobs(99, 1).features, head), head, "softmax")
+    assert (logits.argmax(axis=1) == blobs(99, 1).labels).mean() == pytest.approx(epochs[-1].val_accuracy)
