@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import orjson
 
 from similarity.ann_indexes import AnnIndex, load_index, load_settings
 from similarity.embedder import Embedder
@@ -15,7 +16,7 @@ from similarity.inverted_index import find_neighbors, map_inverted_index
 from similarity.manifest import read_manifest
 from similarity.neighbors import normalize
 from similarity.search import Searcher
-from stage import ANN_INDEX, ANN_SETTINGS, BACKBONE, EMBEDDINGS, HEAD, IMAGES, INVERTED_INDEX, MANIFEST
+from stage import ANN_INDEX, ANN_SETTINGS, BACKBONE, EMBEDDINGS, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, THRESHOLD
 
 _CHECKED_IMAGES = 3
 _ROUNDING = 3e-6  # of cosines that were computed in blocks and one by one
@@ -51,6 +52,17 @@ def open_searcher() -> Searcher:
         raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not of the same run: run `dvc repro`")
     _check_stored_neighbors(searcher)
     return searcher
+
+
+@_damage_told()
+def open_threshold() -> float:
+    """The cosine from which on an image that is not indexed counts as similar to something.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: the file is damaged.
+    """
+    return float(orjson.loads(THRESHOLD.read_bytes())["cosine"])
 
 
 def _has_vectors(index: AnnIndex, units: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from mmap import mmap
 from pathlib import Path
@@ -37,12 +37,16 @@ class Query(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What was found for a query, as (key, cosine) pairs, best first, and with which index."""
+    """What was found for a query, as (key, cosine) pairs, best first, and with which index.
+
+    `too_far` is the cosine of the nearest image where that is not enough to call anything similar, else None.
+    """
 
     query: Query
     index: str
     source: str
     neighbors: list[tuple[str, float]]
+    too_far: float | None = None
 
 
 def main() -> None:
@@ -50,6 +54,8 @@ def main() -> None:
     if arguments.save:
         check_picture_name(arguments.save)
     results = answer([resolve(name) for name in arguments.images], arguments.k, arguments.label, arguments.index)
+    if not arguments.any and not arguments.label:
+        results = [drop_foreign(result) for result in results]
     if arguments.save:
         save_sheet(results, arguments.save)
     if arguments.json:
@@ -72,6 +78,7 @@ def parse_arguments() -> argparse.Namespace:
         help="default: exact, above a million images the one of ann.backend",
     )
     parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
+    parser.add_argument("--any", action="store_true", help="show the nearest images even if none is similar")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
     return parser.parse_args()
@@ -118,6 +125,20 @@ def answer(queries: Sequence[Query], k: int, label: str | None, index: "Index | 
     return results
 
 
+def drop_foreign(result: Result) -> Result:
+    """Takes the neighbors off a file's result if even the nearest is too far to be called similar."""
+    if result.query.key is not None or not result.neighbors or result.neighbors[0][1] >= threshold():
+        return result
+    return replace(result, neighbors=[], too_far=result.neighbors[0][1])
+
+
+@cache
+def threshold() -> float:
+    from artifacts import open_threshold
+
+    return open_threshold()
+
+
 @cache
 def inverted_index() -> mmap:
     return map_inverted_index(INVERTED_INDEX)
@@ -151,6 +172,11 @@ def as_text(result: Result) -> str:
     state = "indexed" if result.query.key else "not indexed"
     lines = [f"{result.query.name} ({state}; {result.index}, {result.source})"]
     lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
+    if result.too_far is not None:
+        lines.append(
+            f"      nothing similar is indexed: the nearest image has cosine {result.too_far:.4f}, "
+            f"{threshold():.4f} is needed (--any shows it)"
+        )
     return "\n".join(lines)
 
 
@@ -161,6 +187,7 @@ def as_json(results: Sequence[Result]) -> bytes:
             "key": result.query.key,
             "index": result.index,
             "source": result.source,
+            "similar": result.too_far is None,
             "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
         }
         for result in results

@@ -12,7 +12,7 @@ import orjson
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from artifacts import open_embedder, open_searcher
+from artifacts import open_embedder, open_searcher, open_threshold
 from service.app import create_app
 from service.batching import BatchingEmbedder
 from service.catalog import Catalog
@@ -109,6 +109,7 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
         images=IMAGES,
         inverted_index=map_inverted_index(INVERTED_INDEX),
         positions=open_positions(len(searcher.units)),
+        threshold=open_threshold(),
         info=describe(searcher, embedder, limits),
     )
 

@@ -48,9 +48,12 @@ async def search(
     label: Annotated[Label | None, Form()] = None,
     index: Annotated[Index | None, Form()] = None,
     compare: Annotated[bool, Form()] = False,
+    any_distance: Annotated[
+        bool, Form(alias="any", description="Give the nearest images even if none is similar.")
+    ] = False,
 ) -> SearchResult:
     """Embeds the image and searches the index. Nothing is written to disk."""
-    work = partial(catalog.search_upload, await image.read(), Wish(k, label or None, index, compare))
+    work = partial(catalog.search_upload, await image.read(), Wish(k, label or None, index, compare, any_distance))
     return await to_thread.run_sync(work, limiter=request.app.state.upload_threads)
 
 

@@ -23,12 +23,15 @@ _MAX_POINTS = 20_000  # of the map: more than a screen can show
 
 @dataclass(frozen=True)
 class Wish:
-    """How many neighbors are wanted, of which class, by which index, and whether the other one's are wanted, too."""
+    """How many neighbors are wanted, of which class, by which index, whether the other one's are wanted, too, and
+    whether any are, even if none is similar.
+    """
 
     k: int
     label: str | None
     index: Index | None
     compare: bool
+    any: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Catalog:
         images: the folder of the image files.
         inverted_index: the stored neighbors, mapped into memory.
         positions: of the images in the plane, float32 (N, 2), if there is a projection.
+        threshold: the cosine from which on an uploaded image is similar to something.
         info: what to tell of all this.
     """
 
@@ -53,6 +57,7 @@ class Catalog:
     images: Path
     inverted_index: mmap
     positions: np.ndarray | None
+    threshold: float
     info: Info
     _decoders: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(os.cpu_count() or 1))
     _thumbnails: BoundedSemaphore = field(default_factory=BoundedSemaphore)
@@ -75,7 +80,12 @@ class Catalog:
             _as_answer(self.searcher.similar(embedding, wish.k, wish.label, index)) for index in self._indexes(wish)
         ]
         query = Query(key=None, label=None, width=width, height=height)
-        return _as_result(query, answers, 1000 * seconds)
+        similar = bool(wish.label) or any(
+            each.cosine >= self.threshold for answer in answers for each in answer.neighbors[:1]
+        )
+        if not similar and not wish.any:
+            answers = [answer.model_copy(update={"neighbors": []}) for answer in answers]
+        return _as_result(query, answers, 1000 * seconds, similar)
 
     def search_key(self, key: str, wish: Wish) -> SearchResult:
         """Finds the images most similar to an indexed one, from the inverted index where that is enough.
@@ -90,7 +100,7 @@ class Catalog:
         ]  # fmt: skip
         record = self.searcher.manifest.records[row]
         query = Query(key=key, label=record.label, width=record.width, height=record.height)
-        return _as_result(query, answers, None)
+        return _as_result(query, answers, None, similar=True)
 
     def thumbnail(self, key: str, size: int) -> bytes:
         """A JPEG of an indexed image that fits into a square of `size` pixels."""
@@ -130,10 +140,11 @@ def _as_answer(found: Found) -> Answer:
     return Answer(index=found.index, source="search", milliseconds=1000 * found.seconds, neighbors=neighbors)
 
 
-def _as_result(query: Query, answers: list[Answer], embed_milliseconds: float | None) -> SearchResult:
+def _as_result(query: Query, answers: list[Answer], embed_milliseconds: float | None, similar: bool) -> SearchResult:
     return SearchResult(
         query=query,
         answer=answers[0],
         comparison=answers[1] if len(answers) > 1 else None,
         embed_milliseconds=embed_milliseconds,
+        similar=similar,
     )

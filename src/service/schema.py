@@ -58,6 +58,10 @@ class SearchResult(_Model):
     answer: Answer
     comparison: Answer | None
     embed_milliseconds: Milliseconds | None
+    similar: Annotated[
+        bool,
+        Field(description="False if nothing indexed is similar to an upload: no neighbors are given then."),
+    ]
 
 
 class ImageEntry(_Model):

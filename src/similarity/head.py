@@ -98,7 +98,7 @@ def train_head(
 def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
     """The head as a Keras model, from features (n, D) to class probabilities (n, classes), with new weights.
 
-    Its `.weights.h5` is what the `train` stage saves. Its probabilities are those of ``softmax``; a head that was trained
+    Its `.weights.h5` is what the `train` stage saves. Its probabilities are those of ``softmax``; a head trained
     with ``normalized_softmax`` needs `class_logits`.
     """
     from keras import Input, Sequential, layers

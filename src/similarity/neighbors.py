@@ -115,6 +115,17 @@ def nearest_to(
     return _unpack(_select(similarities[None], count)[0], len(units))
 
 
+def highest_cosines(queries: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The cosine of each query to the row nearest to it, rounded to 6 decimals, float64 (n,).
+
+    Args:
+        queries: what `normalize` gives, float32 (n, d).
+        units: likewise, float32 (m, d), at least one.
+    """
+    blocks = (queries[start : start + _ROWS_PER_TILE] for start in range(0, len(queries), _ROWS_PER_TILE))
+    return np.concatenate([(block @ units.T).max(axis=1).astype(np.float64) for block in blocks]).round(COSINE_DECIMALS)
+
+
 def _select(similarities: np.ndarray, count: int) -> np.ndarray:
     """Finds the highest `count` similarities of each row.
 

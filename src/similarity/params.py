@@ -112,6 +112,12 @@ class AnnParams(_Section):
     target_recall: Annotated[Number, Field(gt=0, le=1)] | None  # share of the true neighbors; overrides search_k
 
 
+class ThresholdParams(_Section):
+    """Stage `threshold`."""
+
+    accepted: PositiveShare  # of the validation images, to be taken for similar to something
+
+
 class MapParams(_Section):
     """Stage `map`."""
 
@@ -141,6 +147,7 @@ class Params(_Section):
     train: TrainParams
     neighbors: NeighborsParams
     ann: AnnParams
+    threshold: ThresholdParams
     map: MapParams
     evaluate: EvaluateParams
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from projects import Project
 from similarity.demo_rocks import draw_rock
+from similarity.foreign import draw_foreign
 
 KEY = "marble/marble_0003.jpg"
 
@@ -169,3 +170,19 @@ def test_elsewhere_it_says_where_to_run_it(reproduced: Project, tmp_path: Path) 
     script = reproduced.folder / "src/query.py"
     printed = reproduced.run("bash", "-c", f"cd '{tmp_path}' && python '{script}' {KEY}", status=1)
     assert printed == "error: models/inverted-index.json is missing: run this in the root of the repository\n"
+
+
+def test_an_image_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_demand_only(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    foreign = str(tmp_path / "noise.png")
+    Image.fromarray(draw_foreign("noise", 1000, 48, 0)).save(foreign)
+    needed = json.loads((reproduced.folder / "models/threshold.json").read_text())["cosine"]
+    (result,), (anyway,), (labeled,) = (
+        ask(reproduced, foreign, *more) for more in ((), ("--any",), ("--label", "marble"))
+    )
+    assert (result["similar"], result["neighbors"]) == (False, [])
+    assert anyway["neighbors"][0]["cosine"] < needed
+    assert len(anyway["neighbors"]) == len(labeled["neighbors"]) == 10
+    printed = reproduced.run("python", "src/query.py", foreign)
+    assert f"nothing similar is indexed: the nearest image has cosine {anyway['neighbors'][0]['cosine']:.4f}" in printed

@@ -79,6 +79,7 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
             "without_near_duplicates",
         },
         "baselines": {"color_histogram", "pixels"},
+        "threshold": {"cosine", "accepted", "refused", "auroc", "refused_per_kind"},
     }
     for name, names in expected.items():
         metrics = read_json(reproduced, f"metrics/{name}.json")

@@ -18,6 +18,7 @@ from PIL import Image
 from projects import Project
 from service_process import ServiceProcesses, StartService
 from similarity.demo_rocks import CLASSES, draw_rock
+from similarity.foreign import draw_foreign
 
 KEY = "marble/marble_0003.jpg"
 
@@ -320,3 +321,14 @@ def test_a_port_that_is_taken_is_told_in_one_line(service: str, reproduced: Proj
     printed = reproduced.run("python", "src/serve.py", "--port", port, status=1)
     assert printed.startswith(f"error: cannot listen on port {port} of 127.0.0.1")
     assert len(printed.splitlines()) == 1
+
+
+def test_an_upload_of_nothing_indexed_gets_no_neighbors_unless_any_are_wanted(api: httpx.Client) -> None:
+    content = encoded(Image.fromarray(draw_foreign("noise", 1000, 48, 0)))
+    refused, anyway, labeled = (
+        api.post("/api/search", files={"image": ("noise.png", content)}, data={"compare": "true", **more}).json()
+        for more in ({}, {"any": "true"}, {"label": "marble"})
+    )
+    assert [refused["similar"], anyway["similar"], labeled["similar"]] == [False, False, True]
+    assert refused["answer"]["neighbors"] == refused["comparison"]["neighbors"] == []
+    assert len(anyway["answer"]["neighbors"]) == len(labeled["answer"]["neighbors"]) == 10

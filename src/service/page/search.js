@@ -11,6 +11,8 @@ const SAMPLES = 8;
 
 let current = {};   // the state that is shown
 let drawn = '';     // the query whose neighbors are on the page
+let search = null;   // how to search again
+const anyway = new Set(); // uploads whose nearest images are wanted although none is similar
 let samples = null; // chosen once, so that Back leads to the same ones
 
 /** What the controls say, for a search to go on with. */
@@ -25,6 +27,7 @@ export function setUpSearch(info, visit) {
   $('k').max = Math.min(info.limits.k, 50);
   $('label').append(...info.data.classes.map(({ name, images }) =>
     element('option', { value: name }, `${name} (${images.toLocaleString('en')})`)));
+  search = visit;
   const change = (delay) => visit({ ...current, ...settings() }, { replace: true, delay });
   $('k').addEventListener('input', () => {
     $('k-value').value = $('k').value;
@@ -61,6 +64,7 @@ export async function showSearch(state, info, options) {
   begin($('results'), settings().k, same);
   say('Searching …');
   const fields = { ...settings(), label: state.label, compare: true };
+  if (anyway.has(state.upload)) fields.any = true;
   try {
     const reply = await (upload ? searchWith(upload.file, fields, options) : getSimilar({ key: state.key, ...fields }, options));
     describeQuery(reply.query);
@@ -104,7 +108,7 @@ function describeQuery({ key, label, width, height }) {
   caption.replaceChildren(name, element('span', {}, facts), ...(original ? [original] : []));
 }
 
-function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding }) {
+function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding, similar }) {
   const other = comparison && NAMES[comparison.index];
   const here = new Set(answer.neighbors.map(({ key }) => key));
   const there = new Set((comparison ?? answer).neighbors.map(({ key }) => key));
@@ -129,9 +133,19 @@ function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding }
       element('td', {}, duration(embedding))));
   }
   $('comparison').replaceChildren(element('table', {}, element('tbody', {}, ...rows)),
-    comparison ? element('p', {}, difference(answer, other, extra.length, missed.length)) : '');
-  say(answer.neighbors.length === 0 ? 'Nothing similar was found.'
+    comparison && answer.neighbors.length ? element('p', {}, difference(answer, other, extra.length, missed.length)) : '');
+  if (!similar && !answer.neighbors.length) $('results').replaceChildren(element('li', { className: 'nothing' }, offerAnyway()));
+  say(answer.neighbors.length === 0 ? 'Nothing similar is indexed.'
     : `${count(answer.neighbors.length, 'similar image')} found by ${NAMES[answer.index]} in ${duration(answer.milliseconds)}`);
+}
+
+function offerAnyway() {
+  const button = element('button', { type: 'button' }, 'Show the nearest all the same');
+  button.addEventListener('click', () => {
+    anyway.add(current.upload);
+    search({ ...current }, { replace: true });
+  });
+  return button;
 }
 
 function difference({ index, neighbors }, other, extra, missed) {

@@ -1,0 +1,72 @@
+"""Stage `threshold`: from which cosine on an image is similar to another, and how well that tells foreign ones."""
+
+import numpy as np
+
+from similarity.embedder import Embedder
+from similarity.extractor import load_extractor
+from similarity.files import write_metrics
+from similarity.foreign import KINDS, draw_foreign
+from similarity.head import load_head
+from similarity.images import resize
+from similarity.manifest import Manifest, read_manifest, read_splits
+from similarity.neighbors import highest_cosines, normalize
+from similarity.params import Params
+from similarity.retrieval import sample_queries
+from stage import BACKBONE, EMBEDDINGS, HEAD, MANIFEST, METRICS, SPLITS, THRESHOLD, run, track
+
+MAX_QUERIES = 10_000
+IMAGES_PER_KIND = 50
+BATCH_SIZE = 10
+LONGEST_SIDE = 512  # pixels
+
+
+def main(params: Params) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    manifest, units = read_manifest(MANIFEST), normalize(np.load(EMBEDDINGS))
+    splits, seed = read_splits(SPLITS, manifest), params.base.seed
+    gallery = units[splits["train"]]
+    valid, test = (
+        highest_cosines(
+            units[sample_queries(splits[split], manifest.labels[splits[split]], MAX_QUERIES, seed)], gallery
+        )
+        for split in ("valid", "test")
+    )
+    threshold = float(np.quantile(valid, 1 - params.threshold.accepted, method="lower"))
+    foreign = {kind: highest_cosines(embedded, gallery) for kind, embedded in _embed_foreign(manifest, seed).items()}
+    cosines = np.concatenate(list(foreign.values()))
+    auroc = roc_auc_score(np.repeat([1, 0], [len(test), len(cosines)]), np.concatenate([test, cosines]))
+    write_metrics(THRESHOLD, {"cosine": threshold})
+    figures = {
+        "cosine": threshold,
+        "accepted": (test >= threshold).mean(),
+        "refused": (cosines < threshold).mean(),
+        "auroc": auroc,
+    }
+    refused = {kind: (values < threshold).mean() for kind, values in foreign.items()}
+    write_metrics(METRICS / "threshold.json", {**figures, "refused_per_kind": refused})
+    print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+
+
+def _embed_foreign(manifest: Manifest, seed: int) -> dict[str, np.ndarray]:
+    """The embeddings at length 1 of some images of each kind, float32 (n, E), of the data set's usual size."""
+    embedder = Embedder(load_extractor(BACKBONE, [BATCH_SIZE]), load_head(HEAD))
+    sides = [min(record.width, record.height) for record in manifest.records]
+    size = int(np.clip(np.median(sides), 16, LONGEST_SIDE))
+    return {
+        kind: normalize(
+            embedder(
+                np.stack(
+                    [
+                        resize(draw_foreign(kind, number, size, seed), embedder.extractor.image_size)
+                        for number in range(IMAGES_PER_KIND)
+                    ]
+                )
+            )
+        )
+        for kind in track(KINDS, "threshold", unit=" kinds")
+    }
+
+
+if __name__ == "__main__":
+    run(main)
