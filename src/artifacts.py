@@ -1,7 +1,8 @@
-"""Opens what the pipeline has made, for those who ask it: `query.py` and `serve.py`."""
+"""Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -11,9 +12,9 @@ from similarity.embedder import Embedder
 from similarity.errors import UserError
 from similarity.extractor import load_extractor
 from similarity.features import load_pixels
-from similarity.head import load_head
+from similarity.head import Head, load_head
 from similarity.inverted_index import find_neighbors, map_inverted_index
-from similarity.manifest import read_manifest
+from similarity.manifest import Manifest, read_manifest
 from similarity.neighbors import normalize
 from similarity.search import Searcher
 from stage import ANN_INDEX, ANN_SETTINGS, BACKBONE, EMBEDDINGS, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, THRESHOLD
@@ -104,3 +105,25 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     pixels = [load_pixels(IMAGES / searcher.manifest.keys[row], size) for row in rows]
     embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])
     return embedder
+
+
+class Stored(NamedTuple):
+    """What an export is made from and checked with; embeddings are float32 (N, E), a row for each of the manifest."""
+
+    manifest: Manifest
+    embeddings: np.ndarray
+    head: Head
+
+
+@_damage_told()
+def open_stored() -> Stored:
+    """Loads the trained part of the model and the embeddings that it gave.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: the files are damaged or do not belong together.
+    """
+    stored = Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_head(HEAD))
+    if stored.embeddings.shape != (len(stored.manifest.records), len(stored.head.bias)):
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {HEAD} are not of the same run: run `dvc repro`")
+    return stored
