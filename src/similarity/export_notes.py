@@ -93,12 +93,13 @@ images = [tf.io.read_file(name) for name in ("photo.jpg", "other.png")]
 embedding = model.signatures["bytes"](images=tf.stack(images))["embedding"]
 ```
 
-`bytes` reads JPEG, PNG, BMP (24 bits) and GIF (the first frame). It does **not** read WebP, TIFF, AVIF and PPM, does
-**not** turn images by their EXIF orientation, and reads CMYK, gray PNGs of 1, 2, 4 or 16 bits and transparent GIFs in
-its own way: make pixels of those yourself. Such images were left out of the check below.
+`bytes` reads JPEG, PNG (8 bits or fewer), BMP (24 bits) and GIF (the first frame). It does **not** read TIFF, AVIF and
+PPM, and WebP only with some versions of TensorFlow, unchecked; it does **not** turn images by their EXIF orientation,
+and may read CMYK, 16 bits, other BMPs, transparent GIFs, and PNGs with one transparent color otherwise
+than the pipeline: make pixels of all those yourself. Such images were left out of the check below.
 """
 _NO_BYTES = """There is no signature that decodes image files, as it could not have been checked: TensorFlow decodes
-none of the checked images as the pipeline does (WebP, TIFF, AVIF, PPM, turned by EXIF, CMYK, gray not of 8 bits).
+none of the checked images as the pipeline does (WebP, TIFF, AVIF, PPM, turned by EXIF, CMYK, 16 bits).
 """
 _ONNX = """## ONNX: `model.onnx`
 

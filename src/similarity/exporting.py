@@ -26,13 +26,13 @@ _BATCH = 10
 _PNG_MAGIC = b"\x89PNG"
 _COMPARABLE_MODES = {
     "JPEG": {"L", "RGB"},
-    "PNG": {"L", "LA", "P", "RGB", "RGBA"},
+    "PNG": {"1", "L", "LA", "P", "RGB", "RGBA"},
     "GIF": {"L", "P", "RGB"},
     "BMP": {"RGB"},
 }
 _ORIENTATION = 0x0112
 _BITS_IN_BMP = slice(28, 30)
-_BITS_IN_PNG, _COLOR_IN_PNG, _PALETTE = 24, 25, 3
+_BITS_IN_PNG = 24
 
 Batch = np.ndarray | list[bytes]
 """Images as a model takes them: pixels, float32 (n, size, size, 3) in 0…255, or the content of n image files."""
@@ -132,8 +132,13 @@ def decode(image: "tf.Tensor") -> "tf.Tensor":
         return tf.cast(tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE"), tf.float32)
 
     def png() -> "tf.Tensor":
-        pixels = tf.cast(tf.io.decode_png(image, channels=4), tf.float32)
-        return tf.round(255 + (pixels[..., :3] - 255) * pixels[..., 3:] / 255)  # transparency is laid over white
+        # All channels that there are: of an alpha asked for, TensorFlow makes 1, 3 or 15 below 8 bits, not 255.
+        pixels = tf.cast(tf.io.decode_png(image), tf.float32)
+        channels = tf.shape(pixels)[2]
+        colors = channels - 1 + channels % 2  # gray or RGB, without alpha
+        alpha = tf.cond(colors < channels, lambda: pixels[..., -1:], lambda: tf.constant(255, tf.float32, (1, 1, 1)))
+        over_white = 255 + (pixels[..., :colors] - 255) * alpha / 255
+        return tf.round(over_white) + tf.zeros((1, 1, 3))
 
     def other() -> "tf.Tensor":
         return tf.cast(tf.io.decode_image(image, channels=3, expand_animations=False), tf.float32)
@@ -146,19 +151,25 @@ def decode(image: "tf.Tensor") -> "tf.Tensor":
 def is_decoded_alike(content: bytes) -> bool:
     """Tells whether the graph's decoder is meant to give what `read_image` gives of an image file's content.
 
-    It does not read WebP, TIFF, AVIF and PPM, does not turn images by their EXIF orientation, and reads gray of
-    other than 8 bits, CMYK, transparency in GIFs, and BMPs of other than 24 bits in ways of its own.
+    It does not read TIFF, AVIF and PPM, reads WebP in some versions of TensorFlow only, does not turn images by their
+    EXIF orientation, and reads CMYK, 16 bits, transparency in GIFs or of one color, and BMPs not of 24 bits in its own
+    way.
     """
     with Image.open(BytesIO(content)) as image:
         if image.mode not in _COMPARABLE_MODES.get(image.format or "", set()):
             return False
         if image.format == "BMP":
             return int.from_bytes(content[_BITS_IN_BMP], "little") == 24
-        if image.format == "PNG" and content[_BITS_IN_PNG] != 8 and content[_COLOR_IN_PNG] != _PALETTE:
+        if image.format == "PNG" and content[_BITS_IN_PNG] > 8:
+            return False
+        if image.mode in {"1", "L", "RGB"} and image.has_transparency_data:  # one color, which TensorFlow shows
             return False
         if image.format == "GIF":
             return not image.has_transparency_data
-        return int(image.getexif().get(_ORIENTATION, 1)) == 1
+        try:
+            return int(image.getexif().get(_ORIENTATION, 1)) == 1
+        except Exception:  # as in `read_image`, whatever the reader of damaged metadata raises
+            return False
 
 
 def save_saved_model(folder: Path, graph: Graph, with_bytes: bool) -> None:
@@ -192,7 +203,11 @@ def load_saved_model(folder: Path, signature: str) -> Run:
     (name,) = model.signatures[signature].structured_input_signature[1]
 
     def run(batch: Batch) -> np.ndarray:
-        return model.signatures[signature](**{name: tf.constant(batch)})["embedding"].numpy()
+        try:
+            return model.signatures[signature](**{name: tf.constant(batch)})["embedding"].numpy()
+        except tf.errors.OpError as error:
+            reason = " ".join(str(error.message).split())[:200]
+            raise UserError(f"the exported signature {signature} fails on indexed images: {reason}") from error
 
     return run
 

@@ -25,7 +25,7 @@ def encode(pixels: np.ndarray, mode: str, file_format: str, **options: object) -
     ("mode", "file_format"),
     [
         ("RGB", "JPEG"), ("L", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("LA", "PNG"), ("L", "PNG"), ("P", "PNG"),
-        ("RGB", "BMP"), ("P", "GIF"), ("L", "GIF"),
+        ("1", "PNG"),        ("RGB", "BMP"), ("P", "GIF"), ("L", "GIF"),
     ],
 )  # fmt: skip
 def test_decodes_as_the_pipeline_does(photographs: list[np.ndarray], mode: str, file_format: str) -> None:
@@ -37,10 +37,26 @@ def test_decodes_as_the_pipeline_does(photographs: list[np.ndarray], mode: str, 
 
 @pytest.mark.parametrize(
     ("mode", "file_format"),
-    [("RGB", "WEBP"), ("RGB", "TIFF"), ("CMYK", "JPEG"), ("RGB", "PPM"), ("L", "BMP"), ("1", "PNG")],
+    [("RGB", "WEBP"), ("RGB", "TIFF"), ("CMYK", "JPEG"), ("RGB", "PPM"), ("L", "BMP")],
 )
 def test_knows_what_it_decodes_otherwise(photographs: list[np.ndarray], mode: str, file_format: str) -> None:
     assert not is_decoded_alike(encode(photographs[0], mode, file_format))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("options", [{}, {"transparency": 1}])
+def test_decodes_palettes_of_any_depth(photographs: list[np.ndarray], bits: int, options: dict) -> None:
+    file = BytesIO()
+    Image.fromarray(photographs[0][:99]).quantize(2**bits).save(file, "PNG", bits=bits, **options)
+    assert is_decoded_alike(file.getvalue())
+    assert np.array_equal(decode(file.getvalue()).numpy(), read_image(file.getvalue()))
+
+
+@pytest.mark.parametrize(("mode", "transparency"), [("L", 7), ("RGB", (21, 24, 77)), ("1", 0)])
+def test_knows_that_it_shows_a_transparent_color(
+    photographs: list[np.ndarray], mode: str, transparency: object
+) -> None:
+    assert not is_decoded_alike(encode(photographs[0], mode, "PNG", transparency=transparency))
 
 
 def test_knows_that_it_turns_no_images(photographs: list[np.ndarray]) -> None:
