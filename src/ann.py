@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from similarity.ann import approximate_neighbors, recall, smallest_search_k
+from similarity.ann import approximate_neighbors, recall, smallest_search_k, sure_recall
 from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
 from similarity.errors import UserError
 from similarity.files import replaced_file, write_metrics, write_table
@@ -14,7 +14,7 @@ from similarity.neighbors import count_zero_rows
 from similarity.params import AnnParams, Params
 from stage import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS, run, track
 
-TARGET_QUERIES = 2000
+TARGET_QUERIES = 5000
 MANY_CANDIDATES = 0.1  # share of the images; above it, an approximate search is hardly faster than an exact one
 FEW_IMAGES = 10_000  # with which any search is fast
 SWEEP_QUERIES = 2000
@@ -57,7 +57,10 @@ def _divide(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reach(params: AnnParams, index: AnnIndex, embeddings: np.ndarray, sample: np.ndarray, exact: np.ndarray) -> int:
-    """Finds the smallest search_k with the target's recall of the sample; `exact` is of all images, float64 (n, k)."""
+    """Finds the smallest search_k that surely has the target's recall, going by a sample.
+
+    `exact` is of all images, float64 (n, k).
+    """
     assert params.target_recall is not None
 
     def recall_with(search_k: int) -> float:
@@ -65,14 +68,14 @@ def _reach(params: AnnParams, index: AnnIndex, embeddings: np.ndarray, sample: n
         found = approximate_neighbors(
             index, embeddings, sample, exact.shape[1], search_k, lambda rows: track(rows, label, unit=" queries")
         )
-        return recall(found[1], exact[sample])
+        return sure_recall(found[1], exact[sample])
 
     grow = "ann.trees" if params.backend == "annoy" else "ann.links"
     search_k = smallest_search_k(recall_with, params.target_recall, highest=len(embeddings))
     if search_k is None:
         raise UserError(
-            f"ann.target_recall in params.yaml: {params.target_recall:g} is not reached: recall is "
-            f"{recall_with(len(embeddings)):.4f} with as many candidates as there are images ({len(embeddings)}); "
+            f"ann.target_recall in params.yaml: {params.target_recall:g} is not reached: recall is surely above "
+            f"{recall_with(len(embeddings)):.4f} only, with as many candidates as images ({len(embeddings)}); "
             f"lower it, or change {grow} (now {getattr(params, grow.removeprefix('ann.'))})"
         )
     if search_k > MANY_CANDIDATES * len(embeddings) and len(embeddings) > FEW_IMAGES:

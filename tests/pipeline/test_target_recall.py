@@ -21,7 +21,7 @@ def recall_with(project: Project, **ann: object) -> float:
 def test_a_higher_target_takes_more_candidates_which_are_kept_beside_the_index(project: Project) -> None:
     settings = []
     for target in (0.6, 0.95):
-        assert recall_with(project, trees=3, target_recall=target) > target - 0.05  # measured with other images
+        assert recall_with(project, trees=3, target_recall=target) > target - 0.03  # measured with other images
         assert read(project, "metrics/ann.json")["search_k"] == read(project, "models/index.json")["search_k"]
         settings.append(read(project, "models/index.json")["search_k"])
     assert 1 <= settings[0] < settings[1] <= read(project, "metrics/data.json")["images"]
@@ -38,7 +38,7 @@ def test_a_target_that_cannot_be_reached_is_refused_and_the_index_stays(project:
     before = project.contents(*WRITTEN)
     project.set_params(ann={"trees": 2000, "target_recall": 1.0})
     printed = project.run("python", "src/ann.py", status=1)
-    assert printed.startswith("error: ann.target_recall in params.yaml: 1 is not reached: recall is 0.")
+    assert printed.startswith("error: ann.target_recall in params.yaml: 1 is not reached: recall is surely above 0.")
     assert "ann.trees (now 2000)" in printed
     assert len(printed.splitlines()) == 1
     assert project.contents(*WRITTEN) == before

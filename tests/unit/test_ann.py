@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters, true_cosines
-from similarity.ann import approximate_neighbors, recall, smallest_search_k
+from similarity.ann import approximate_neighbors, recall, smallest_search_k, sure_recall
 from similarity.ann_indexes import (
     AnnIndex,
     AnnoyForest,
@@ -86,6 +86,14 @@ def test_every_row_is_full_even_where_the_search_is_narrow_or_embeddings_are_zer
 def test_recall_counts_ties_as_found() -> None:
     exact = np.array([[0.9, 0.8], [0.7, 0.7]])
     assert recall(np.array([[0.8, 0.8], [0.7, 0.6]]), exact) == 0.75
+
+
+def test_a_sample_hardly_ever_promises_more_recall_than_there_is() -> None:
+    _, cosines = approximate(AnnoyForest.build, 3, 40)
+    _, exact = nearest_neighbors(EMBEDDINGS, 10)
+    rng = np.random.default_rng(0)
+    promised = [sure_recall(cosines[rows], exact[rows]) for rows in rng.integers(0, 2000, (200, 150))]
+    assert 0.85 < np.mean(np.array(promised) <= recall(cosines, exact)) < 1
 
 
 @pytest.mark.parametrize(("build", "search_k"), [(AnnoyForest.build, 110), (FaissGraph.build, 64)])
