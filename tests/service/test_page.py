@@ -1,5 +1,6 @@
 """The search page in a real browser, Chromium as the system has it."""
 
+import io
 import re
 import shutil
 import warnings
@@ -7,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from projects import Project
 from similarity.demo_rocks import draw_rock
+from similarity.foreign import draw_foreign
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEY = "marble/marble_0003.jpg"
@@ -215,3 +218,21 @@ def test_an_image_that_is_not_indexed_any_more_is_told(page: Page, reproduced: P
     assert (reproduced.folder / "data/images").is_dir()
     page.goto("/?key=marble%2Fgone.jpg")
     expect(page.get_by_role("alert")).to_contain_text("no image 'marble/gone.jpg' is indexed")
+
+
+def test_a_picture_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_demand(page: Page, service: str) -> None:
+    def encoded(number: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(draw_foreign("checkerboard", number, 48, 0)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def is_refused(content: bytes) -> bool:
+        return not httpx.post(f"{service}/api/search", files={"image": ("board.png", content)}).json()["similar"]
+
+    foreign = next(content for content in map(encoded, range(50)) if is_refused(content))
+    page.goto("/")
+    page.set_input_files("#upload", {"name": "board.png", "mimeType": "image/png", "buffer": foreign})
+    expect(page.locator("#status")).to_have_text("Nothing similar is indexed.")
+    expect(page.locator("#results .card")).to_have_count(0)
+    page.get_by_role("button", name="Show the nearest all the same").click()
+    expect(page.locator("#results .card")).to_have_count(10)
