@@ -1,15 +1,11 @@
 """Stage `scan`: decodes every image once and lists it, or the reason why it cannot be used."""
 
-from pathlib import Path
-
 from similarity.errors import UserError
 from similarity.files import write_metrics, write_table
 from similarity.manifest import ImageRecord, write_manifest
 from similarity.params import Params
 from similarity.scanning import Rejection, list_keys, scan_images
-from stage import IMAGES, MANIFEST, METRICS, run, track
-
-REJECTED = Path("data/rejected.csv")
+from stage import IMAGES, MANIFEST, METRICS, REJECTED, REJECTED_COLUMNS, run, track
 
 
 def main(params: Params) -> None:
@@ -20,7 +16,7 @@ def main(params: Params) -> None:
     records = [result for result in results if isinstance(result, ImageRecord)]
     rejections = [result for result in results if isinstance(result, Rejection)]
     # Written before the checks: the list is what the user needs in order to mend the data set.
-    write_table(REJECTED, Rejection._fields, rejections)
+    write_table(REJECTED, REJECTED_COLUMNS, rejections)
     _check(keys, records, rejections, params.scan.max_rejected)
     write_manifest(MANIFEST, records)
     figures = {

@@ -12,7 +12,10 @@ from tqdm import tqdm
 from similarity.errors import UserError
 from similarity.params import Params, load_params
 
-IMAGES = Path("data/images")
+DATA = Path("data")
+IMAGES = DATA / "images"
+REJECTED = DATA / "rejected.csv"
+REJECTED_COLUMNS = ("path", "reason")
 MANIFEST = Path("data/manifest.csv")
 SPLITS = Path("data/splits.csv")
 BACKBONE = Path("models/backbone")

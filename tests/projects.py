@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, dict[str, object]]] = {
         "backbone": {"image_size": 48, "taps": ["block1a", "block2b", "block3b"]},
         "train": {"epochs": 15},
         "evaluate": {"query_rows": 3},
+        "audit": {"folds": 2, "epochs": 5},
     },
 }
 

@@ -135,6 +135,13 @@ class EvaluateParams(_Section):
     near_duplicate: Annotated[Number, Field(gt=0, le=1)]  # least correlation of nearly equal images
 
 
+class AuditParams(_Section):
+    """Stage `audit`."""
+
+    folds: Annotated[Integer, Field(ge=2, le=100)]  # in each of which labels are judged by what the others teach
+    epochs: Annotated[Integer, Field(ge=1, le=100_000)]  # of the training on the other folds
+
+
 class Params(_Section):
     """All of `params.yaml`."""
 
@@ -150,6 +157,7 @@ class Params(_Section):
     threshold: ThresholdParams
     map: MapParams
     evaluate: EvaluateParams
+    audit: AuditParams
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -10,6 +10,8 @@ import yaml
 
 from projects import Project
 
+ACROSS = ("", "_across_classes", "_across_splits")
+
 
 def read_json(project: Project, name: str) -> dict:
     return json.loads((project.folder / name).read_text(encoding="utf-8"))
@@ -79,6 +81,10 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
             "without_near_duplicates",
         },
         "baselines": {"color_histogram", "pixels"},
+        "audit": {
+            *(f"{kind}{across}" for kind in ("duplicates", "near_duplicates") for across in ACROSS),
+            *("wrong_labels", "doubtful_labels", "outliers", "unreadable", "odd", "dead_dimensions", "zero_vectors"),
+        },
         "threshold": {"cosine", "accepted", "refused", "auroc", "refused_per_kind"},
     }
     for name, names in expected.items():

@@ -1,0 +1,133 @@
+"""Faults that were planted in a copy of the data set are found by `audit`, and few others."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from projects import ROOT, Project
+from samples import write_rocks
+from similarity.images import resize
+
+CLASSES = ("andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist")
+WRONG, EXACT, NEAR = 12, 6, 6
+IMAGES_PER_CLASS = 50
+BACKBONE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[
+    "backbone"
+]  # of the tests', labels cannot be judged
+
+
+class Planted(NamedTuple):
+    """Keys of the images with faults, and what `audit` made of them: the keys or pairs of keys of each finding."""
+
+    wrong: set[str]
+    exact: set[frozenset[str]]
+    near: set[frozenset[str]]
+    foreign: set[str]
+    found: dict[str, set]
+    metrics: dict[str, int]
+    pictures: set[str]
+
+
+@pytest.fixture(scope="module")
+def planted(reproduced: Project, tmp_path_factory: pytest.TempPathFactory, photographs: list[np.ndarray]) -> Planted:
+    folder = tmp_path_factory.mktemp("planted")
+    project, images = reproduced.copy_to(folder / "project"), folder / "images"
+    write_rocks(images, CLASSES, IMAGES_PER_CLASS, 96)  # the small project's images are too hard to be judged
+    keys = sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
+    chosen = np.random.default_rng(0).permutation(keys)[: WRONG + EXACT + NEAR].tolist()
+    wrong = {mislabel(images, key) for key in chosen[:WRONG]}
+    exact = {frozenset((key, copy_of(images, key))) for key in chosen[WRONG : WRONG + EXACT]}
+    near = {frozenset((key, recompress(images, key))) for key in chosen[WRONG + EXACT :]}
+    foreign = {plant(images, CLASSES[i], photograph) for i, photograph in enumerate(photographs)}
+    Image.new("RGB", (96, 96), "gray").save(images / "marble" / "plain.png")
+    (images / "marble" / "broken.png").write_bytes(b"no image")
+    project.set_params(
+        data={"source": str(images)}, scan={"max_rejected": 0.1}, audit={"epochs": 100, "folds": 5}, backbone=BACKBONE
+    )
+    project.run("dvc", "repro", "audit")
+    with (project.folder / "data/audit.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, set] = {}
+    for row in rows:
+        key = frozenset((row["path"], row["other"])) if row["other"] else row["path"]
+        found.setdefault(row["finding"], set()).add(key)
+    metrics = json.loads((project.folder / "metrics/audit.json").read_text())
+    pictures = {path.stem for path in (project.folder / "metrics/plots/audit").glob("*.png")}
+    return Planted(wrong, exact, near, foreign, found, metrics, pictures)
+
+
+def mislabel(images: Path, key: str) -> str:
+    """Moves an image to the next class."""
+    label, name = key.split("/")
+    moved = f"{next_class(label)}/{label}_{name}"
+    (images / key).rename(images / moved)
+    return moved
+
+
+def copy_of(images: Path, key: str) -> str:
+    label, name = key.split("/")
+    copied = f"{next_class(label)}/{label}_copy_{name}"
+    shutil.copyfile(images / key, images / copied)
+    return copied
+
+
+def recompress(images: Path, key: str) -> str:
+    saved = f"{Path(key).with_suffix('')}_again.jpg"
+    with Image.open(images / key) as image:
+        image.resize((90, 90)).save(images / saved, quality=85)
+    return saved
+
+
+def plant(images: Path, label: str, photograph: np.ndarray) -> str:
+    key = f"{label}/photograph.png"
+    Image.fromarray(resize(photograph, 96).astype(np.uint8)).save(images / key)
+    return key
+
+
+def next_class(label: str) -> str:
+    return CLASSES[(CLASSES.index(label) + 1) % len(CLASSES)]
+
+
+def share(part: set, whole: set) -> float:
+    return len(part & whole) / len(whole)
+
+
+def test_identical_images_are_found_and_no_others(planted: Planted) -> None:
+    assert planted.found["duplicate"] == planted.exact
+    assert planted.metrics["duplicates_across_classes"] == EXACT
+    assert planted.metrics["duplicates_across_splits"] == 0
+
+
+def test_recompressed_images_are_found_and_no_others(planted: Planted) -> None:
+    assert planted.found["near_duplicate"] == planted.near
+
+
+def test_most_wrong_labels_are_found_and_more_than_half_of_what_is_found_is_wrong(planted: Planted) -> None:
+    # a copy in another class is mislabeled as well, and so are the photographs
+    wrong = planted.wrong | {key for pair in planted.exact for key in pair} | planted.foreign
+    found = planted.found["wrong_label"]
+    assert share(found, planted.wrong) >= 0.8
+    assert share(wrong, found) >= 0.5  # of 50 images per class; a twelfth would be by chance
+
+
+def test_foreign_images_are_found(planted: Planted) -> None:
+    odd_ones = planted.foreign | {"marble/plain.png"}
+    found = planted.found["outlier"]
+    assert share(found, odd_ones) >= 0.5
+    assert share(odd_ones, found) >= 0.5
+
+
+def test_plain_and_unreadable_images_are_listed(planted: Planted) -> None:
+    assert planted.found["odd"] == {"marble/plain.png"}
+    assert planted.found["unreadable"] == {"marble/broken.png"}
+
+
+def test_the_worst_of_each_kind_are_drawn(planted: Planted) -> None:
+    assert planted.pictures == set(planted.found) - {"unreadable"}
