@@ -24,7 +24,7 @@ from similarity.images import read_image_file
 from similarity.manifest import ImageRecord, Manifest, read_manifest, read_splits
 from similarity.parallel import ordered_map
 from similarity.params import Params
-from similarity.pictures import draw_sheet, tile_of
+from similarity.pictures import Tile, draw_sheet
 from similarity.tensorflow_setup import prepare_tensorflow
 from stage import (
     DATA,
@@ -57,6 +57,7 @@ class Finding(NamedTuple):
 
     Attributes:
         score: by which the findings of a kind are sorted, the worst first; what it is, `reason` says.
+        suggested: the class that it rather seems to be of, if the finding is about that.
     """
 
     finding: str
@@ -64,6 +65,7 @@ class Finding(NamedTuple):
     label: str
     split: str
     score: str
+    suggested: str
     other: str
     other_label: str
     other_split: str
@@ -77,8 +79,10 @@ class Audited:
         self.manifest = manifest
         self.split_of = {row: name for name, rows in splits.items() for row in rows.tolist()}
 
-    def find(self, finding: str, row: int, score: float, reason: str, other: int | None = None) -> Finding:
-        return Finding(finding, *self._about(row), f"{score:.6f}", *self._about(other), reason)
+    def find(
+        self, finding: str, row: int, score: float, reason: str, other: int | None = None, suggested: str = ""
+    ) -> Finding:
+        return Finding(finding, *self._about(row), f"{score:.6f}", suggested, *self._about(other), reason)
 
     def _about(self, row: int | None) -> tuple[str, str, str]:
         if row is None:
@@ -101,7 +105,7 @@ def main(params: Params) -> None:
         *_duplicates(audited, pairs),
         *_labels(audited, doubts),
         *(audited.find("outlier", row, apart[row], "distance to its ten nearest") for row in outliers),
-        *(Finding("unreadable", path, path.split("/")[0], "", "", "", "", "", reason) for path, reason in rejected),
+        *(Finding("unreadable", path, path.split("/")[0], *("",) * 6, reason) for path, reason in rejected),
         *(audited.find("odd", row, 0, remark) for row, remark in enumerate(remarks) if remark),
         *(audited.find("zero_vector", row, 0, "embedding of zeros") for row in _zero_rows(embeddings)),
     ]
@@ -191,8 +195,9 @@ def _labels(audited: Audited, doubts: Doubts) -> Iterator[Finding]:
     for finding, chosen in (("wrong_label", both), ("doubtful_label", one)):
         rows = np.flatnonzero(chosen)
         for row in rows[np.argsort(doubts.confidence[rows], kind="stable")].tolist():
-            reason = f"classifier: {classes[doubts.suggested[row]]}; {doubts.agreement[row]:.0%} of the nearest agree"
-            yield audited.find(finding, row, doubts.confidence[row], reason)
+            reason = f"probability of the label; {doubts.agreement[row]:.0%} of the nearest images have it"
+            suggested = classes[doubts.suggested[row]]
+            yield audited.find(finding, row, doubts.confidence[row], reason, suggested=suggested)
 
 
 def _count(findings: list[Finding]) -> dict[str, int]:
@@ -211,12 +216,25 @@ def _draw(findings: list[Finding]) -> None:
     with replaced_folder(PLOTS / "audit") as folder:
         for kind in dict.fromkeys(each.finding for each in findings if each.finding != "unreadable"):
             worst = [each for each in findings if each.finding == kind][:WORST]
-            tiles = [
-                [tile_of(IMAGES, each.path, each.score, None)]
-                + ([tile_of(IMAGES, each.other, each.other_split, each.label)] if each.other else [])
-                for each in worst
-            ]
-            draw_sheet(tiles if worst[0].other else [list(chain(*tiles))]).save(folder / f"{kind}.png")
+            if worst[0].other:
+                sheet = draw_sheet([_tiles(each) for each in worst])
+            else:
+                sheet = draw_sheet([list(chain.from_iterable(map(_tiles, worst)))], query_apart=False)
+            sheet.save(folder / f"{kind}.png")
+
+
+def _tiles(finding: Finding) -> list[Tile]:
+    """A finding's image, and the other one, if there is one, framed by whether they are of one class."""
+    classes = f"{finding.label} → {finding.suggested}?" if finding.suggested else finding.label
+    tiles = [_tile(finding.path, f"{float(finding.score):.3g}  {finding.split}", classes, None)]
+    if finding.other:
+        same = finding.label == finding.other_label
+        tiles.append(_tile(finding.other, finding.other_split, finding.other_label, same))
+    return tiles
+
+
+def _tile(key: str, caption: str, classes: str, is_match: bool | None) -> Tile:
+    return Tile(IMAGES / key, (caption, classes, key.split("/")[1]), is_match)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,14 @@ def tile_of(images: Path, key: str, caption: str, query_label: str | None) -> Ti
     return Tile(images / key, (f"{caption}  {label}", name), None if query_label is None else label == query_label)
 
 
-def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
+def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:
     """Draws rows of images: a query, then its neighbors, framed in green if they are of its class and in red if not.
 
     More than ten neighbors go on below.
+
+    Args:
+        rows: of images.
+        query_apart: whether the first image of each row is a query, and set apart from the others.
 
     Raises:
         UserError: an image cannot be decoded.
@@ -45,7 +49,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     columns = max(len(line) for line in lines)
     text_lines = max(len(tile.lines) for row in rows for tile in row)
     width, height = _TILE + _MARGIN, _TILE + _MARGIN + text_lines * _LINE
-    gap = 2 * _MARGIN  # sets the query apart from what was found
+    gap = 2 * _MARGIN if query_apart else 0
     sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
     for r, line in enumerate(lines):
         for c, tile in enumerate(line):

@@ -18,19 +18,21 @@ from similarity.images import resize
 CLASSES = ("andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist")
 WRONG, EXACT, NEAR = 12, 6, 6
 IMAGES_PER_CLASS = 50
-BACKBONE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[
-    "backbone"
-]  # of the tests', labels cannot be judged
+# The default one: with the small backbone of the other tests, labels cannot be judged.
+BACKBONE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["backbone"]
 
 
 class Planted(NamedTuple):
-    """Keys of the images with faults, and what `audit` made of them: the keys or pairs of keys of each finding."""
+    """Keys of the images with faults, and what `audit` made of them: the keys or pairs of keys of each finding, and the
+    classes that it suggests.
+    """
 
     wrong: set[str]
     exact: set[frozenset[str]]
     near: set[frozenset[str]]
     foreign: set[str]
     found: dict[str, set]
+    suggested: dict[str, str]
     metrics: dict[str, int]
     pictures: set[str]
 
@@ -54,13 +56,14 @@ def planted(reproduced: Project, tmp_path_factory: pytest.TempPathFactory, photo
     project.run("dvc", "repro", "audit")
     with (project.folder / "data/audit.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    suggested = {row["path"]: row["suggested"] for row in rows if row["suggested"]}
     found: dict[str, set] = {}
     for row in rows:
         key = frozenset((row["path"], row["other"])) if row["other"] else row["path"]
         found.setdefault(row["finding"], set()).add(key)
     metrics = json.loads((project.folder / "metrics/audit.json").read_text())
     pictures = {path.stem for path in (project.folder / "metrics/plots/audit").glob("*.png")}
-    return Planted(wrong, exact, near, foreign, found, metrics, pictures)
+    return Planted(wrong, exact, near, foreign, found, suggested, metrics, pictures)
 
 
 def mislabel(images: Path, key: str) -> str:
@@ -115,6 +118,12 @@ def test_most_wrong_labels_are_found_and_more_than_half_of_what_is_found_is_wron
     found = planted.found["wrong_label"]
     assert share(found, planted.wrong) >= 0.8
     assert share(wrong, found) >= 0.5  # of 50 images per class; a twelfth would be by chance
+
+
+def test_the_class_that_an_image_had_is_suggested(planted: Planted) -> None:
+    found = planted.wrong & planted.found["wrong_label"]
+    right = {key for key in found if planted.suggested[key] == key.split("/")[1].split("_")[0]}
+    assert share(right, found) >= 0.8
 
 
 def test_foreign_images_are_found(planted: Planted) -> None:
