@@ -18,7 +18,7 @@ from similarity.auditing import (
     near_duplicates,
     oddity,
 )
-from similarity.descriptors import thumbnail
+from similarity.descriptors import contrast, thumbnail
 from similarity.files import read_table, replaced_folder, write_metrics, write_table
 from similarity.images import read_image_file
 from similarity.manifest import ImageRecord, Manifest, read_manifest, read_splits
@@ -95,8 +95,8 @@ def main(params: Params) -> None:
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
     features = np.load(FEATURES, mmap_mode="r")
     audited = Audited(manifest, read_splits(SPLITS, manifest))
-    thumbnails, remarks = _look_at(manifest.records, params.evaluate.thumbnail_size)
-    pairs = near_duplicates(thumbnails, params.evaluate.near_duplicate)
+    contrasts, remarks = _look_at(manifest.records, params.evaluate.thumbnail_size)
+    pairs = near_duplicates(contrasts, params.evaluate.near_duplicate)
     doubts = _doubt(features, manifest, pairs, params)
     apart = distances(features, params.base.seed)
     outliers = sorted(np.flatnonzero(far_out(apart)).tolist(), key=lambda row: -apart[row])
@@ -121,20 +121,20 @@ def _zero_rows(embeddings: np.ndarray) -> list[int]:
 
 
 def _look_at(records: list[ImageRecord], size: int) -> tuple[np.ndarray, list[str]]:
-    """Reads each image once: its thumbnail, float32 (n, size · size · 3), and what is odd about it."""
+    """Reads each image once: the contrast of its thumbnail, float32 (n, size · size · 3), and what is odd about it."""
     usual_side = float(np.median([(record.width * record.height) ** 0.5 for record in records]))
     usual_ratio = float(np.median([record.width / record.height for record in records]))
 
     def look_at(record: ImageRecord) -> tuple[np.ndarray, str]:
         pixels = read_image_file(IMAGES / record.path, record.sha256)
-        return thumbnail(pixels, size), oddity(pixels, usual_side, usual_ratio)
+        return contrast(thumbnail(pixels, size)), oddity(pixels, usual_side, usual_ratio)
 
-    thumbnails, remarks = np.empty((len(records), size * size * 3), np.float32), []
+    contrasts, remarks = np.empty((len(records), size * size * 3), np.float32), []
     with threadpool_limits(limits=1, user_api="blas"):  # `look_at` runs in as many threads as there are cores
         for row, (small, remark) in enumerate(track(ordered_map(look_at, records), "look", len(records))):
-            thumbnails[row] = small
+            contrasts[row] = small
             remarks.append(remark)
-    return thumbnails, remarks
+    return contrasts, remarks
 
 
 def _doubt(features: np.ndarray, manifest: Manifest, pairs: Pairs, params: Params) -> Doubts:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.descriptors import color_histogram, correlation, thumbnail
+from similarity.descriptors import color_histogram, contrast, thumbnail
 from similarity.files import write_metrics, write_table
 from similarity.images import read_image_file
 from similarity.manifest import NEAR_DUPLICATE_COLUMNS, ImageRecord, read_manifest, read_splits
@@ -47,7 +47,7 @@ def _most_alike(thumbnails: np.ndarray, queries: np.ndarray, nearest: np.ndarray
     """Gives each query with the one of its nearest, int64 (n, 10), that it correlates with most, and how much."""
     for start in range(0, len(queries), QUERIES_PER_BLOCK):
         rows, candidates = (each[start : start + QUERIES_PER_BLOCK] for each in (queries, nearest))
-        values = correlation(thumbnails[rows], thumbnails[candidates])
+        values = np.einsum("nd,nmd->nm", contrast(thumbnails[rows]), contrast(thumbnails[candidates]))
         best = values.argmax(axis=1)
         picked = np.arange(len(rows)), best
         yield from zip(rows.tolist(), candidates[picked].tolist(), values[picked].tolist(), strict=True)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.descriptors import correlation
 from similarity.head import Labeled, class_logits, embed, train_head
 from similarity.neighbors import nearest_neighbors, normalize, rank
 from similarity.params import TrainParams
@@ -46,19 +45,21 @@ class Doubts(NamedTuple):
     by_neighbors: np.ndarray
 
 
-def near_duplicates(thumbnails: np.ndarray, least: float) -> Pairs:
+def near_duplicates(contrasts: np.ndarray, least: float) -> Pairs:
     """Finds pairs of images whose thumbnails correlate by `least` or more, the same ones included.
 
     Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
     all pairs are given; turned and mirrored images are not found.
 
     Args:
-        thumbnails: what `thumbnail` gives, float32 (n, size · size · 3), of at least two images.
+        contrasts: what `contrast` gives, float32 (n, d), of at least two images.
         least: correlation, 0…1.
     """
-    nearest, _ = nearest_neighbors(_principal(thumbnails), _NEIGHBORS)
-    blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in range(0, len(thumbnails), _ROWS_PER_BLOCK)]
-    correlations = np.concatenate([correlation(thumbnails[rows], thumbnails[nearest[rows]]) for rows in blocks])
+    nearest, _ = nearest_neighbors(_principal(contrasts), _NEIGHBORS)
+    blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in range(0, len(contrasts), _ROWS_PER_BLOCK)]
+    correlations = np.concatenate(
+        [np.einsum("nd,nmd->nm", contrasts[rows], contrasts[nearest[rows]]) for rows in blocks]
+    )
     rows, columns = np.nonzero(correlations >= least)
     ends = np.sort(np.stack([rows, nearest[rows, columns]], axis=1), axis=1)
     pairs, position = np.unique(ends, axis=0, return_index=True)

@@ -35,27 +35,21 @@ def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:
     return (small - small.mean()).ravel()
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How alike thumbnails are apart from their overall color and contrast, in −1…1.
+def contrast(thumbnails: np.ndarray) -> np.ndarray:
+    """What is left of thumbnails without their overall color and contrast; dot products are correlations, in −1…1.
 
     Each channel is centered on its own mean, so that two plain images of one color, or two with the same cast, are not
-    alike for that; a plain image correlates with nothing (0).
+    alike for that; a plain image gives zeros and correlates with nothing.
 
     Args:
-        one: what `thumbnail` gives, float32 (n, size · size · 3).
-        other: as many for each of them, float32 (n, m, size · size · 3).
+        thumbnails: what `thumbnail` gives, float32 (…, size · size · 3).
 
     Returns:
-        float64 (n, m).
+        float32 of the same shape, each of length 1 or zeros.
     """
-    first, second = _centered(one)[:, None], _centered(other)
-    products = np.einsum("nmd,nmd->nm", np.broadcast_to(first, second.shape), second)
-    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
-    return np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), 0)
-
-
-def _centered(thumbnails: np.ndarray) -> np.ndarray:
     pixels = thumbnails.reshape(*thumbnails.shape[:-1], -1, 3).astype(np.float64)
-    centered = pixels - pixels.mean(axis=-2, keepdims=True)
-    centered[np.abs(centered).max(axis=(-2, -1)) < _PLAIN] = 0  # rounding, not contrast
-    return centered.reshape(thumbnails.shape)
+    pixels -= pixels.mean(axis=-2, keepdims=True)
+    pixels[np.abs(pixels).max(axis=(-2, -1)) < _PLAIN] = 0  # rounding, not contrast
+    centered = pixels.reshape(thumbnails.shape)
+    lengths = np.linalg.norm(centered, axis=-1, keepdims=True)
+    return (centered / np.where(lengths > 0, lengths, 1)).astype(np.float32)

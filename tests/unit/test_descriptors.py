@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.descriptors import color_histogram, correlation, thumbnail
+from similarity.descriptors import color_histogram, contrast, thumbnail
+from similarity.images import resize
 
 pictures = arrays(np.uint8, (6, 5, 3))
 
@@ -30,12 +31,21 @@ def test_a_brighter_or_smaller_copy_correlates_and_another_image_or_a_plain_one_
     photographs: list[np.ndarray],
 ) -> None:
     plain = np.full((40, 40, 3), (200, 30, 30), np.uint8)
-    one, *others = (
-        thumbnail(pixels, 28)
+    one, brighter, smaller, different, flat = (
+        contrast(thumbnail(pixels, 28))
         for pixels in (photographs[1], photographs[1] // 2 + 60, photographs[1][::3, ::3], photographs[2], plain)
     )
-    brighter, smaller, different, flat = correlation(one[None], np.stack(others)[None])[0]
-    assert min(brighter, smaller) > 0.95
-    assert abs(different) < 0.5
-    assert flat == 0
-    assert correlation(flat_thumbnail := thumbnail(plain, 28)[None], flat_thumbnail[None])[0, 0] == 0
+    assert min(one @ brighter, one @ smaller) > 0.95
+    assert abs(one @ different) < 0.5
+    assert not flat.any()
+
+
+@given(arrays(np.uint8, (3, 6, 5, 3)))
+def test_correlations_are_those_of_the_channels_centered_each_by_itself(images: np.ndarray) -> None:
+    contrasts = contrast(np.stack([thumbnail(pixels, 5) for pixels in images]))
+    resized = [resize(pixels, 5) for pixels in images]
+    flat = [(each - each.mean((0, 1))).ravel() for each in resized]
+    for i, j in ((0, 1), (1, 2)):
+        lengths = np.linalg.norm(flat[i]) * np.linalg.norm(flat[j])
+        if lengths > 1:  # two plain images have none
+            np.testing.assert_allclose(contrasts[i] @ contrasts[j], flat[i] @ flat[j] / lengths, atol=1e-4)
