@@ -27,6 +27,7 @@ ANN_INDEX = Path("models/index.ann")
 ANN_SETTINGS = Path("models/index.json")
 THRESHOLD = Path("models/threshold.json")
 NEAR_DUPLICATES = Path("data/near_duplicates.csv")
+EXAMINED = Path("data/examined.csv")
 MAP = Path("models/map.npy")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"

@@ -17,6 +17,12 @@ _SAMPLE = 20_000  # images
 _PLAIN = 2  # of 255, standard deviation
 _TIMES = 4  # from which factor on sizes are odd
 _MAJORITY = 0.5
+# How labels are judged is not what experiments are about: the same whatever `train` is told.
+_EMBEDDING_SIZE = 32
+_TRAINING = TrainParams(
+    lr=0.01, epochs=20, batch_size=100, momentum=0.9, nesterov=True, decay=1e-6, weight_decay=0.01,
+    loss="normalized_softmax", scale=8, dropout=0.3, standardize=True,
+)  # fmt: skip
 
 
 class Pairs(NamedTuple):
@@ -96,8 +102,7 @@ def doubt_labels(
     features: np.ndarray,
     labels: np.ndarray,
     fold_of: np.ndarray,
-    size: int,
-    params: TrainParams,
+    epochs: int,
     seed: int,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> Doubts:
@@ -111,22 +116,21 @@ def doubt_labels(
         features: float32 (n, D).
         labels: class indices, int32 (n,); each class has at least one row.
         fold_of: what `draw_folds` gives.
-        size: of the embedding.
-        params: how the heads are trained.
+        epochs: of the training.
         seed: of the training.
         progress: wraps the iteration over the folds.
     """
     from cleanlab.filter import find_label_issues
     from scipy.special import softmax
 
-    classes = int(labels.max()) + 1
+    classes, training = int(labels.max()) + 1, _TRAINING.model_copy(update={"epochs": epochs})
     probabilities, agreement = np.empty((len(labels), classes)), np.empty(len(labels))
     for fold in progress(range(int(fold_of.max()) + 1)):
         held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
         learned, unseen = (Labeled(features[rows], labels[rows]) for rows in (others, held_out))
-        *_, (_, head) = train_head(learned, unseen, classes, size, params, seed)
+        *_, (_, head) = train_head(learned, unseen, classes, _EMBEDDING_SIZE, training, seed)
         embeddings = embed(unseen.features, head)
-        probabilities[held_out] = softmax(class_logits(embeddings, head, params.loss).astype(np.float64), axis=1)
+        probabilities[held_out] = softmax(class_logits(embeddings, head, training.loss).astype(np.float64), axis=1)
         agreement[held_out] = _agreement(embeddings, unseen.labels, embed(learned.features, head), learned.labels)
     return Doubts(
         probabilities[np.arange(len(labels)), labels],
