@@ -11,7 +11,7 @@ git diff --quiet HEAD -- params.yaml || { echo "params.yaml has changes: commit 
 try() {
   name=$1 && shift
   dvc exp run --quiet --name "$prefix$name" --set-param "data.source=$source" "$@" train
-  git checkout --quiet params.yaml # DVC leaves the experiment's there
+  git checkout --quiet HEAD -- params.yaml # DVC leaves the experiment's there
 }
 
 early=block1a,block2a,block2b,block3a late=block3b,block4c,block5c
