@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro install serve test bench lint format pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
-	python src/stage.py
+	python src/check.py
 	dvc repro
 	@printf '%s\n' '' \
 	  'Done. Where to look next (after `source .venv/bin/activate`):' \

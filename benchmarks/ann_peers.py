@@ -30,10 +30,11 @@ from vectors import add_sources, describe, load
 
 sys.path.insert(0, "src")
 
-from similarity.ann import recall
-from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph
-from similarity.neighbors import COSINE_DECIMALS, nearest_to, normalize
-from stage import run_command
+from pipeline.stage import run_command
+from similarity.index.approximate import recall
+from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
+from similarity.index.exact import nearest_to
+from similarity.vectors import COSINE_DECIMALS, normalize
 
 K = 10
 SEED = 0

@@ -22,12 +22,13 @@ from comparison import Row, median_seconds, print_table, worker
 
 sys.path.insert(0, "src")
 
-from similarity.backbones import Backbone, load_backbone
-from similarity.extractor import Extractor, load_extractor
-from similarity.features import compute_features, load_pixels
-from similarity.manifest import ImageRecord, read_manifest
+from pipeline.paths import BACKBONE, IMAGES, MANIFEST
+from pipeline.stage import run_command
+from similarity.dataset.manifest import ImageRecord, read_manifest
+from similarity.features.computing import compute_features, load_pixels
+from similarity.features.extractor import Extractor, load_extractor
+from similarity.features.networks import Backbone, load_backbone
 from similarity.params import load_params
-from stage import BACKBONE, IMAGES, MANIFEST, run_command
 
 OURS, KERAS, ENGINE = "ours", "Keras predict, tf.data", "engine, from memory"
 

@@ -20,12 +20,12 @@ from vectors import generate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from pipeline.paths import EMBEDDINGS, FEATURES, IMAGES, MANIFEST
+from similarity.dataset.manifest import ImageRecord, read_manifest, write_manifest
 from similarity.files import write_array, write_json_entries
-from similarity.inverted_index import write_inverted_index
-from similarity.manifest import ImageRecord, read_manifest, write_manifest
+from similarity.index.inverted_index import write_inverted_index
 from similarity.params import load_params
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import EMBEDDINGS, FEATURES, IMAGES, MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 6

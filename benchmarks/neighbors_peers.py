@@ -29,10 +29,11 @@ from vectors import add_sources, describe, load, valid_source
 
 sys.path.insert(0, "src")
 
+from pipeline.stage import run_command
 from similarity.errors import UserError
-from similarity.neighbors import nearest_neighbors, normalize
+from similarity.index.exact import nearest_neighbors
 from similarity.parallel import ordered_map
-from stage import run_command
+from similarity.vectors import normalize
 
 K = 10
 TIE = 2e-6  # ours rounds cosines to 6 decimals, and all compute them in float32

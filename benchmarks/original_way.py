@@ -33,10 +33,10 @@ from vectors import generate
 
 sys.path.insert(0, "src")
 
-from similarity.extractor import Extractor, load_extractor
+from pipeline.paths import BACKBONE
+from similarity.features.extractor import Extractor, load_extractor
 from similarity.params import load_params
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import BACKBONE
 
 if TYPE_CHECKING:
     import keras

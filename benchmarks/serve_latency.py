@@ -19,15 +19,15 @@ from running_service import running_service
 
 sys.path.insert(0, "src")
 
+from pipeline.paths import BACKBONE, IMAGES, MANIFEST
 from serve import open_catalog
 from service.catalog import Wish
-from similarity.backbones import load_backbone
-from similarity.extractor import load_extractor
-from similarity.features import load_pixels
-from similarity.manifest import read_manifest
+from similarity.dataset.manifest import read_manifest
+from similarity.features.computing import load_pixels
+from similarity.features.extractor import load_extractor
+from similarity.features.networks import load_backbone
 from similarity.params import load_params
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import BACKBONE, IMAGES, MANIFEST
 
 PER_ROUND = 50
 

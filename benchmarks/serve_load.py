@@ -21,8 +21,8 @@ from running_service import running_service
 
 sys.path.insert(0, "src")
 
-from similarity.manifest import read_manifest
-from stage import IMAGES, MANIFEST
+from pipeline.paths import IMAGES, MANIFEST
+from similarity.dataset.manifest import read_manifest
 
 
 def main() -> None:

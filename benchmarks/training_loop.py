@@ -17,11 +17,12 @@ from comparison import Row, median_seconds, print_table
 
 sys.path.insert(0, "src")
 
-from similarity.head import Labeled, train_head
-from similarity.manifest import read_manifest, read_splits
+from pipeline.paths import FEATURES, MANIFEST, SPLITS
+from pipeline.stage import run_command
+from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.embedding.head import Labeled, train_head
 from similarity.params import TrainParams, load_params
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import FEATURES, MANIFEST, SPLITS, run_command
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from stage import EMBEDDINGS
+from pipeline.paths import EMBEDDINGS
 
 REAL = "real"
 _FEWEST = 1000

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from similarity.ann import approximate_neighbors, recall, smallest_search_k, sure_recall
-from similarity.ann_indexes import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
+from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
+from pipeline.stage import run, track
+from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.files import replaced_file, write_metrics, write_table
-from similarity.inverted_index import read_inverted_index, write_inverted_index
-from similarity.manifest import read_manifest
-from similarity.neighbors import count_zero_rows
+from similarity.index.approximate import approximate_neighbors, recall, smallest_search_k, sure_recall
+from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
+from similarity.index.inverted_index import read_inverted_index, write_inverted_index
 from similarity.params import AnnParams, Params
-from stage import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS, run, track
+from similarity.vectors import count_zero_rows
 
 TARGET_QUERIES = 5000
 MANY_CANDIDATES = 0.1  # share of the images; above it, an approximate search is hardly faster than an exact one

@@ -7,12 +7,13 @@ from itertools import chain
 
 import numpy as np
 
+from pipeline.paths import DATA, EMBEDDINGS, EXAMINED, IMAGES, MANIFEST, METRICS, PLOTS, SPLITS
+from pipeline.stage import run
+from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.files import read_table, replaced_folder, write_metrics, write_table
-from similarity.findings import Audited, Finding
-from similarity.manifest import read_manifest, read_splits
+from similarity.findings.finding import Audited, Finding
 from similarity.params import Params
-from similarity.pictures import Tile, draw_sheet
-from stage import DATA, EMBEDDINGS, EXAMINED, IMAGES, MANIFEST, METRICS, PLOTS, SPLITS, run
+from similarity.pictures.sheets import Tile, draw_sheet
 
 WORST = 10
 COUNTED = {

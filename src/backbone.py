@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from similarity.backbones import load_backbone
-from similarity.demo_rocks import CLASSES, draw_rock
-from similarity.extractor import save_extractor
+from pipeline.paths import BACKBONE
+from pipeline.stage import run
+from similarity.features.extractor import save_extractor
+from similarity.features.networks import load_backbone
 from similarity.files import replaced_folder
+from similarity.generated.rocks import CLASSES, draw_rock
 from similarity.params import Params
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import BACKBONE, run
 
 
 def main(params: Params) -> None:

@@ -9,14 +9,15 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.descriptors import color_histogram, contrast, thumbnail
+from pipeline.paths import IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, SPLITS
+from pipeline.stage import run, track
+from similarity.dataset.manifest import NEAR_DUPLICATE_COLUMNS, ImageRecord, read_manifest, read_splits
+from similarity.evaluation.retrieval import evaluate_retrieval, sample_queries, summarize
 from similarity.files import write_metrics, write_table
-from similarity.images import read_image_file
-from similarity.manifest import NEAR_DUPLICATE_COLUMNS, ImageRecord, read_manifest, read_splits
+from similarity.images.decoding import read_image_file
+from similarity.images.descriptors import color_histogram, contrast, thumbnail
 from similarity.parallel import ordered_map
 from similarity.params import EvaluateParams, Params
-from similarity.retrieval import evaluate_retrieval, sample_queries, summarize
-from stage import IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, SPLITS, run, track
 
 QUERIES_PER_BLOCK = 64
 

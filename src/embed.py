@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from pipeline.paths import EMBEDDINGS, FEATURES, HEAD, MANIFEST
+from pipeline.stage import run, track
+from similarity.dataset.manifest import read_manifest
+from similarity.embedding.head import embed, load_head
 from similarity.errors import UserError
 from similarity.files import write_array, write_json_entries
-from similarity.head import embed, load_head
-from similarity.manifest import read_manifest
-from similarity.neighbors import count_zero_rows
 from similarity.params import Params
-from stage import EMBEDDINGS, FEATURES, HEAD, MANIFEST, run, track
+from similarity.vectors import count_zero_rows
 
 
 def main(params: Params) -> None:

@@ -2,14 +2,22 @@
 
 import numpy as np
 
-from similarity.confidence import mean_interval
+from pipeline.paths import EMBEDDINGS, IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, PLOTS, SPLITS
+from pipeline.stage import run, track
+from similarity.dataset.manifest import NEAR_DUPLICATE_COLUMNS, Manifest, read_manifest, read_splits
 from similarity.errors import UserError
+from similarity.evaluation.intervals import mean_interval
+from similarity.evaluation.retrieval import (
+    Evaluation,
+    Scores,
+    evaluate_retrieval,
+    mean_scores,
+    sample_queries,
+    summarize,
+)
 from similarity.files import read_table, replaced_folder, write_metrics, write_table
-from similarity.manifest import NEAR_DUPLICATE_COLUMNS, Manifest, read_manifest, read_splits
 from similarity.params import Params
-from similarity.pictures import draw_sheet, tile_of
-from similarity.retrieval import Evaluation, Scores, evaluate_retrieval, mean_scores, sample_queries, summarize
-from stage import EMBEDDINGS, IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, PLOTS, SPLITS, run, track
+from similarity.pictures.sheets import draw_sheet, tile_of
 
 
 def main(params: Params) -> None:

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.auditing import (
+from pipeline.paths import EXAMINED, FEATURES, IMAGES, MANIFEST, REJECTED, REJECTED_COLUMNS, SPLITS
+from pipeline.stage import run, track
+from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, read_splits
+from similarity.files import read_table, write_table
+from similarity.findings.auditing import (
     Doubts,
     Pairs,
     distances,
@@ -19,15 +23,12 @@ from similarity.auditing import (
     near_duplicates,
     oddity,
 )
-from similarity.descriptors import contrast, thumbnail
-from similarity.files import read_table, write_table
-from similarity.findings import Audited, Finding
-from similarity.images import read_image_file
-from similarity.manifest import ImageRecord, Manifest, read_manifest, read_splits
+from similarity.findings.finding import Audited, Finding
+from similarity.images.decoding import read_image_file
+from similarity.images.descriptors import contrast, thumbnail
 from similarity.parallel import ordered_map
 from similarity.params import Params
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import EXAMINED, FEATURES, IMAGES, MANIFEST, REJECTED, REJECTED_COLUMNS, SPLITS, run, track
 
 
 def main(params: Params) -> None:

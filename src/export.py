@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from artifacts import Stored, open_stored
-from similarity import exporting
+from pipeline.paths import BACKBONE, EMBEDDINGS, HEAD, IMAGES, MANIFEST
+from pipeline.results import Stored, open_stored
+from pipeline.stage import run_command, track
 from similarity.errors import UserError
-from similarity.export_notes import TITLE, Check, describe, digests
-from similarity.features import load_pixels
+from similarity.exporting import formats as exporting
+from similarity.exporting.notes import TITLE, Check, describe, digests
+from similarity.features.computing import load_pixels
 from similarity.files import replaced_folder
 from similarity.params import load_params
-from stage import BACKBONE, EMBEDDINGS, HEAD, IMAGES, MANIFEST, run_command, track
 
 SAVED_MODEL, ONNX, NOTES = "saved_model", "model.onnx", "README.md"
 CHECKED_IMAGES = 100

@@ -7,13 +7,14 @@ from contextlib import closing
 
 import numpy as np
 
-from similarity.extractor import Extractor, load_extractor
-from similarity.feature_cache import FeatureCache, cache_limit
-from similarity.features import compute_features, fingerprint
+from pipeline.paths import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST
+from pipeline.stage import run, track
+from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.features.cache import FeatureCache, cache_limit
+from similarity.features.computing import compute_features, fingerprint
+from similarity.features.extractor import Extractor, load_extractor
 from similarity.files import write_scattered_array
-from similarity.manifest import Manifest, read_manifest
 from similarity.params import Params
-from stage import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST, run, track
 
 FEATURE_CACHE = CACHE / "features" / "features.sqlite"
 DEFAULT_CACHE_GB = "10"

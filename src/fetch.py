@@ -4,12 +4,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from similarity.archives import is_archive, open_archive
-from similarity.downloads import digest, download
+from pipeline.paths import CACHE, IMAGES
+from pipeline.stage import run, track
 from similarity.errors import UserError
 from similarity.files import replaced_folder
 from similarity.params import Params
-from similarity.sources import (
+from similarity.sources.archives import is_archive, open_archive
+from similarity.sources.class_folders import (
     GeneratedSet,
     Layout,
     Recipe,
@@ -20,7 +21,7 @@ from similarity.sources import (
     read_recipe,
     unpack_images,
 )
-from stage import CACHE, IMAGES, run, track
+from similarity.sources.downloads import digest, download
 
 DOWNLOADS = CACHE / "downloads"
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from pipeline.paths import EMBEDDINGS, MAP
+from pipeline.stage import run, track
 from similarity.files import write_array
 from similarity.params import Params
-from similarity.projection import project
-from stage import EMBEDDINGS, MAP, run, track
+from similarity.pictures.projection import project
 
 
 def main(params: Params) -> None:

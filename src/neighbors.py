@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from similarity.inverted_index import write_inverted_index
-from similarity.manifest import read_manifest
-from similarity.neighbors import nearest_neighbors
+from pipeline.paths import EMBEDDINGS, INVERTED_INDEX, MANIFEST
+from pipeline.stage import run, track
+from similarity.dataset.manifest import read_manifest
+from similarity.index.exact import nearest_neighbors
+from similarity.index.inverted_index import write_inverted_index
 from similarity.params import Params
-from stage import EMBEDDINGS, INVERTED_INDEX, MANIFEST, run, track
 
 
 def main(params: Params) -> None:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import orjson
 
+from pipeline.paths import IMAGES, INVERTED_INDEX
+from pipeline.stage import run_command, track
 from similarity.errors import UserError
-from similarity.inverted_index import find_neighbors, map_inverted_index
-from stage import IMAGES, INVERTED_INDEX, run_command, track
+from similarity.index.inverted_index import find_neighbors, map_inverted_index
 
 if TYPE_CHECKING:
-    from similarity.search import Index, Searcher
+    from similarity.index.searcher import Index, Searcher
 
 MAX_BATCH = 64  # images that are embedded at a time
 
@@ -102,7 +103,7 @@ def resolve(name: str) -> Query:
         raise UserError(f"{name} is a folder: give the images in it, as in {path / '*'}")
     if path.exists():
         return Query(name, None, path)
-    from similarity.search import unknown_name
+    from similarity.index.searcher import unknown_name
 
     raise UserError(f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file")
 
@@ -134,7 +135,7 @@ def drop_foreign(result: Result) -> Result:
 
 @cache
 def threshold() -> float:
-    from artifacts import open_threshold
+    from pipeline.results import open_threshold
 
     return open_threshold()
 
@@ -146,7 +147,7 @@ def inverted_index() -> mmap:
 
 @cache
 def searcher() -> "Searcher":
-    from artifacts import open_searcher
+    from pipeline.results import open_searcher
 
     return open_searcher()
 
@@ -155,8 +156,8 @@ def embed(paths: Sequence[Path]) -> list[np.ndarray]:
     """Embeds image files, in one batch if there are not too many: float32 (E,) each."""
     if not paths:
         return []
-    from artifacts import open_embedder
-    from similarity.features import load_pixels
+    from pipeline.results import open_embedder
+    from similarity.features.computing import load_pixels
     from similarity.parallel import ordered_map
 
     embedder = open_embedder(searcher(), (min(len(paths), MAX_BATCH),))
@@ -204,7 +205,7 @@ def check_picture_name(path: Path) -> None:
 
 def save_sheet(results: Sequence[Result], path: Path) -> None:
     from similarity.files import replaced_file
-    from similarity.pictures import Tile, draw_sheet, tile_of
+    from similarity.pictures.sheets import Tile, draw_sheet, tile_of
 
     rows = []
     for query, neighbors in ((result.query, result.neighbors) for result in results):

@@ -1,11 +1,12 @@
 """Stage `scan`: decodes every image once and lists it, or the reason why it cannot be used."""
 
+from pipeline.paths import IMAGES, MANIFEST, METRICS, REJECTED, REJECTED_COLUMNS
+from pipeline.stage import run, track
+from similarity.dataset.manifest import ImageRecord, write_manifest
+from similarity.dataset.scanning import Rejection, list_keys, scan_images
 from similarity.errors import UserError
 from similarity.files import write_metrics, write_table
-from similarity.manifest import ImageRecord, write_manifest
 from similarity.params import Params
-from similarity.scanning import Rejection, list_keys, scan_images
-from stage import IMAGES, MANIFEST, METRICS, REJECTED, REJECTED_COLUMNS, run, track
 
 
 def main(params: Params) -> None:

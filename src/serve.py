@@ -12,7 +12,9 @@ import orjson
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from artifacts import open_embedder, open_searcher, open_threshold
+from pipeline.paths import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS
+from pipeline.results import open_embedder, open_searcher, open_threshold
+from pipeline.stage import run_command
 from service.app import create_app
 from service.batching import BatchingEmbedder
 from service.catalog import Catalog
@@ -26,11 +28,10 @@ from service.schema import (
     LimitInfo,
     ModelInfo,
 )
-from similarity.embedder import Embedder
+from similarity.embedding.embedder import Embedder
 from similarity.errors import UserError
-from similarity.inverted_index import map_inverted_index, read_inverted_index
-from similarity.search import Searcher
-from stage import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS, run_command
+from similarity.index.inverted_index import map_inverted_index, read_inverted_index
+from similarity.index.searcher import Searcher
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
 M_MMAP_THRESHOLD = -3  # its number in malloc.h

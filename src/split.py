@@ -2,10 +2,11 @@
 
 from collections import Counter
 
-from similarity.manifest import read_manifest, write_splits
+from pipeline.paths import MANIFEST, SPLITS
+from pipeline.stage import run
+from similarity.dataset.manifest import read_manifest, write_splits
+from similarity.dataset.splitting import split_images
 from similarity.params import Params
-from similarity.splitting import split_images
-from stage import MANIFEST, SPLITS, run
 
 
 def main(params: Params) -> None:

@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from similarity.embedder import Embedder
-from similarity.extractor import load_extractor
+from pipeline.paths import BACKBONE, EMBEDDINGS, HEAD, MANIFEST, METRICS, SPLITS, THRESHOLD
+from pipeline.stage import run, track
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.embedding.embedder import Embedder
+from similarity.embedding.head import load_head
+from similarity.evaluation.retrieval import sample_queries
+from similarity.features.extractor import load_extractor
 from similarity.files import write_metrics
-from similarity.foreign import KINDS, draw_foreign
-from similarity.head import load_head
-from similarity.images import resize
-from similarity.manifest import Manifest, read_manifest, read_splits
-from similarity.neighbors import highest_cosines, normalize
+from similarity.generated.foreign import KINDS, draw_foreign
+from similarity.images.resizing import resize
+from similarity.index.exact import highest_cosines
 from similarity.params import Params
-from similarity.retrieval import sample_queries
-from stage import BACKBONE, EMBEDDINGS, HEAD, MANIFEST, METRICS, SPLITS, THRESHOLD, run, track
+from similarity.vectors import normalize
 
 MAX_QUERIES = 10_000
 IMAGES_PER_KIND = 50

@@ -3,15 +3,16 @@
 import numpy as np
 from tqdm import tqdm
 
-from similarity.confidence import mean_interval
+from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
+from pipeline.stage import run
+from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.embedding.head import Epoch, Head, Labeled, class_logits, embed, save_head, train_head
 from similarity.errors import UserError
+from similarity.evaluation.intervals import mean_interval
+from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import replaced_file, write_metrics, write_table
-from similarity.head import Epoch, Head, Labeled, class_logits, embed, save_head, train_head
-from similarity.manifest import read_manifest, read_splits
 from similarity.params import Params
-from similarity.retrieval import evaluate_retrieval, mean_scores, sample_queries
 from similarity.tensorflow_setup import prepare_tensorflow
-from stage import FEATURES, HEAD, MANIFEST, METRICS, SPLITS, run
 
 MAX_QUERIES = 10_000
 

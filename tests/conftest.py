@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_images
 
 from projects import Project, copy_small_project
 from samples import write_rocks
-from similarity.images import read_image
+from similarity.images.decoding import read_image
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similarity.demo_rocks import CLASSES, draw_rock
-from similarity.images import resize
-from similarity.neighbors import normalize
+from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.images.resizing import resize
+from similarity.vectors import normalize
 
 
 def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 from service.catalog import Catalog, Wish
 from service.limits import SecurityHeaders, UploadLimits
 from service.schema import Count, EmbeddingMap, Failure, Health, ImageEntry, ImagePage, Info, Key, Label, SearchResult
-from similarity.images import UnreadableImageError
-from similarity.search import Index, UnknownNameError
+from similarity.images.decoding import UnreadableImageError
+from similarity.index.searcher import Index, UnknownNameError
 
 PAGE = Path(__file__).parent / "page"
 _MAX_TOTAL_UPLOAD_BYTES = 256_000_000

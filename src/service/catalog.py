@@ -13,10 +13,11 @@ from PIL import Image
 
 from service.batching import BatchingEmbedder
 from service.schema import Answer, EmbeddingMap, Info, Neighbor, Query, SearchResult
-from similarity.images import read_image, resize
-from similarity.inverted_index import find_neighbors
-from similarity.search import Answer as Found
-from similarity.search import Index, Searcher
+from similarity.images.decoding import read_image
+from similarity.images.resizing import resize
+from similarity.index.inverted_index import find_neighbors
+from similarity.index.searcher import Answer as Found
+from similarity.index.searcher import Index, Searcher
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
 

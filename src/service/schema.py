@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from similarity.ann_indexes import Backend
-from similarity.search import Index
+from similarity.index.backends import Backend
+from similarity.index.searcher import Index
 
 MAX_NEIGHBORS = 100
 Count = Annotated[int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to give, if there are as many.")]

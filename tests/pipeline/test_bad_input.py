@@ -17,7 +17,7 @@ from PIL import Image
 
 from projects import Project
 from samples import write_rocks
-from similarity.demo_rocks import draw_rock
+from similarity.generated.rocks import draw_rock
 
 RESULTS = ("data/images/*/*", "data/*.*", "models/*", "metrics/**/*")
 

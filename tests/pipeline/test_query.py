@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.demo_rocks import draw_rock
-from similarity.foreign import draw_foreign
+from similarity.generated.foreign import draw_foreign
+from similarity.generated.rocks import draw_rock
 
 KEY = "marble/marble_0003.jpg"
 

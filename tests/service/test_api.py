@@ -17,8 +17,8 @@ from PIL import Image
 
 from projects import Project
 from service_process import ServiceProcesses, StartService
-from similarity.demo_rocks import CLASSES, draw_rock
-from similarity.foreign import draw_foreign
+from similarity.generated.foreign import draw_foreign
+from similarity.generated.rocks import CLASSES, draw_rock
 
 KEY = "marble/marble_0003.jpg"
 

@@ -14,8 +14,8 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from projects import Project
-from similarity.demo_rocks import draw_rock
-from similarity.foreign import draw_foreign
+from similarity.generated.foreign import draw_foreign
+from similarity.generated.rocks import draw_rock
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEY = "marble/marble_0003.jpg"

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters, true_cosines
-from similarity.ann import approximate_neighbors, recall, smallest_search_k, sure_recall
-from similarity.ann_indexes import (
+from similarity.errors import UserError
+from similarity.index.approximate import approximate_neighbors, recall, smallest_search_k, sure_recall
+from similarity.index.backends import (
     AnnIndex,
     AnnoyForest,
     FaissGraph,
@@ -18,8 +19,7 @@ from similarity.ann_indexes import (
     load_settings,
     save_settings,
 )
-from similarity.errors import UserError
-from similarity.neighbors import nearest_neighbors
+from similarity.index.exact import nearest_neighbors
 
 EMBEDDINGS = relu_clusters(2000)
 Build = Callable[..., AnnIndex]  # of embeddings, trees or links, and a seed

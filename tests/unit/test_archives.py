@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from similarity.archives import open_archive
 from similarity.errors import UserError
-from similarity.sources import list_archive, unpack_images
+from similarity.sources.archives import open_archive
+from similarity.sources.class_folders import list_archive, unpack_images
 
 LIMIT = 10**9
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from samples import batch_of
-from similarity.backbones import Backbone, load_backbone
-from similarity.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
 from similarity.errors import UserError
-from similarity.images import resize
+from similarity.features.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
+from similarity.features.networks import Backbone, load_backbone
+from similarity.features.torch_checkpoint import read_checkpoint
+from similarity.images.resizing import resize
 from similarity.tensorflow_setup import prepare_tensorflow
-from similarity.torch_checkpoint import read_checkpoint
 
 TAPS = ["block1a", "block2b", "block4c"]
 MILITARY_UNIFORM, DAISY = 652, 985  # indices of ImageNet's classes

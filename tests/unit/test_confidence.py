@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from similarity.confidence import mean_interval
+from similarity.evaluation.intervals import mean_interval
 
 
 def test_the_interval_is_that_of_the_normal_distribution_where_there_are_many_values() -> None:

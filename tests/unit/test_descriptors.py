@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.descriptors import color_histogram, contrast, thumbnail
-from similarity.images import resize
+from similarity.images.descriptors import color_histogram, contrast, thumbnail
+from similarity.images.resizing import resize
 
 pictures = arrays(np.uint8, (6, 5, 3))
 

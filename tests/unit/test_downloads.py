@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.downloads import download
 from similarity.errors import UserError
+from similarity.sources.downloads import download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from similarity.errors import UserError
-from similarity.exporting import decode, is_decoded_alike, lowest_cosine
-from similarity.images import read_image
+from similarity.exporting.formats import decode, is_decoded_alike, lowest_cosine
+from similarity.images.decoding import read_image
 
 
 def encode(pixels: np.ndarray, mode: str, file_format: str, **options: object) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from samples import batch_of
-from similarity.backbones import Backbone, load_backbone
 from similarity.errors import UserError
-from similarity.extractor import as_affine, load_extractor, save_extractor
-from similarity.features import compute_features, fingerprint
+from similarity.features.computing import compute_features, fingerprint
+from similarity.features.extractor import as_affine, load_extractor, save_extractor
+from similarity.features.networks import Backbone, load_backbone
 from similarity.tensorflow_setup import prepare_tensorflow
 
 TAPS = ["block1a", "block2b", "block4c"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity import feature_cache
 from similarity.errors import UserError
-from similarity.feature_cache import FeatureCache, cache_limit
+from similarity.features import cache as cache_module
+from similarity.features.cache import FeatureCache, cache_limit
 
 WIDTH, PLENTY = 240, 10**9
 DIGESTS = [sha256(bytes([i])).hexdigest() for i in range(200)]
@@ -81,8 +81,8 @@ def test_the_file_stays_within_its_limit_and_what_was_not_used_for_a_day_makes_r
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, limit = tmp_path / "features.sqlite", 180_000
-    monkeypatch.setattr(feature_cache, "_LIMIT_CHECK_EVERY", 2)
-    monkeypatch.setattr(feature_cache, "_KEYS_PER_QUERY", 10)
+    monkeypatch.setattr(cache_module, "_LIMIT_CHECK_EVERY", 2)
+    monkeypatch.setattr(cache_module, "_KEYS_PER_QUERY", 10)
     with closing(FeatureCache(path, "maker", limit)) as cache:
         for row in range(0, 200, 10):
             cache.add(DIGESTS[row : row + 10], FEATURES[row : row + 10])

@@ -19,7 +19,7 @@ from similarity.files import (
     write_scattered_array,
     write_table,
 )
-from similarity.inverted_index import read_inverted_index, write_inverted_index
+from similarity.index.inverted_index import read_inverted_index, write_inverted_index
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

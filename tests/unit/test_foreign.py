@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from similarity.foreign import KINDS, draw_foreign
-from similarity.neighbors import highest_cosines, normalize
+from similarity.generated.foreign import KINDS, draw_foreign
+from similarity.index.exact import highest_cosines
+from similarity.vectors import normalize
 
 
 @pytest.mark.parametrize("kind", KINDS)

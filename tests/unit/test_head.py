@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.head import (
+from similarity.embedding.head import (
     Epoch,
     Head,
     Labeled,

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
-from similarity.demo_rocks import draw_rock
 from similarity.errors import UserError
-from similarity.images import UnreadableImageError, read_image, read_image_file, resize
+from similarity.generated.rocks import draw_rock
+from similarity.images.decoding import UnreadableImageError, read_image, read_image_file
+from similarity.images.resizing import resize
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
 

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.inverted_index import find_neighbors, map_inverted_index, read_inverted_index, write_inverted_index
+from similarity.index.inverted_index import (
+    find_neighbors,
+    map_inverted_index,
+    read_inverted_index,
+    write_inverted_index,
+)
 
 KEYS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=30, unique=True)
 

@@ -6,8 +6,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters, true_cosines
-from similarity import neighbors
-from similarity.neighbors import count_zero_rows, nearest_neighbors, normalize, rank
+from similarity.index import exact
+from similarity.index.exact import nearest_neighbors
+from similarity.vectors import count_zero_rows, normalize, rank
 
 
 def slow_search(embeddings: np.ndarray, top_k: int) -> list[list[int]]:
@@ -27,7 +28,7 @@ def test_neighbors_are_those_of_the_slow_way_with_ties_by_row(
     embeddings: np.ndarray, top_k: int, rows_per_tile: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:  # small tiles, so that few rows take many rounds
-        patch.setattr(neighbors, "_ROWS_PER_TILE", rows_per_tile)
+        patch.setattr(exact, "_ROWS_PER_TILE", rows_per_tile)
         rows, similarities = nearest_neighbors(embeddings, top_k)
     assert rows.tolist() == slow_search(embeddings, top_k)
     np.testing.assert_allclose(similarities, true_cosines(embeddings, rows), atol=1.1e-6)

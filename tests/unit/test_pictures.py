@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similarity.demo_rocks import CLASSES, draw_rock
-from similarity.pictures import Tile, draw_sheet
+from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.pictures.sheets import Tile, draw_sheet
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])

@@ -14,15 +14,15 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from samples import relu_clusters
-from similarity import projection
-from similarity.neighbors import normalize
-from similarity.projection import choose_landmarks, project
+from similarity.pictures import projection
+from similarity.pictures.projection import choose_landmarks, project
+from similarity.vectors import normalize
 
 ROOT = Path(__file__).parents[2]
 EMBEDDINGS = relu_clusters(1500)
 PRINT_A_MAP = """
 from samples import relu_clusters
-from similarity.projection import project
+from similarity.pictures.projection import project
 print(project(relu_clusters(1500), 300, 30, 0).tobytes().hex())
 """
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.neighbors import normalize
-from similarity.retrieval import evaluate_retrieval, sample_queries, score, summarize
+from similarity.evaluation.retrieval import evaluate_retrieval, sample_queries, score, summarize
+from similarity.vectors import normalize
 
 
 def test_scores_of_a_worked_example() -> None:

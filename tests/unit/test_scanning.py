@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similarity.manifest import ImageRecord, Manifest, read_manifest, write_manifest
+from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, write_manifest
+from similarity.dataset.scanning import Rejection, list_keys, scan_images
 from similarity.parallel import ordered_map
-from similarity.scanning import Rejection, list_keys, scan_images
 
 
 def test_every_file_is_either_recorded_or_rejected_with_a_reason(rocks: Path) -> None:

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters, true_cosines
-from similarity.ann_indexes import AnnoyForest
-from similarity.manifest import ImageRecord, Manifest
-from similarity.neighbors import normalize
-from similarity.search import Index, Searcher, UnknownNameError
+from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.index.backends import AnnoyForest
+from similarity.index.searcher import Index, Searcher, UnknownNameError
+from similarity.vectors import normalize
 
 CLASSES = ("basalt", "marble", "schist")
 IMAGES = 300

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.sources import copy_images, list_folder, plan_layout, read_recipe
+from similarity.sources.class_folders import copy_images, list_folder, plan_layout, read_recipe
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
 keys = st.tuples(names, names).map(lambda key: PurePosixPath(key[0], f"{key[1]}.jpg"))

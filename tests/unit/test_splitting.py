@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from similarity.dataset.manifest import ImageRecord
+from similarity.dataset.splitting import split_images
 from similarity.errors import UserError
-from similarity.manifest import ImageRecord
-from similarity.splitting import split_images
 
 
 def records(**classes: list[int]) -> list[ImageRecord]:

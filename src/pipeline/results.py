@@ -1,0 +1,139 @@
+"""Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from pipeline.paths import (
+    ANN_INDEX,
+    ANN_SETTINGS,
+    BACKBONE,
+    EMBEDDINGS,
+    HEAD,
+    IMAGES,
+    INVERTED_INDEX,
+    MANIFEST,
+    THRESHOLD,
+)
+from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.embedding.embedder import Embedder
+from similarity.embedding.head import Head, load_head
+from similarity.errors import UserError
+from similarity.features.computing import load_pixels
+from similarity.features.extractor import load_extractor
+from similarity.index.backends import AnnIndex, load_index, load_settings
+from similarity.index.inverted_index import find_neighbors, map_inverted_index
+from similarity.index.searcher import Searcher
+from similarity.vectors import normalize
+
+_CHECKED_IMAGES = 3
+_ROUNDING = 3e-6  # of cosines that were computed in blocks and one by one
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turns what the readers of damaged files raise, which is anything, into a line that tells what to do."""
+    try:
+        yield
+    except (UserError, FileNotFoundError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"a file in data/ or models/ is damaged ({reason}): run `dvc checkout`, or `dvc repro`"
+        ) from error
+
+
+@_damage_told()
+def open_searcher() -> Searcher:
+    """Loads all embeddings and the approximate index.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: the files are damaged or do not belong together.
+    """
+    manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
+    settings = load_settings(ANN_SETTINGS)
+    index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
+    searcher = Searcher(manifest, normalize(embeddings), index, settings.search_k)
+    if not (len(manifest.records) == len(embeddings) == len(index) and _has_vectors(index, searcher.units)):
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not of the same run: run `dvc repro`")
+    _check_stored_neighbors(searcher)
+    return searcher
+
+
+@_damage_told()
+def open_threshold() -> float:
+    """The cosine from which on an image that is not indexed counts as similar to something.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: the file is damaged.
+    """
+    return float(orjson.loads(THRESHOLD.read_bytes())["cosine"])
+
+
+def _has_vectors(index: AnnIndex, units: np.ndarray) -> bool:
+    rows = _some(np.arange(len(units)))
+    return np.allclose(normalize(np.stack([index.vector(row) for row in rows])), units[rows], atol=_ROUNDING)
+
+
+def _check_stored_neighbors(searcher: Searcher) -> None:
+    """Compares the cosines in the inverted index with those of the embeddings, for a few images."""
+    stored = map_inverted_index(INVERTED_INDEX)
+    for row in _some(np.arange(len(searcher.units))):
+        neighbors = find_neighbors(stored, searcher.manifest.keys[row])
+        found = searcher.similar_to_row(row, len(neighbors or []), index="exact").neighbors
+        cosines = [cosine for _, cosine in neighbors or []]
+        if neighbors is None or not np.allclose(cosines, [each.cosine for each in found], atol=_ROUNDING):
+            raise UserError(f"{INVERTED_INDEX} and {EMBEDDINGS} are not of the same run: run `dvc repro`")
+
+
+def _some(rows: np.ndarray) -> list[int]:
+    """A few of the rows, evenly chosen."""
+    return rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES].tolist()
+
+
+@_damage_told()
+def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
+    """Loads the model, and checks that it gives the stored embeddings of a few indexed images.
+
+    Args:
+        searcher: of the indexed images.
+        batch_sizes: numbers of images that the backbone is prepared for.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run, or an indexed image is gone.
+        UserError: the model is not the one that made the embeddings.
+    """
+    embedder = Embedder(load_extractor(BACKBONE, batch_sizes), load_head(HEAD))
+    rows = _some(np.flatnonzero(searcher.units.any(axis=1)))
+    size = embedder.extractor.image_size
+    pixels = [load_pixels(IMAGES / searcher.manifest.keys[row], size) for row in rows]
+    embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])
+    return embedder
+
+
+class Stored(NamedTuple):
+    """What an export is made from and checked with; embeddings are float32 (N, E), a row for each of the manifest."""
+
+    manifest: Manifest
+    embeddings: np.ndarray
+    head: Head
+
+
+@_damage_told()
+def open_stored() -> Stored:
+    """Loads the trained part of the model and the embeddings that it gave.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: the files are damaged or do not belong together.
+    """
+    stored = Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_head(HEAD))
+    if stored.embeddings.shape != (len(stored.manifest.records), len(stored.head.bias)):
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {HEAD} are not of the same run: run `dvc repro`")
+    return stored

@@ -1,0 +1,186 @@
+"""The frozen backbone as the pipeline runs it: a folder that holds all it takes to turn pixels into features.
+
+Indexing and queries load the same folder, with OpenVINO without importing TensorFlow, and check on pictures stored in
+it that this machine computes what Keras computed when it was made.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from similarity.errors import UserError
+from similarity.features.networks import Backbone, Preprocess, load_backbone
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+MIN_AGREEMENT = 0.9999
+_DESCRIPTION = "backbone.json"
+_GRAPH = "graph.xml"
+_WEIGHTS = "backbone.weights.h5"
+_CHECK_PIXELS, _CHECK_FEATURES = "check_pixels.npy", "check_features.npy"
+
+_Predict = Callable[[np.ndarray], np.ndarray]
+
+
+class Extractor:
+    """Maps the pixels of any number of images to their features, in batches of a few fixed shapes.
+
+    With OpenVINO, fixed shapes make an image's features independent of the batch that it happens to be in. One call at
+    a time: not to be shared by threads.
+
+    Attributes:
+        description: name, engine, image_size, taps and features (D) of the backbone.
+        image_size: side of the square images, in pixels.
+        features: features per image, D.
+    """
+
+    def __init__(self, description: dict[str, Any], predictors: dict[int, _Predict]) -> None:
+        self.description = description
+        self.image_size: int = description["image_size"]
+        self.features: int = description["features"]
+        self._predictors = sorted(predictors.items(), reverse=True)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)."""
+        parts, start = [np.empty((0, self.features), np.float32)], 0
+        for size, predict in self._predictors:
+            while len(pixels) - start >= size:
+                parts.append(predict(pixels[start : start + size]))
+                start += size
+        if rest := len(pixels) - start:
+            size, predict = self._predictors[-1]
+            filling = np.zeros((size - rest, *pixels.shape[1:]), np.float32)
+            parts.append(predict(np.concatenate([pixels[start:], filling]))[:rest])
+        return np.concatenate(parts) if len(parts) > 2 else parts[-1]
+
+
+def save_extractor(
+    folder: Path, backbone: Backbone, engine: str, pictures: np.ndarray, description: dict[str, Any]
+) -> float:
+    """Writes a backbone into an existing folder.
+
+    Args:
+        folder: where to.
+        backbone: what to write.
+        engine: ``openvino`` or ``keras``, which is to run it.
+        pictures: a few images that every machine is to be checked with, uint8 (n, size, size, 3).
+        description: more to tell of the backbone: `name` and `taps` as `load_backbone` takes them.
+
+    Returns:
+        The lowest cosine, over the pictures, between the written backbone's features and Keras'.
+
+    Raises:
+        UserError: it is below `MIN_AGREEMENT`.
+    """
+    if engine == "openvino":
+        _save_graph(backbone, folder / _GRAPH)
+    else:
+        backbone.network.save_weights(folder / _WEIGHTS)
+    features, size = backbone.model.output_shape[1], backbone.model.input_shape[1]
+    facts = {**description, "engine": engine, "image_size": size, "features": features}
+    (folder / _DESCRIPTION).write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    np.save(folder / _CHECK_PIXELS, pictures)
+    pixels = backbone.preprocess(pictures.astype(np.float32))
+    np.save(folder / _CHECK_FEATURES, np.asarray(backbone.model.predict_on_batch(pixels)))
+    return agreement(folder, load_extractor(folder, (len(pictures),)))
+
+
+def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
+    """Loads what `save_extractor` wrote and checks that it computes the same on this machine.
+
+    Args:
+        folder: where it is.
+        batch_sizes: the shapes to run in; fewer images than the smallest are filled up to it.
+
+    Raises:
+        FileNotFoundError: the folder is missing or incomplete.
+        UserError: this machine's features of the stored pictures agree with Keras' to less than `MIN_AGREEMENT`.
+    """
+    description = orjson.loads((folder / _DESCRIPTION).read_bytes())
+    if description["engine"] == "openvino":
+        predictors = _load_graph(folder / _GRAPH, batch_sizes)
+    else:
+        predictors = _load_keras(folder / _WEIGHTS, description, batch_sizes)
+    extractor = Extractor(description, predictors)
+    if not (worst := agreement(folder, extractor)) >= MIN_AGREEMENT:
+        raise UserError(
+            f"{folder}: {description['engine']} disagrees with Keras on this machine (cosine {worst:.4f}, not even "
+            f"{MIN_AGREEMENT}): set backbone.engine to keras in params.yaml, run `dvc repro`, and please report this"
+        )
+    return extractor
+
+
+def agreement(folder: Path, extractor: Extractor) -> float:
+    """The lowest cosine, over the pictures in a folder, between an extractor's features and those stored in it."""
+    theirs = np.load(folder / _CHECK_FEATURES)
+    ours = extractor(np.load(folder / _CHECK_PIXELS).astype(np.float32))
+    norms = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1)
+    dots = np.einsum("ij,ij->i", theirs, ours, dtype=np.float64)
+    return float(np.where(norms > 0, dots / np.where(norms > 0, norms, 1), theirs.any(1) == ours.any(1)).min())
+
+
+def _save_graph(backbone: Backbone, path: Path) -> None:
+    """Converts the model to OpenVINO's format, with the preprocessing before it."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    size = backbone.model.input_shape[1]
+    with TemporaryDirectory(prefix="backbone-") as folder:  # OpenVINO takes no Keras model with Python 3.13
+        backbone.model.export(folder, verbose=False)
+        graph = ov.convert_model(folder, input=[-1, size, size, 3])
+    (network_input,) = graph.get_parameters()
+    pixels = ops.parameter([-1, size, size, 3], np.float32, name="pixels")
+    matrix, offset = as_affine(backbone.preprocess)
+    scaled = ops.add(ops.matmul(pixels, ops.constant(matrix), False, False), ops.constant(offset))
+    for target in network_input.output(0).get_target_inputs():
+        target.replace_source_output(scaled.output(0))
+    graph = ov.Model(graph.get_results(), [pixels], "backbone")
+    for number, node in enumerate(graph.get_ordered_ops()):  # Keras numbers its names anew with every model it makes
+        node.set_friendly_name(f"{node.get_type_name()}_{number}")
+        for output in node.outputs():
+            output.get_tensor().set_names(set())
+    ov.save_model(graph, path, compress_to_fp16=False)
+
+
+def as_affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the matrix M, (3, 3), and the offset b, (3,), float32, with preprocess(pixels) = pixels · M + b.
+
+    Every preprocessing in `keras.applications` has this form. `save_extractor` notices one that has not.
+    """
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32)
+    values = preprocess(probes[:, None, None, :])[:, 0, 0].astype(np.float64)
+    return ((values[1:] - values[0]) / 255).astype(np.float32), values[0].astype(np.float32)
+
+
+def _load_graph(path: Path, batch_sizes: Sequence[int]) -> dict[int, _Predict]:
+    import openvino as ov
+
+    core = ov.Core()
+    graph = core.read_model(path)
+    return {size: _compile(core, graph, size) for size in batch_sizes}
+
+
+def _compile(core: "ov.Core", graph: "ov.Model", batch_size: int) -> _Predict:
+    graph.reshape([batch_size, *graph.inputs[0].partial_shape[1:]])
+    # Without the first hint, CPUs with bfloat16 silently compute in it (worst image seen: cosine 0.966 to Keras). With
+    # the second, one batch has all cores: batches come one at a time.
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(graph, "CPU", hints)
+    return lambda pixels: compiled(pixels)[0].copy()
+
+
+def _load_keras(weights: Path, description: dict[str, Any], batch_sizes: Sequence[int]) -> dict[int, _Predict]:
+    from similarity.tensorflow_setup import prepare_tensorflow
+
+    prepare_tensorflow()
+    backbone = load_backbone(description["name"], str(weights), description["image_size"], description["taps"])
+
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(backbone.model.predict_on_batch(backbone.preprocess(pixels)))
+
+    return dict.fromkeys(batch_sizes, predict)

@@ -1,0 +1,128 @@
+"""From an image file to pixels: one decoder for indexing, baselines and queries alike."""
+
+import io
+import warnings
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from similarity.errors import UserError
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, say, would run Ghostscript
+_WHITE = (255, 255, 255)
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Remarks on odd but readable metadata. Set once: changing filters within threads is not safe.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class UnreadableImageError(ValueError):
+    """The file's content cannot be decoded as an image; the message says why, without the path."""
+
+
+def read_image(source: Path | BinaryIO | bytes, max_pixels: int | None = None) -> np.ndarray:
+    """Decodes an image, upright and in color.
+
+    The first frame of an animation is taken, EXIF orientation is applied, transparency is laid over white, 16-bit
+    gray is scaled by 1/257, and gray without a declared white (32-bit and float) is stretched to its own range.
+
+    Args:
+        source: a path, an open binary file, or the file's bytes.
+        max_pixels: refuse more than that before they are decoded; without it, Pillow's own limit holds.
+
+    Returns:
+        RGB pixels, uint8 of shape (height, width, 3).
+
+    Raises:
+        UnreadableImageError: not an image, truncated, corrupt, or too large to be decoded safely.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(file, formats=_known_formats()) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise UnreadableImageError(
+                    f"{image.width} × {image.height} pixels are too many: {max_pixels / 1e6:g} million are allowed"
+                )
+            image.load()
+            return np.asarray(_upright(_to_rgb(image), _orientation(image)))
+    except (FileNotFoundError, UnreadableImageError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f"not an image in a known format ({', '.join(_known_formats())})") from error
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError and more
+        raise UnreadableImageError(_one_line(error)) from error
+
+
+def read_image_file(path: Path, digest: str | None = None) -> np.ndarray:
+    """Decodes an image file that is needed, as `read_image` does.
+
+    Args:
+        path: of the file.
+        digest: the SHA-256 that its bytes must have, in hexadecimal.
+
+    Raises:
+        UserError: it cannot be decoded, or has another digest; the message names the file.
+    """
+    content = path.read_bytes()
+    if digest is not None and sha256(content).hexdigest() != digest:
+        raise UserError(f"{path} has changed since it was scanned: run `dvc repro`")
+    try:
+        return read_image(content)
+    except UnreadableImageError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)  # AVIF is not in every build of Pillow
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 if there is none that can be read: damaged metadata does not make an image unusable."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # Pillow's EXIF reader raises SyntaxError, struct.error, TypeError, ValueError and more
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT_BY_ORIENTATION.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
+    elif image.mode in {"I", "F"}:
+        image = Image.fromarray(_stretch(np.asarray(image, np.float64)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    low, high = np.nanmin(values), np.nanmax(values)
+    scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+    return np.nan_to_num(scaled).round().astype(np.uint8)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

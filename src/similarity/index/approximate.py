@@ -1,0 +1,132 @@
+"""Approximate nearest neighbors, and how often they are the true ones."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from similarity.index.backends import AnnIndex
+from similarity.index.exact import nearest_to
+from similarity.vectors import COSINE_DECIMALS, normalize
+
+_TIE = 1.5 * 10**-COSINE_DECIMALS
+_SURE = 1.645  # standard errors below the mean, which 95 % of a normal distribution exceed
+
+
+def approximate_neighbors(
+    index: AnnIndex,
+    embeddings: np.ndarray,
+    rows: Sequence[int] | np.ndarray,
+    top_k: int,
+    search_k: int | None,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Searches an index for the most similar other rows of some rows.
+
+    Args:
+        index: built over all `embeddings`.
+        embeddings: float32 (n, d).
+        rows: which rows to search for, m of them.
+        top_k: neighbors per row, k = min(top_k, n − 1) are given.
+        search_k: candidates that are looked at per query; None is the index's own default.
+        progress: wraps the iteration over `rows`.
+
+    Returns:
+        The neighbors' rows, int64 (m, k), best first, and their true cosines, rounded to 6 decimals, float64 (m, k).
+        Ties go by row.
+    """
+    count, units = min(top_k, len(embeddings) - 1), normalize(embeddings)
+    found, cosines = np.empty((len(rows), count), np.int64), np.empty((len(rows), count))
+    for i, row in enumerate(progress(rows)):
+        found[i], cosines[i] = search_index(index, units, units[row], count, search_k, excluded=int(row))
+    return found, cosines
+
+
+def search_index(
+    index: AnnIndex,
+    units: np.ndarray,
+    query: np.ndarray,
+    count: int,
+    search_k: int | None,
+    allowed: np.ndarray | None = None,
+    excluded: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Searches an index for the rows most similar to a vector, and looks further until there are enough of them.
+
+    Args:
+        index: built over all rows of `units`.
+        units: what `normalize` gives, float32 (n, d).
+        query: of length 1 or all zeros, float32 (d,).
+        count: how many rows to give; as many must be allowed.
+        search_k: candidates that are looked at; None is the index's own default.
+        allowed: the only rows to give, bool (n,); None is all.
+        excluded: a row not to give.
+
+    Returns:
+        The rows, int64 (count,), best first, and their true cosines, rounded to 6 decimals, float64 (count,). Ties go
+        by row.
+    """
+    rarity = 1 if allowed is None else len(units) / max(1, int(np.count_nonzero(allowed)))
+    reach, candidates = (count + 1) * rarity, (search_k or index.default_search_k(count + 1)) * rarity
+    while True:
+        nearest = index.search(query, min(int(reach), len(units)), int(candidates))
+        rows = np.array([row for row in nearest if row != excluded and (allowed is None or allowed[row])], np.int64)
+        if len(rows) >= count:
+            break
+        if reach >= len(units):  # a graph need not lead everywhere
+            return nearest_to(units, query, count, allowed, excluded)
+        reach, candidates = 2 * reach, 2 * candidates
+    rows = rows[:count]
+    similarities = (units[rows] @ query).astype(np.float64).round(COSINE_DECIMALS)
+    order = np.lexsort((rows, -similarities))
+    return rows[order], similarities[order]
+
+
+def smallest_search_k(recall_with: Callable[[int], float], target: float, highest: int) -> int | None:
+    """Finds the fewest candidates that reach a recall, by doubling and then by bisection.
+
+    Args:
+        recall_with: the recall with a search_k; it should not fall as search_k rises.
+        target: the recall to reach, in 0…1.
+        highest: the most candidates to try.
+
+    Returns:
+        The smallest search_k, None if not even `highest` reaches the target.
+    """
+    lowest = enough = 1
+    while recall_with(enough) < target:
+        if enough >= highest:
+            return None
+        lowest, enough = enough + 1, min(2 * enough, highest)
+    while lowest < enough:
+        middle = (lowest + enough) // 2
+        if recall_with(middle) >= target:
+            enough = middle
+        else:
+            lowest = middle + 1
+    return enough
+
+
+def recall(found: np.ndarray, exact: np.ndarray) -> float:
+    """The share of the exact neighbors that were found, ties counted as found.
+
+    As in Aumüller, Bernhardsson & Faithfull, "ANN-Benchmarks" (2017), a neighbor counts if it is as similar as the
+    k-th true one.
+
+    Args:
+        found: cosines of the neighbors that were found, float64 (n, k).
+        exact: cosines of the true ones, float64 (n, k), best first.
+    """
+    return float(_is_found(found, exact).mean())
+
+
+def sure_recall(found: np.ndarray, exact: np.ndarray) -> float:
+    """What the recall of all queries exceeds with a probability of 95 %, going by some of them.
+
+    It is their mean recall less 1.645 standard errors; arguments as of `recall`.
+    """
+    shares = _is_found(found, exact).mean(axis=1)
+    return float(shares.mean() - _SURE * shares.std() / np.sqrt(len(shares)))
+
+
+def _is_found(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    return found >= exact[:, -1:] - _TIE

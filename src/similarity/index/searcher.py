@@ -1,0 +1,148 @@
+"""Answering "which indexed images look like this one?" from embeddings that are in memory."""
+
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.errors import UserError
+from similarity.index.approximate import search_index
+from similarity.index.backends import AnnIndex
+from similarity.index.exact import nearest_to
+from similarity.vectors import normalize
+
+Index = Literal["exact", "annoy", "faiss"]
+_EXACT_UP_TO = 1_000_000  # images; comparing with more takes longer than running the backbone
+_MAX_NAME_LENGTH = 200  # of what spellings are looked up for
+
+
+class Neighbor(NamedTuple):
+    """An indexed image and its similarity to the query."""
+
+    key: str
+    label: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found, best first, with which index, and the seconds that it took."""
+
+    neighbors: list[Neighbor]
+    index: Index
+    seconds: float
+
+
+class UnknownNameError(UserError):
+    """A key, a class or an index that there is not; of keys and classes, the message names the nearest spellings."""
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """All indexed images. Safe to share between threads.
+
+    Attributes:
+        manifest: the images, N of them.
+        units: their embeddings at length 1, float32 (N, E).
+        index: the approximate index, over `units` or over the embeddings as they are.
+        search_k: candidates that it looks at per query; None is its default.
+    """
+
+    manifest: Manifest
+    units: np.ndarray
+    index: AnnIndex
+    search_k: int | None
+
+    @property
+    def indexes(self) -> tuple[Index, Index]:
+        """What can be searched: the exact one, and the approximate one by its backend's name."""
+        return "exact", self.index.backend
+
+    @property
+    def default_index(self) -> Index:
+        """The exact search while it is fast enough."""
+        return self.indexes[len(self.units) > _EXACT_UP_TO]
+
+    def row(self, key: str) -> int:
+        """The row of an image.
+
+        Raises:
+            UnknownNameError: it is not indexed.
+        """
+        row = bisect_left(self.manifest.keys, key)
+        if row < len(self.manifest.keys) and self.manifest.keys[row] == key:
+            return row
+        raise unknown_name("image", key, self.manifest.keys)
+
+    def records(self, label: str | None = None) -> Sequence[ImageRecord]:
+        """The images of a class, or all, in the order of their keys.
+
+        Raises:
+            UnknownNameError: there is no such class.
+        """
+        if label is None:
+            return self.manifest.records
+        rows = np.flatnonzero(self.manifest.labels == self._class_number(label))  # one run: keys begin with the class
+        return self.manifest.records[rows[0] : rows[-1] + 1]
+
+    def similar_to_row(self, row: int, count: int, label: str | None = None, index: Index | None = None) -> Answer:
+        """Finds the images most similar to an indexed one, itself left out; see `similar`."""
+        return self._find(self.units[row], count, label, index, row)
+
+    def similar(
+        self, embedding: np.ndarray, count: int, label: str | None = None, index: Index | None = None
+    ) -> Answer:
+        """Finds the images most similar to an embedding.
+
+        Args:
+            embedding: float32 (E,), of any length.
+            count: how many images to give; fewer are given where there are no more.
+            label: the only class to give.
+            index: which one to search; None for `default_index`.
+
+        Raises:
+            UnknownNameError: there is no such class, or the approximate index is of another backend.
+        """
+        return self._find(normalize(embedding[None])[0], count, label, index, None)
+
+    def _find(self, query: np.ndarray, count: int, label: str | None, index: Index | None, own: int | None) -> Answer:
+        start, index = time.perf_counter(), index or self.default_index
+        if index not in self.indexes:
+            raise UnknownNameError(
+                f"there is no index by {index}, but by {self.index.backend}: set ann.backend in params.yaml, "
+                "and run `dvc repro`"
+            )
+        allowed = None if label is None else self.manifest.labels == self._class_number(label)
+        available = len(self.units) if allowed is None else int(np.count_nonzero(allowed))
+        if own is not None and (allowed is None or allowed[own]):
+            available -= 1
+        count = min(count, available)
+        if count == 0:
+            rows, cosines = np.empty(0, np.int64), np.empty(0)
+        elif index == "exact":
+            rows, cosines = nearest_to(self.units, query, count, allowed, own)
+        else:
+            rows, cosines = search_index(self.index, self.units, query, count, self.search_k, allowed, own)
+        neighbors = [
+            Neighbor(record.path, record.label, cosine)
+            for record, cosine in zip((self.manifest.records[row] for row in rows), cosines.tolist(), strict=True)
+        ]
+        return Answer(neighbors, index, time.perf_counter() - start)
+
+    def _class_number(self, label: str) -> int:
+        if label not in self.manifest.classes:
+            raise unknown_name("class", label, self.manifest.classes)
+        return self.manifest.classes.index(label)
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
+    """The error for a name that is none of the known ones, with the nearest of these."""
+    from rapidfuzz import process
+
+    name = name[:_MAX_NAME_LENGTH]
+    near = ", ".join(match for match, _, _ in process.extract(name, known, limit=3, score_cutoff=50))
+    return UnknownNameError(f"no {kind} {name!r} is indexed" + (f"; near it are: {near}" if near else ""))

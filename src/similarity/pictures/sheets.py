@@ -1,0 +1,93 @@
+"""Contact sheets: a query beside the images that were found for it."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from similarity.images.decoding import read_image_file
+
+_TILE = 112  # pixels, side of the square that an image is fitted into
+_NEIGHBORS_PER_LINE = 10
+_MARGIN = 8
+_LINE = 15
+_FONT_SIZE = 11
+_BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
+
+
+class Tile(NamedTuple):
+    """One image of a sheet: the file, the lines below it, and whether its class is the query's (None for the query)."""
+
+    path: Path
+    lines: Sequence[str]
+    is_match: bool | None
+
+
+def tile_of(images: Path, key: str, caption: str, query_label: str | None) -> Tile:
+    """An indexed image with a caption, its class and its name; `query_label` is the class it should have, if any."""
+    label, name = key.split("/")
+    return Tile(images / key, (f"{caption}  {label}", name), None if query_label is None else label == query_label)
+
+
+def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:
+    """Draws rows of images: a query, then its neighbors, framed in green if they are of its class and in red if not.
+
+    More than ten neighbors go on below.
+
+    Args:
+        rows: of images.
+        query_apart: whether the first image of each row is a query, and set apart from the others.
+
+    Raises:
+        UserError: an image cannot be decoded.
+    """
+    lines = [line for row in rows for line in _broken_into_lines(row)]
+    columns = max(len(line) for line in lines)
+    text_lines = max(len(tile.lines) for row in rows for tile in row)
+    width, height = _TILE + _MARGIN, _TILE + _MARGIN + text_lines * _LINE
+    gap = 2 * _MARGIN if query_apart else 0
+    sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
+    for r, line in enumerate(lines):
+        for c, tile in enumerate(line):
+            if tile is not None:
+                _draw_tile(sheet, tile, _MARGIN + c * width + (gap if c else 0), _MARGIN + r * height)
+    return sheet
+
+
+def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
+    """Cuts a row after each ten neighbors; what goes on below the query has an empty place there."""
+    query, *found = row
+    starts = range(0, max(1, len(found)), _NEIGHBORS_PER_LINE)
+    return [[None if start else query, *found[start : start + _NEIGHBORS_PER_LINE]] for start in starts]
+
+
+def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(read_image_file(tile.path))), (_TILE, _TILE))
+    sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
+    if tile.is_match is not None:
+        draw.rectangle(
+            (left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_SAME if tile.is_match else _OTHER, width=2
+        )
+    font = _font()
+    for i, line in enumerate(tile.lines):
+        draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font), fill=_INK, font=font)
+
+
+@lru_cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as it comes with matplotlib: Latin, Greek, Cyrillic, Arabic and more, but no Chinese."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_SIZE)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """Cuts a text to the width of a tile, keeping its end: names differ there."""
+    shown = text
+    while font.getlength(shown) > _TILE and len(text) > 1:
+        text = text[1:]
+        shown = f"…{text}"
+    return shown

@@ -1,0 +1,38 @@
+"""Rows of numbers compared by cosine: the arithmetic that embeddings, descriptors and indexes share."""
+
+import numpy as np
+
+COSINE_DECIMALS = 6
+_SCALE = 10**COSINE_DECIMALS
+
+
+def normalize(embeddings: np.ndarray) -> np.ndarray:
+    """Scales each row, float32 (n, d), to length 1; a row of zeros stays, so that its cosine to anything is 0."""
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.where(norms > 0, norms, 1)
+
+
+def count_zero_rows(embeddings: np.ndarray) -> int:
+    """The number of embeddings, of (n, d), that are all zeros, and so similar to nothing."""
+    return int((~embeddings.any(axis=1)).sum())
+
+
+def rank(similarities: np.ndarray, count: int) -> np.ndarray:
+    """Finds the columns of the highest values in each row, best first.
+
+    Values that round to the same 6 decimals are a tie, and ties go by column, so that noise hardly decides the order.
+
+    Args:
+        similarities: cosines, float32 (n, m).
+        count: how many columns to give, at most m.
+
+    Returns:
+        int64 (n, count).
+    """
+    columns = similarities.shape[1]
+    # One integer holds similarity and column, so that one sort settles both.
+    sort_keys = np.rint(similarities * -np.float32(_SCALE)).astype(np.int64) * columns
+    sort_keys += np.arange(columns)
+    if count < columns:
+        sort_keys = np.partition(sort_keys, count - 1, axis=1)[:, :count]
+    return np.sort(sort_keys, axis=1) % columns
