@@ -12,12 +12,22 @@ from tqdm import tqdm
 from similarity.errors import UserError
 from similarity.params import Params, load_params
 
+WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+
 Item = TypeVar("Item")
 
 
 def run(main: Callable[[Params], None]) -> NoReturn:
-    """Runs a stage on the checked parameters and exits; see `run_command`."""
-    run_command(lambda: main(load_params()))
+    """Runs a stage on the checked parameters and exits; see `run_command`.
+
+    A failure names the way back as well: DVC removes the outputs of a stage before it runs the stage.
+    """
+    try:
+        run_command(lambda: main(load_params()))
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.exit(f"{end.code}\nto go back to the last commit, uncommitted changes included: {WAY_BACK}")
+        raise
 
 
 def run_command(main: Callable[[], None]) -> NoReturn:
@@ -34,7 +44,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         sys.exit(f"error: {error.filename} is missing{_how_to_get(str(error.filename))}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {place}{error.strerror or error}; what was there before is unchanged")
+        sys.exit(f"error: {place}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

@@ -61,10 +61,20 @@ def test_a_stage_depends_on_exactly_the_packages_that_it_imports(name: str) -> N
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_runs_the_script_of_its_name_and_keeps_its_outputs_until_they_are_replaced(name: str) -> None:
-    assert STAGES[name]["cmd"] == f"python src/{name}.py"
-    for output in STAGES[name]["outs"]:
-        assert all(settings["persist"] for settings in output.values())
+def test_a_stage_runs_the_script_of_its_name_and_leaves_the_run_cache_on(name: str) -> None:
+    stage = STAGES[name]
+    assert stage["cmd"] == f"python src/{name}.py"
+    assert all(isinstance(output, str) for output in stage["outs"]), "`persist` and `cache: false` switch it off"
+    for output in [*stage.get("metrics", []), *stage.get("plots", [])]:
+        assert all(settings["cache"] is False and "persist" not in settings for settings in output.values())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_stage_lists_a_section_of_which_the_run_cache_would_ignore_a_parameter(name: str) -> None:
+    """DVC leaves `size` and `nfiles` out of the key of a run, wherever they stand, as if they were of a file."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    sections = [params[listed] for listed in STAGES[name].get("params", []) if listed in params]
+    assert not any({"size", "nfiles"} & set(section) for section in sections)
 
 
 def test_the_library_imports_nothing_from_above_and_knows_no_dvc() -> None:

@@ -1,0 +1,82 @@
+"""What was computed once is not computed again, and one line leads back to the last commit."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.stage import WAY_BACK
+from projects import Project
+
+CHANGES: list[dict[str, dict[str, object]]] = [
+    {"train": {"lr": 0.02}},
+    {"ann": {"trees": 20}},
+    {"embedding": {"size": 16}},
+]
+
+
+def stages_run(project: Project) -> bool:
+    return "Running stage" in project.run("dvc", "repro")
+
+
+@pytest.fixture
+def shared(project: Project, tmp_path: Path) -> Project:
+    """A project with a remote, and the run of another learning rate committed after the first."""
+    project.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    project.commit()
+    project.set_params(train={"lr": 0.02})
+    project.run("dvc", "repro")
+    project.commit()
+    return project
+
+
+def test_going_back_to_parameters_that_were_run_before_runs_no_stage(project: Project) -> None:
+    first = project.contents("params.yaml", "dvc.lock", "models/*", "metrics/**/*")
+    for change in CHANGES:
+        project.set_params(**change)
+        assert stages_run(project)
+        (project.folder / "params.yaml").write_bytes(first["params.yaml"])
+        assert not stages_run(project)
+        assert project.contents(*first) == first
+        project.set_params(**change)
+        assert not stages_run(project)
+        (project.folder / "params.yaml").write_bytes(first["params.yaml"])
+        assert not stages_run(project)
+
+
+def test_a_clone_with_the_run_cache_reproduces_every_commit_without_running_a_stage(
+    shared: Project, tmp_path: Path
+) -> None:
+    shared.run("dvc", "push", "--run-cache", "--all-commits")
+    shared.run("git", "clone", "--quiet", str(shared.folder), str(tmp_path / "clone"))
+    clone = shared._replace(folder=tmp_path / "clone")
+    clone.run("dvc", "pull", "--run-cache")
+    assert not stages_run(clone)
+    clone.set_params(train={"lr": 0.01})
+    assert not stages_run(clone)
+    old = shared.run("git", "show", "HEAD~1:dvc.lock")
+    assert (clone.folder / "dvc.lock").read_text() == old
+
+
+@pytest.mark.parametrize("command", ["dvc repro", "killed experiment", "refused value"])
+def test_one_line_leads_back_to_the_last_commit(project: Project, command: str) -> None:
+    before = project.contents("params.yaml", "dvc.lock", "data/*", "models/*", "metrics/**/*")
+    if command == "dvc repro":
+        project.set_params(neighbors={"top_k": 5})
+        project.run("dvc", "repro")
+    elif command == "killed experiment":
+        process = subprocess.Popen(
+            ["dvc", "exp", "run", "-S", "train.epochs=100000"],
+            cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert any("Running stage 'train'" in line for line in process.stdout)
+        subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], check=True)
+        process.wait()
+    else:
+        printed = project.run("dvc", "exp", "run", "-S", "train.lr=-1", status=255)
+        assert WAY_BACK in printed
+    project.run("bash", "-c", WAY_BACK)
+    assert project.contents(*before) == before
+    assert project.run("git", "status", "--porcelain") == ""
+    assert "up to date" in project.run("dvc", "status")
