@@ -107,6 +107,7 @@ def test_a_source_that_does_not_exist_is_named_by_dvc(project: Project) -> None:
     assert "ERROR: failed to reproduce 'fetch': " in printed
     assert "no-such/photos" in printed.splitlines()[-1]
     assert "Traceback" not in printed
+    project.run("bash", "-c", WAY_BACK)
     assert project.contents(*RESULTS) == before
 
 
