@@ -37,7 +37,7 @@ from similarity.vectors import normalize
 
 K = 10
 TIE = 2e-6  # ours rounds cosines to 6 decimals, and all compute them in float32
-ROWS = 1500  # of a block or a tile, as in similarity.neighbors
+ROWS = 1500  # of a block or a tile, as in similarity.index.exact
 CORES = os.cpu_count() or 1
 OURS, FAISS, SKLEARN = "ours", "faiss IndexFlatIP", "scikit-learn brute force"
 ALL_PAIRS, PAIRS_ONCE = "all pairs", "pairs once"

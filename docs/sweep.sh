@@ -3,7 +3,7 @@
 #
 #     sh docs/sweep.sh "$PWD/geological_similarity.zip" geological-     # 20 minutes for 30,000 images
 #
-# Data and features are those of SOURCE afterwards; `git checkout . && dvc checkout` goes back.
+# Data and features are those of SOURCE afterwards; `git checkout HEAD -- . && dvc checkout` goes back.
 set -eu
 source=$1 prefix=$2
 git diff --quiet HEAD -- params.yaml || { echo "params.yaml has changes: commit them first" >&2 && exit 1; }
