@@ -67,8 +67,8 @@ def make(count: int) -> None:
         for number, label in enumerate(labels)
     ]
     write_manifest(MANIFEST, records)
-    write_array(FEATURES, features.shape, [features[rows]])
-    write_array(EMBEDDINGS, (count, EMBEDDING_SIZE), [generate(count, EMBEDDING_SIZE)])
+    write_array(FEATURES, [features[rows]])
+    write_array(EMBEDDINGS, [generate(count, EMBEDDING_SIZE)])
     write_params()
     link_pictures(records)
 

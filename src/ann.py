@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
-from pipeline.stage import run, track
+from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
-from similarity.files import replaced_file, write_metrics, write_table
+from similarity.files import Outputs, write_metrics, write_table
 from similarity.index.approximate import approximate_neighbors, recall, smallest_search_k, sure_recall
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
 from similarity.index.inverted_index import read_inverted_index, write_inverted_index
@@ -22,7 +22,7 @@ SWEEP_QUERIES = 2000
 SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300)  # of top_k + 1, the smallest search_k that makes sense
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     keys, embeddings = read_manifest(MANIFEST).keys, np.load(EMBEDDINGS)
     top_k, search_k, seed = params.neighbors.top_k, params.ann.search_k, params.base.seed
     exact = _exact_cosines((len(keys), min(top_k, len(keys) - 1)))
@@ -31,22 +31,24 @@ def main(params: Params) -> None:
     if params.ann.target_recall is not None:
         sample, measured = _divide(len(keys), seed)
         search_k = _reach(params.ann, index, embeddings, sample, exact)
-    with replaced_file(ANN_INDEX) as path:
-        index.save(path)
-    save_settings(SearchSettings(index.backend, search_k), ANN_SETTINGS)
+    index.save(outputs.file(ANN_INDEX))
+    save_settings(SearchSettings(index.backend, search_k), outputs.file(ANN_SETTINGS))
     found, cosines = approximate_neighbors(
         index, embeddings, np.arange(len(keys)), top_k, search_k, lambda rows: track(rows, "ann")
     )
-    write_inverted_index(ANN_INDEX.with_name("ann-inverted-index.json"), keys, zip(found, cosines, strict=True))
+    write_inverted_index(
+        outputs.file(ANN_INDEX.with_name("ann-inverted-index.json")), keys, zip(found, cosines, strict=True)
+    )
     recall_at_k = recall(cosines[measured], exact[measured])
     candidates = search_k or index.default_search_k(top_k + 1)
     zero_vectors = count_zero_rows(embeddings)
     write_metrics(
-        METRICS / "ann.json",
+        outputs.file(METRICS / "ann.json"),
         {f"recall_at_{top_k}": recall_at_k, "search_k": candidates, "zero_vectors": zero_vectors},
     )
     sample = np.sort(np.random.default_rng(seed).permutation(len(keys))[:SWEEP_QUERIES])
-    write_table(PLOTS / "ann_recall.csv", ("search_k", "recall"), _sweep(index, embeddings, sample, exact, top_k))
+    rows = _sweep(index, embeddings, sample, exact, top_k)
+    write_table(outputs.file(PLOTS / "ann_recall.csv"), ("search_k", "recall"), rows)
     print(f"ann: recall@{top_k} {recall_at_k:.4f} with {params.ann.backend}, search_k {candidates}")
 
 
@@ -111,4 +113,4 @@ def _sweep(
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

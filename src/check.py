@@ -1,6 +1,7 @@
-"""Checks params.yaml, and nothing else: a typing error is told before DVC begins."""
+"""Checks params.yaml, and nothing else: a typing error is reported before DVC begins."""
 
-from pipeline.stage import run
+from pipeline.stage import run_command
+from similarity.params import load_params
 
 if __name__ == "__main__":
-    run(lambda _: None)
+    run_command(load_params)

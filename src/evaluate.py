@@ -1,89 +1,115 @@
-"""Stage `evaluate`: retrieval of training images by test images, in figures and pictures."""
+"""Stage `evaluate`: classification and retrieval of images that nothing was learned from, in figures and pictures."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.paths import EMBEDDINGS, IMAGES, MANIFEST, METRICS, NEAR_DUPLICATES, PLOTS, SPLITS
-from pipeline.stage import run, track
-from similarity.dataset.manifest import NEAR_DUPLICATE_COLUMNS, Manifest, read_manifest, read_splits
-from similarity.errors import UserError
-from similarity.evaluation.intervals import mean_interval
-from similarity.evaluation.retrieval import (
-    Evaluation,
-    Scores,
-    evaluate_retrieval,
-    mean_scores,
-    sample_queries,
-    summarize,
+from pipeline.paths import (
+    DUPLICATES,
+    EMBEDDINGS,
+    FEATURES,
+    HEAD,
+    MANIFEST,
+    METRICS,
+    PLOTS,
+    PREVIEWS,
+    QUERY_SCORES,
+    QUERY_SCORES_COLUMNS,
+    SPLITS,
 )
-from similarity.files import read_table, replaced_folder, write_metrics, write_table
+from pipeline.stage import run_stage, track
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.duplication.pairs import linked_to, read_duplicates
+from similarity.embedding.head import load_head, predict_classes
+from similarity.evaluation.intervals import mean_interval
+from similarity.evaluation.retrieval import Evaluation, evaluate_retrieval, mean_scores, sample_queries
+from similarity.files import Outputs, write_metrics, write_table
+from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.pictures.sheets import draw_sheet, tile_of
 
 
-def main(params: Params) -> None:
-    manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
-    splits = read_splits(SPLITS, manifest)
-    labels, classes = manifest.labels, manifest.classes
-    queries = sample_queries(splits["test"], labels[splits["test"]], params.evaluate.max_queries, params.base.seed)
+class Measured(NamedTuple):
+    """The queries, rows of the manifest, int64 (n,), and what was measured of each."""
+
+    queries: np.ndarray
+    correct: np.ndarray  # whether the classifier is right, bool (n,)
+    evaluation: Evaluation
+
+
+def main(params: Params, outputs: Outputs) -> None:
+    manifest = read_manifest(MANIFEST)
+    splits, embeddings = read_splits(SPLITS, manifest), np.load(EMBEDDINGS)
+    valid, test = (_measure(manifest, splits, split, embeddings, params) for split in ("valid", "test"))
+    figures = _figures(manifest, splits["train"], valid, test)
+    write_metrics(outputs.file(METRICS / "retrieval.json"), figures)
+    _write_scores(manifest, test, outputs)
+    _write_classes(manifest, test, outputs)
+    _draw_queries(manifest, test, params.evaluate.query_rows, outputs)
+    print("evaluate: " + ", ".join(f"{name} {figures[name]:.4f}" for name in ("test_accuracy", "p_at_1", "p_at_10")))
+
+
+def _measure(
+    manifest: Manifest, splits: dict[str, np.ndarray], split: str, embeddings: np.ndarray, params: Params
+) -> Measured:
+    """Classifies images of a split, and looks for images of their classes among the training images."""
+    labels, rows = manifest.labels, splits[split]
+    queries = sample_queries(rows, labels[rows], params.evaluate.max_queries, params.base.seed)
+    predicted = predict_classes(np.load(FEATURES, mmap_mode="r")[queries], load_head(HEAD))
     evaluation = evaluate_retrieval(
-        embeddings, labels, queries, splits["train"], lambda blocks: track(blocks, "evaluate", unit=" blocks")
+        embeddings, labels, queries, splits["train"], lambda blocks: track(blocks, f"evaluate: {split}", unit=" blocks")
     )
-    figures = summarize(evaluation.scores, labels[queries], classes)
-    intervals = {
-        name: mean_interval(values, params.base.seed)._asdict() for name, values in evaluation.scores._asdict().items()
-    }
-    apart = _apart(evaluation.scores, _correlations(manifest, queries) >= params.evaluate.near_duplicate)
-    write_metrics(METRICS / "retrieval.json", {"queries": len(queries), **figures, "intervals": intervals, **apart})
-    _write_classes(evaluation.scores, labels[queries], classes, params.base.seed)
-    found = labels[evaluation.nearest[:, 0]]
-    confusion = ((classes[actual], classes[nearest]) for actual, nearest in zip(labels[queries], found, strict=True))
-    write_table(PLOTS / "confusion.csv", ("actual", "nearest"), confusion)
-    _draw_queries(manifest, queries, evaluation, params.evaluate.query_rows)
-    print("evaluate: " + ", ".join(f"{name} {figures[name]:.4f}" for name in evaluation.scores._fields))
+    return Measured(queries, predicted == labels[queries], evaluation)
 
 
-def _correlations(manifest: Manifest, queries: np.ndarray) -> np.ndarray:
-    """How alike each query's most alike training image is to it, pixel by pixel, float64 (n,)."""
-    rows = list(read_table(NEAR_DUPLICATES, NEAR_DUPLICATE_COLUMNS))
-    if [key for key, _, _ in rows] != [manifest.keys[query] for query in queries]:
-        raise UserError(f"{NEAR_DUPLICATES} is not of the same test images: run `dvc repro`")
-    return np.array([float(value) for _, _, value in rows])
-
-
-def _apart(scores: Scores, doubled: np.ndarray) -> dict[str, dict[str, float]]:
-    """The means over the queries with a near duplicate in the gallery, bool (n,), and over those without."""
-    parts = {"near_duplicates": doubled, "without_near_duplicates": ~doubled}
+def _figures(manifest: Manifest, gallery: np.ndarray, valid: Measured, test: Measured) -> dict[str, object]:
+    """What the metrics file holds: of the test images and, for choosing parameters, of the validation images."""
+    twins = linked_to(gallery, len(manifest.records), *read_duplicates(DUPLICATES, manifest))
+    measured = {"test_accuracy": test.correct.astype(float), **test.evaluation.scores._asdict()}
     return {
-        name: {"queries": int(chosen.sum()), **(mean_scores(scores, chosen) if chosen.any() else {})}
-        for name, chosen in parts.items()
+        **{name: values.mean() for name, values in measured.items()},
+        "queries": len(test.queries),
+        "queries_with_near_duplicates": int(twins[test.queries].sum()),
+        "intervals": {name: mean_interval(values)._asdict() for name, values in measured.items()},
+        "validation": {"accuracy": valid.correct.mean(), **mean_scores(valid.evaluation.scores)},
     }
 
 
-def _write_classes(scores: Scores, labels: np.ndarray, classes: list[str], seed: int) -> None:
-    """Writes the table of the classes, with the interval of each one's P@10."""
-    rows = []
-    for label, name in enumerate(classes):
+def _write_scores(manifest: Manifest, test: Measured, outputs: Outputs) -> None:
+    """Writes what was measured of each query, by which two models can be compared in pairs."""
+    columns = (test.correct.astype(float), *test.evaluation.scores)
+    rows = (
+        (manifest.keys[query], *(f"{value:.6f}" for value in values))
+        for query, *values in zip(test.queries.tolist(), *columns, strict=True)
+    )
+    write_table(outputs.file(QUERY_SCORES), QUERY_SCORES_COLUMNS, rows)
+
+
+def _write_classes(manifest: Manifest, test: Measured, outputs: Outputs) -> None:
+    """Writes the table of the classes, with the interval of each one's P@10, and which class is taken for which."""
+    labels, scores, rows = manifest.labels[test.queries], test.evaluation.scores, []
+    for label, name in enumerate(manifest.classes):
         chosen = labels == label
-        figures = [*mean_scores(scores, chosen).values(), *mean_interval(scores.p_at_10[chosen], seed)]
+        figures = [*(values[chosen].mean() for values in scores), *mean_interval(scores.p_at_10[chosen])]
         rows.append((name, int(chosen.sum()), *(f"{value:.6f}" for value in figures)))
-    write_table(PLOTS / "per_class.csv", ("class", "queries", *scores._fields, "p_at_10_low", "p_at_10_high"), rows)
+    columns = ("class", "queries", *scores._fields, "p_at_10_low", "p_at_10_high")
+    write_table(outputs.file(PLOTS / "per_class.csv"), columns, rows)
+    nearest = manifest.labels[test.evaluation.nearest[:, 0]]
+    pairs = ((manifest.classes[actual], manifest.classes[found]) for actual, found in zip(labels, nearest, strict=True))
+    write_table(outputs.file(PLOTS / "confusion.csv"), ("actual", "nearest"), pairs)
 
 
-def _draw_queries(manifest: Manifest, queries: np.ndarray, evaluation: Evaluation, count: int) -> None:
+def _draw_queries(manifest: Manifest, test: Measured, count: int, outputs: Outputs) -> None:
     """Draws some test images, the same ones for every model, each with its neighbors."""
-    chosen = np.unique(np.linspace(0, len(queries) - 1, count + 2).round().astype(int)[1:-1])
-    rows = [
-        [tile_of(IMAGES, manifest.keys[queries[i]], "query", None)]
-        + [
-            tile_of(IMAGES, manifest.keys[row], f"{cosine:.3f}", manifest.records[queries[i]].label)
-            for row, cosine in zip(evaluation.nearest[i], evaluation.cosines[i], strict=True)
-        ]
-        for i in chosen
-    ]
-    with replaced_folder(PLOTS / "queries") as folder:
-        for number, row in enumerate(track(rows, "draw", unit=" rows"), start=1):
-            draw_sheet([row]).save(folder / f"query_{number:02d}.png")
+    folder, previews = outputs.folder(PLOTS / "queries"), Previews(PREVIEWS)
+    chosen = np.unique(np.linspace(0, len(test.queries) - 1, count + 2).round().astype(int)[1:-1])
+    for number, i in enumerate(track(chosen.tolist(), "draw", unit=" rows"), start=1):
+        query = manifest.records[test.queries[i]]
+        found = zip(test.evaluation.nearest[i].tolist(), test.evaluation.cosines[i].tolist(), strict=True)
+        tiles = [tile_of(previews[int(test.queries[i])], query.path, "query", None)]
+        tiles += [tile_of(previews[row], manifest.keys[row], f"{cosine:.3f}", query.label) for row, cosine in found]
+        draw_sheet([tiles]).save(folder / f"query_{number:02d}.png")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -6,77 +6,68 @@ That takes minutes, so it depends on no parameter of the training: an experiment
 from collections.abc import Iterator
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from pipeline.paths import EXAMINED, FEATURES, IMAGES, MANIFEST, REJECTED, REJECTED_COLUMNS, SPLITS
-from pipeline.stage import run, track
-from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, read_splits
-from similarity.files import read_table, write_table
+from pipeline.paths import (
+    DUPLICATES,
+    EXAMINED,
+    FEATURES,
+    MANIFEST,
+    REJECTED,
+    REJECTED_COLUMNS,
+    REMARKS,
+    REMARKS_COLUMNS,
+    SPLITS,
+)
+from pipeline.stage import run_stage, track
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.duplication.grouping import group_rows
+from similarity.duplication.pairs import Pairs, read_duplicates
+from similarity.files import Outputs, read_table, write_table
 from similarity.findings.auditing import (
     Doubts,
-    Pairs,
     distances,
     doubt_labels,
     draw_folds,
     far_out,
-    group,
-    near_duplicates,
     oddity,
 )
 from similarity.findings.finding import Audited, Finding
-from similarity.images.decoding import read_image_file
-from similarity.images.descriptors import contrast, thumbnail
-from similarity.parallel import ordered_map
 from similarity.params import Params
 from similarity.tensorflow_setup import prepare_tensorflow
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     manifest, features = read_manifest(MANIFEST), np.load(FEATURES, mmap_mode="r")
     audited = Audited(manifest, read_splits(SPLITS, manifest))
-    contrasts, remarks = _look_at(manifest.records, params.evaluate.thumbnail_size)
-    pairs = near_duplicates(contrasts, params.evaluate.near_duplicate)
-    doubts = _doubt(features, manifest, pairs, params)
+    remarks = _remarks(manifest)
+    identical, near = read_duplicates(DUPLICATES, manifest)
+    doubts = _doubt(features, manifest, group_rows(len(features), identical, near), params)
     apart = distances(features, params.base.seed)
     outliers = sorted(np.flatnonzero(far_out(apart)).tolist(), key=lambda row: -apart[row])
     rejected = list(read_table(REJECTED, REJECTED_COLUMNS))
     findings = [
-        *_duplicates(audited, pairs),
+        *_duplicates(audited, identical, near),
         *_labels(audited, doubts),
         *(audited.find("outlier", row, apart[row], "distance to its ten nearest") for row in outliers),
         *(Finding("unreadable", path, path.split("/")[0], *("",) * 6, reason) for path, reason in rejected),
         *(audited.find("odd", row, 0, remark) for row, remark in enumerate(remarks) if remark),
     ]
-    write_table(EXAMINED, Finding._fields, findings)
+    write_table(outputs.file(EXAMINED), Finding._fields, findings)
     print(f"examine: {len(findings)} findings")
 
 
-def _look_at(records: list[ImageRecord], size: int) -> tuple[np.ndarray, list[str]]:
-    """Reads each image once: the contrast of its thumbnail, float32 (n, size · size · 3), and what is odd about it."""
+def _remarks(manifest: Manifest) -> list[str]:
+    """What is odd about each image, "" if nothing."""
+    records, said = manifest.records, dict(read_table(REMARKS, REMARKS_COLUMNS))
     usual_side = float(np.median([(record.width * record.height) ** 0.5 for record in records]))
     usual_ratio = float(np.median([record.width / record.height for record in records]))
-
-    def look_at(record: ImageRecord) -> tuple[np.ndarray, str]:
-        pixels = read_image_file(IMAGES / record.path, record.sha256)
-        return contrast(thumbnail(pixels, size)), oddity(pixels, usual_side, usual_ratio)
-
-    contrasts, remarks = np.empty((len(records), size * size * 3), np.float32), []
-    with threadpool_limits(limits=1, user_api="blas"):  # `look_at` runs in as many threads as there are cores
-        for row, (small, remark) in enumerate(track(ordered_map(look_at, records), "look", len(records))):
-            contrasts[row] = small
-            remarks.append(remark)
-    return contrasts, remarks
+    sizes = (oddity(record.width, record.height, usual_side, usual_ratio) for record in records)
+    return ["; ".join(filter(None, (said.get(key, ""), odd))) for key, odd in zip(manifest.keys, sizes, strict=True)]
 
 
-def _doubt(features: np.ndarray, manifest: Manifest, pairs: Pairs, params: Params) -> Doubts:
+def _doubt(features: np.ndarray, manifest: Manifest, groups: np.ndarray, params: Params) -> Doubts:
     """Judges the labels; nearly the same images share a fold, so that none is learned from its double."""
     prepare_tensorflow()
-    same = _identical(manifest)
-    groups = group(
-        len(features),
-        np.concatenate([pairs.first, [one for one, _ in same]]).astype(np.int64),
-        np.concatenate([pairs.second, [other for _, other in same]]).astype(np.int64),
-    )
     folds = draw_folds(manifest.labels, groups, params.audit.folds, params.base.seed)
     return doubt_labels(
         features, manifest.labels, folds, params.audit.epochs, params.base.seed,
@@ -84,22 +75,13 @@ def _doubt(features: np.ndarray, manifest: Manifest, pairs: Pairs, params: Param
     )  # fmt: skip
 
 
-def _identical(manifest: Manifest) -> list[tuple[int, int]]:
-    """Each image that has the bytes of one before it, after that one, by their rows."""
-    first: dict[str, int] = {}
-    rows = enumerate(record.sha256 for record in manifest.records)
-    return [(first[digest], row) for row, digest in rows if first.setdefault(digest, row) != row]
-
-
-def _duplicates(audited: Audited, pairs: Pairs) -> Iterator[Finding]:
+def _duplicates(audited: Audited, identical: Pairs, pairs: Pairs) -> Iterator[Finding]:
     """The identical and the nearly identical images; first those of different classes, then of different splits."""
-    identical = _identical(audited.manifest)
-    digests = [record.sha256 for record in audited.manifest.records]
-    found = [audited.find("duplicate", row, 1, "the same bytes", other) for other, row in identical]
+    same = zip(identical.first.tolist(), identical.second.tolist(), strict=True)
+    found = [audited.find("duplicate", row, 1, "the same bytes", other) for other, row in same]
     near = [
         audited.find("near_duplicate", row, value, "correlation of the thumbnails", other)
         for other, row, value in zip(*(each.tolist() for each in pairs), strict=True)
-        if digests[row] != digests[other]
     ]
     for kind in (found, near):
         yield from sorted(kind, key=_harmlessness)
@@ -123,4 +105,4 @@ def _labels(audited: Audited, doubts: Doubts) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

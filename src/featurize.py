@@ -8,26 +8,26 @@ from contextlib import closing
 import numpy as np
 
 from pipeline.paths import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST
-from pipeline.stage import run, track
+from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.features.cache import FeatureCache, cache_limit
 from similarity.features.computing import compute_features, fingerprint
 from similarity.features.extractor import Extractor, load_extractor
-from similarity.files import write_scattered_array
+from similarity.files import Outputs, write_scattered_array
 from similarity.params import Params
 
 FEATURE_CACHE = CACHE / "features" / "features.sqlite"
 DEFAULT_CACHE_GB = "10"
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     batch_size = params.backbone.batch_size
     limit = cache_limit(os.environ.get("IMAGE_SIMILARITY_CACHE_GB", DEFAULT_CACHE_GB))
     manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, (batch_size,))
     missing = np.ones(len(manifest.records), bool)
     with closing(FeatureCache(FEATURE_CACHE, fingerprint(BACKBONE, extractor, batch_size), limit)) as cache:
         blocks = _features(manifest, extractor, batch_size, cache, missing)
-        write_scattered_array(FEATURES, (len(missing), extractor.features), blocks)
+        write_scattered_array(outputs.file(FEATURES), (len(missing), extractor.features), blocks)
     if limit and cache.problem:
         print(f"warning: {FEATURE_CACHE} is not used any further: {cache.problem}", file=sys.stderr)
     print(f"featurize: {len(missing)} × {extractor.features} features, {missing.sum()} images computed")
@@ -51,4 +51,4 @@ def _features(
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

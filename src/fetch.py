@@ -5,9 +5,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.paths import CACHE, IMAGES
-from pipeline.stage import run, track
+from pipeline.stage import run_stage, track
 from similarity.errors import UserError
-from similarity.files import replaced_folder
+from similarity.files import Outputs
 from similarity.params import Params
 from similarity.sources.archives import is_archive, open_archive
 from similarity.sources.class_folders import (
@@ -26,18 +26,18 @@ from similarity.sources.downloads import digest, download
 DOWNLOADS = CACHE / "downloads"
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     source = Path(params.data.source)
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         recipe = read_recipe(source)
         if recipe.generate is not None:
-            return _generate(recipe.generate, recipe.title)
+            return _generate(recipe.generate, recipe.title, outputs)
         if recipe.url is not None:
             source = _download(recipe.url, recipe)
     if source.is_dir():
-        _copy(source)
+        _copy(source, outputs)
     elif source.is_file() and is_archive(source):
-        _unpack(source, int(params.data.max_unpacked_gb * 1e9))
+        _unpack(source, int(params.data.max_unpacked_gb * 1e9), outputs)
     elif source.exists():
         raise UserError(f"data.source: {source} is none of: a folder, a whole .zip or .tar archive, a recipe (.yaml)")
     else:
@@ -48,9 +48,8 @@ def main(params: Params) -> None:
     return None
 
 
-def _generate(settings: GeneratedSet, title: str) -> None:
-    with replaced_folder(IMAGES) as folder:
-        paths = list(track(generate_images(settings, folder), "generate"))
+def _generate(settings: GeneratedSet, title: str, outputs: Outputs) -> None:
+    paths = list(track(generate_images(settings, outputs.folder(IMAGES)), "generate"))
     print(f"fetch: generated {len(paths)} images: {title}")
 
 
@@ -71,20 +70,18 @@ def _download(url: str, recipe: Recipe) -> Path:
     return path
 
 
-def _copy(source: Path) -> None:
+def _copy(source: Path, outputs: Outputs) -> None:
     layout = list_folder(source)
-    with replaced_folder(IMAGES) as folder:
-        for _ in track(copy_images(source, layout, folder), "copy", len(layout.images)):
-            pass
+    for _ in track(copy_images(source, layout, outputs.folder(IMAGES)), "copy", len(layout.images)):
+        pass
     _report(source, layout)
 
 
-def _unpack(source: Path, max_bytes: int) -> None:
+def _unpack(source: Path, max_bytes: int, outputs: Outputs) -> None:
     with open_archive(source) as archive:
         layout = list_archive(archive, source, max_bytes)
-        with replaced_folder(IMAGES) as folder:
-            for _ in track(unpack_images(archive, layout, folder), "unpack", len(layout.images)):
-                pass
+        for _ in track(unpack_images(archive, layout, outputs.folder(IMAGES)), "unpack", len(layout.images)):
+            pass
     _report(source, layout)
 
 
@@ -97,4 +94,4 @@ def _report(source: Path, layout: Layout) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

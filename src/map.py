@@ -3,13 +3,13 @@
 import numpy as np
 
 from pipeline.paths import EMBEDDINGS, MAP
-from pipeline.stage import run, track
-from similarity.files import write_array
+from pipeline.stage import run_stage, track
+from similarity.files import Outputs, write_array
 from similarity.params import Params
 from similarity.pictures.projection import project
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     embeddings, settings = np.load(EMBEDDINGS, mmap_mode="r"), params.map
     points = project(
         embeddings,
@@ -18,9 +18,9 @@ def main(params: Params) -> None:
         params.base.seed,
         lambda blocks: track(blocks, "map", unit=" blocks"),
     )
-    write_array(MAP, points.shape, [points])
+    write_array(outputs.file(MAP), [points])
     print(f"map: {len(points)} points, {min(settings.landmarks, len(points))} of them landmarks laid out by t-SNE")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -3,23 +3,24 @@
 import numpy as np
 
 from pipeline.paths import EMBEDDINGS, INVERTED_INDEX, MANIFEST
-from pipeline.stage import run, track
+from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest
+from similarity.files import Outputs
 from similarity.index.exact import nearest_neighbors
 from similarity.index.inverted_index import write_inverted_index
 from similarity.params import Params
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     keys = read_manifest(MANIFEST).keys
     embeddings = np.load(EMBEDDINGS)
     found = nearest_neighbors(
         embeddings, params.neighbors.top_k, lambda rounds: track(rounds, "neighbors", unit=" rounds")
     )
     neighbors = zip(*found, strict=True)
-    write_inverted_index(INVERTED_INDEX, keys, track(neighbors, "write the index", len(keys)))
+    write_inverted_index(outputs.file(INVERTED_INDEX), keys, track(neighbors, "write the index", len(keys)))
     print(f"neighbors: the {min(params.neighbors.top_k, len(keys) - 1)} nearest of {len(keys)} images")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -1,37 +1,80 @@
-"""Stage `scan`: decodes every image once and lists it, or the reason why it cannot be used."""
+"""Stage `scan`: decodes every image once, and keeps what the later stages want of its pixels."""
 
-from pipeline.paths import IMAGES, MANIFEST, METRICS, REJECTED, REJECTED_COLUMNS
-from pipeline.stage import run, track
+from collections.abc import Iterable, Iterator
+
+from pipeline.paths import (
+    HISTOGRAMS,
+    IMAGES,
+    MANIFEST,
+    METRICS,
+    PREVIEWS,
+    REJECTED,
+    REJECTED_COLUMNS,
+    REMARKS,
+    REMARKS_COLUMNS,
+    THUMBNAILS,
+)
+from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import ImageRecord, write_manifest
-from similarity.dataset.scanning import Rejection, list_keys, scan_images
+from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
 from similarity.errors import UserError
-from similarity.files import write_metrics, write_table
+from similarity.files import Outputs, open_array, replaced_file, write_metrics, write_table
+from similarity.images.previews import open_previews
 from similarity.params import Params
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     keys = list_keys(IMAGES)
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
-    results = list(track(scan_images(IMAGES, keys), "scan", len(keys)))
-    records = [result for result in results if isinstance(result, ImageRecord)]
-    rejections = [result for result in results if isinstance(result, Rejection)]
-    # Written before the checks: the list is what the user needs in order to mend the data set.
-    write_table(REJECTED, REJECTED_COLUMNS, rejections)
-    _check(keys, records, rejections, params.scan.max_rejected)
-    write_manifest(MANIFEST, records)
+    settings, rejections = params.scan, list[Rejection]()
+    results = track(scan_images(IMAGES, keys, settings.thumbnail_size, settings.histogram_bins), "scan", len(keys))
+    records, remarks = _keep_pixels(_readable(results, rejections), outputs)
+    _check(keys, records, rejections, settings.max_rejected)
+    write_manifest(outputs.file(MANIFEST), records)
+    write_table(outputs.file(REJECTED), REJECTED_COLUMNS, rejections)
+    write_table(outputs.file(REMARKS), REMARKS_COLUMNS, remarks)
     figures = {
         "images": len(records),
         "classes": len({record.label for record in records}),
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
     }
-    write_metrics(METRICS / "data.json", figures)
+    write_metrics(outputs.file(METRICS / "data.json"), figures)
     print("scan: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+
+
+def _readable(results: Iterable[ScannedImage | Rejection], rejections: list[Rejection]) -> Iterator[ScannedImage]:
+    """Passes the readable images on, and collects the others."""
+    for result in results:
+        if isinstance(result, Rejection):
+            rejections.append(result)
+        else:
+            yield result
+
+
+def _keep_pixels(images: Iterable[ScannedImage], outputs: Outputs) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
+    """Writes what is kept of the pixels while the images come in; gives their records, and what is odd about some."""
+    records, remarks = [], []
+    with (
+        open_array(outputs.file(THUMBNAILS)) as thumbnails,
+        open_array(outputs.file(HISTOGRAMS)) as histograms,
+        open_previews(outputs.folder(PREVIEWS)) as previews,
+    ):
+        for image in images:
+            records.append(image.record)
+            thumbnails.append(image.thumbnail[None])
+            histograms.append(image.histogram[None])
+            previews.append(image.preview)
+            if image.remark:
+                remarks.append((image.record.path, image.remark))
+    return records, remarks
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
+        with replaced_file(REJECTED) as path:  # the list is what the user needs in order to correct the data set
+            write_table(path, REJECTED_COLUMNS, rejections)
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
             f"of {max_rejected:g}; first {rejections[0].path}: {rejections[0].reason}; all are in {REJECTED}"
@@ -39,10 +82,12 @@ def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejecti
     classes = {record.label for record in records}
     unreadable = sorted({key.split("/")[0] for key in keys} - classes)
     if unreadable:
-        raise UserError(f"no image of the class {unreadable[0]!r} can be read: mend or remove its folder in the source")
+        raise UserError(
+            f"no image of the class {unreadable[0]!r} can be read: correct or remove its folder in the source"
+        )
     if len(classes) < 2:
         raise UserError(f"only one class, {classes.pop()!r}: at least two class folders are needed to learn from")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

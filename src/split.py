@@ -1,20 +1,33 @@
 """Stage `split`: decides which images train, validate and test."""
 
-from collections import Counter
+import numpy as np
 
-from pipeline.paths import MANIFEST, SPLITS
-from pipeline.stage import run
-from similarity.dataset.manifest import read_manifest, write_splits
+from pipeline.paths import DUPLICATES, MANIFEST, METRICS, SPLITS
+from pipeline.stage import run_stage
+from similarity.dataset.manifest import SPLIT_NAMES, read_manifest, write_splits
 from similarity.dataset.splitting import split_images
+from similarity.duplication.grouping import bounded_groups, group_rows
+from similarity.duplication.pairs import read_duplicates
+from similarity.files import Outputs, write_metrics
 from similarity.params import Params
 
 
-def main(params: Params) -> None:
-    manifest = read_manifest(MANIFEST)
-    splits = split_images(manifest.records, params.split.valid, params.split.test, params.base.seed)
-    write_splits(SPLITS, manifest.keys, splits)
-    print("split: " + ", ".join(f"{count} {name}" for name, count in sorted(Counter(splits).items())))
+def main(params: Params, outputs: Outputs) -> None:
+    manifest, settings = read_manifest(MANIFEST), params.split
+    identical, near = read_duplicates(DUPLICATES, manifest)
+    groups = group_rows(len(manifest.records), identical)
+    if settings.group_near_duplicates:
+        groups = bounded_groups(manifest.labels, identical, near, len(SPLIT_NAMES))
+    splits = split_images(manifest.records, groups, settings.valid, settings.test, params.base.seed)
+    write_splits(outputs.file(SPLITS), manifest.keys, splits)
+    split_of = np.array(splits)
+    figures = {
+        **{name: splits.count(name) for name in SPLIT_NAMES},
+        "near_duplicates_across_splits": int((split_of[near.first] != split_of[near.second]).sum()),
+    }
+    write_metrics(outputs.file(METRICS / "splits.json"), figures)
+    print("split: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

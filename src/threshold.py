@@ -3,13 +3,13 @@
 import numpy as np
 
 from pipeline.paths import BACKBONE, EMBEDDINGS, HEAD, MANIFEST, METRICS, SPLITS, THRESHOLD
-from pipeline.stage import run, track
+from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.embedder import Embedder
 from similarity.embedding.head import load_head
 from similarity.evaluation.retrieval import sample_queries
 from similarity.features.extractor import load_extractor
-from similarity.files import write_metrics
+from similarity.files import Outputs, write_metrics
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
 from similarity.index.exact import highest_cosines
@@ -22,7 +22,7 @@ BATCH_SIZE = 10
 LONGEST_SIDE = 512  # pixels
 
 
-def main(params: Params) -> None:
+def main(params: Params, outputs: Outputs) -> None:
     from sklearn.metrics import roc_auc_score
 
     manifest, units = read_manifest(MANIFEST), normalize(np.load(EMBEDDINGS))
@@ -38,7 +38,7 @@ def main(params: Params) -> None:
     foreign = {kind: highest_cosines(embedded, gallery) for kind, embedded in _embed_foreign(manifest, seed).items()}
     cosines = np.concatenate(list(foreign.values()))
     auroc = roc_auc_score(np.repeat([1, 0], [len(test), len(cosines)]), np.concatenate([test, cosines]))
-    write_metrics(THRESHOLD, {"cosine": threshold})
+    write_metrics(outputs.file(THRESHOLD), {"cosine": threshold})
     figures = {
         "cosine": threshold,
         "accepted": (test >= threshold).mean(),
@@ -46,7 +46,7 @@ def main(params: Params) -> None:
         "auroc": auroc,
     }
     refused = {kind: (values < threshold).mean() for kind, values in foreign.items()}
-    write_metrics(METRICS / "threshold.json", {**figures, "refused_per_kind": refused})
+    write_metrics(outputs.file(METRICS / "threshold.json"), {**figures, "refused_per_kind": refused})
     print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
 
 
@@ -71,4 +71,4 @@ def _embed_foreign(manifest: Manifest, seed: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

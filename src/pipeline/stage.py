@@ -1,4 +1,4 @@
-"""How every script of the pipeline starts and ends: checked parameters, progress, and one clear line on failure."""
+"""How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 from similarity.errors import UserError
+from similarity.files import Outputs
 from similarity.params import Params, load_params
 
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
@@ -17,22 +18,28 @@ WAY_BACK = "git checkout HEAD -- . && dvc checkout"
 Item = TypeVar("Item")
 
 
-def run(main: Callable[[Params], None]) -> NoReturn:
-    """Runs a stage on the checked parameters and exits; see `run_command`.
+def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
+    """Runs a stage on the checked parameters, puts its outputs in place together if it succeeds, and exits.
 
-    A failure names the way back as well: DVC removes the outputs of a stage before it runs the stage.
+    See `run_command` for the exit status. A failure also names the way back: DVC removes a stage's outputs before it
+    runs the stage.
     """
+
+    def run() -> None:
+        with Outputs() as outputs:
+            main(load_params(), outputs)
+
     try:
-        run_command(lambda: main(load_params()))
+        run_command(run)
     except SystemExit as end:
         if isinstance(end.code, str):
-            sys.exit(f"{end.code}\nto go back to the last commit, uncommitted changes included: {WAY_BACK}")
+            end.code += f"\nTo get the last committed results back: {WAY_BACK}"
         raise
 
 
-def run_command(main: Callable[[], None]) -> NoReturn:
-    """Runs a function and exits: 0 when done, 1 with one line on what to mend, 130 on Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a killed run cleans up, too
+def run_command(main: Callable[[], object]) -> NoReturn:
+    """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a killed run cleans up as well
     try:
         main()
     except UserError as error:

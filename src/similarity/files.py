@@ -1,12 +1,14 @@
-"""Writing files whole or not at all, and the formats that the stages share."""
+"""Writing files whole or not at all, several of them together, and the formats that the stages share."""
 
 import csv
 import math
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,55 +19,135 @@ from similarity.errors import UserError
 METRIC_DECIMALS = 6
 
 
+class Outputs:
+    """New versions of files and folders that replace the old ones together, or not at all.
+
+    Used as a context manager: what was written to the temporary paths is flushed to the disk and renamed when the block
+    ends; if it raises, the temporary files are removed and everything is as it was before.
+    """
+
+    def __init__(self) -> None:
+        self._temporaries: dict[Path, Path] = {}
+
+    def file(self, path: Path) -> Path:
+        """The temporary path, in the same folder, to write the new version of a file to; it keeps the suffixes."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".new.{path.name}")
+        _remove(temporary)  # left behind by a killed run
+        self._temporaries[path] = temporary
+        return temporary
+
+    def folder(self, path: Path) -> Path:
+        """An empty temporary folder, for the new version of a folder."""
+        outdated = _outdated(path)
+        if outdated.exists() and not path.exists():  # a run was killed between two renames
+            outdated.rename(path)
+        temporary = self.file(path)
+        temporary.mkdir()
+        return temporary
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._replace()
+        except OSError as failure:
+            self._name(failure)
+            raise
+        finally:
+            for temporary in self._temporaries.values():
+                _remove(temporary)
+        if isinstance(error, OSError):
+            self._name(error)
+
+    def _replace(self) -> None:
+        for temporary in self._temporaries.values():
+            _flush(temporary)
+        with _signals_held():
+            for path, temporary in self._temporaries.items():
+                if path.is_dir():  # a folder cannot be replaced in one step
+                    _exchange(path, temporary)
+                else:
+                    temporary.rename(path)
+            for folder in {path.parent for path in self._temporaries}:
+                _flush_folder(folder)
+        for path in self._temporaries:
+            _remove(_outdated(path))
+
+    def _name(self, error: OSError) -> None:
+        """Names the file that the user knows: a failed write names none, a failed rename the temporary one."""
+        finals = {str(temporary): str(path) for path, temporary in self._temporaries.items()}
+        if error.filename is None and self._temporaries:
+            error.filename = str(list(self._temporaries)[-1])
+        elif str(error.filename) in finals:
+            error.filename = finals[str(error.filename)]
+
+
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which takes the place of `path` only if the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".new.{path.name}")  # keeps the suffixes: Keras goes by them
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a failed write does not say where
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with Outputs() as outputs:
+        yield outputs.file(path)
 
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Gives an empty temporary folder beside `path`, which takes the place of `path` only if the block succeeds.
+    """Gives an empty temporary folder beside `path`, which replaces `path` only if the block ends without an error."""
+    with Outputs() as outputs:
+        yield outputs.folder(path)
 
-    What a killed run has left behind is mended first.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, outdated = (path.with_name(f".{state}.{path.name}") for state in ("new", "old"))
-    _restore(path, temporary, outdated)
-    temporary.mkdir()
+
+def _outdated(path: Path) -> Path:
+    """Where the old version of a folder is kept until the new one is in its place."""
+    return path.with_name(f".old.{path.name}")
+
+
+def _exchange(path: Path, temporary: Path) -> None:
+    """Puts a new folder in the place of an old one, which goes back if that fails."""
+    _remove(_outdated(path))
+    path.rename(_outdated(path))
     try:
-        yield temporary
-        if path.exists():
-            path.rename(outdated)
         temporary.rename(path)
+    except BaseException:
+        _outdated(path).rename(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir():
+        os.sync()  # one call for what may be many small files
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        _restore(path, temporary, outdated)
-
-
-def _restore(path: Path, temporary: Path, outdated: Path) -> None:
-    """Removes the temporary folders, after the old one is back in its place if there is no new one."""
-    if outdated.exists() and not path.exists():
-        outdated.rename(path)
-    for leftover in (temporary, outdated):
-        if leftover.exists():
-            shutil.rmtree(leftover)
+        os.close(descriptor)
 
 
 @contextmanager
-def _open_replacement(path: Path) -> Iterator[BinaryIO]:
-    with replaced_file(path) as temporary, temporary.open("wb") as file:
-        yield file
+def _signals_held() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM wait until the block is done."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -74,8 +156,7 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     Raises:
         ValueError: a figure is not finite.
     """
-    with _open_replacement(path) as file:
-        file.write(orjson.dumps(_rounded(metrics), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    path.write_bytes(orjson.dumps(_rounded(metrics), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def _rounded(value: Any) -> Any:
@@ -93,7 +174,7 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
 
     NumPy arrays become lists, float32 in the fewest digits that give the same float32 again.
     """
-    with _open_replacement(path) as file:
+    with path.open("wb") as file:
         separator = b"{\n"
         for key, value in entries:
             file.write(separator + orjson.dumps(key) + b":" + orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
@@ -101,19 +182,40 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
         file.write(b"\n}\n" if separator == b",\n" else b"{}\n")
 
 
-def write_array(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
-    """Writes an array as ``.npy``, from consecutive blocks of its rows.
+class ArrayWriter:
+    """Writes an array as ``.npy`` while its rows come in; unlike with a memory map, a full disk is a clear error."""
 
-    Args:
-        path: where to.
-        shape: of the whole array.
-        blocks: float32 (n, *shape[1:]), whose n add up to shape[0].
-    """
-    # Written, not mapped into memory: a full disk then is an error that can be told, not a crash.
-    with _open_replacement(path) as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._rows = file, 0
+        self._last = np.empty(0, np.float32)
+
+    def append(self, block: np.ndarray) -> None:
+        """Writes the next rows, (n, …), all of one dtype and of one shape but for n."""
+        if self._rows == 0:
+            _write_header(self._file, block.shape, block.dtype)
+        self._rows, self._last = self._rows + len(block), block[:0]
+        self._file.write(np.ascontiguousarray(block).data)
+
+    def finish(self) -> None:
+        """Corrects the number of rows in the header, which keeps its length: NumPy leaves room for growth."""
+        self._file.seek(0)
+        _write_header(self._file, (self._rows, *self._last.shape[1:]), self._last.dtype)
+
+
+@contextmanager
+def open_array(path: Path) -> Iterator[ArrayWriter]:
+    """Opens an array to write rows to; how many there will be need not be known."""
+    with path.open("wb") as file:
+        writer = ArrayWriter(file)
+        yield writer
+        writer.finish()
+
+
+def write_array(path: Path, blocks: Iterable[np.ndarray]) -> None:
+    """Writes an array as ``.npy``, from consecutive blocks of its rows, (n, …), all of one dtype."""
+    with open_array(path) as writer:
         for block in blocks:
-            file.write(np.ascontiguousarray(block, np.float32).data)
+            writer.append(block)
 
 
 def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -124,8 +226,9 @@ def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[t
         shape: of the whole array.
         blocks: numbers of rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each row in one block.
     """
-    with _open_replacement(path) as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    # Written, not mapped into memory: a full disk then is an error that can be told, not a crash.
+    with path.open("wb") as file:
+        _write_header(file, shape, np.dtype(np.float32))
         start, size = file.tell(), 4 * math.prod(shape[1:])
         for rows, values in blocks:
             for row, value in zip(rows.tolist(), np.ascontiguousarray(values, np.float32), strict=True):
@@ -133,9 +236,14 @@ def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[t
                 file.write(value.data)
 
 
+def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, facts)
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a CSV file with Unix line ends, UTF-8."""
-    with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

@@ -46,14 +46,23 @@ class ScanParams(_Section):
     """Stage `scan`."""
 
     max_rejected: Share  # share of the files that may be unreadable
+    thumbnail_size: Annotated[Integer, Field(ge=8, le=256)]  # pixels, side of the square
+    histogram_bins: Annotated[Integer, Field(ge=2, le=256)]  # per color channel
+
+
+class DuplicatesParams(_Section):
+    """Stage `duplicates`."""
+
+    min_correlation: Annotated[Number, Field(gt=0, le=1)]  # of two thumbnails, to count as nearly the same image
 
 
 class SplitParams(_Section):
-    """Stage `split`: shares of each class."""
+    """Stage `split`."""
 
-    train: PositiveShare
+    train: PositiveShare  # of each class
     valid: PositiveShare
     test: PositiveShare
+    group_near_duplicates: bool  # whether nearly equal images always share a split
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> "SplitParams":
@@ -130,9 +139,6 @@ class EvaluateParams(_Section):
 
     query_rows: Annotated[Integer, Field(ge=1, le=100)]  # test images drawn with their neighbors
     max_queries: Annotated[Integer, Field(ge=1)]  # test images to measure with; of more, a sample, each class in it
-    histogram_bins: Annotated[Integer, Field(ge=2, le=256)]  # per color channel, of the baseline
-    thumbnail_size: Annotated[Integer, Field(ge=2, le=256)]  # pixels, side of the baseline's thumbnails
-    near_duplicate: Annotated[Number, Field(gt=0, le=1)]  # least correlation of nearly equal images
 
 
 class AuditParams(_Section):
@@ -148,6 +154,7 @@ class Params(_Section):
     base: BaseParams
     data: DataParams
     scan: ScanParams
+    duplicates: DuplicatesParams
     split: SplitParams
     backbone: BackboneParams
     embedding: EmbeddingParams

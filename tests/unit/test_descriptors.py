@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.images.descriptors import color_histogram, contrast, thumbnail
+from similarity.images.descriptors import centered_pixels, color_histogram, contrast_pattern, thumbnail
 from similarity.images.resizing import resize
 
 pictures = arrays(np.uint8, (6, 5, 3))
@@ -20,32 +20,33 @@ def test_histogram_ignores_where_the_pixels_are(pixels: np.ndarray) -> None:
     np.testing.assert_array_equal(color_histogram(pixels, 16), color_histogram(pixels[::-1, ::-1], 16))
 
 
-@given(pictures)
-def test_thumbnail_is_centered(pixels: np.ndarray) -> None:
-    small = thumbnail(pixels, 4)
-    assert small.shape == (48,)
-    assert abs(small.mean()) < 1e-3
+def test_a_thumbnail_is_the_image_resized(photographs: list[np.ndarray]) -> None:
+    small = thumbnail(photographs[1], 28)
+    assert (small.shape, small.dtype) == ((28, 28, 3), np.uint8)
+    assert np.abs(small - resize(photographs[1], 28)).max() <= 0.5
+
+
+@given(arrays(np.uint8, (3, 4, 4, 3)))
+def test_centered_pixels_have_a_mean_of_zero(thumbnails: np.ndarray) -> None:
+    assert np.abs(centered_pixels(thumbnails).mean(axis=1)).max() < 1e-3
 
 
 def test_a_brighter_or_smaller_copy_correlates_and_another_image_or_a_plain_one_does_not(
     photographs: list[np.ndarray],
 ) -> None:
     plain = np.full((40, 40, 3), (200, 30, 30), np.uint8)
-    one, brighter, smaller, different, flat = (
-        contrast(thumbnail(pixels, 28))
-        for pixels in (photographs[1], photographs[1] // 2 + 60, photographs[1][::3, ::3], photographs[2], plain)
-    )
+    versions = (photographs[1], photographs[1] // 2 + 60, photographs[1][::3, ::3], photographs[2], plain)
+    one, brighter, smaller, different, flat = contrast_pattern(np.stack([thumbnail(pixels, 28) for pixels in versions]))
     assert min(one @ brighter, one @ smaller) > 0.95
     assert abs(one @ different) < 0.5
     assert not flat.any()
 
 
-@given(arrays(np.uint8, (3, 6, 5, 3)))
-def test_correlations_are_those_of_the_channels_centered_each_by_itself(images: np.ndarray) -> None:
-    contrasts = contrast(np.stack([thumbnail(pixels, 5) for pixels in images]))
-    resized = [resize(pixels, 5) for pixels in images]
-    flat = [(each - each.mean((0, 1))).ravel() for each in resized]
+@given(arrays(np.uint8, (3, 5, 5, 3)))
+def test_correlations_are_those_of_the_channels_centered_each_by_itself(thumbnails: np.ndarray) -> None:
+    patterns = contrast_pattern(thumbnails)
+    flat = [(each - each.mean((0, 1))).ravel() for each in thumbnails.astype(float)]
     for i, j in ((0, 1), (1, 2)):
-        lengths = np.linalg.norm(flat[i]) * np.linalg.norm(flat[j])
-        if lengths > 1:  # two plain images have none
-            np.testing.assert_allclose(contrasts[i] @ contrasts[j], flat[i] @ flat[j] / lengths, atol=1e-4)
+        if min(np.abs(flat[i]).max(), np.abs(flat[j]).max()) > 1:  # plain images have none
+            expected = flat[i] @ flat[j] / (np.linalg.norm(flat[i]) * np.linalg.norm(flat[j]))
+            np.testing.assert_allclose(patterns[i] @ patterns[j], expected, atol=1e-4)

@@ -64,7 +64,9 @@ def test_a_stage_depends_on_exactly_the_packages_that_it_imports(name: str) -> N
 def test_a_stage_runs_the_script_of_its_name_and_leaves_the_run_cache_on(name: str) -> None:
     stage = STAGES[name]
     assert stage["cmd"] == f"python src/{name}.py"
-    assert all(isinstance(output, str) for output in stage["outs"]), "`persist` and `cache: false` switch it off"
+    assert all(isinstance(output, str) for output in stage.get("outs", [])), (
+        "`persist` and `cache: false` switch it off"
+    )
     for output in [*stage.get("metrics", []), *stage.get("plots", [])]:
         assert all(settings["cache"] is False and "persist" not in settings for settings in output.values())
 

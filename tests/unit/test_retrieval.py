@@ -4,16 +4,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.evaluation.retrieval import evaluate_retrieval, sample_queries, score, summarize
+from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries, score
 from similarity.vectors import normalize
 
 
 def test_scores_of_a_worked_example() -> None:
-    # R = 3; hits at ranks 1 and 3 of the first three: (1/1 + 2/3) / 3
-    scores = score(np.array([[1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1]], bool), np.array([3]))
+    # Of R = 4, hits at ranks 1, 3 and 4: (1/1 + 2/3 + 3/4) / 4
+    scores = score(np.array([[1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1]], bool), np.array([4]))
     assert scores.p_at_1.tolist() == [1]
-    assert scores.p_at_10.tolist() == [0.3]
-    assert scores.map_at_r[0] == pytest.approx((1 + 2 / 3) / 3)
+    assert scores.p_at_10.tolist() == [0.75]
+    assert scores.map_at_r[0] == pytest.approx((1 + 2 / 3 + 3 / 4) / 4)
+
+
+@pytest.mark.parametrize("members", [1, 3, 12])
+def test_a_perfect_ranking_scores_one_for_a_class_of_any_size(members: int) -> None:
+    relevant = np.arange(15)[None] < members
+    assert all(values.tolist() == [1] for values in score(relevant, np.array([members])))
+
+
+def test_of_a_large_class_ten_are_counted() -> None:
+    relevant = np.array([[1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]], bool)
+    assert score(relevant, np.array([12])).p_at_10.tolist() == [0.4]
 
 
 def slow_map_at_r(similarities: np.ndarray, labels: np.ndarray, label: int) -> float:
@@ -40,9 +51,7 @@ def test_a_perfect_embedding_scores_one_and_names_the_gallery_rows() -> None:
     labels = np.arange(60, dtype=np.int32) % 3
     vectors = np.eye(3, dtype=np.float32)[labels]
     evaluation = evaluate_retrieval(vectors, labels, np.arange(40, 60), np.arange(40))
-    summary = summarize(evaluation.scores, labels[40:], ["a", "b", "c"])
-    assert summary["p_at_1"] == summary["p_at_10"] == summary["map_at_r"] == 1
-    assert summary["per_class"]["c"] == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
+    assert mean_scores(evaluation.scores) == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
     assert (labels[evaluation.nearest] == labels[40:, None]).all()
     assert (evaluation.cosines == 1).all()
 

@@ -1,11 +1,15 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.dataset.manifest import ImageRecord
 from similarity.dataset.splitting import split_images
+from similarity.duplication.detection import identical_images
+from similarity.duplication.grouping import bounded_groups, group_rows
+from similarity.duplication.pairs import Pairs, linked_to
 from similarity.errors import UserError
 
 
@@ -18,12 +22,22 @@ def records(**classes: list[int]) -> list[ImageRecord]:
     ]
 
 
+def split_distinct(images: list[ImageRecord], valid: float, test: float, seed: int) -> list[str]:
+    """Splits images of which only identical ones belong together."""
+    return split_images(images, group_rows(len(images), identical_images(images)), valid, test, seed)
+
+
+def pairs(*ends: tuple[int, int]) -> Pairs:
+    first, second = np.array(ends, np.int64).reshape(-1, 2).T
+    return Pairs(first, second, np.ones(len(ends)))
+
+
 contents = st.lists(st.integers(0, 10**6), min_size=10, max_size=60, unique=True)
 
 
 @given(contents, st.sampled_from([0.1, 0.2, 1 / 3]), st.integers(0, 2**31 - 1))
 def test_each_class_is_split_by_the_shares(images: list[int], share: float, seed: int) -> None:
-    splits = split_images(records(a=images), share, share, seed)
+    splits = split_distinct(records(a=images), share, share, seed)
     expected = max(1, round(share * len(images)))
     assert Counter(splits) == {"valid": expected, "test": expected, "train": len(images) - 2 * expected}
 
@@ -32,7 +46,7 @@ def test_each_class_is_split_by_the_shares(images: list[int], share: float, seed
 def test_identical_images_share_a_split_in_whatever_class(first: list[int], second: list[int], seed: int) -> None:
     images = records(a=[*first, *first[:3]], b=second)
     try:
-        splits = split_images(images, 0.2, 0.2, seed)
+        splits = split_distinct(images, 0.2, 0.2, seed)
     except UserError:  # b may be left with too few images of its own
         return
     of_content: dict[str, set[str]] = {}
@@ -43,18 +57,51 @@ def test_identical_images_share_a_split_in_whatever_class(first: list[int], seco
 
 def test_the_seed_decides_and_decides_alone() -> None:
     images = records(a=list(range(50)), b=list(range(50, 90)))
-    assert split_images(images, 0.2, 0.2, 3) == split_images(images, 0.2, 0.2, 3)
-    assert split_images(images, 0.2, 0.2, 3) != split_images(images, 0.2, 0.2, 4)
+    assert split_distinct(images, 0.2, 0.2, 3) == split_distinct(images, 0.2, 0.2, 3)
+    assert split_distinct(images, 0.2, 0.2, 3) != split_distinct(images, 0.2, 0.2, 4)
 
 
 def test_renaming_moves_nothing_and_adding_images_moves_few() -> None:
     before = records(a=list(range(200)))
     after = [record._replace(path=f"a/new{i}.jpg") for i, record in enumerate(records(a=list(range(210))))]
-    splits = list(zip(split_images(before, 0.2, 0.2, 0), split_images(after, 0.2, 0.2, 0), strict=False))
+    splits = list(zip(split_distinct(before, 0.2, 0.2, 0), split_distinct(after, 0.2, 0.2, 0), strict=False))
     assert sum(old != new for old, new in splits) <= 10
 
 
 @pytest.mark.parametrize(("images", "share"), [([1, 2], 0.2), ([1, 1, 2], 0.2), ([1, 2, 3, 4], 0.4)])
 def test_a_class_that_is_too_small_is_named(images: list[int], share: float) -> None:
     with pytest.raises(UserError, match="class 'small' has too few distinct images"):
-        split_images(records(big=list(range(10, 40)), small=images), share, share, 0)
+        split_distinct(records(big=list(range(10, 40)), small=images), share, share, 0)
+
+
+@given(contents, st.data())
+def test_near_duplicates_share_a_split_and_the_shares_stay(images: list[int], data: st.DataObject) -> None:
+    count = len(images)
+    ends = data.draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=count // 4))
+    groups = group_rows(count, pairs(*ends))
+    splits = split_images(records(a=images), groups, 0.2, 0.2, 0)
+    assert all(splits[one] == splits[other] for one, other in ends)
+    assert 1 <= splits.count("test") <= max(1, round(0.2 * count))
+    assert 1 <= splits.count("valid") <= max(1, round(0.2 * count))
+
+
+def test_a_slow_pan_of_one_scene_is_kept_together_as_far_as_its_class_allows() -> None:
+    labels = np.repeat([0, 1], [6, 8])
+    pan = pairs(*((i, i + 1) for i in range(5)))
+    other = pairs((6, 7), (7, 8))
+    both = Pairs(*(np.concatenate(each) for each in zip(pan, other, strict=True)))
+    groups = bounded_groups(labels, pairs((0, 1)), both, 3)
+    assert groups[0] == groups[1]  # the same bytes
+    assert len(set(groups[:6])) == 5  # a class of one scene is divided all the same
+    assert len(set(groups[6:9])) == 1
+    assert len(set(groups[6:])) == 6
+
+
+def test_images_linked_to_others_are_told() -> None:
+    assert linked_to(np.array([2]), 5, pairs((0, 2)), pairs((2, 4), (1, 3))).tolist() == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]

@@ -13,7 +13,6 @@ from similarity.errors import UserError
 from similarity.files import read_table, write_table
 
 SPLIT_NAMES = ("train", "valid", "test")
-NEAR_DUPLICATE_COLUMNS = ("path", "nearest", "correlation")
 _SPLIT_COLUMNS = ("path", "split")
 
 

@@ -1,4 +1,4 @@
-"""Looking at every image once: what it is, or why it cannot be used."""
+"""Looking at every image once: what later stages want of its pixels, or why it cannot be used."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,9 +6,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from similarity.dataset.manifest import ImageRecord
 from similarity.images.decoding import UnreadableImageError, read_image
+from similarity.images.descriptors import color_histogram, color_spread, thumbnail
+from similarity.images.previews import encode_preview
 from similarity.parallel import ordered_map
+
+_PLAIN = 2  # of 255, standard deviation
 
 
 class Rejection(NamedTuple):
@@ -18,20 +25,56 @@ class Rejection(NamedTuple):
     reason: str
 
 
+class ScannedImage(NamedTuple):
+    """What is kept of an image.
+
+    Attributes:
+        record: its row in the manifest.
+        thumbnail: RGB, uint8 (size, size, 3).
+        histogram: of its colors, float32 (3 · bins,).
+        preview: a small JPEG.
+        remark: what is odd about its pixels, "" if nothing.
+    """
+
+    record: ImageRecord
+    thumbnail: np.ndarray
+    histogram: np.ndarray
+    preview: bytes
+    remark: str
+
+
 def list_keys(images: Path) -> list[str]:
     """The sorted keys ``<class>/<name>`` of all files in the class folders below `images`."""
     return sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
 
 
-def scan_images(images: Path, keys: list[str]) -> Iterator[ImageRecord | Rejection]:
-    """Decodes each image once, and yields its record or its rejection in the order of the keys."""
-    return ordered_map(partial(_scan, images), keys)
+def scan_images(
+    images: Path, keys: list[str], thumbnail_size: int, histogram_bins: int
+) -> Iterator[ScannedImage | Rejection]:
+    """Decodes each image once, and yields what is kept of it or its rejection, in the order of the keys.
+
+    Args:
+        images: the folder that the keys are below.
+        keys: of the images.
+        thumbnail_size: side of the thumbnails, in pixels.
+        histogram_bins: of the color histograms, per channel.
+    """
+    scan = partial(_scan, images, thumbnail_size=thumbnail_size, histogram_bins=histogram_bins)
+    with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
+        yield from ordered_map(scan, keys)
 
 
-def _scan(images: Path, key: str) -> ImageRecord | Rejection:
+def _scan(images: Path, key: str, thumbnail_size: int, histogram_bins: int) -> ScannedImage | Rejection:
     content = (images / key).read_bytes()
     try:
-        height, width, _ = read_image(content).shape
+        pixels = read_image(content)
     except UnreadableImageError as error:
         return Rejection(key, str(error))
-    return ImageRecord(key, key.split("/")[0], sha256(content).hexdigest(), width, height)
+    height, width, _ = pixels.shape
+    return ScannedImage(
+        ImageRecord(key, key.split("/")[0], sha256(content).hexdigest(), width, height),
+        thumbnail(pixels, thumbnail_size),
+        color_histogram(pixels, histogram_bins),
+        encode_preview(pixels),
+        "nearly one color" if color_spread(pixels) < _PLAIN else "",
+    )

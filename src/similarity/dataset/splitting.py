@@ -1,20 +1,24 @@
 """Which images are learned from, which choose the best epoch, and which are only for the final figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
+
+import numpy as np
 
 from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord
 from similarity.errors import UserError
 
 
-def split_images(records: Sequence[ImageRecord], valid: float, test: float, seed: int) -> list[str]:
+def split_images(records: Sequence[ImageRecord], groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
     """Assigns each image to ``train``, ``valid`` or ``test``, stratified by class.
 
-    Images are drawn by a hash of the seed and their bytes: renaming an image or adding others barely moves it, and
-    byte-identical images, in whatever class, always share a split (they count once, in the class that comes first).
+    Groups are drawn by a hash of the seed and of their images' bytes: renaming an image or adding others barely moves
+    it. A group counts for the class of its first image. What is larger than a class's share for validation or testing
+    is for training, so that a few large groups do not turn the shares upside down.
 
     Args:
         records: the images.
+        groups: images of the same group share a split, int (n,); identical images must share a group.
         valid: share of each class for validation; at least one image.
         test: share of each class for testing; at least one image. The rest is for training.
         seed: another one draws another split.
@@ -23,26 +27,39 @@ def split_images(records: Sequence[ImageRecord], valid: float, test: float, seed
         The split of each record.
 
     Raises:
-        UserError: a class has fewer distinct images than there are splits, or the shares leave none for training.
+        UserError: a class has fewer groups than there are splits, or the shares leave none for training.
     """
-    label_of = {record.sha256: record.label for record in reversed(records)}
-    by_label: dict[str, list[str]] = {record.label: [] for record in records}
-    for sha256, label in label_of.items():
-        by_label[label].append(sha256)
-    split_of: dict[str, str] = {}
-    for label, members in sorted(by_label.items()):
-        distinct = sorted(members, key=_draw(seed))
-        tests, valids = (max(1, round(share * len(distinct))) for share in (test, valid))
-        if len(distinct) < len(SPLIT_NAMES) or tests + valids >= len(distinct):
-            raise UserError(
-                f"class {label!r} has too few distinct images ({len(distinct)}) for the shares split.train, "
-                "split.valid and split.test: add images, change the shares, or remove the class"
-            )
-        for i, sha256 in enumerate(distinct):
-            split_of[sha256] = "test" if i < tests else "valid" if i < tests + valids else "train"
-    return [split_of[record.sha256] for record in records]
+    members: dict[int, list[ImageRecord]] = {}
+    for record, number in zip(records, groups.tolist(), strict=True):
+        members.setdefault(number, []).append(record)
+    by_label: dict[str, list[int]] = {record.label: [] for record in records}
+    for number, images in members.items():
+        by_label[images[0].label].append(number)
+    sizes = {number: len({image.sha256 for image in images}) for number, images in members.items()}
+    drawn = {number: min(_draw(image.sha256, seed) for image in images) for number, images in members.items()}
+    split_of: dict[int, str] = {}
+    for label, numbers in sorted(by_label.items()):
+        split_of |= _split_class(label, sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
+    return [split_of[number] for number in groups.tolist()]
 
 
-def _draw(seed: int) -> Callable[[str], bytes]:
-    salt = seed.to_bytes(16, "little")
-    return lambda sha256: blake2b(sha256.encode(), salt=salt).digest()
+def _split_class(label: str, drawn: list[int], sizes: dict[int, int], valid: float, test: float) -> dict[int, str]:
+    """Fills the test part, then the validation part, with groups in the order drawn; gives the split of each group."""
+    total = sum(sizes[number] for number in drawn)
+    split_of = dict.fromkeys(drawn, "train")
+    for split, share in (("test", test), ("valid", valid)):
+        wanted = max(1, round(share * total))
+        for number in drawn:
+            if split_of[number] == "train" and sizes[number] <= wanted:
+                split_of[number] = split
+                wanted -= sizes[number]
+    if len(drawn) < len(SPLIT_NAMES) or set(split_of.values()) != set(SPLIT_NAMES):
+        raise UserError(
+            f"class {label!r} has too few distinct images ({len(drawn)}) for the shares split.train, "
+            "split.valid and split.test: add images, change the shares, or remove the class"
+        )
+    return split_of
+
+
+def _draw(sha256: str, seed: int) -> bytes:
+    return blake2b(sha256.encode(), salt=seed.to_bytes(16, "little")).digest()

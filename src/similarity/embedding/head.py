@@ -143,6 +143,14 @@ def embed(features: np.ndarray, head: Head) -> np.ndarray:
     return embeddings
 
 
+def predict_classes(features: np.ndarray, head: Head) -> np.ndarray:
+    """The class index that the head finds most likely for each row of features, float32 (n, D): int64 (n,).
+
+    No loss need be named: cosines have no bias, so the length of an embedding does not change which is the highest.
+    """
+    return (embed(features, head) @ head.class_kernel + head.class_bias).argmax(axis=1)
+
+
 def class_logits(embeddings: np.ndarray, head: Head, loss: Loss) -> np.ndarray:
     """Maps embeddings, float32 (n, E), to the logits of the classes, float32 (n, C); the highest is the class.
 

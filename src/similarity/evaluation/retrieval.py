@@ -1,7 +1,7 @@
 """How good a ranking is when images of the query's class are what was looked for."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,8 @@ class Scores(NamedTuple):
 
     Attributes:
         p_at_1: 1 if the most similar gallery image has the query's class, else 0.
-        p_at_10: share of the query's class among the 10 most similar, or among all where the gallery is smaller.
+        p_at_10: share of the query's class among the min(10, R) most similar, where the gallery holds R images of the
+            class: a perfect ranking scores 1 for a class of any size.
         map_at_r: precision averaged over the ranks, up to the class's size R, that hold the query's class; in full
             "mean average precision at R" (Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020).
     """
@@ -101,23 +102,11 @@ def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> Scores:
     within_r = relevant & (ranks <= relevant_counts[:, None])
     return Scores(
         relevant[:, 0].astype(float),
-        relevant[:, :10].mean(axis=1),
+        precision[np.arange(len(relevant)), np.minimum(10, relevant_counts) - 1],
         (precision * within_r).sum(axis=1) / relevant_counts,
     )
 
 
-def summarize(scores: Scores, labels: np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """The means over all queries and over those of each class, by the names that the metrics files use.
-
-    Args:
-        scores: of n queries.
-        labels: their class indices, (n,).
-        classes: the classes' names.
-    """
-    per_class = {name: mean_scores(scores, labels == label) for label, name in enumerate(classes)}
-    return {**mean_scores(scores, np.ones(len(labels), bool)), "per_class": per_class}
-
-
-def mean_scores(scores: Scores, chosen: np.ndarray) -> dict[str, float]:
-    """The means over some queries, bool (n,), at least one, by the names that the metrics files use."""
-    return {name: float(values[chosen].mean()) for name, values in scores._asdict().items()}
+def mean_scores(scores: Scores) -> dict[str, float]:
+    """The means over all queries, by the names that the metrics files use."""
+    return {name: float(values.mean()) for name, values in scores._asdict().items()}

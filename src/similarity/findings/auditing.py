@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from similarity.embedding.head import Labeled, class_logits, embed, train_head
-from similarity.index.exact import nearest_neighbors
 from similarity.params import TrainParams
 from similarity.vectors import normalize, rank
 
@@ -15,7 +14,6 @@ _NEIGHBORS = 10
 _ROWS_PER_BLOCK = 512
 _FENCE = 2  # interquartile ranges above the upper quartile
 _SAMPLE = 20_000  # images
-_PLAIN = 2  # of 255, standard deviation
 _TIMES = 4  # from which factor on sizes are odd
 _MAJORITY = 0.5
 # How labels are judged is not what experiments are about: the same whatever `train` is told.
@@ -24,14 +22,6 @@ _TRAINING = TrainParams(
     lr=0.01, epochs=20, batch_size=100, momentum=0.9, nesterov=True, decay=1e-6, weight_decay=0.01,
     loss="normalized_softmax", scale=8, dropout=0.3, standardize=True,
 )  # fmt: skip
-
-
-class Pairs(NamedTuple):
-    """Rows of images that are nearly the same, int64 (p,) each, with `first` below `second`, and their correlation."""
-
-    first: np.ndarray
-    second: np.ndarray
-    correlations: np.ndarray
 
 
 class Doubts(NamedTuple):
@@ -50,36 +40,6 @@ class Doubts(NamedTuple):
     agreement: np.ndarray
     by_classifier: np.ndarray
     by_neighbors: np.ndarray
-
-
-def near_duplicates(contrasts: np.ndarray, least: float) -> Pairs:
-    """Finds pairs of images whose thumbnails correlate by `least` or more, the same ones included.
-
-    Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
-    all pairs are given; turned and mirrored images are not found.
-
-    Args:
-        contrasts: what `contrast` gives, float32 (n, d), of at least two images.
-        least: correlation, 0…1.
-    """
-    nearest, _ = nearest_neighbors(_principal(contrasts), _NEIGHBORS)
-    blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in range(0, len(contrasts), _ROWS_PER_BLOCK)]
-    correlations = np.concatenate(
-        [np.einsum("nd,nmd->nm", contrasts[rows], contrasts[nearest[rows]]) for rows in blocks]
-    )
-    rows, columns = np.nonzero(correlations >= least)
-    ends = np.sort(np.stack([rows, nearest[rows, columns]], axis=1), axis=1)
-    pairs, position = np.unique(ends, axis=0, return_index=True)
-    return Pairs(pairs[:, 0], pairs[:, 1], correlations[rows, columns][position])
-
-
-def group(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Numbers the groups of rows that pairs connect, int64 (count,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    links = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
-    return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def draw_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -173,18 +133,17 @@ def far_out(values: np.ndarray) -> np.ndarray:
     return logs > high + _FENCE * (high - low)
 
 
-def oddity(pixels: np.ndarray, usual_side: float, usual_ratio: float) -> str:
-    """Says what is odd about an image, "" if nothing.
+def oddity(width: int, height: int, usual_side: float, usual_ratio: float) -> str:
+    """Says what is odd about an image's size, "" if nothing.
 
     Args:
-        pixels: RGB, uint8 (height, width, 3).
+        width: in pixels.
+        height: in pixels.
         usual_side: geometric mean of height and width that is usual in the data set, in pixels.
         usual_ratio: of width to height that is usual.
     """
-    height, width, _ = pixels.shape
     ratio, side = width / height / usual_ratio, (width * height) ** 0.5 / usual_side
     remarks = [
-        "nearly one color" * bool(pixels.reshape(-1, 3).std(axis=0).max() < _PLAIN),
         f"{width} × {height} pixels, much smaller than most" * (side < 1 / _TIMES),
         f"{width} × {height} pixels, of another shape than most" * (not 1 / _TIMES <= ratio <= _TIMES),
     ]

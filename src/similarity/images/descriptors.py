@@ -1,10 +1,10 @@
-"""What an image says without any learning: the baselines that a model has to beat."""
+"""What pixels say without any learning: the baselines that a model has to beat, and what near duplicates share."""
 
 import numpy as np
 
 from similarity.images.resizing import resize
 
-_PLAIN = 0.01  # of 255
+_PLAIN = 1  # of 255; less is rounding, not contrast
 
 
 def color_histogram(pixels: np.ndarray, bins: int) -> np.ndarray:
@@ -24,32 +24,37 @@ def color_histogram(pixels: np.ndarray, bins: int) -> np.ndarray:
     return np.sqrt(counts / len(binned)).astype(np.float32)
 
 
+def color_spread(pixels: np.ndarray) -> float:
+    """The largest standard deviation of a channel, of RGB pixels, uint8 (height, width, 3), in 0…127.5."""
+    return float(pixels.reshape(-1, 3).std(axis=0).max())
+
+
 def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The image itself, shrunk or grown to a square and centered on its mean: float32 (size · size · 3,).
-
-    Args:
-        pixels: RGB, uint8 (height, width, 3).
-        size: side of the square, in pixels.
-    """
-    small = resize(pixels, size)
-    return (small - small.mean()).ravel()
+    """Resizes RGB pixels, uint8 (height, width, 3), to a small square, uint8 (size, size, 3)."""
+    return np.clip(np.rint(resize(pixels, size)), 0, 255).astype(np.uint8)
 
 
-def contrast(thumbnails: np.ndarray) -> np.ndarray:
+def centered_pixels(thumbnails: np.ndarray) -> np.ndarray:
+    """Thumbnails, uint8 (n, size, size, 3), each less its mean: float32 (n, size · size · 3)."""
+    rows = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    return rows - rows.mean(axis=1, keepdims=True)
+
+
+def contrast_pattern(thumbnails: np.ndarray) -> np.ndarray:
     """What is left of thumbnails without their overall color and contrast; dot products are correlations, in −1…1.
 
     Each channel is centered on its own mean, so that two plain images of one color, or two with the same cast, are not
     alike for that; a plain image gives zeros and correlates with nothing.
 
     Args:
-        thumbnails: what `thumbnail` gives, float32 (…, size · size · 3).
+        thumbnails: uint8 (n, size, size, 3).
 
     Returns:
-        float32 of the same shape, each of length 1 or zeros.
+        float32 (n, size · size · 3), each row of length 1 or zeros.
     """
-    pixels = thumbnails.reshape(*thumbnails.shape[:-1], -1, 3).astype(np.float64)
-    pixels -= pixels.mean(axis=-2, keepdims=True)
-    pixels[np.abs(pixels).max(axis=(-2, -1)) < _PLAIN] = 0  # rounding, not contrast
-    centered = pixels.reshape(thumbnails.shape)
-    lengths = np.linalg.norm(centered, axis=-1, keepdims=True)
-    return (centered / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    pixels = thumbnails.reshape(len(thumbnails), -1, 3).astype(np.float32)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels[np.abs(pixels).max(axis=(1, 2), initial=0) <= _PLAIN] = 0
+    patterns = pixels.reshape(len(thumbnails), -1)
+    lengths = np.linalg.norm(patterns, axis=1, keepdims=True)
+    return patterns / np.where(lengths > 0, lengths, 1)

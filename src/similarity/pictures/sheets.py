@@ -9,8 +9,6 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from similarity.images.decoding import read_image_file
-
 _TILE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10
 _MARGIN = 8
@@ -20,17 +18,23 @@ _BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
 
 
 class Tile(NamedTuple):
-    """One image of a sheet: the file, the lines below it, and whether its class is the query's (None for the query)."""
+    """One image of a sheet.
 
-    path: Path
+    Attributes:
+        pixels: RGB, uint8 (height, width, 3).
+        lines: what is written below it.
+        is_match: whether its class is the query's; None for the query.
+    """
+
+    pixels: np.ndarray
     lines: Sequence[str]
     is_match: bool | None
 
 
-def tile_of(images: Path, key: str, caption: str, query_label: str | None) -> Tile:
+def tile_of(pixels: np.ndarray, key: str, caption: str, query_label: str | None) -> Tile:
     """An indexed image with a caption, its class and its name; `query_label` is the class it should have, if any."""
     label, name = key.split("/")
-    return Tile(images / key, (f"{caption}  {label}", name), None if query_label is None else label == query_label)
+    return Tile(pixels, (f"{caption}  {label}", name), None if query_label is None else label == query_label)
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:
@@ -41,9 +45,6 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Imag
     Args:
         rows: of images.
         query_apart: whether the first image of each row is a query, and set apart from the others.
-
-    Raises:
-        UserError: an image cannot be decoded.
     """
     lines = [line for row in rows for line in _broken_into_lines(row)]
     columns = max(len(line) for line in lines)
@@ -67,7 +68,7 @@ def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
 
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(read_image_file(tile.path))), (_TILE, _TILE))
+    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(tile.pixels)), (_TILE, _TILE))
     sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
     if tile.is_match is not None:
         draw.rectangle(

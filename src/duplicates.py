@@ -1,0 +1,25 @@
+"""Stage `duplicates`: finds images that are there twice, with the same bytes or nearly the same pixels."""
+
+import numpy as np
+
+from pipeline.paths import DUPLICATES, MANIFEST, METRICS, THUMBNAILS
+from pipeline.stage import run_stage
+from similarity.dataset.manifest import read_manifest
+from similarity.duplication.detection import identical_images, near_duplicates
+from similarity.duplication.pairs import write_duplicates
+from similarity.files import Outputs, write_metrics
+from similarity.params import Params
+
+
+def main(params: Params, outputs: Outputs) -> None:
+    manifest = read_manifest(MANIFEST)
+    identical = identical_images(manifest.records)
+    near = near_duplicates(np.load(THUMBNAILS), params.duplicates.min_correlation)
+    near_count = write_duplicates(outputs.file(DUPLICATES), manifest, identical, near)
+    figures = {"identical_pairs": len(identical.first), "near_pairs": near_count}
+    write_metrics(outputs.file(METRICS / "duplicates.json"), figures)
+    print("duplicates: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,36 @@
+"""Groups of images that must not be parted, such as between training and test."""
+
+import numpy as np
+
+from similarity.duplication.pairs import Pairs
+
+
+def group_rows(count: int, *links: Pairs) -> np.ndarray:
+    """Numbers the groups of rows that pairs connect, directly or not: int64 (count,)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = (np.concatenate([pairs[end] for pairs in links]) for end in (0, 1))
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def bounded_groups(labels: np.ndarray, identical: Pairs, near: Pairs, least: int) -> np.ndarray:
+    """Groups identical and nearly identical images, the latter only where that leaves a class enough groups.
+
+    Args:
+        labels: class indices, int (n,).
+        identical: pairs that are always kept together.
+        near: pairs that are kept together unless a class would be left with fewer than `least` groups.
+        least: groups per class.
+
+    Returns:
+        The number of each image's group, int64 (n,).
+    """
+    groups = group_rows(len(labels), identical, near)
+    pairs = np.unique(np.stack([labels, groups], axis=1), axis=0)
+    scarce = np.bincount(pairs[:, 0], minlength=labels.max() + 1) < least
+    apart = scarce[labels[near.first]] | scarce[labels[near.second]]
+    if not apart.any():
+        return groups
+    return group_rows(len(labels), identical, Pairs(*(each[~apart] for each in near)))
