@@ -7,12 +7,11 @@ They are measured on the data set that is in place; the claims are about the geo
 """
 
 import argparse
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
-from comparison import HEADER
+from comparison import HEADER, processor
 
 CLAIMS = (
     ("neighbors_peers.py", "--rounds", "3"),
@@ -44,14 +43,6 @@ def print_rows(script: str, arguments: list[str]) -> bool:
     *_, table = done.stdout.split(HEADER)
     print(table.strip(), flush=True)
     return done.returncode == 0 and HEADER in done.stdout
-
-
-def processor() -> str:
-    """The machine, in a line."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.platform()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """The table that all benchmarks print, and how contenders are timed fairly."""
 
+import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import NamedTuple
 
 HEADER = "| measured | ours | peer | ratio | goal | limit |\n|---|--:|--:|--:|--:|--:|"
@@ -36,6 +40,24 @@ def print_table(rows: Sequence[Row]) -> None:
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
         print("| " + " | ".join((row.measured, row.ours, row.peer, ratio, row.goal, row.limit)) + " |", flush=True)
+
+
+def processor() -> str:
+    """The machine, in a line."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.platform()
+
+
+def describe_run() -> str:
+    """Where a table comes from, Markdown: the machine, the commit, the day, and the command without folders."""
+    commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=True).stdout
+    arguments = " ".join(Path(argument).name if "/" in argument else argument for argument in sys.argv[1:])
+    return (
+        f"{processor()}; commit {commit.strip()}; {time.strftime('%Y-%m-%d')}\n\n"
+        f"    python benchmarks/{Path(sys.argv[0]).name} {arguments}"
+    )
 
 
 def worker() -> ProcessPoolExecutor:

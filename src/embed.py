@@ -1,30 +1,35 @@
-"""Stage `embed`: maps every image's features to its embedding."""
+"""Stage `embed`: joins the parts of the model, and maps every image's features to its embedding."""
 
 import numpy as np
 
-from pipeline.paths import EMBEDDINGS, FEATURES, HEAD, MANIFEST
+from pipeline.paths import BACKBONE, EMBEDDER, EMBEDDINGS, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
 from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest
-from similarity.embedding.head import embed, load_head
-from similarity.errors import UserError
-from similarity.files import Outputs, write_array, write_json_entries
+from similarity.embedding.embedder import save_embedder
+from similarity.embedding.head import load_head
+from similarity.embedding.model import EmbeddingModel
+from similarity.embedding.visual_part import load_visual_part
+from similarity.files import Outputs, write_array, write_json_entries, write_metrics
 from similarity.params import Params
 from similarity.vectors import count_zero_rows
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    head = load_head(HEAD)
-    if len(head.bias) != params.embedding.size:
-        raise UserError(
-            f"{HEAD} gives embeddings of size {len(head.bias)}, embedding.size in params.yaml is "
-            f"{params.embedding.size}: run `dvc repro`"
-        )
-    embeddings = embed(np.load(FEATURES, mmap_mode="r"), head)
+    model = EmbeddingModel(load_head(HEAD), load_visual_part(VISUAL_PART), params.embedding.visual_weight)
+    embeddings = model(np.load(FEATURES, mmap_mode="r"))
     keys = read_manifest(MANIFEST).keys
+    save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
     write_array(outputs.file(EMBEDDINGS), [embeddings])
-    entries = zip(keys, embeddings, strict=True)
-    write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), track(entries, "embed", len(keys)))
-    print(f"embed: {len(keys)} × {params.embedding.size}, of which all zeros: {count_zero_rows(embeddings)}")
+    entries = track(zip(keys, embeddings, strict=True), "embed", len(keys))
+    write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), entries)
+    class_part = embeddings[:, : model.class_size]
+    figures = {
+        "dimensions": model.size,
+        "dead_dimensions": int((~class_part.any(axis=0)).sum()),
+        "zero_class_parts": count_zero_rows(class_part),
+    }
+    write_metrics(outputs.file(METRICS / "embeddings.json"), figures)
+    print("embed: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Stage `evaluate`: classification and retrieval of images that nothing was learned from, in figures and pictures."""
+"""Stage `evaluate`: what the model is worth on images that nothing was learned from, in figures and pictures."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.paths import (
     DUPLICATES,
+    EMBEDDER,
     EMBEDDINGS,
     FEATURES,
-    HEAD,
+    HISTOGRAMS,
     MANIFEST,
     METRICS,
     PLOTS,
@@ -16,14 +18,20 @@ from pipeline.paths import (
     QUERY_SCORES,
     QUERY_SCORES_COLUMNS,
     SPLITS,
+    THUMBNAILS,
+    VARIANTS,
 )
 from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.duplication.pairs import linked_to, read_duplicates
-from similarity.embedding.head import load_head, predict_classes
+from similarity.embedding.embedder import load_embedding_model
+from similarity.embedding.head import predict_classes
 from similarity.evaluation.intervals import mean_interval
+from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found, standardization
 from similarity.evaluation.retrieval import Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table
+from similarity.images.changes import CHANGES
+from similarity.images.descriptors import centered_pixels
 from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.pictures.sheets import draw_sheet, tile_of
@@ -43,10 +51,13 @@ def main(params: Params, outputs: Outputs) -> None:
     valid, test = (_measure(manifest, splits, split, embeddings, params) for split in ("valid", "test"))
     figures = _figures(manifest, splits["train"], valid, test)
     write_metrics(outputs.file(METRICS / "retrieval.json"), figures)
+    likeness = _likeness(embeddings)
+    write_metrics(outputs.file(METRICS / "likeness.json"), likeness)
     _write_scores(manifest, test, outputs)
     _write_classes(manifest, test, outputs)
     _draw_queries(manifest, test, params.evaluate.query_rows, outputs)
-    print("evaluate: " + ", ".join(f"{name} {figures[name]:.4f}" for name in ("test_accuracy", "p_at_1", "p_at_10")))
+    shown = {name: figures[name] for name in ("test_accuracy", "p_at_1", "p_at_10")} | likeness
+    print("evaluate: " + ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if isinstance(value, float)))
 
 
 def _measure(
@@ -55,7 +66,7 @@ def _measure(
     """Classifies images of a split, and looks for images of their classes among the training images."""
     labels, rows = manifest.labels, splits[split]
     queries = sample_queries(rows, labels[rows], params.evaluate.max_queries, params.base.seed)
-    predicted = predict_classes(np.load(FEATURES, mmap_mode="r")[queries], load_head(HEAD))
+    predicted = predict_classes(np.load(FEATURES, mmap_mode="r")[queries], load_embedding_model(EMBEDDER).head)
     evaluation = evaluate_retrieval(
         embeddings, labels, queries, splits["train"], lambda blocks: track(blocks, f"evaluate: {split}", unit=" blocks")
     )
@@ -72,6 +83,37 @@ def _figures(manifest: Manifest, gallery: np.ndarray, valid: Measured, test: Mea
         "queries_with_near_duplicates": int(twins[test.queries].sum()),
         "intervals": {name: mean_interval(values)._asdict() for name, values in measured.items()},
         "validation": {"accuracy": valid.correct.mean(), **mean_scores(valid.evaluation.scores)},
+    }
+
+
+def _likeness(embeddings: np.ndarray) -> dict[str, object]:
+    """Looks for the originals of changed test images: by the embedding, each change by itself, and by what it beats."""
+    rows, model = np.load(VARIANTS / "rows.npy"), load_embedding_model(EMBEDDER)
+    features, histograms, pixels = (
+        np.concatenate(np.load(VARIANTS / f"{name}.npy")) for name in ("features", "color_histogram", "pixels")
+    )
+    changed, all_features = model(features), np.load(FEATURES, mmap_mode="r")
+    class_part = slice(model.class_size)
+    compared: dict[str, tuple[np.ndarray, np.ndarray, Prepare]] = {
+        "embedding": (changed, embeddings, np.asarray),
+        "class_part": (changed[:, class_part], embeddings[:, class_part], np.asarray),
+        "features": (features, all_features, standardization(all_features)),
+        "color_histogram": (histograms, np.load(HISTOGRAMS, mmap_mode="r"), np.asarray),
+        "pixels": (pixels, np.load(THUMBNAILS, mmap_mode="r"), centered_pixels),
+    }
+    originals = np.repeat(rows, len(CHANGES))
+    ranks = {
+        name: ranks_of_originals(
+            queries, originals, gallery, prepare, partial(track, label=f"likeness: {name}", unit=" blocks")
+        )
+        for name, (queries, gallery, prepare) in compared.items()
+    }
+    by_change = ranks["embedding"].reshape(len(rows), len(CHANGES))
+    return {
+        **shares_found(ranks.pop("embedding")),
+        "queries": len(rows),
+        "changes": {name: shares_found(by_change[:, i]) for i, name in enumerate(CHANGES)},
+        "compared": {name: shares_found(values) for name, values in ranks.items()},
     }
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.paths import BACKBONE, EMBEDDINGS, HEAD, IMAGES, MANIFEST
+from pipeline.paths import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
 from pipeline.results import Stored, open_stored
 from pipeline.stage import run_command, track
 from similarity.errors import UserError
@@ -51,8 +51,8 @@ def main() -> None:
     from similarity.tensorflow_setup import prepare_tensorflow
 
     prepare_tensorflow()
-    backbone = exporting.load_keras_backbone(BACKBONE, weights)
-    graph = exporting.build_graph(backbone, stored.head)
+    backbone = exporting.load_keras_backbone(EMBEDDER, weights)
+    graph = exporting.build_graph(backbone, stored.model)
     sample = take_sample(stored, backbone.model.input_shape[1])
     with replaced_folder(out) as folder:
         checks: list[Check] = []
@@ -128,7 +128,7 @@ def check(artifact: str, run: exporting.Run, inputs: exporting.Batch, embeddings
 
 def inputs() -> list[tuple[str, str, str]]:
     """What the export is made from, with digests."""
-    return [row for path in (MANIFEST, EMBEDDINGS, HEAD, BACKBONE) for row in digests(path, Path())]
+    return [row for path in (MANIFEST, EMBEDDINGS, EMBEDDER) for row in digests(path, Path())]
 
 
 if __name__ == "__main__":

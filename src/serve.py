@@ -12,7 +12,7 @@ import orjson
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from pipeline.paths import ANN_INDEX, BACKBONE, HEAD, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS
 from pipeline.results import open_embedder, open_searcher, open_threshold
 from pipeline.stage import run_command
 from service.app import create_app
@@ -142,8 +142,7 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
             features=description["features"],
             engine=description["engine"],
             embedding_size=searcher.units.shape[1],
-            md5=md5(HEAD),
-            backbone_md5=md5(*sorted(BACKBONE.iterdir())),
+            md5=md5(*sorted(EMBEDDER.iterdir())),
         ),
         data=DataInfo(
             images=len(manifest.records),

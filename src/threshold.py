@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from pipeline.paths import BACKBONE, EMBEDDINGS, HEAD, MANIFEST, METRICS, SPLITS, THRESHOLD
+from pipeline.paths import EMBEDDER, EMBEDDINGS, MANIFEST, METRICS, SPLITS, THRESHOLD
 from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.embedding.embedder import Embedder
-from similarity.embedding.head import load_head
+from similarity.embedding.embedder import load_embedder
 from similarity.evaluation.retrieval import sample_queries
-from similarity.features.extractor import load_extractor
 from similarity.files import Outputs, write_metrics
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
@@ -52,7 +50,7 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def _embed_foreign(manifest: Manifest, seed: int) -> dict[str, np.ndarray]:
     """The embeddings at length 1 of some images of each kind, float32 (n, E), of the data set's usual size."""
-    embedder = Embedder(load_extractor(BACKBONE, [BATCH_SIZE]), load_head(HEAD))
+    embedder = load_embedder(EMBEDDER, [BATCH_SIZE])
     sides = [min(record.width, record.height) for record in manifest.records]
     size = int(np.clip(np.median(sides), 16, LONGEST_SIDE))
     return {

@@ -6,7 +6,8 @@ from tqdm import tqdm
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
 from pipeline.stage import run_stage
 from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.embedding.head import Epoch, Head, Labeled, save_head, train_head
+from similarity.embedding.head import Head, save_head
+from similarity.embedding.training import Epoch, Labeled, train_head
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.params import Params

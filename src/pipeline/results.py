@@ -10,20 +10,18 @@ import orjson
 from pipeline.paths import (
     ANN_INDEX,
     ANN_SETTINGS,
-    BACKBONE,
+    EMBEDDER,
     EMBEDDINGS,
-    HEAD,
     IMAGES,
     INVERTED_INDEX,
     MANIFEST,
     THRESHOLD,
 )
 from similarity.dataset.manifest import Manifest, read_manifest
-from similarity.embedding.embedder import Embedder
-from similarity.embedding.head import Head, load_head
+from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
+from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
 from similarity.features.computing import load_pixels
-from similarity.features.extractor import load_extractor
 from similarity.index.backends import AnnIndex, load_index, load_settings
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 from similarity.index.searcher import Searcher
@@ -109,7 +107,7 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
         FileNotFoundError: the pipeline has not run, or an indexed image is gone.
         UserError: the model is not the one that made the embeddings.
     """
-    embedder = Embedder(load_extractor(BACKBONE, batch_sizes), load_head(HEAD))
+    embedder = load_embedder(EMBEDDER, batch_sizes)
     rows = _some(np.flatnonzero(searcher.units.any(axis=1)))
     size = embedder.extractor.image_size
     pixels = [load_pixels(IMAGES / searcher.manifest.keys[row], size) for row in rows]
@@ -118,11 +116,11 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
 
 
 class Stored(NamedTuple):
-    """What an export is made from and checked with; embeddings are float32 (N, E), a row for each of the manifest."""
+    """What an export is made from and checked with; embeddings are float32 (N, E + K), a row per image."""
 
     manifest: Manifest
     embeddings: np.ndarray
-    head: Head
+    model: EmbeddingModel
 
 
 @_damage_told()
@@ -133,7 +131,7 @@ def open_stored() -> Stored:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
-    stored = Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_head(HEAD))
-    if stored.embeddings.shape != (len(stored.manifest.records), len(stored.head.bias)):
-        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {HEAD} are not of the same run: run `dvc repro`")
+    stored = Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))
+    if stored.embeddings.shape != (len(stored.manifest.records), stored.model.size):
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {EMBEDDER} are not of the same run: run `dvc repro`")
     return stored

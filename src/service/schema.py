@@ -98,7 +98,7 @@ class DataInfo(_Model):
 
 
 class ModelInfo(_Model):
-    """The model; `md5` is of its trained part, as in `dvc.lock`, `backbone_md5` of the frozen one."""
+    """The model; `md5` is of all its files."""
 
     backbone: str
     image_size: int
@@ -106,7 +106,6 @@ class ModelInfo(_Model):
     engine: str
     embedding_size: int
     md5: Md5
-    backbone_md5: Md5
 
 
 class ApproximateInfo(_Model):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from similarity.errors import UserError
 
@@ -16,12 +16,19 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
+def _refuse_repetition(value: list[str]) -> list[str]:
+    if repeated := [entry for i, entry in enumerate(value) if entry in value[:i]]:
+        raise ValueError(f"{repeated[0]!r} is listed twice")
+    return value
+
+
 # Numbers may come as strings: DVC writes 0.00001 as 1e-05, which PyYAML reads as a string. Pydantic coerces them.
 Integer = Annotated[int, BeforeValidator(_refuse_bool)]
 Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 
+Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
 
 
@@ -78,15 +85,18 @@ class BackboneParams(_Section):
     name: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, Field(min_length=1)]  # `imagenet`, or a weights file
     image_size: Annotated[Integer, Field(ge=16, le=2048)]  # pixels
-    taps: list[str]  # layers whose channels are pooled (mean, std); `final` for the last one's means; [] is [final]
+    taps: Taps  # layers, or beginnings of their names: the last such; `final` for the last means; [] is [final]
     batch_size: Annotated[Integer, Field(ge=1, le=4096)]  # images
     engine: Literal["openvino", "keras"]
 
 
 class EmbeddingParams(_Section):
-    """Stages `train` and `embed`."""
+    """Stages `train`, `visual` and `embed`."""
 
-    size: Annotated[Integer, Field(ge=1, le=4096)]  # dimensions
+    size: Annotated[Integer, Field(ge=1, le=4096)]  # dimensions of the class part
+    visual_size: Annotated[Integer, Field(ge=0, le=4096)]  # dimensions of the visual part; 0 is none
+    visual_taps: Taps  # those of backbone.taps that the visual part is made of; [] is all
+    visual_weight: Share  # of the visual part in the cosine of two embeddings
 
 
 class TrainParams(_Section):
@@ -135,9 +145,10 @@ class MapParams(_Section):
 
 
 class EvaluateParams(_Section):
-    """Stages `baselines` and `evaluate`."""
+    """Stages `variants`, `baselines` and `evaluate`."""
 
     query_rows: Annotated[Integer, Field(ge=1, le=100)]  # test images drawn with their neighbors
+    likeness_queries: Annotated[Integer, Field(ge=1)]  # test images that are changed, to see whether they are found
     max_queries: Annotated[Integer, Field(ge=1)]  # test images to measure with; of more, a sample, each class in it
 
 

@@ -3,17 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.embedding.head import (
-    Epoch,
-    Head,
-    Labeled,
-    build_keras_head,
-    class_logits,
-    embed,
-    load_head,
-    save_head,
-    train_head,
-)
+from similarity.embedding.head import Head, build_keras_head, embed, load_head, save_head
+from similarity.embedding.training import Epoch, Labeled, class_logits, train_head
 from similarity.params import TrainParams
 from similarity.tensorflow_setup import prepare_tensorflow
 

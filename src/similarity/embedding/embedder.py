@@ -1,13 +1,18 @@
-"""From pixels to embeddings: the frozen backbone and the trained head in one."""
+"""From pixels to embeddings: a folder that holds the frozen backbone and the embedding model, and can be used alone."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from similarity.embedding.head import Head, embed
+from similarity.embedding.model import EmbeddingModel, load_model, save_model
 from similarity.errors import UserError
-from similarity.features.extractor import MIN_AGREEMENT, Extractor
+from similarity.features.extractor import MIN_AGREEMENT, Extractor, load_extractor
 from similarity.vectors import normalize
+
+_MODEL = "embedding.npz"
 
 
 @dataclass(frozen=True)
@@ -15,24 +20,24 @@ class Embedder:
     """Embeds images as the pipeline does. One call at a time: not to be shared by threads."""
 
     extractor: Extractor
-    head: Head
+    model: EmbeddingModel
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to embeddings, float32 (n, E)."""
-        return embed(self.extractor(pixels), self.head)
+        """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to embeddings, float32 (n, E + K)."""
+        return self.model(self.extractor(pixels))
 
     def check(self, pixels: np.ndarray, embeddings: np.ndarray) -> None:
         """Embeds a few indexed images once more, so that a query is never compared with what another model made.
 
         Args:
             pixels: of these images, float32 (n, size, size, 3) in 0…255.
-            embeddings: what is stored for them, float32 (n, E), none all zeros.
+            embeddings: what is stored for them, float32 (n, E + K), none all zeros.
 
         Raises:
             UserError: what comes out is something else.
         """
         agreement = 0.0
-        if self.extractor.features == len(self.head.kernel) and embeddings.shape[1] == len(self.head.bias):
+        if self.extractor.features == len(self.model.head.kernel) and embeddings.shape[1] == self.model.size:
             agreement = float((normalize(self(pixels)) * normalize(embeddings)).sum(axis=1).min(initial=1))
         if not agreement >= MIN_AGREEMENT:
             raise UserError(
@@ -40,3 +45,28 @@ class Embedder:
                 f"(cosine {agreement:.4f}, at least {MIN_AGREEMENT} is needed): data/ and models/ come from different "
                 "runs; run `dvc repro`, or `dvc checkout` to go back to the last one"
             )
+
+
+def save_embedder(folder: Path, backbone: Path, model: EmbeddingModel) -> None:
+    """Fills an existing folder with a copy of the backbone's folder and with the embedding model."""
+    shutil.copytree(backbone, folder, dirs_exist_ok=True)
+    save_model(model, folder / _MODEL)
+
+
+def load_embedder(folder: Path, batch_sizes: Sequence[int]) -> Embedder:
+    """Loads what `save_embedder` wrote.
+
+    Args:
+        folder: where it is.
+        batch_sizes: numbers of images that the backbone is prepared for; see `load_extractor`.
+
+    Raises:
+        FileNotFoundError: the folder is missing or incomplete.
+        UserError: the backbone computes something else on this machine.
+    """
+    return Embedder(load_extractor(folder, batch_sizes), load_embedding_model(folder))
+
+
+def load_embedding_model(folder: Path) -> EmbeddingModel:
+    """Loads the embedding model alone from such a folder."""
+    return load_model(folder / _MODEL)

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from similarity.embedding.head import Head
+from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
 from similarity.features.extractor import MIN_AGREEMENT, Extractor, agreement, as_affine
 from similarity.features.networks import Backbone, load_backbone
@@ -95,7 +95,7 @@ def load_keras_backbone(folder: Path, weights: str) -> Backbone:
     return backbone
 
 
-def build_graph(backbone: Backbone, head: Head) -> Graph:
+def build_graph(backbone: Backbone, model: EmbeddingModel) -> Graph:
     """Joins preprocessing, backbone and embedding, and before them a decoder, into functions to export.
 
     The backbone is called within a plain function: a Keras model that nests it behind preprocessing layers was seen to
@@ -108,7 +108,15 @@ def build_graph(backbone: Backbone, head: Head) -> Graph:
 
     def embed(pixels):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         features = backbone.model(tf.matmul(pixels, matrix) + offset, training=False)
-        return {"embedding": tf.nn.relu(tf.matmul(features, head.kernel) + head.bias)}
+        class_part = tf.nn.relu(tf.matmul(features, model.head.kernel) + model.head.bias)
+        if not len(model.visual.bias):
+            return {"embedding": class_part}
+        visual_part = tf.matmul(features, model.visual.kernel) + model.visual.bias
+        parts = (class_part, 1 - model.visual_weight), (visual_part, model.visual_weight)
+        return {"embedding": tf.concat([weight**0.5 * unit(part) for part, weight in parts], axis=1)}
+
+    def unit(rows):  # type: ignore[no-untyped-def]  # as above
+        return tf.math.divide_no_nan(rows, tf.norm(rows, axis=1, keepdims=True))
 
     def load(image):  # type: ignore[no-untyped-def]  # as above
         return tf.image.resize(decode(image), (size, size), antialias=True)

@@ -34,7 +34,7 @@ class Extractor:
     a time: not to be shared by threads.
 
     Attributes:
-        description: name, engine, image_size, taps and features (D) of the backbone.
+        description: name, engine, image_size, taps, features (D) and tap_features of the backbone.
         image_size: side of the square images, in pixels.
         features: features per image, D.
     """
@@ -83,6 +83,7 @@ def save_extractor(
         backbone.network.save_weights(folder / _WEIGHTS)
     features, size = backbone.model.output_shape[1], backbone.model.input_shape[1]
     facts = {**description, "engine": engine, "image_size": size, "features": features}
+    facts["tap_features"] = backbone.tap_features
     (folder / _DESCRIPTION).write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     np.save(folder / _CHECK_PIXELS, pictures)
     pixels = backbone.preprocess(pictures.astype(np.float32))
@@ -113,6 +114,21 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
             f"{MIN_AGREEMENT}): set backbone.engine to keras in params.yaml, run `dvc repro`, and please report this"
         )
     return extractor
+
+
+def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
+    """The columns of the features that come from some of the taps, or from all if none is given: int64 (d,), ascending.
+
+    Raises:
+        FileNotFoundError: the folder does not hold what `save_extractor` wrote.
+        UserError: it was made with other taps.
+    """
+    features: dict[str, int] = orjson.loads((folder / _DESCRIPTION).read_bytes())["tap_features"]
+    if missing := [tap for tap in taps if tap not in features]:
+        raise UserError(
+            f"{missing[0]!r} is none of backbone.taps ({', '.join(features)}): choose some of these, or [] for all"
+        )
+    return np.flatnonzero(np.repeat([not taps or tap in taps for tap in features], list(features.values())))
 
 
 def agreement(folder: Path, extractor: Extractor) -> float:

@@ -29,11 +29,13 @@ class Backbone(NamedTuple):
         model: maps preprocessed pixels, float32 (n, size, size, 3), to features, float32 (n, D).
         preprocess: what comes before the model.
         network: the network whose layers are tapped, with the weights; what weights files are of.
+        tap_features: how many of the features come from each tap, in their order.
     """
 
     model: "keras.Model"
     preprocess: Preprocess
     network: "keras.Model"
+    tap_features: dict[str, int]
 
 
 def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str]) -> Backbone:
@@ -45,21 +47,24 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
         weights: ``imagenet``, or the path of a weights file of the model without its classifier.
         image_size: side of the square input, in pixels.
         taps: where features are taken. A layer's name adds the means and then the standard deviations of that layer's
-            channels over space; ``final`` adds the means of the last feature map. None at all means ``final`` alone.
+            channels over space; the beginning of a name (``block4``) stands for the last layer whose name begins so
+            and does not go on with a digit; ``final`` adds the means of the last feature map. None at all means
+            ``final`` alone.
 
     Raises:
         UserError: unknown model or layer name, too small an input, or weights that are missing or do not fit.
     """
-    from keras import Model
+    from keras import Model, ops
 
     build = _build_efficientnet_lite0 if name == "efficientnet_lite0" else partial(_build_application, name)
     network, preprocess, load_weights = build(image_size)
-    outputs = _tap(network, taps or (FINAL_TAP,))
+    pooled = {tap: _pool(network, tap) for tap in taps or (FINAL_TAP,)}
     if weights == "imagenet":
         load_weights()
     else:
         _load_weights_file(network, Path(weights))
-    return Backbone(Model(network.inputs, outputs, trainable=False), preprocess, network)
+    model = Model(network.inputs, ops.concatenate(list(pooled.values()), axis=-1), trainable=False)
+    return Backbone(model, preprocess, network, {tap: output.shape[-1] for tap, output in pooled.items()})
 
 
 class _Network(NamedTuple):
@@ -125,8 +130,8 @@ def _load_weights_file(network: "keras.Model", path: Path) -> None:
         ) from error
 
 
-def _tap(network: "keras.Model", taps: Sequence[str]) -> "keras.KerasTensor":
-    """Pools the named layers' outputs over space and concatenates them, (n, D)."""
+def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
+    """Pools the output of a tapped layer over space, (n, d)."""
     from keras import ops
 
     feature_maps = {
@@ -134,18 +139,20 @@ def _tap(network: "keras.Model", taps: Sequence[str]) -> "keras.KerasTensor":
         for layer in network.layers
         if layer.output is not None and len(layer.output.shape) == 4
     }
-    pooled = []
-    for tap in taps:
-        if tap == FINAL_TAP:
-            pooled.append(ops.mean(list(feature_maps.values())[-1], axis=(1, 2)))
-        elif tap in feature_maps:
-            pooled += [ops.mean(feature_maps[tap], axis=(1, 2)), ops.std(feature_maps[tap], axis=(1, 2))]
-        else:
-            near = get_close_matches(tap, feature_maps, n=5, cutoff=0.3) or list(feature_maps)[:5]
-            raise UserError(
-                f"params.yaml: backbone.taps: {network.name} has no layer {tap!r}; near it are: {', '.join(near)}"
-            )
-    return ops.concatenate(pooled, axis=-1)
+    if tap == FINAL_TAP:
+        return ops.mean(list(feature_maps.values())[-1], axis=(1, 2))
+    feature_map = feature_maps[_tapped_layer(network.name, list(feature_maps), tap)]
+    return ops.concatenate([ops.mean(feature_map, axis=(1, 2)), ops.std(feature_map, axis=(1, 2))], axis=-1)
+
+
+def _tapped_layer(network: str, layers: Sequence[str], tap: str) -> str:
+    """The layer that a tap names, or the last one whose name it begins."""
+    if tap in layers:
+        return tap
+    if matching := [name for name in layers if name.startswith(tap) and not name[len(tap)].isdigit()]:
+        return matching[-1]
+    near = get_close_matches(tap, layers, n=5, cutoff=0.3) or list(layers)[:5]
+    raise UserError(f"params.yaml: backbone.taps: {network} has no layer {tap!r}; near it are: {', '.join(near)}")
 
 
 def _one_line(error: Exception) -> str:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.embedding.head import Labeled, class_logits, embed, train_head
+from similarity.embedding.head import embed
+from similarity.embedding.training import Labeled, class_logits, train_head
 from similarity.params import TrainParams
 from similarity.vectors import normalize, rank
 

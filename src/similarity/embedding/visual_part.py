@@ -1,0 +1,75 @@
+"""The visual part of the embedding: what tells images of one class apart, learned without labels."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_VARIANCE_EPSILON = 1e-3  # as in the training of the head: features that hardly vary must not explode
+_MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
+_MAX_ROWS = 50_000  # that the components are computed from
+
+
+class VisualPart(NamedTuple):
+    """What maps features, float32 (n, D), to K visual components; K = 0 means that there is no visual part.
+
+    Attributes:
+        kernel: float32 (D, K), zeros in the rows of features that are not used.
+        bias: float32 (K,).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """The components of features, float32 (n, D), with variance 1 over the images fitted to: float32 (n, K)."""
+        return features @ self.kernel + self.bias
+
+
+def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int, seed: int) -> VisualPart:
+    """Finds the leading principal components of standardized features, each scaled to variance 1 (whitening).
+
+    The features of a pretrained network are dominated by a few directions, such as brightness and the kind of object.
+    Whitening gives the finer ones, by which one image differs from others of its kind, the same weight (Jégou & Chum,
+    "Negative evidences and co-occurences in image retrieval: the benefit of PCA and whitening", ECCV 2012).
+
+    Args:
+        features: float32 (n, D).
+        rows: of the training images, int64 (m,); of many, a sample is taken.
+        columns: which of the features are used, int64 (d,), ascending.
+        size: how many components; there are fewer where the images span fewer.
+        seed: of the sample.
+    """
+    sample = np.sort(np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS])
+    taken = np.stack([features[row][columns] for row in sample])
+    mean = taken.mean(axis=0, dtype=np.float64)
+    taken -= mean.astype(np.float32)
+    scale = np.sqrt(np.square(taken).mean(axis=0, dtype=np.float64) + _VARIANCE_EPSILON)
+    taken /= scale.astype(np.float32)
+    variances, axes = _principal_axes(taken, size)
+    folded = axes / np.sqrt(variances) / scale[:, None]
+    kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)
+    kernel[columns] = folded
+    return VisualPart(kernel, (-mean @ folded).astype(np.float32))
+
+
+def _principal_axes(centered: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest variances of float32 (n, d), descending, and their directions, float64 (k,) and (d, k)."""
+    variances, axes = np.linalg.eigh((centered.T @ centered).astype(np.float64) / len(centered))
+    variances, axes = variances[::-1][:count], axes[:, ::-1][:, :count]
+    kept = variances > _MIN_VARIANCE * variances[:1]
+    variances, axes = variances[kept], axes[:, kept]
+    largest = np.abs(axes).argmax(axis=0)
+    return variances, axes * np.sign(axes[largest, np.arange(axes.shape[1])])  # the sign is arbitrary: make it definite
+
+
+def save_visual_part(part: VisualPart, path: Path) -> None:
+    """Writes a ``.npz`` file."""
+    with path.open("wb") as file:
+        np.savez(file, **part._asdict())
+
+
+def load_visual_part(path: Path) -> VisualPart:
+    """Reads what `save_visual_part` wrote."""
+    with np.load(path) as arrays:
+        return VisualPart(arrays["kernel"], arrays["bias"])

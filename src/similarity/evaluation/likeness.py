@@ -1,0 +1,61 @@
+"""Whether a picture is found again after an everyday change, among all indexed images."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from similarity.vectors import normalize
+
+_ROWS_PER_BLOCK = 4096
+_ROUNDING = 1e-6  # of cosines that were computed in other blocks
+_VARIANCE_EPSILON = 1e-3
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+"""Maps vectors, (n, …), to those that are compared by cosine, float32 (n, d)."""
+
+
+def ranks_of_originals(
+    queries: np.ndarray,
+    originals: np.ndarray,
+    gallery: np.ndarray,
+    prepare: Prepare,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> np.ndarray:
+    """Finds at which rank, by cosine, each changed picture's original comes: 1 is the first.
+
+    Images as near as the original, such as identical copies, do not push it back.
+
+    Args:
+        queries: of the changed pictures, (n, …).
+        originals: rows of their originals in the gallery, int64 (n,).
+        gallery: of all indexed images, (m, …).
+        prepare: what is done to both before they are compared.
+        progress: wraps the iteration over blocks of the gallery.
+
+    Returns:
+        int64 (n,).
+    """
+    units = normalize(prepare(queries))
+    own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) + _ROUNDING
+    ranks = np.ones(len(queries), np.int64)
+    for start in progress(range(0, len(gallery), _ROWS_PER_BLOCK)):
+        block = normalize(prepare(gallery[start : start + _ROWS_PER_BLOCK]))
+        ranks += (block @ units.T > own).sum(axis=0)
+    return ranks
+
+
+def standardization(features: np.ndarray) -> Prepare:
+    """What brings each column of features, float32 (n, D), to mean 0 and standard deviation 1."""
+    starts = range(0, len(features), _ROWS_PER_BLOCK)
+    mean = sum(features[start : start + _ROWS_PER_BLOCK].sum(axis=0, dtype=np.float64) for start in starts)
+    mean = (mean / len(features)).astype(np.float32)
+    squares = sum(
+        np.square(features[start : start + _ROWS_PER_BLOCK] - mean).sum(axis=0, dtype=np.float64) for start in starts
+    )
+    scale = np.sqrt(squares / len(features) + _VARIANCE_EPSILON).astype(np.float32)
+    return lambda rows: (rows - mean) / scale
+
+
+def shares_found(ranks: np.ndarray) -> dict[str, float]:
+    """The shares of ranks, int (n,), that are the first and within ten, by the names that the metrics file uses."""
+    return {f"same_image_at_{count}": float((ranks <= count).mean()) for count in (1, 10)}

@@ -1,0 +1,60 @@
+"""Stage `variants`: changes some test images in everyday ways and runs the backbone over them.
+
+Whether they are found is measured by `evaluate`; no parameter of the training reruns this stage.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.paths import BACKBONE, IMAGES, MANIFEST, SPLITS, VARIANTS
+from pipeline.stage import run_stage, track
+from similarity.dataset.manifest import ImageRecord, read_manifest, read_splits
+from similarity.evaluation.retrieval import sample_queries
+from similarity.features.extractor import Extractor, load_extractor
+from similarity.files import Outputs, open_array, write_array
+from similarity.images.changes import CHANGES, change
+from similarity.images.decoding import read_image_file
+from similarity.images.descriptors import color_histogram, thumbnail
+from similarity.images.resizing import resize
+from similarity.parallel import ordered_map
+from similarity.params import Params, ScanParams
+
+
+def main(params: Params, outputs: Outputs) -> None:
+    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, (len(CHANGES),))
+    test = read_splits(SPLITS, manifest)["test"]
+    rows = sample_queries(test, manifest.labels[test], params.evaluate.likeness_queries, params.base.seed)
+    folder = outputs.folder(VARIANTS)
+    write_array(folder / "rows.npy", [rows])
+    with (
+        open_array(folder / "features.npy") as features,
+        open_array(folder / "color_histogram.npy") as histograms,
+        open_array(folder / "pixels.npy") as thumbnails,
+    ):
+        for changed in _change([manifest.records[row] for row in rows], params.scan, extractor):
+            features.append(extractor(changed[0])[None])
+            histograms.append(changed[1][None])
+            thumbnails.append(changed[2][None])
+    print(f"variants: {len(rows)} test images, each changed in {len(CHANGES)} ways")
+
+
+def _change(
+    records: list[ImageRecord], params: ScanParams, extractor: Extractor
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Gives, of all changes of each image, the pixels for the backbone, the color histograms and the thumbnails."""
+
+    def load(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pixels = read_image_file(IMAGES / record.path, record.sha256)
+        variants = [change(pixels, name) for name in CHANGES]
+        return (
+            np.stack([resize(variant, extractor.image_size) for variant in variants]),
+            np.stack([color_histogram(variant, params.histogram_bins) for variant in variants]),
+            np.stack([thumbnail(variant, params.thumbnail_size) for variant in variants]),
+        )
+
+    yield from track(ordered_map(load, records, ahead=8), "variants", len(records))
+
+
+if __name__ == "__main__":
+    run_stage(main)

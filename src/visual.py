@@ -1,0 +1,28 @@
+"""Stage `visual`: fits the visual part of the embedding, which no label and no parameter of `train` has a say in."""
+
+import numpy as np
+
+from pipeline.paths import BACKBONE, FEATURES, MANIFEST, SPLITS, VISUAL_PART
+from pipeline.stage import run_stage
+from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.embedding.visual_part import fit_visual_part, save_visual_part
+from similarity.errors import UserError
+from similarity.features.extractor import tapped_columns
+from similarity.files import Outputs
+from similarity.params import Params
+
+
+def main(params: Params, outputs: Outputs) -> None:
+    train, settings = read_splits(SPLITS, read_manifest(MANIFEST))["train"], params.embedding
+    try:
+        columns = tapped_columns(BACKBONE, settings.visual_taps)
+    except UserError as error:
+        raise UserError(f"params.yaml: embedding.visual_taps: {error}") from error
+    features = np.load(FEATURES, mmap_mode="r")
+    part = fit_visual_part(features, train, columns, settings.visual_size, params.base.seed)
+    save_visual_part(part, outputs.file(VISUAL_PART))
+    print(f"visual: {len(part.bias)} components of {len(columns)} features")
+
+
+if __name__ == "__main__":
+    run_stage(main)
