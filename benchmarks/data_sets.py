@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from comparison import describe_run
-from pipeline.stage import run_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,4 +82,4 @@ def shown(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main()

@@ -26,8 +26,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (params.backbone.name, params.backbone.weights) == ("efficientnet_lite0", "imagenet")
     assert params.embedding.size == 32
     assert (params.train.lr, params.train.epochs, params.train.batch_size, params.train.momentum) == (
-        0.01,
-        100,
+        0.03,
+        200,
         100,
         0.9,
     )
@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 def test_numbers_that_yaml_reads_as_strings_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS.read_text().replace("lr: 0.01", "lr: 1e-05"))
+    path.write_text(DEFAULTS.read_text().replace("lr: 0.03", "lr: 1e-05"))
     assert isinstance(yaml.safe_load(path.read_text())["train"]["lr"], str)
     assert load_params(path).train.lr == 0.00001
 
