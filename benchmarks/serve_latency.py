@@ -21,7 +21,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import BACKBONE, IMAGES, MANIFEST
 from serve import open_catalog
-from service.catalog import Wish
+from service.catalog import SearchOptions
 from similarity.dataset.manifest import read_manifest
 from similarity.features.computing import load_pixels
 from similarity.features.extractor import load_extractor
@@ -71,9 +71,9 @@ def keras_forward(pixels: list[np.ndarray]) -> float:
 
 def direct_search(keys: list[str]) -> float:
     """Milliseconds of the service's own work for an upload, without HTTP."""
-    catalog, wish = open_catalog(20_000_000, 50), Wish(10, None, None, False)
+    catalog, options = open_catalog(20_000_000, 50), SearchOptions(10, None, None, False, None)
     contents = [(IMAGES / key).read_bytes() for key in keys]
-    return 1000 * float(np.median(timed(lambda content: catalog.search_upload(content, wish), contents * 5)))
+    return 1000 * float(np.median(timed(lambda content: catalog.search_upload(content, options), contents * 5)))
 
 
 def timed(function: Callable, inputs: list) -> list[float]:

@@ -27,7 +27,7 @@ from similarity.duplication.pairs import linked_to, read_duplicates
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.head import predict_classes
 from similarity.evaluation.intervals import mean_interval
-from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found, standardization
+from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.images.changes import CHANGES
@@ -35,6 +35,7 @@ from similarity.images.descriptors import centered_pixels
 from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.pictures.sheets import draw_sheet, tile_of
+from similarity.vectors import standardization
 
 
 class Measured(NamedTuple):
@@ -93,11 +94,12 @@ def _likeness(embeddings: np.ndarray) -> dict[str, object]:
         np.concatenate(np.load(VARIANTS / f"{name}.npy")) for name in ("features", "color_histogram", "pixels")
     )
     changed, all_features = model(features), np.load(FEATURES, mmap_mode="r")
+    mean, scale = standardization(all_features)
     class_part = slice(model.class_size)
     compared: dict[str, tuple[np.ndarray, np.ndarray, Prepare]] = {
         "embedding": (changed, embeddings, np.asarray),
         "class_part": (changed[:, class_part], embeddings[:, class_part], np.asarray),
-        "features": (features, all_features, standardization(all_features)),
+        "features": (features, all_features, lambda rows: (rows - mean) / scale),
         "color_histogram": (histograms, np.load(HISTOGRAMS, mmap_mode="r"), np.asarray),
         "pixels": (pixels, np.load(THUMBNAILS, mmap_mode="r"), centered_pixels),
     }

@@ -40,23 +40,30 @@ class Query(NamedTuple):
 class Result:
     """What was found for a query, as (key, cosine) pairs, best first, and with which index.
 
-    `too_far` is the cosine of the nearest image where that is not enough to call anything similar, else None.
+    `distance` is that of a file that is not indexed to the nearest indexed image, `max_distance` how far that may be.
     """
 
     query: Query
     index: str
     source: str
     neighbors: list[tuple[str, float]]
-    too_far: float | None = None
+    distance: float = 0
+    max_distance: float = 0
+
+    @property
+    def similar(self) -> bool:
+        """Whether anything indexed is similar to the query; with a class or without, shown or not."""
+        return self.distance <= self.max_distance
 
 
 def main() -> None:
     arguments = parse_arguments()
     if arguments.save:
         check_picture_name(arguments.save)
-    results = answer([resolve(name) for name in arguments.images], arguments.k, arguments.label, arguments.index)
-    if not arguments.any and not arguments.label:
-        results = [drop_foreign(result) for result in results]
+    queries = [resolve(name) for name in arguments.images]
+    results = answer(queries, arguments.k, arguments.label, arguments.index, arguments.look)
+    if not arguments.any:
+        results = [result if result.similar else replace(result, neighbors=[]) for result in results]
     if arguments.save:
         save_sheet(results, arguments.save)
     if arguments.json:
@@ -79,6 +86,12 @@ def parse_arguments() -> argparse.Namespace:
         help="default: exact, above a million images the one of ann.backend",
     )
     parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
+    parser.add_argument(
+        "--look",
+        type=share,
+        metavar="0…1",
+        help="0 finds images of the same kind, 1 those of the same look (default: embedding.visual_weight)",
+    )
     parser.add_argument("--any", action="store_true", help="show the nearest images even if none is similar")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
@@ -89,6 +102,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: a whole number of at least 1 is needed")
     return int(text)
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0 to 1 is needed")
+    return number
 
 
 def resolve(name: str) -> Query:
@@ -108,36 +131,28 @@ def resolve(name: str) -> Query:
     raise UserError(f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file")
 
 
-def answer(queries: Sequence[Query], k: int, label: str | None, index: "Index | None") -> list[Result]:
+def answer(
+    queries: Sequence[Query], k: int, label: str | None, index: "Index | None", look: float | None = None
+) -> list[Result]:
     """Answers from the inverted index where it holds enough, and by a search where it does not."""
-    embeddings = iter(embed([query.path for query in queries if query.key is None]))
+    embedded = iter(embed([query.path for query in queries if query.key is None]))
     results = []
     for query in queries:
         stored = find_neighbors(inverted_index(), query.key) if query.key else None
-        if stored is not None and len(stored) >= k and label is None and index in {None, "exact"}:
+        if stored is not None and len(stored) >= k and label is look is None and index in {None, "exact"}:
             results.append(Result(query, "exact", str(INVERTED_INDEX), stored[:k]))
             continue
+        distances = (0.0, 0.0)
         if query.key is None:
-            found = searcher().similar(next(embeddings), k, label, index)
+            embedding, distance, max_distance = next(embedded)
+            distances = (distance, max_distance)
+            found = searcher().similar(embedding, k, label, index, look)
         else:
-            found = searcher().similar_to_row(searcher().row(query.key), k, label, index)
+            found = searcher().similar_to_row(searcher().row(query.key), k, label, index, look)
         neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
-        results.append(Result(query, found.index, f"search of {len(searcher().units)} images", neighbors))
+        source = f"search of {len(searcher().units)} images"
+        results.append(Result(query, found.index, source, neighbors, *distances))
     return results
-
-
-def drop_foreign(result: Result) -> Result:
-    """Takes the neighbors off a file's result if even the nearest is too far to be called similar."""
-    if result.query.key is not None or not result.neighbors or result.neighbors[0][1] >= threshold():
-        return result
-    return replace(result, neighbors=[], too_far=result.neighbors[0][1])
-
-
-@cache
-def threshold() -> float:
-    from pipeline.results import open_threshold
-
-    return open_threshold()
 
 
 @cache
@@ -152,17 +167,24 @@ def searcher() -> "Searcher":
     return open_searcher()
 
 
-def embed(paths: Sequence[Path]) -> list[np.ndarray]:
-    """Embeds image files, in one batch if there are not too many: float32 (E,) each."""
+def embed(paths: Sequence[Path]) -> list[tuple[np.ndarray, float, float]]:
+    """Embeds image files, in one batch if there are not too many.
+
+    Gives for each its embedding, float32 (E + K,), its distance to the nearest indexed image, and how far that may be.
+    """
     if not paths:
         return []
-    from pipeline.results import open_embedder
+    from pipeline.results import open_embedder, open_reference
     from similarity.features.computing import load_pixels
     from similarity.parallel import ordered_map
 
     embedder = open_embedder(searcher(), (min(len(paths), MAX_BATCH),))
     load = partial(load_pixels, size=embedder.extractor.image_size)
-    return list(embedder(np.stack(list(track(ordered_map(load, paths), "embed", len(paths))))))
+    features = embedder.extractor(np.stack(list(track(ordered_map(load, paths), "embed", len(paths)))))
+    reference = open_reference()
+    distances = reference.distances(features).tolist()
+    embeddings = embedder.model(features)
+    return [(*each, reference.max_distance) for each in zip(embeddings, distances, strict=True)]
 
 
 def class_of(key: str) -> str:
@@ -173,10 +195,11 @@ def as_text(result: Result) -> str:
     state = "indexed" if result.query.key else "not indexed"
     lines = [f"{result.query.name} ({state}; {result.index}, {result.source})"]
     lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
-    if result.too_far is not None:
+    if not result.similar:
+        shown = "it is shown all the same" if result.neighbors else "--any shows it"
         lines.append(
-            f"      nothing similar is indexed: the nearest image has cosine {result.too_far:.4f}, "
-            f"{threshold():.4f} is needed (--any shows it)"
+            f"      nothing similar is indexed: the nearest image is at a distance of {result.distance:.2f}, "
+            f"{result.max_distance:.2f} is the most ({shown})"
         )
     return "\n".join(lines)
 
@@ -188,7 +211,9 @@ def as_json(results: Sequence[Result]) -> bytes:
             "key": result.query.key,
             "index": result.index,
             "source": result.source,
-            "similar": result.too_far is None,
+            "similar": result.similar,
+            "distance": None if result.query.key else result.distance,
+            "max_distance": None if result.query.key else result.max_distance,
             "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
         }
         for result in results

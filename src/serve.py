@@ -13,10 +13,10 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS
-from pipeline.results import open_embedder, open_searcher, open_threshold
+from pipeline.results import open_embedder, open_reference, open_searcher
 from pipeline.stage import run_command
 from service.app import create_app
-from service.batching import BatchingEmbedder
+from service.batching import BatchingExtractor
 from service.catalog import Catalog
 from service.schema import (
     MAX_NEIGHBORS,
@@ -100,17 +100,18 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     for index in searcher.indexes:
         searcher.similar_to_row(0, MAX_NEIGHBORS, index=index)
     for batch_size in BATCH_SIZES:
-        embedder(np.zeros((batch_size, size, size, 3), np.float32))
+        embedder.extractor(np.zeros((batch_size, size, size, 3), np.float32))
     limits = LimitInfo(upload_bytes=upload_bytes, megapixels=megapixels, k=MAX_NEIGHBORS)
     return Catalog(
         searcher=searcher,
-        embedder=BatchingEmbedder(embedder, max(BATCH_SIZES)),
+        extractor=BatchingExtractor(embedder.extractor, max(BATCH_SIZES)),
+        model=embedder.model,
+        reference=open_reference(),
         image_size=size,
         max_pixels=int(megapixels * 1e6),
         images=IMAGES,
         inverted_index=map_inverted_index(INVERTED_INDEX),
         positions=open_positions(len(searcher.units)),
-        threshold=open_threshold(),
         info=describe(searcher, embedder, limits),
     )
 
@@ -142,6 +143,7 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
             features=description["features"],
             engine=description["engine"],
             embedding_size=searcher.units.shape[1],
+            visual_weight=searcher.visual_weight if searcher.has_both_parts else None,
             md5=md5(*sorted(EMBEDDER.iterdir())),
         ),
         data=DataInfo(

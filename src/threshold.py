@@ -1,71 +1,74 @@
-"""Stage `threshold`: from which cosine on an image is similar to another, and how well that tells foreign ones."""
+"""Stage `threshold`: up to which distance an image is similar to something indexed, and what that refuses."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.paths import EMBEDDER, EMBEDDINGS, MANIFEST, METRICS, SPLITS, THRESHOLD
+from pipeline.origin import describe_origin
+from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
 from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.embedding.embedder import load_embedder
-from similarity.evaluation.retrieval import sample_queries
-from similarity.files import Outputs, write_metrics
+from similarity.duplication.grouping import group_rows
+from similarity.duplication.pairs import read_duplicates
+from similarity.features.extractor import load_extractor
+from similarity.files import Outputs, write_metrics, write_table
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
-from similarity.index.exact import highest_cosines
+from similarity.novelty.reference import (
+    distances_to_others,
+    fit_reference,
+    refused_shares_by_class,
+    save_reference,
+)
 from similarity.params import Params
-from similarity.vectors import normalize
 
-MAX_QUERIES = 10_000
 IMAGES_PER_KIND = 50
 BATCH_SIZE = 10
 LONGEST_SIDE = 512  # pixels
+WEAK = 0.5  # share of foreign images refused, below which a refusal is rare
 
 
 def main(params: Params, outputs: Outputs) -> None:
     from sklearn.metrics import roc_auc_score
 
-    manifest, units = read_manifest(MANIFEST), normalize(np.load(EMBEDDINGS))
-    splits, seed = read_splits(SPLITS, manifest), params.base.seed
-    gallery = units[splits["train"]]
-    valid, test = (
-        highest_cosines(
-            units[sample_queries(splits[split], manifest.labels[splits[split]], MAX_QUERIES, seed)], gallery
-        )
-        for split in ("valid", "test")
-    )
-    threshold = float(np.quantile(valid, 1 - params.threshold.accepted, method="lower"))
-    foreign = {kind: highest_cosines(embedded, gallery) for kind, embedded in _embed_foreign(manifest, seed).items()}
-    cosines = np.concatenate(list(foreign.values()))
-    auroc = roc_auc_score(np.repeat([1, 0], [len(test), len(cosines)]), np.concatenate([test, cosines]))
-    write_metrics(outputs.file(THRESHOLD), {"cosine": threshold})
+    manifest, seed, accepted = read_manifest(MANIFEST), params.base.seed, params.threshold.accepted
+    groups = group_rows(len(manifest.records), *read_duplicates(DUPLICATES, manifest))
+    origin = describe_origin(BACKBONE)
+    reference = fit_reference(np.load(FEATURES, mmap_mode="r"), groups, accepted, origin, seed)
+    save_reference(reference, outputs.file(REFERENCE))
+    is_test = np.isin(reference.rows, read_splits(SPLITS, manifest)["test"])
+    own = distances_to_others(reference, groups)
+    foreign = {kind: reference.distances(features) for kind, features in _foreign_features(manifest, seed)}
+    distances = np.concatenate(list(foreign.values()))
+    held_out = refused_shares_by_class(reference, manifest.labels)
     figures = {
-        "cosine": threshold,
-        "accepted": (test >= threshold).mean(),
-        "refused": (cosines < threshold).mean(),
-        "auroc": auroc,
+        "distance": reference.max_distance,
+        # Of test images by what the others calibrate: they would otherwise be accepted by construction.
+        "accepted": (own[is_test] <= np.quantile(own[~is_test], accepted, method="higher")).mean(),
+        "refused": (distances > reference.max_distance).mean(),
+        "refused_held_out": held_out.mean(),
+        "auroc": roc_auc_score(
+            np.repeat([0, 1], [is_test.sum(), len(distances)]), np.concatenate([own[is_test], distances])
+        ),
     }
-    refused = {kind: (values < threshold).mean() for kind, values in foreign.items()}
-    write_metrics(outputs.file(METRICS / "threshold.json"), {**figures, "refused_per_kind": refused})
+    write_metrics(outputs.file(METRICS / "threshold.json"), figures)
+    refused = {f"drawn: {kind}": (values > reference.max_distance).mean() for kind, values in foreign.items()}
+    refused |= {f"held out: {name}": share for name, share in zip(manifest.classes, held_out, strict=True)}
+    rows = ((name, f"{share:.6f}") for name, share in refused.items())
+    write_table(outputs.file(PLOTS / "threshold.csv"), ("foreign", "refused"), rows)
     print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    if figures["refused"] < WEAK:
+        print("threshold: foreign images are seldom told from these: most queries will get an answer, similar or not")
 
 
-def _embed_foreign(manifest: Manifest, seed: int) -> dict[str, np.ndarray]:
-    """The embeddings at length 1 of some images of each kind, float32 (n, E), of the data set's usual size."""
-    embedder = load_embedder(EMBEDDER, [BATCH_SIZE])
+def _foreign_features(manifest: Manifest, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The features of some images of each kind of drawn ones, float32 (n, D), of the data set's usual size."""
+    extractor = load_extractor(BACKBONE, [BATCH_SIZE])
     sides = [min(record.width, record.height) for record in manifest.records]
     size = int(np.clip(np.median(sides), 16, LONGEST_SIDE))
-    return {
-        kind: normalize(
-            embedder(
-                np.stack(
-                    [
-                        resize(draw_foreign(kind, number, size, seed), embedder.extractor.image_size)
-                        for number in range(IMAGES_PER_KIND)
-                    ]
-                )
-            )
-        )
-        for kind in track(KINDS, "threshold", unit=" kinds")
-    }
+    for kind in track(KINDS, "threshold", unit=" kinds"):
+        drawn = (draw_foreign(kind, number, size, seed) for number in range(IMAGES_PER_KIND))
+        yield kind, extractor(np.stack([resize(pixels, extractor.image_size) for pixels in drawn]))
 
 
 if __name__ == "__main__":

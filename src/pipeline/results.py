@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
+from pipeline.origin import describe_origin
 from pipeline.paths import (
     ANN_INDEX,
     ANN_SETTINGS,
@@ -15,7 +15,7 @@ from pipeline.paths import (
     IMAGES,
     INVERTED_INDEX,
     MANIFEST,
-    THRESHOLD,
+    REFERENCE,
 )
 from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
@@ -25,6 +25,7 @@ from similarity.features.computing import load_pixels
 from similarity.index.backends import AnnIndex, load_index, load_settings
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 from similarity.index.searcher import Searcher
+from similarity.novelty.reference import Reference, load_reference
 from similarity.vectors import normalize
 
 _CHECKED_IMAGES = 3
@@ -56,7 +57,10 @@ def open_searcher() -> Searcher:
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
     settings = load_settings(ANN_SETTINGS)
     index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
-    searcher = Searcher(manifest, normalize(embeddings), index, settings.search_k)
+    model = load_embedding_model(EMBEDDER)
+    searcher = Searcher(
+        manifest, normalize(embeddings), index, settings.search_k, model.class_size, model.visual_weight
+    )
     if not (len(manifest.records) == len(embeddings) == len(index) and _has_vectors(index, searcher.units)):
         raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not of the same run: run `dvc repro`")
     _check_stored_neighbors(searcher)
@@ -64,14 +68,17 @@ def open_searcher() -> Searcher:
 
 
 @_damage_told()
-def open_threshold() -> float:
-    """The cosine from which on an image that is not indexed counts as similar to something.
+def open_reference() -> Reference:
+    """Loads what tells whether an image that is not indexed is similar to anything.
 
     Raises:
         FileNotFoundError: the pipeline has not run.
-        UserError: the file is damaged.
+        UserError: the file is damaged, or was made with another backbone or for other images.
     """
-    return float(orjson.loads(THRESHOLD.read_bytes())["cosine"])
+    reference = load_reference(REFERENCE)
+    if reference.origin != describe_origin(EMBEDDER):
+        raise UserError(f"{REFERENCE} is of another backbone or of other images: run `dvc repro`, or `dvc checkout`")
+    return reference
 
 
 def _has_vectors(index: AnnIndex, units: np.ndarray) -> bool:

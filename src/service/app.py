@@ -13,11 +13,23 @@ from starlette.formparsers import MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from service.catalog import Catalog, Wish
+from service.catalog import Catalog, SearchOptions
 from service.limits import SecurityHeaders, UploadLimits
-from service.schema import Count, EmbeddingMap, Failure, Health, ImageEntry, ImagePage, Info, Key, Label, SearchResult
+from service.schema import (
+    Count,
+    EmbeddingMap,
+    Failure,
+    Health,
+    ImageEntry,
+    ImagePage,
+    Info,
+    Key,
+    Label,
+    Look,
+    SearchResult,
+)
 from similarity.images.decoding import UnreadableImageError
-from similarity.index.searcher import Index, UnknownNameError
+from similarity.index.searcher import Index, LookUnavailableError, UnknownNameError
 
 PAGE = Path(__file__).parent / "page"
 _MAX_TOTAL_UPLOAD_BYTES = 256_000_000
@@ -48,12 +60,15 @@ async def search(
     label: Annotated[Label | None, Form()] = None,
     index: Annotated[Index | None, Form()] = None,
     compare: Annotated[bool, Form()] = False,
+    look: Annotated[Look | None, Form()] = None,
     any_distance: Annotated[
         bool, Form(alias="any", description="Give the nearest images even if none is similar.")
     ] = False,
 ) -> SearchResult:
     """Embeds the image and searches the index. Nothing is written to disk."""
-    work = partial(catalog.search_upload, await image.read(), Wish(k, label or None, index, compare, any_distance))
+    work = partial(
+        catalog.search_upload, await image.read(), SearchOptions(k, label or None, index, compare, look, any_distance)
+    )
     return await to_thread.run_sync(work, limiter=request.app.state.upload_threads)
 
 
@@ -65,9 +80,10 @@ async def similar(
     label: Annotated[Label | None, Query()] = None,
     index: Annotated[Index | None, Query()] = None,
     compare: Annotated[bool, Query()] = False,
+    look: Annotated[Look | None, Query()] = None,
 ) -> SearchResult:
     """Reads the stored neighbors, or searches if they are too few, or a class or the other index is asked for."""
-    return await to_thread.run_sync(catalog.search_key, key, Wish(k, label or None, index, compare))
+    return await to_thread.run_sync(catalog.search_key, key, SearchOptions(k, label or None, index, compare, look))
 
 
 @router.get("/images", responses=_failures(404, 422), summary="List the indexed images")
@@ -153,6 +169,7 @@ def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> ASGIApp:
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_exception_handler(UnreadableImageError, _unreadable)
     app.add_exception_handler(UnknownNameError, _unknown)
+    app.add_exception_handler(LookUnavailableError, _impossible)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unexpected)
     max_bytes = catalog.info.limits.upload_bytes
@@ -170,6 +187,10 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 404)
+
+
+async def _impossible(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 422)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -11,6 +11,10 @@ MAX_NEIGHBORS = 100
 Count = Annotated[int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to give, if there are as many.")]
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["marble"])]
+Look = Annotated[
+    float,
+    Field(ge=0, le=1, description="0 finds images of the same kind, 1 those of the same look; by exact search only."),
+]
 Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
 Milliseconds = Annotated[float, Field(ge=0, description="Time that the server took.")]
 
@@ -51,6 +55,13 @@ class Query(_Model):
     height: Annotated[int, Field(ge=1, description="Pixels.")]
 
 
+class Novelty(_Model):
+    """How far an upload is from all that is indexed, in the features of the backbone."""
+
+    distance: Annotated[float, Field(ge=0, description="To the nearest indexed image.")]
+    max_distance: Annotated[float, Field(ge=0, description="Up to which an image is similar to something.")]
+
+
 class SearchResult(_Model):
     """The answer of one index and, if a comparison was asked for, that of the other."""
 
@@ -60,8 +71,12 @@ class SearchResult(_Model):
     embed_milliseconds: Milliseconds | None
     similar: Annotated[
         bool,
-        Field(description="False if nothing indexed is similar to an upload: no neighbors are given then."),
+        Field(
+            description="False if nothing indexed is similar to an upload, with a class or without. No neighbors are "
+            "given then, unless `any` asks for them."
+        ),
     ]
+    novelty: Annotated[Novelty | None, Field(description="Of an upload: by what `similar` was decided.")]
 
 
 class ImageEntry(_Model):
@@ -105,6 +120,7 @@ class ModelInfo(_Model):
     features: int
     engine: str
     embedding_size: int
+    visual_weight: Annotated[float | None, Field(description="The look of the indexes; null if there is no choice.")]
     md5: Md5
 
 

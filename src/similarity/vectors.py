@@ -4,6 +4,23 @@ import numpy as np
 
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
+_ROWS_PER_BLOCK = 8192
+_VARIANCE_EPSILON = 1e-3
+
+
+def standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The means and scales of the columns of features, float32 (n, D), that bring them to mean 0 and deviation 1.
+
+    A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies
+    here must not explode where it does.
+
+    Returns:
+        float32 (D,) each.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
+    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features)
+    return mean.astype(np.float32), np.sqrt(variance + _VARIANCE_EPSILON).astype(np.float32)
 
 
 def normalize(embeddings: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ def stages_run(printed: str) -> list[str]:
 def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
     assert stages_run(project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")) == ["ann"]
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
-    assert metrics["metrics/ann.json"]["recall_at_10"]["diff"] < 0
+    assert metrics["metrics/ann.json"]["recall_at_k"]["diff"] < 0
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["ann.trees"] == {"old": 10, "new": 1, "diff": -9}
 

@@ -17,9 +17,13 @@ def read_json(project: Project, name: str) -> dict:
     return json.loads((project.folder / name).read_text(encoding="utf-8"))
 
 
+def read_table(project: Project, name: str) -> list[dict[str, str]]:
+    with (project.folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def keys_of(project: Project) -> list[str]:
-    with (project.folder / "data/manifest.csv").open(encoding="utf-8", newline="") as file:
-        return [row["path"] for row in csv.DictReader(file)]
+    return [row["path"] for row in read_table(project, "data/manifest.csv")]
 
 
 def numbers(value: object) -> list[float]:
@@ -38,7 +42,8 @@ def test_every_file_has_the_keys_of_the_manifest_in_its_order(reproduced: Projec
 
 def test_embeddings_are_the_same_in_both_files(reproduced: Project) -> None:
     array = np.load(reproduced.folder / "models/embeddings.npy")
-    assert (array.dtype, array.shape[1]) == (np.float32, 32)
+    figures = read_json(reproduced, "metrics/embeddings.json")
+    assert (array.dtype, array.shape[1]) == (np.float32, figures["dimensions"])
     listed = np.array(list(read_json(reproduced, "models/embeddings.json").values()), np.float32)
     np.testing.assert_array_equal(listed, array)
 
@@ -59,41 +64,45 @@ def test_inverted_indexes_hold_true_cosines_best_first_without_the_image_itself(
 def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: Project) -> None:
     expected = {
         "data": {"images", "classes", "rejected", "duplicates"},
-        "train": {
-            "val_loss",
-            "val_accuracy",
-            "val_p_at_1",
-            "val_p_at_10",
-            "val_map_at_r",
-            "test_accuracy",
-            "best_epoch",
-            "intervals",
-        },
-        "ann": {"recall_at_10", "search_k", "zero_vectors"},
+        "duplicates": {"identical_pairs", "near_pairs"},
+        "splits": {"train", "valid", "test", "near_duplicates_across_splits"},
+        "train": {"val_loss", "val_accuracy", "best_epoch"},
+        "embeddings": {"dimensions", "dead_dimensions", "zero_class_parts"},
+        "ann": {"recall_at_k", "k", "search_k"},
         "retrieval": {
-            "queries",
+            "test_accuracy",
             "p_at_1",
             "p_at_10",
             "map_at_r",
-            "per_class",
+            "queries",
+            "queries_with_near_duplicates",
             "intervals",
-            "near_duplicates",
-            "without_near_duplicates",
+            "validation",
         },
+        "likeness": {"same_image_at_1", "same_image_at_10", "queries", "changes", "compared"},
         "baselines": {"color_histogram", "pixels"},
         "audit": {
             *(f"{kind}{across}" for kind in ("duplicates", "near_duplicates") for across in ACROSS),
             *("wrong_labels", "doubtful_labels", "outliers", "unreadable", "odd", "dead_dimensions", "zero_vectors"),
         },
-        "threshold": {"cosine", "accepted", "refused", "auroc", "refused_per_kind"},
+        "threshold": {"distance", "accepted", "refused", "refused_held_out", "auroc"},
     }
     for name, names in expected.items():
         metrics = read_json(reproduced, f"metrics/{name}.json")
         assert set(metrics) == names
         assert all(math.isfinite(number) and round(number, 6) == number for number in numbers(metrics))
-    assert set(read_json(reproduced, "metrics/retrieval.json")["per_class"]) == {
-        "andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist",
-    }  # fmt: skip
+    assert {path.stem for path in (reproduced.folder / "metrics").glob("*.json")} == set(expected)
+
+
+def test_figures_of_each_class_and_query_are_tables(reproduced: Project) -> None:
+    per_class = read_table(reproduced, "metrics/plots/per_class.csv")
+    assert [row["class"] for row in per_class] == ["andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist"]
+    scores = read_table(reproduced, "data/query_scores.csv")
+    figures = read_json(reproduced, "metrics/retrieval.json")
+    assert len(scores) == figures["queries"] == sum(int(row["queries"]) for row in per_class)
+    for column, name in (("correct", "test_accuracy"), ("p_at_10", "p_at_10")):
+        mean = sum(float(row[column]) for row in scores) / len(scores)
+        assert abs(mean - figures[name]) < 2e-6
 
 
 def test_a_second_run_has_nothing_to_do(reproduced: Project) -> None:

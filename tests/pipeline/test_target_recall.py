@@ -15,7 +15,7 @@ def read(project: Project, name: str) -> dict:
 def recall_with(project: Project, **ann: object) -> float:
     project.set_params(ann=ann)
     project.run("python", "src/ann.py")
-    return read(project, "metrics/ann.json")["recall_at_10"]
+    return read(project, "metrics/ann.json")["recall_at_k"]
 
 
 def test_a_higher_target_takes_more_candidates_which_are_kept_beside_the_index(project: Project) -> None:

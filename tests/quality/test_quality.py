@@ -25,7 +25,7 @@ def test_every_class_is_found_more_often_than_by_chance(reproduced: Project) -> 
 
 
 def test_the_approximate_index_finds_nearly_all_true_neighbors(reproduced: Project) -> None:
-    assert metrics(reproduced, "ann")["recall_at_10"] >= 0.95
+    assert metrics(reproduced, "ann")["recall_at_k"] >= 0.95
 
 
 def test_the_classifier_is_far_above_chance_on_images_it_never_saw(reproduced: Project) -> None:

@@ -334,4 +334,6 @@ def test_an_upload_of_nothing_indexed_gets_no_neighbors_unless_any_are_wanted(ap
     assert refused["answer"]["neighbors"] == refused["comparison"]["neighbors"] == []
     assert not anyway["similar"]
     assert len(anyway["answer"]["neighbors"]) == 10
-    assert len(search(foreign[0], label="marble")["answer"]["neighbors"]) == 10
+    assert anyway["novelty"]["distance"] > anyway["novelty"]["max_distance"]
+    of_a_class = search(foreign[0], label="marble")
+    assert (of_a_class["similar"], of_a_class["answer"]["neighbors"]) == (False, [])

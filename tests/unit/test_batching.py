@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.batching import BatchingEmbedder
+from service.batching import BatchingExtractor
 
 
 class Model:
@@ -29,7 +29,7 @@ def image(value: float) -> np.ndarray:
 
 def test_requests_that_come_while_the_model_is_busy_share_batches_and_each_gets_its_own_answer() -> None:
     model = Model()
-    embed = BatchingEmbedder(model, max_batch=8)
+    embed = BatchingExtractor(model, max_batch=8)
     with ThreadPoolExecutor(21) as pool:
         first = pool.submit(embed, image(0))
         while not model.batches:
@@ -45,7 +45,7 @@ def test_requests_that_come_while_the_model_is_busy_share_batches_and_each_gets_
 def test_a_failure_reaches_every_request_of_its_batch_and_no_later_one() -> None:
     model = Model()
     model.gate.set()
-    embed = BatchingEmbedder(model, max_batch=8)
+    embed = BatchingExtractor(model, max_batch=8)
     with pytest.raises(ValueError, match="dark"):
         embed(image(-1))
     assert embed(image(3))[0] == 3

@@ -1,3 +1,4 @@
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,16 +20,17 @@ def slow_search(embeddings: np.ndarray, top_k: int) -> list[list[int]]:
 
 
 # Small whole numbers give many exact ties, and cosines that differ by more than rounding or not at all.
-small_embeddings = arrays(np.float32, st.tuples(st.integers(2, 25), st.just(3)), elements=st.integers(0, 3))
+small_embeddings = arrays(np.float32, st.tuples(st.integers(1, 25), st.just(3)), elements=st.integers(-1, 3))
 
 
-@given(small_embeddings, st.integers(1, 30), st.sampled_from([2, 5, 1000]))
+@given(small_embeddings, st.integers(1, 30), st.sampled_from([2, 5, 1000]), st.sampled_from([0, 6]))
 @settings(deadline=None)
 def test_neighbors_are_those_of_the_slow_way_with_ties_by_row(
-    embeddings: np.ndarray, top_k: int, rows_per_tile: int
+    embeddings: np.ndarray, top_k: int, rows_per_block: int, spare: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:  # small tiles, so that few rows take many rounds
-        patch.setattr(exact, "_ROWS_PER_TILE", rows_per_tile)
+    with pytest.MonkeyPatch.context() as patch:  # small blocks and few candidates, so that a few rows take all ways
+        patch.setattr(exact, "_ROWS_PER_BLOCK", rows_per_block)
+        patch.setattr(exact, "_SPARE", spare)
         rows, similarities = nearest_neighbors(embeddings, top_k)
     assert rows.tolist() == slow_search(embeddings, top_k)
     np.testing.assert_allclose(similarities, true_cosines(embeddings, rows), atol=1.1e-6)
@@ -71,8 +73,32 @@ def test_rank_sorts_as_a_stable_sort_does(values: np.ndarray, count: int) -> Non
 
 def test_neighbors_are_the_same_whatever_the_number_of_threads() -> None:
     embeddings = relu_clusters(3000)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("similarity.parallel.os.cpu_count", lambda: 1)
+    threads = faiss.omp_get_max_threads()
+    try:
+        faiss.omp_set_num_threads(1)
         alone = nearest_neighbors(embeddings, 10)
+    finally:
+        faiss.omp_set_num_threads(threads)
     for one, many in zip(alone, nearest_neighbors(embeddings, 10), strict=True):
         np.testing.assert_array_equal(one, many)
+
+
+def test_masses_of_equal_and_of_zero_rows_are_put_in_order_by_row() -> None:
+    embeddings = relu_clusters(3000)
+    embeddings[100:2100] = embeddings[0]
+    embeddings[2100:2900] = 0
+    rows, similarities = nearest_neighbors(embeddings, 5)
+    assert rows[[0, 102, 2099]].tolist() == [
+        [100, 101, 102, 103, 104],
+        [0, 100, 101, 103, 104],
+        [0, 100, 101, 102, 103],
+    ]
+    assert (similarities[[0, 102, 2099]] == 1).all()
+    assert rows[[2100, 2899]].tolist() == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_a_number_that_is_not_finite_is_named_by_its_row() -> None:
+    embeddings = relu_clusters(20)
+    embeddings[7, 3] = np.nan
+    with pytest.raises(ValueError, match="row 7 of the embeddings"):
+        nearest_neighbors(embeddings, 3)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from samples import relu_clusters, true_cosines
 from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.index.backends import AnnoyForest
-from similarity.index.searcher import Index, Searcher, UnknownNameError
+from similarity.index.searcher import Index, LookUnavailableError, Searcher, UnknownNameError
 from similarity.vectors import normalize
 
 CLASSES = ("basalt", "marble", "schist")
@@ -18,7 +20,7 @@ def make_searcher(embeddings: np.ndarray) -> Searcher:
         ImageRecord(f"{CLASSES[3 * i // IMAGES]}/{i:03d}.png", CLASSES[3 * i // IMAGES], "0" * 64, 8, 8)
         for i in range(IMAGES)
     ]
-    return Searcher(Manifest(records), normalize(embeddings), AnnoyForest.build(embeddings, 5, 0), search_k=None)
+    return Searcher(Manifest(records), normalize(embeddings), AnnoyForest.build(embeddings, 5, 0), None, 20, 0.3)
 
 
 EMBEDDINGS = relu_clusters(IMAGES)
@@ -81,3 +83,39 @@ def test_unknown_names_are_answered_with_the_nearest_spellings() -> None:
 def test_records_of_a_class_are_all_of_it() -> None:
     assert [len(SEARCHER.records(label)) for label in (None, *CLASSES)] == [300, 100, 100, 100]
     assert {record.label for record in SEARCHER.records("marble")} == {"marble"}
+
+
+def joined(weight: float) -> tuple[Searcher, np.ndarray, np.ndarray]:
+    """A searcher over embeddings of two parts, and the cosines of the parts of all pairs."""
+    rng = np.random.default_rng(5)
+    parts = [normalize(rng.standard_normal((IMAGES, size)).astype(np.float32)) for size in (20, 12)]
+    embeddings = np.hstack([(1 - weight) ** 0.5 * parts[0], weight**0.5 * parts[1]])
+    searcher = make_searcher(embeddings)
+    return replace(searcher, visual_weight=weight), parts[0] @ parts[0].T, parts[1] @ parts[1].T
+
+
+@pytest.mark.parametrize("look", [0.0, 0.25, 0.7, 1.0])
+def test_a_look_weighs_the_cosines_of_both_parts(look: float) -> None:
+    searcher, kind, visual = joined(0.3)
+    for row in (0, 123):
+        found = searcher.similar_to_row(row, 10, look=look)
+        rows = [searcher.row(neighbor.key) for neighbor in found.neighbors]
+        expected = (1 - look) * kind[row] + look * visual[row]
+        assert rows == [other for other in np.argsort(-expected) if other != row][:10]
+        np.testing.assert_allclose([neighbor.cosine for neighbor in found.neighbors], expected[rows], atol=2e-6)
+        assert found.index == "exact"
+
+
+def test_the_look_of_the_embeddings_gives_what_no_look_gives() -> None:
+    searcher, _, _ = joined(0.3)
+    without, given = searcher.similar_to_row(8, 10), searcher.similar_to_row(8, 10, look=0.3)
+    assert [neighbor.key for neighbor in given.neighbors] == [neighbor.key for neighbor in without.neighbors]
+
+
+def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
+    searcher, _, _ = joined(0.3)
+    with pytest.raises(LookUnavailableError, match="search with the exact one"):
+        searcher.similar_to_row(0, 5, index="annoy", look=0.5)
+    for alone in (replace(searcher, class_size=32), replace(searcher, visual_weight=0.0)):
+        with pytest.raises(LookUnavailableError, match="one part only"):
+            alone.similar_to_row(0, 5, look=0.5)

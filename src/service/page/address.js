@@ -1,8 +1,8 @@
 // The state of the page as its address, and back. What is at its default is left out of the address.
 
-const DEFAULTS = { view: 'search', key: '', upload: '', k: 10, label: '', index: 'exact', page: 1 };
+const DEFAULTS = { view: 'search', key: '', upload: '', k: 10, label: '', index: 'exact', look: '', page: 1 };
 
-const OF_VIEW = { search: ['key', 'upload', 'k', 'label', 'index'], browse: ['label', 'page'], map: [] };
+const OF_VIEW = { search: ['key', 'upload', 'k', 'label', 'index', 'look'], browse: ['label', 'page'], map: [] };
 
 /** Keys hold slashes that stay, and anything else that must not. */
 export const encodePath = (key) => key.split('/').map(encodeURIComponent).join('/');
@@ -13,6 +13,7 @@ export function read(query) {
   for (const name of Object.keys(state)) state[name] = given.get(name) ?? state[name];
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
   if (!['annoy', 'faiss'].includes(state.index)) state.index = 'exact';
+  if (!(state.look !== '' && state.look >= 0 && state.look <= 1)) state.look = '';
   for (const name of ['k', 'page']) state[name] = Math.min(1e9, Math.max(1, Number.parseInt(state[name], 10) || DEFAULTS[name]));
   return state;
 }

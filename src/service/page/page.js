@@ -98,7 +98,7 @@ function drawFacts({ model, data, metrics }) {
     ['Model', `${model.backbone}, ${model.image_size} px`],
     ['Embedding', `${model.embedding_size} numbers`],
     ['P@10', figure(metrics.retrieval?.p_at_10)],
-    ['ANN recall@10', figure(metrics.ann?.recall_at_10)],
+    [`ANN recall@${metrics.ann?.k ?? 'k'}`, figure(metrics.ann?.recall_at_k)],
     ['Model hash', hash(model.md5)],
     ['Data hash', hash(data.md5)],
   ];

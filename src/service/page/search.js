@@ -11,13 +11,31 @@ const SAMPLES = 8;
 
 let current = {};   // the state that is shown
 let drawn = '';     // the query whose neighbors are on the page
+let ownLook = null; // weight of the visual part in the indexes, if there is one to choose
 let search = null;   // how to search again
 const anyway = new Set(); // uploads whose nearest images are wanted although none is similar
 let samples = null; // chosen once, so that Back leads to the same ones
 
 /** What the controls say, for a search to go on with. */
 export function settings() {
-  return { k: Number($('k').value), label: $('label').value, index: document.querySelector('[name=index]:checked').value };
+  return {
+    k: Number($('k').value),
+    label: $('label').value,
+    index: document.querySelector('[name=index]:checked').value,
+    look: chosenLook(),
+  };
+}
+
+/** The look that the slider says, as a share; nothing where that is the indexes' own. */
+function chosenLook() {
+  const share = Number($('look').value) / 100;
+  return ownLook === null || share === ownLook ? '' : share;
+}
+
+function showLook(look) {
+  $('look').value = 100 * (look === '' ? ownLook ?? 0 : look);
+  $('look-value').value = `${$('look').value} %`;
+  $('indexes').disabled = look !== '';
 }
 
 export function setUpSearch(info, visit) {
@@ -28,10 +46,17 @@ export function setUpSearch(info, visit) {
   $('label').append(...info.data.classes.map(({ name, images }) =>
     element('option', { value: name }, `${name} (${images.toLocaleString('en')})`)));
   search = visit;
+  ownLook = info.model.visual_weight;
+  $('look-control').hidden = ownLook === null;
+  $('look').step = ownLook !== null && (100 * ownLook) % 5 ? 1 : 5;
   const change = (delay) => visit({ ...current, ...settings() }, { replace: true, delay });
   $('k').addEventListener('input', () => {
     $('k-value').value = $('k').value;
     change(200);
+  });
+  $('look').addEventListener('input', () => {
+    showLook(chosenLook());
+    change(100);
   });
   for (const control of [$('label'), ...document.querySelectorAll('[name=index]')]) {
     control.addEventListener('change', () => change(0));
@@ -45,6 +70,7 @@ export async function showSearch(state, info, options) {
   $('k').value = state.k;
   $('k-value').value = $('k').value;
   $('label').value = state.label;
+  showLook(state.look);
   const exact = document.querySelector('[name=index][value=exact]');
   (state.index === 'exact' ? exact : $('approximate')).checked = true;
   $('welcome').hidden = Boolean(asked);
@@ -63,7 +89,8 @@ export async function showSearch(state, info, options) {
   }
   begin($('results'), settings().k, same);
   say('Searching …');
-  const fields = { ...settings(), label: state.label, compare: true };
+  const fields = { ...settings(), label: state.label, compare: state.look === '' };
+  if (state.look !== '') fields.index = 'exact';
   if (anyway.has(state.upload)) fields.any = true;
   try {
     const reply = await (upload ? searchWith(upload.file, fields, options) : getSimilar({ key: state.key, ...fields }, options));
@@ -136,7 +163,7 @@ function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding, 
     comparison && answer.neighbors.length ? element('p', {}, difference(answer, other, extra.length, missed.length)) : '');
   if (!similar && !answer.neighbors.length) $('results').replaceChildren(element('li', { className: 'nothing' }, offerAnyway()));
   say(answer.neighbors.length === 0 ? 'Nothing similar is indexed.'
-    : `${count(answer.neighbors.length, 'similar image')} found by ${NAMES[answer.index]} in ${duration(answer.milliseconds)}`);
+    : `${count(answer.neighbors.length, similar ? 'similar image' : 'nearest image')} found by ${NAMES[answer.index]} in ${duration(answer.milliseconds)}`);
 }
 
 function offerAnyway() {

@@ -7,14 +7,13 @@ import numpy as np
 
 from similarity.embedding.head import Head, build_keras_head, embed
 from similarity.params import Loss, TrainParams
-from similarity.vectors import normalize
+from similarity.vectors import normalize, standardization
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 _ROWS_PER_BLOCK = 8192
-_VARIANCE_EPSILON = 1e-3
 
 
 class Epoch(NamedTuple):
@@ -63,7 +62,7 @@ def train_head(
     import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
-    mean, scale = _standardization(train.features) if params.standardize else (np.float32(0), np.float32(1))
+    mean, scale = standardization(train.features) if params.standardize else (np.float32(0), np.float32(1))
     model = build_keras_head(train.features.shape[1], size, classes)
     schedule = keras.optimizers.schedules.InverseTimeDecay(params.lr, decay_steps=1, decay_rate=params.decay)
     optimizer = keras.optimizers.SGD(
@@ -162,18 +161,6 @@ def _measure(held_out: Labeled, head: Head, loss: Loss) -> tuple[float, float]:
     logits = class_logits(embed(held_out.features, head), head, loss).astype(np.float64)
     losses = logsumexp(logits, axis=1) - logits[np.arange(len(logits)), held_out.labels]
     return float(losses.mean()), float((logits.argmax(axis=1) == held_out.labels).mean())
-
-
-def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and scales of the features' columns, float32 (D,) each.
-
-    A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies
-    in training must not explode where it does.
-    """
-    mean = features.mean(axis=0, dtype=np.float64)
-    blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
-    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features)
-    return mean.astype(np.float32), np.sqrt(variance + _VARIANCE_EPSILON).astype(np.float32)
 
 
 def _standardized(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> "tf.Variable":

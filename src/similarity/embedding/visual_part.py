@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-_VARIANCE_EPSILON = 1e-3  # as in the training of the head: features that hardly vary must not explode
+from similarity.vectors import standardization
+
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
 _MAX_ROWS = 50_000  # that the components are computed from
 
@@ -42,12 +43,10 @@ def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray,
     """
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS])
     taken = np.stack([features[row][columns] for row in sample])
-    mean = taken.mean(axis=0, dtype=np.float64)
-    taken -= mean.astype(np.float32)
-    scale = np.sqrt(np.square(taken).mean(axis=0, dtype=np.float64) + _VARIANCE_EPSILON)
-    taken /= scale.astype(np.float32)
+    mean, scale = standardization(taken)
+    taken = (taken - mean) / scale
     variances, axes = _principal_axes(taken, size)
-    folded = axes / np.sqrt(variances) / scale[:, None]
+    folded = axes / np.sqrt(variances) / scale[:, None].astype(np.float64)
     kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)
     kernel[columns] = folded
     return VisualPart(kernel, (-mean @ folded).astype(np.float32))

@@ -8,7 +8,6 @@ from similarity.vectors import normalize
 
 _ROWS_PER_BLOCK = 4096
 _ROUNDING = 1e-6  # of cosines that were computed in other blocks
-_VARIANCE_EPSILON = 1e-3
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 """Maps vectors, (n, …), to those that are compared by cosine, float32 (n, d)."""
@@ -42,18 +41,6 @@ def ranks_of_originals(
         block = normalize(prepare(gallery[start : start + _ROWS_PER_BLOCK]))
         ranks += (block @ units.T > own).sum(axis=0)
     return ranks
-
-
-def standardization(features: np.ndarray) -> Prepare:
-    """What brings each column of features, float32 (n, D), to mean 0 and standard deviation 1."""
-    starts = range(0, len(features), _ROWS_PER_BLOCK)
-    mean = sum(features[start : start + _ROWS_PER_BLOCK].sum(axis=0, dtype=np.float64) for start in starts)
-    mean = (mean / len(features)).astype(np.float32)
-    squares = sum(
-        np.square(features[start : start + _ROWS_PER_BLOCK] - mean).sum(axis=0, dtype=np.float64) for start in starts
-    )
-    scale = np.sqrt(squares / len(features) + _VARIANCE_EPSILON).astype(np.float32)
-    return lambda rows: (rows - mean) / scale
 
 
 def shares_found(ranks: np.ndarray) -> dict[str, float]:

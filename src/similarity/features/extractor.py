@@ -5,6 +5,7 @@ it that this machine computes what Keras computed when it was made.
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,18 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
             f"{MIN_AGREEMENT}): set backbone.engine to keras in params.yaml, run `dvc repro`, and please report this"
         )
     return extractor
+
+
+def backbone_digest(folder: Path) -> str:
+    """The SHA-256 of all that `save_extractor` wrote into a folder, whatever else is in it.
+
+    Raises:
+        FileNotFoundError: the folder holds no backbone.
+    """
+    (folder / _DESCRIPTION).stat()
+    names = (_CHECK_FEATURES, _CHECK_PIXELS, _DESCRIPTION, _GRAPH, Path(_GRAPH).with_suffix(".bin").name, _WEIGHTS)
+    digests = [sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()]
+    return sha256(" ".join(digests).encode()).hexdigest()
 
 
 def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:

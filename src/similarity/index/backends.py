@@ -110,10 +110,9 @@ class FaissGraph:
 
         One thread builds: otherwise the same seed gives another graph.
         """
-        faiss = _import_faiss()
-        index = faiss.IndexHNSWFlat(embeddings.shape[1], links, faiss.METRIC_INNER_PRODUCT)
+        index = _faiss().IndexHNSWFlat(embeddings.shape[1], links, _faiss().METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = _CANDIDATES_WHILE_BUILDING
-        index.hnsw.rng = faiss.RandomGenerator(seed)
+        index.hnsw.rng = _faiss().RandomGenerator(seed)
         with _one_thread():
             index.add(normalize(embeddings))
         return cls(index)
@@ -122,7 +121,7 @@ class FaissGraph:
     def load(cls, path: Path, size: int) -> "FaissGraph":
         """Opens a file; see `load_index`."""
         try:
-            index = _import_faiss().read_index(str(path))
+            index = _faiss().read_index(str(path))
         except RuntimeError as error:
             raise OSError(errno.EINVAL, "no index of Faiss", str(path)) from error
         if index.d != size:
@@ -143,7 +142,7 @@ class FaissGraph:
         return max(_DEFAULT_CANDIDATES, 2 * count)
 
     def save(self, path: Path) -> None:
-        _import_faiss().write_index(self._index, str(path))
+        _faiss().write_index(self._index, str(path))
 
 
 def load_index(path: Path, backend: Backend, size: int) -> AnnIndex:
@@ -199,25 +198,21 @@ def load_settings(path: Path) -> SearchSettings:
 @lru_cache
 def _search_settings(search_k: int) -> Any:  # Faiss' type information lacks SearchParametersHNSW
     """Kept, because making them takes a quarter of the time of a search."""
-    return _import_faiss().SearchParametersHNSW(efSearch=search_k)
+    return _faiss().SearchParametersHNSW(efSearch=search_k)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    faiss = _import_faiss()
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
+    threads = _faiss().omp_get_max_threads()
+    _faiss().omp_set_num_threads(1)
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(threads)
+        _faiss().omp_set_num_threads(threads)
 
 
-def _import_faiss():  # type: ignore[no-untyped-def]  # the module itself
-    try:
-        import faiss
-    except ImportError as error:
-        raise UserError(
-            "ann.backend in params.yaml: faiss needs one more package: run `pip install 'faiss-cpu>=1.9,<2'`"
-        ) from error
+def _faiss() -> Any:
+    """The module, whose type information lacks half of what is in it."""
+    import faiss
+
     return faiss

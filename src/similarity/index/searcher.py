@@ -41,6 +41,10 @@ class UnknownNameError(UserError):
     """A key, a class or an index that there is not; of keys and classes, the message names the nearest spellings."""
 
 
+class LookUnavailableError(UserError):
+    """A look was asked for that the embeddings or the index cannot give."""
+
+
 @dataclass(frozen=True)
 class Searcher:
     """All indexed images. Safe to share between threads.
@@ -50,12 +54,21 @@ class Searcher:
         units: their embeddings at length 1, float32 (N, E).
         index: the approximate index, over `units` or over the embeddings as they are.
         search_k: candidates that it looks at per query; None is its default.
+        class_size: length of the class part, with which an embedding begins.
+        visual_weight: of the visual part in a cosine, 0…1.
     """
 
     manifest: Manifest
     units: np.ndarray
     index: AnnIndex
     search_k: int | None
+    class_size: int
+    visual_weight: float
+
+    @property
+    def has_both_parts(self) -> bool:
+        """Whether there are a class part and a visual part, between which `look` can choose."""
+        return self.class_size < self.units.shape[1] and 0 < self.visual_weight < 1
 
     @property
     def indexes(self) -> tuple[Index, Index]:
@@ -89,12 +102,19 @@ class Searcher:
         rows = np.flatnonzero(self.manifest.labels == self._class_number(label))  # one run: keys begin with the class
         return self.manifest.records[rows[0] : rows[-1] + 1]
 
-    def similar_to_row(self, row: int, count: int, label: str | None = None, index: Index | None = None) -> Answer:
+    def similar_to_row(
+        self, row: int, count: int, label: str | None = None, index: Index | None = None, look: float | None = None
+    ) -> Answer:
         """Finds the images most similar to an indexed one, itself left out; see `similar`."""
-        return self._find(self.units[row], count, label, index, row)
+        return self._find(self._query(self.units[row], look), count, label, self._index(index, look), row)
 
     def similar(
-        self, embedding: np.ndarray, count: int, label: str | None = None, index: Index | None = None
+        self,
+        embedding: np.ndarray,
+        count: int,
+        label: str | None = None,
+        index: Index | None = None,
+        look: float | None = None,
     ) -> Answer:
         """Finds the images most similar to an embedding.
 
@@ -102,20 +122,44 @@ class Searcher:
             embedding: float32 (E,), of any length.
             count: how many images to give; fewer are given where there are no more.
             label: the only class to give.
-            index: which one to search; None for `default_index`.
+            index: which one to search; None for `default_index`, or for the exact one if there is a `look`.
+            look: weight of the visual part in the cosines, 0 (same kind) … 1 (same look); None for the weight that the
+                embeddings and the indexes have. Any other needs the exact search.
 
         Raises:
             UnknownNameError: there is no such class, or the approximate index is of another backend.
+            LookUnavailableError: the embeddings have no two parts, or the index is not the exact one.
         """
-        return self._find(normalize(embedding[None])[0], count, label, index, None)
+        query = self._query(normalize(embedding[None])[0], look)
+        return self._find(query, count, label, self._index(index, look), None)
 
-    def _find(self, query: np.ndarray, count: int, label: str | None, index: Index | None, own: int | None) -> Answer:
-        start, index = time.perf_counter(), index or self.default_index
+    def _index(self, index: Index | None, look: float | None) -> Index:
+        index = index or (self.default_index if look is None else "exact")
         if index not in self.indexes:
             raise UnknownNameError(
                 f"there is no index by {index}, but by {self.index.backend}: set ann.backend in params.yaml, "
                 "and run `dvc repro`"
             )
+        if look is not None and index != "exact":
+            raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
+        return index
+
+    def _query(self, unit: np.ndarray, look: float | None) -> np.ndarray:
+        """Weighs the parts of a query, so that its products with the units are the cosines for a look."""
+        if look is None:
+            return unit
+        if not self.has_both_parts:
+            raise LookUnavailableError(
+                "these embeddings have one part only, so there is no look to choose: set embedding.visual_size above "
+                "0 and embedding.visual_weight between 0 and 1 in params.yaml, and run `dvc repro`"
+            )
+        parts = unit[: self.class_size], unit[self.class_size :]
+        weights = (1 - look) / (1 - self.visual_weight) ** 0.5, look / self.visual_weight**0.5
+        scaled = [weight * normalize(part[None])[0] for part, weight in zip(parts, weights, strict=True)]
+        return np.concatenate(scaled).astype(np.float32)
+
+    def _find(self, query: np.ndarray, count: int, label: str | None, index: Index, own: int | None) -> Answer:
+        start = time.perf_counter()
         allowed = None if label is None else self.manifest.labels == self._class_number(label)
         available = len(self.units) if allowed is None else int(np.count_nonzero(allowed))
         if own is not None and (allowed is None or allowed[own]):

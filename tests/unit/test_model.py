@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from similarity.embedding.head import Head, embed
+from similarity.embedding.model import EmbeddingModel, load_model, save_model
+from similarity.embedding.visual_part import VisualPart, fit_visual_part, load_visual_part, save_visual_part
+from similarity.vectors import normalize
+
+RNG = np.random.default_rng(0)
+FEATURES = (RNG.standard_normal((400, 4)) @ RNG.standard_normal((4, 30)) * 10.0 ** RNG.uniform(-1, 2, 30) + 7).astype(
+    np.float32
+)
+HEAD = Head(*(RNG.standard_normal(shape).astype(np.float32) for shape in ((30, 5), 5, (5, 3), 3)))
+ROWS, COLUMNS = np.arange(0, 400, 2), np.arange(3, 27)
+
+
+def test_components_have_mean_0_and_variance_1_and_no_correlation_over_the_images_fitted_to() -> None:
+    part = fit_visual_part(FEATURES, ROWS, COLUMNS, 3, 0)
+    components = part(FEATURES[ROWS])
+    np.testing.assert_allclose(components.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(components.T @ components / len(components), np.eye(3), atol=1e-2)
+
+
+def test_only_the_columns_asked_for_are_used_and_no_more_components_than_the_images_span() -> None:
+    part = fit_visual_part(FEATURES, ROWS, COLUMNS, 20, 0)
+    assert part.kernel.shape == (30, 4)
+    assert not part.kernel[[0, 1, 2, 27, 28, 29]].any()
+    assert part.kernel[COLUMNS].any(axis=1).all()
+
+
+def test_a_size_of_0_is_no_visual_part_and_the_embedding_is_the_output_of_the_relu_layer() -> None:
+    model = EmbeddingModel(HEAD, fit_visual_part(FEATURES, ROWS, COLUMNS, 0, 0), 0.3)
+    np.testing.assert_array_equal(model(FEATURES), embed(FEATURES, HEAD))
+    assert (model.size, model.class_size) == (5, 5)
+
+
+@pytest.mark.parametrize("weight", [0, 0.3, 1])
+def test_the_cosine_of_embeddings_is_the_weighted_mean_of_the_parts_cosines(weight: float) -> None:
+    visual = fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0)
+    embeddings = EmbeddingModel(HEAD, visual, weight)(FEATURES[:50])
+    classes, looks = (normalize(part) for part in (embed(FEATURES[:50], HEAD), visual(FEATURES[:50])))
+    rows = np.flatnonzero(classes.any(axis=1))
+    expected = (1 - weight) * (classes @ classes.T) + weight * (looks @ looks.T)
+    np.testing.assert_allclose((embeddings @ embeddings.T)[np.ix_(rows, rows)], expected[np.ix_(rows, rows)], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embeddings[rows], axis=1), 1, atol=1e-5)
+
+
+def test_an_embedding_whose_class_part_is_all_zeros_has_its_visual_part_and_no_nan() -> None:
+    silent = HEAD._replace(bias=np.full(5, -1e9, np.float32))
+    embeddings = EmbeddingModel(silent, fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0), 0.25)(FEATURES)
+    assert not embeddings[:, :5].any()
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 0.5, atol=1e-5)
+
+
+def test_a_model_is_read_as_it_was_written_and_written_the_same_again(tmp_path: Path) -> None:
+    visual = VisualPart(*fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0))
+    save_visual_part(visual, tmp_path / "visual.npz")
+    model = EmbeddingModel(HEAD, load_visual_part(tmp_path / "visual.npz"), 0.3)
+    for name in ("a.npz", "b.npz"):
+        save_model(model, tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    np.testing.assert_array_equal(load_model(tmp_path / "a.npz")(FEATURES), model(FEATURES))
