@@ -12,7 +12,7 @@ from similarity.vectors import normalize
 
 @given(arrays(np.float32, (12, 3), elements=st.integers(-3, 3)), arrays(np.int64, 5, elements=st.integers(0, 11)))
 def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: np.ndarray) -> None:
-    queries = gallery[originals] + np.float32([1, 0, -1])
+    queries = gallery[originals] + np.array([1, 0, -1], np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(likeness, "_ROWS_PER_BLOCK", 5)
         ranks = ranks_of_originals(queries, originals, gallery, np.asarray)
