@@ -56,6 +56,7 @@ pins: ## resolve the pins anew from pyproject.toml; needs uv
 	$(PIN) pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
+	python scripts/record_versions.py
 
 clean-cache: ## forget the features of all images, in all clones; downloads stay
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/features"

@@ -6,7 +6,6 @@ from pipeline.paths import BACKBONE, FEATURES, MANIFEST, SPLITS, VISUAL_PART
 from pipeline.stage import run_stage
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.embedding.visual_part import fit_visual_part, save_visual_part
-from similarity.errors import UserError
 from similarity.features.extractor import tapped_columns
 from similarity.files import Outputs
 from similarity.params import Params
@@ -14,10 +13,7 @@ from similarity.params import Params
 
 def main(params: Params, outputs: Outputs) -> None:
     train, settings = read_splits(SPLITS, read_manifest(MANIFEST))["train"], params.embedding
-    try:
-        columns = tapped_columns(BACKBONE, settings.visual_taps)
-    except UserError as error:
-        raise UserError(f"params.yaml: embedding.visual_taps: {error}") from error
+    columns = tapped_columns(BACKBONE, settings.visual_taps if settings.visual_size else [])
     features = np.load(FEATURES, mmap_mode="r")
     part = fit_visual_part(features, train, columns, settings.visual_size, params.base.seed)
     save_visual_part(part, outputs.file(VISUAL_PART))

@@ -13,6 +13,7 @@ PROJECT_FILES = (
     "data/sources",
     "dvc.yaml",
     "params.yaml",
+    "versions.yaml",
     ".dvc/config",
     ".dvc/.gitignore",
     ".dvcignore",
@@ -21,7 +22,8 @@ PROJECT_FILES = (
 SMALL: dict[str, dict[str, dict[str, object]]] = {
     "data/sources/demo.yaml": {"generate": {"images_per_class": 24, "size": 48}},
     "params.yaml": {
-        "backbone": {"image_size": 48, "taps": ["block1a", "block2b", "block3b"]},
+        "backbone": {"image_size": 48, "taps": ["block1", "block2", "block3"]},
+        "embedding": {"visual_size": 16, "visual_taps": ["block2", "block3"]},
         "train": {"epochs": 15},
         "evaluate": {"query_rows": 3},
         "audit": {"folds": 2, "epochs": 5},

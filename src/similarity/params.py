@@ -177,6 +177,16 @@ class Params(_Section):
     evaluate: EvaluateParams
     audit: AuditParams
 
+    @model_validator(mode="after")
+    def _visual_taps_are_tapped(self) -> "Params":
+        chosen, taps = self.embedding.visual_taps, self.backbone.taps
+        if self.embedding.visual_size and (missing := [tap for tap in chosen if tap not in taps]):
+            raise ValueError(
+                f"embedding.visual_taps: {missing[0]!r} is none of backbone.taps ({', '.join(taps) or 'none'}): choose "
+                "some of these, or [] for all"
+            )
+        return self
+
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Reads and checks every parameter.
@@ -198,7 +208,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def _explain(path: Path, problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"]) or "the file"
+    name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, _known_names(), n=1)
         return f"{path}: {name} is unknown" + (f"; did you mean {near[0]}?" if near else "; remove it")
@@ -207,7 +217,8 @@ def _explain(path: Path, problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     value = problem["input"]
     shown = "" if isinstance(value, dict | BaseModel) else f": {value!r}"
-    return f"{path}: {name}{shown}: {message[0].lower()}{message[1:]}"
+    place = f"{name}{shown}: " if name else ""
+    return f"{path}: {place}{message[0].lower()}{message[1:]}"
 
 
 def _known_names() -> list[str]:

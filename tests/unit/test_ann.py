@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,12 +98,6 @@ def test_a_sample_hardly_ever_promises_more_recall_than_there_is() -> None:
 @pytest.mark.parametrize(("build", "search_k"), [(AnnoyForest.build, 110), (FaissGraph.build, 64)])
 def test_search_k_has_a_default(build: Build, search_k: int) -> None:
     np.testing.assert_array_equal(approximate(build, 10, None)[0], approximate(build, 10, search_k)[0])
-
-
-def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UserError, match="pip install 'faiss-cpu"):
-        FaissGraph.build(EMBEDDINGS, 5, 0)
 
 
 @given(st.integers(1, 400), st.integers(1, 300))

@@ -4,6 +4,7 @@ Otherwise old results would stay after the code was changed.
 """
 
 import ast
+import runpy
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ LIBRARY = SOURCES / "similarity"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # They decide how a run is told and checked, not what comes out: parameters' values are dependencies of their own.
 WITHOUT_INFLUENCE = {LIBRARY / "errors.py", LIBRARY / "params.py", SOURCES / "pipeline"}
+VERSIONS = yaml.safe_load((ROOT / "versions.yaml").read_text(encoding="utf-8"))
+NAMES_OF_PACKAGES = {"PIL": "pillow", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
 PACKAGES = {path.parent for path in SOURCES.rglob("__init__.py")} - {LIBRARY}
 
 
@@ -48,6 +51,12 @@ def room(module: Path) -> Path:
     return module.parent if module.parent in PACKAGES else module
 
 
+def packages_imported_by(script: Path) -> set[str]:
+    """The installed packages with recorded versions that a script imports, directly or not."""
+    names = {name.split(".")[0] for module in imported_modules(script) for name in imported_names(module)}
+    return {NAMES_OF_PACKAGES.get(name, name) for name in names} & set(VERSIONS)
+
+
 def rooms_imported_by(package: Path) -> set[Path]:
     names = {name for module in package.glob("*.py") for name in imported_names(module)}
     return {room(path) for name in names if (path := module_file(name)).exists()} - {package}
@@ -58,6 +67,19 @@ def test_a_stage_depends_on_exactly_the_packages_that_it_imports(name: str) -> N
     listed = {ROOT / dependency for dependency in STAGES[name]["deps"] if dependency.startswith("src/")}
     imported = {room(module) for module in imported_modules(SOURCES / f"{name}.py")}
     assert listed == imported - WITHOUT_INFLUENCE
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_upgrade_of_a_package_reruns_the_stages_that_import_it(name: str) -> None:
+    listed = [entry["versions.yaml"] for entry in STAGES[name]["params"] if isinstance(entry, dict)]
+    assert listed == [sorted(packages_imported_by(SOURCES / f"{name}.py"))]
+
+
+def test_the_recorded_versions_are_those_of_the_pins() -> None:
+    record_versions = runpy.run_path(str(ROOT / "scripts" / "record_versions.py"))
+    pins = record_versions["pinned_versions"]((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    assert pins == VERSIONS
+    assert all(VERSIONS.values())
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -75,7 +97,9 @@ def test_a_stage_runs_the_script_of_its_name_and_leaves_the_run_cache_on(name: s
 def test_no_stage_lists_a_section_of_which_the_run_cache_would_ignore_a_parameter(name: str) -> None:
     """DVC leaves `size` and `nfiles` out of the key of a run, wherever they stand, as if they were of a file."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    sections = [params[listed] for listed in STAGES[name].get("params", []) if listed in params]
+    sections = [
+        params[listed] for listed in STAGES[name].get("params", []) if isinstance(listed, str) and listed in params
+    ]
     assert not any({"size", "nfiles"} & set(section) for section in sections)
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from similarity.errors import UserError
 from similarity.params import load_params
@@ -86,3 +87,32 @@ def test_what_is_no_params_file_is_refused(tmp_path: Path, content: str) -> None
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="root of the repository"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Path) -> None:
+    content = yaml.safe_load(DEFAULTS.read_text())
+    content["backbone"]["taps"] = []
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=r"params\.yaml: embedding\.visual_taps: 'block4' is none of backbone\.taps"):
+        load_params(path)
+    for allowed in ({"visual_size": 0}, {"visual_taps": []}):
+        content["embedding"] = yaml.safe_load(DEFAULTS.read_text())["embedding"] | allowed
+        path.write_text(yaml.safe_dump(content))
+        assert load_params(path).embedding.visual_weight == 0.3
+
+
+def test_a_tap_is_listed_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="backbone.taps.*'final' is listed twice"):
+        load_params(changed(tmp_path, "backbone.taps", ["final", "block4", "block5", "block6", "final"]))
+
+
+def test_experiments_change_nothing_but_their_parameter(tmp_path: Path) -> None:
+    """The file is in the form in which `dvc exp run -S` writes it back."""
+    path = tmp_path / "params.yaml"
+    path.write_bytes(DEFAULTS.read_bytes())
+    with modify_yaml(str(path)) as content:
+        content["train"]["lr"] = 0.5
+    before, after = (each.read_text().splitlines() for each in (DEFAULTS, path))
+    assert [line for line in after if line not in before] == ["  lr: 0.5"]
+    assert len(after) == len(before)

@@ -138,9 +138,7 @@ def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
     """
     features: dict[str, int] = orjson.loads((folder / _DESCRIPTION).read_bytes())["tap_features"]
     if missing := [tap for tap in taps if tap not in features]:
-        raise UserError(
-            f"{missing[0]!r} is none of backbone.taps ({', '.join(features)}): choose some of these, or [] for all"
-        )
+        raise UserError(f"{folder} has no tap {missing[0]!r} but {', '.join(features)}: run `dvc repro`")
     return np.flatnonzero(np.repeat([not taps or tap in taps for tap in features], list(features.values())))
 
 

@@ -1,0 +1,29 @@
+"""Writes versions.yaml: the pinned versions of the packages that decide results, from requirements.txt.
+
+`make pins` runs it. DVC's stages have the packages that they import among their parameters, so an upgrade of one reruns
+the stages whose results it may change, and no others.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = (
+    "annoy", "cleanlab", "faiss-cpu", "keras", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "tensorflow",
+)  # fmt: skip
+HEADER = (
+    "# Pinned versions, by Python version where they differ; written by scripts/record_versions.py from the pins.\n"
+)
+
+
+def pinned_versions(requirements: str) -> dict[str, str]:
+    """The versions of `PACKAGES`, of which there may be several, for different versions of Python."""
+    found = {name: re.findall(rf"^{re.escape(name)}==([^ \\]+)", requirements, re.MULTILINE) for name in PACKAGES}
+    return {name: " or ".join(versions) for name, versions in found.items()}
+
+
+if __name__ == "__main__":
+    pins = pinned_versions((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    (ROOT / "versions.yaml").write_text(HEADER + yaml.safe_dump(pins), encoding="utf-8")
