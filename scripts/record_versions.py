@@ -14,7 +14,7 @@ PACKAGES = (
     "annoy", "cleanlab", "faiss-cpu", "keras", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "tensorflow",
 )  # fmt: skip
 HEADER = (
-    "# Pinned versions, by Python version where they differ; written by scripts/record_versions.py from the pins.\n"
+    "# Pinned versions, several where Python versions differ; scripts/record_versions.py writes this from the pins.\n"
 )
 
 

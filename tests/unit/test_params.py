@@ -96,14 +96,15 @@ def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Pat
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=r"params\.yaml: embedding\.visual_taps: 'block4' is none of backbone\.taps"):
         load_params(path)
-    for allowed in ({"visual_size": 0}, {"visual_taps": []}):
+    choices: list[dict[str, object]] = [{"visual_size": 0}, {"visual_taps": []}]
+    for allowed in choices:
         content["embedding"] = yaml.safe_load(DEFAULTS.read_text())["embedding"] | allowed
         path.write_text(yaml.safe_dump(content))
         assert load_params(path).embedding.visual_weight == 0.3
 
 
 def test_a_tap_is_listed_once(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="backbone.taps.*'final' is listed twice"):
+    with pytest.raises(UserError, match=r"backbone\.taps.*'final' is listed twice"):
         load_params(changed(tmp_path, "backbone.taps", ["final", "block4", "block5", "block6", "final"]))
 
 
