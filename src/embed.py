@@ -18,10 +18,10 @@ def main(params: Params, outputs: Outputs) -> None:
     model = EmbeddingModel(load_head(HEAD), load_visual_part(VISUAL_PART), params.embedding.visual_weight)
     embeddings = model(np.load(FEATURES, mmap_mode="r"))
     keys = read_manifest(MANIFEST).keys
-    save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
     write_array(outputs.file(EMBEDDINGS), [embeddings])
     entries = track(zip(keys, embeddings, strict=True), "embed", len(keys))
     write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), entries)
+    save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
     class_part = embeddings[:, : model.class_size]
     figures = {
         "dimensions": model.size,

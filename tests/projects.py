@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
+from dvc.utils.serialize import modify_yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
@@ -64,10 +64,10 @@ class Project(NamedTuple):
 
 
 def update_yaml(path: Path, changes: dict[str, dict[str, object]]) -> None:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for section, values in changes.items():
-        content[section].update(values)
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    """Changes values as `dvc exp run -S` does, which leaves comments and order as they are."""
+    with modify_yaml(str(path)) as content:
+        for section, values in changes.items():
+            content[section].update(values)
 
 
 def copy_small_project(folder: Path) -> None:

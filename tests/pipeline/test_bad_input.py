@@ -3,12 +3,13 @@
 import csv
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
-import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,38 +67,45 @@ def test_a_typo_stops_dvc_repro_and_the_way_back_brings_all_results_back(project
     assert project.contents(*RESULTS) == before
 
 
-def await_training(process: subprocess.Popen[bytes]) -> None:
-    """Waits until the process has used the processor for longer than its imports can take."""
-    clock = 0
-    while clock < 8 * os.sysconf("SC_CLK_TCK"):
-        time.sleep(0.1)
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        clock = int(fields[11]) + int(fields[12])  # user and system time
+def obey_interrupts() -> None:
+    """Undoes what a shell sets for what it runs in the background, and every process inherits: to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads a process' time from /proc")
+def read_until(terminal: int, text: bytes) -> bytes:
+    printed = b""
+    while text not in printed:
+        printed += os.read(terminal, 1024)
+    return printed
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_training_that_is_interrupted_or_killed_keeps_all_results(project: Project, signum: int) -> None:
     before = project.contents(*RESULTS)
     project.set_params(train={"epochs": 100_000})
+    terminal, end = pty.openpty()  # so that it shows its progress
     process = subprocess.Popen(
-        ["python", "src/train.py"], cwd=project.folder, env=project.environment, stderr=subprocess.PIPE
-    )
-    with process:
-        await_training(process)
-        process.send_signal(signum)
-        assert process.stderr is not None
-        printed = process.stderr.read()
-    assert process.returncode == 128 + signum
+        ["python", "src/train.py"],
+        cwd=project.folder, env=project.environment, stderr=end, preexec_fn=obey_interrupts,
+    )  # fmt: skip
+    os.close(end)
+    printed = read_until(terminal, b" epochs")
+    process.send_signal(signum)
+    assert process.wait(60) == 128 + signum
+    with suppress(OSError):  # the terminal is gone with the process
+        printed += os.read(terminal, 1 << 16)
+    os.close(terminal)
     assert b"Traceback" not in printed
     assert project.contents(*RESULTS) == before
 
 
-def test_a_full_disk_is_told_in_one_line(project: Project) -> None:
+@pytest.mark.parametrize(("kilobytes", "file"), [(8, "models/embeddings.npy"), (40, "models/embeddings.json")])
+def test_a_disk_that_is_full_at_any_output_leaves_all_as_it_was(project: Project, kilobytes: int, file: str) -> None:
     before = project.contents(*RESULTS)
-    limited = "ulimit -f 8; trap '' XFSZ; exec python src/embed.py"
+    project.set_params(embedding={"visual_weight": 0.5})
+    limited = f"ulimit -f {kilobytes}; trap '' XFSZ; exec python src/embed.py"
     printed = project.run("bash", "-c", limited, status=1)
-    assert printed.startswith("error: models/embeddings.npy: File too large\n")
+    assert printed.startswith(f"error: {file}: File too large\n")
     assert project.contents(*RESULTS) == before
 
 
@@ -127,7 +135,8 @@ def test_a_class_with_fewer_images_than_splits_is_refused(project: Project, tmp_
     for number in (0, 1, 2):
         (rocks / "schist" / f"{number:03d}.png").unlink()
     images_from(project, rocks)
-    project.run("python", "src/scan.py")
+    for stage in ("scan", "duplicates"):
+        project.run("python", f"src/{stage}.py")
     assert "class 'schist' has too few distinct images (2)" in refusal(project, "split")
 
 

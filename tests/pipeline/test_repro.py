@@ -9,6 +9,10 @@ import numpy as np
 import yaml
 
 from projects import Project
+from similarity.dataset.manifest import read_manifest
+from similarity.embedding.embedder import load_embedder
+from similarity.features.computing import load_pixels
+from similarity.index.backends import load_index
 
 ACROSS = ("", "_across_classes", "_across_splits")
 
@@ -123,6 +127,18 @@ def test_every_stage_and_artifact_is_described(reproduced: Project) -> None:
         assert stage["desc"]
         assert name in listed
     assert all(Path(reproduced.folder, artifact["path"]).exists() for artifact in pipeline["artifacts"].values())
+
+
+def test_artifacts_come_out_of_a_clone(reproduced: Project, tmp_path: Path) -> None:
+    reproduced.run("dvc", "artifacts", "get", ".", "embedding-model", "--out", str(tmp_path / "model"))
+    reproduced.run("dvc", "artifacts", "get", ".", "similarity-index", "--out", str(tmp_path / "index.ann"))
+    embedder = load_embedder(tmp_path / "model", (2,))
+    manifest = read_manifest(reproduced.folder / "data/manifest.csv")
+    size = embedder.extractor.image_size
+    pixels = np.stack([load_pixels(reproduced.folder / "data/images" / key, size) for key in manifest.keys[:2]])
+    stored = np.load(reproduced.folder / "models/embeddings.npy")
+    np.testing.assert_allclose(embedder(pixels), stored[:2], atol=1e-5)
+    assert len(load_index(tmp_path / "index.ann", "annoy", stored.shape[1])) == len(stored)
 
 
 def test_output_is_calm(project: Project) -> None:

@@ -55,6 +55,25 @@ def test_a_clone_that_pulled_reproduces_every_commit_without_running_a_stage(sha
         assert clone.run("git", "status", "--porcelain") == ""
 
 
+def test_a_clone_reproduces_an_experiment_that_was_pushed_without_running_a_stage(
+    shared: Project, tmp_path: Path
+) -> None:
+    shared.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    shared.run("git", "remote", "add", "origin", str(tmp_path / "origin.git"))
+    shared.run("git", "push", "--quiet", "origin", "main")
+    shared.run("dvc", "exp", "run", "-S", "ann.trees=3", "--name", "three-trees")
+    shared.run("dvc", "push", "--run-cache", "--all-commits")
+    shared.run("dvc", "exp", "push", "origin", "three-trees")
+    results = shared.contents("dvc.lock", "metrics/**/*")
+    shared.run("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
+    clone = shared._replace(folder=tmp_path / "clone")
+    clone.run("dvc", "exp", "pull", "origin", "three-trees")
+    clone.run("dvc", "exp", "apply", "three-trees")
+    clone.run("dvc", "pull", "--run-cache")
+    assert not stages_run(clone)
+    assert clone.contents(*results) == results
+
+
 @pytest.mark.parametrize("command", ["dvc repro", "killed experiment", "refused value"])
 def test_one_line_leads_back_to_the_last_commit(project: Project, command: str) -> None:
     before = project.contents("params.yaml", "dvc.lock", "data/*", "models/*", "metrics/**/*")

@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from similarity.errors import UserError
 from similarity.files import (
+    Outputs,
+    open_array,
     read_table,
     replaced_file,
     replaced_folder,
@@ -140,3 +144,49 @@ def test_a_table_of_other_columns_is_refused(tmp_path: Path, content: str, messa
     (tmp_path / "table.csv").write_text(content)
     with pytest.raises(UserError, match=message):
         list(read_table(tmp_path / "table.csv", ("a", "b")))
+
+
+def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.json", tmp_path / "deep" / "b.npy", tmp_path / "folder"]
+
+    def write(text: str, fails: bool) -> None:
+        with Outputs() as outputs:
+            for path in paths[:2]:
+                outputs.file(path).write_text(text)
+            (outputs.folder(paths[2]) / f"{text}.txt").write_text(text)
+            if fails:
+                raise OSError(28, "No space left on device")
+
+    write("old", fails=False)
+    with pytest.raises(OSError, match="No space left") as error:
+        write("new", fails=True)
+    assert error.value.filename == str(paths[2])  # the one that was being written
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"a.json", "deep/b.npy", "folder/old.txt"}
+    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"old"}
+    write("new", fails=False)
+    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"new"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]
+
+
+def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / name for name in ("a", "b")]
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), Outputs() as outputs:
+        for path in paths:
+            outputs.file(path).write_text("new")
+    assert [path.read_text() for path in paths] == ["new", "new"]
+
+
+def test_an_array_is_written_while_its_rows_come_in(tmp_path: Path) -> None:
+    blocks = [np.full((rows, 2, 3), rows, np.uint8) for rows in (4, 1, 200)]
+    with open_array(tmp_path / "a.npy") as writer:
+        for block in blocks:
+            writer.append(block)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.concatenate(blocks))

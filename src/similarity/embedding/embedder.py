@@ -1,6 +1,5 @@
 """From pixels to embeddings: a folder that holds the frozen backbone and the embedding model, and can be used alone."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,8 @@ class Embedder:
 
 def save_embedder(folder: Path, backbone: Path, model: EmbeddingModel) -> None:
     """Fills an existing folder with a copy of the backbone's folder and with the embedding model."""
-    shutil.copytree(backbone, folder, dirs_exist_ok=True)
+    for file in sorted(backbone.iterdir()):
+        (folder / file.name).write_bytes(file.read_bytes())
     save_model(model, folder / _MODEL)
 
 
