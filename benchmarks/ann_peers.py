@@ -31,9 +31,9 @@ from vectors import add_sources, describe, load
 sys.path.insert(0, "src")
 
 from pipeline.stage import run_command
-from similarity.index.approximate import recall
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
 from similarity.index.exact import nearest_to
+from similarity.index.recall import recall
 from similarity.vectors import COSINE_DECIMALS, normalize
 
 K = 10

@@ -1,6 +1,7 @@
 """Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,9 +10,10 @@ from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
-from similarity.index.approximate import approximate_neighbors, recall, smallest_search_k, sure_recall
+from similarity.index.approximate import approximate_neighbors
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
 from similarity.index.inverted_index import read_inverted_index, write_inverted_index
+from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 from similarity.params import AnnParams, Params
 
 TARGET_QUERIES = 5000
@@ -21,67 +23,47 @@ SWEEP_QUERIES = 2000
 SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300, 1000)  # of top_k + 1, the smallest search_k that makes sense
 
 
+@dataclass(frozen=True)
+class Measured:
+    """An index, the embeddings in it, and the cosines of the true neighbors of each, float64 (n, k)."""
+
+    index: AnnIndex
+    embeddings: np.ndarray
+    exact: np.ndarray
+
+    def search(self, rows: np.ndarray, search_k: int | None, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """The approximate neighbors of some rows, int64 (m, k), and their cosines."""
+        return approximate_neighbors(
+            self.index, self.embeddings, rows, self.exact.shape[1], search_k, lambda items: track(items, label)
+        )
+
+
 def main(params: Params, outputs: Outputs) -> None:
     keys, embeddings = read_manifest(MANIFEST).keys, np.load(EMBEDDINGS)
-    top_k, search_k, seed = params.neighbors.top_k, params.ann.search_k, params.base.seed
-    exact = _exact_cosines((len(keys), min(top_k, len(keys) - 1)))
-    index = _build(embeddings, params.ann, seed)
-    measured = np.arange(len(keys))
+    rows, search_k = np.arange(len(keys)), params.ann.search_k
+    exact = _exact_cosines((len(keys), min(params.neighbors.top_k, len(keys) - 1)))
+    measured = Measured(_build(embeddings, params.ann, params.base.seed), embeddings, exact)
+    reported = rows
     if params.ann.target_recall is not None:
-        sample, measured = _divide(len(keys), seed)
-        search_k = _reach(params.ann, index, embeddings, sample, exact)
-    index.save(outputs.file(ANN_INDEX))
-    save_settings(SearchSettings(index.backend, search_k), outputs.file(ANN_SETTINGS))
-    found, cosines = approximate_neighbors(
-        index, embeddings, np.arange(len(keys)), top_k, search_k, lambda rows: track(rows, "ann")
+        sample, reported = divide_queries(len(keys), TARGET_QUERIES, params.base.seed)
+        search_k = _reach(measured, sample, params.ann.target_recall, params.ann)
+    measured.index.save(outputs.file(ANN_INDEX))
+    save_settings(SearchSettings(measured.index.backend, search_k), outputs.file(ANN_SETTINGS))
+    found, cosines = measured.search(rows, search_k, "ann")
+    neighbors = zip(found, cosines, strict=True)
+    write_inverted_index(outputs.file(ANN_INDEX.with_name("ann-inverted-index.json")), keys, neighbors)
+    figures = {
+        "recall_at_k": recall(cosines[reported], exact[reported]),
+        "k": exact.shape[1],
+        "search_k": search_k or measured.index.default_search_k(exact.shape[1] + 1),
+    }
+    write_metrics(outputs.file(METRICS / "ann.json"), figures)
+    sweep = _sweep(measured, np.sort(np.random.default_rng(params.base.seed).permutation(rows)[:SWEEP_QUERIES]))
+    write_table(outputs.file(PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep)
+    print(
+        f"ann: recall@{figures['k']} {figures['recall_at_k']:.4f} with {params.ann.backend}, "
+        f"search_k {figures['search_k']}"
     )
-    write_inverted_index(
-        outputs.file(ANN_INDEX.with_name("ann-inverted-index.json")), keys, zip(found, cosines, strict=True)
-    )
-    recall_at_k = recall(cosines[measured], exact[measured])
-    candidates = search_k or index.default_search_k(top_k + 1)
-    write_metrics(
-        outputs.file(METRICS / "ann.json"),
-        {"recall_at_k": recall_at_k, "k": exact.shape[1], "search_k": candidates},
-    )
-    sample = np.sort(np.random.default_rng(seed).permutation(len(keys))[:SWEEP_QUERIES])
-    rows = _sweep(index, embeddings, sample, exact, top_k)
-    write_table(outputs.file(PLOTS / "ann_recall.csv"), ("search_k", "recall"), rows)
-    print(f"ann: recall@{top_k} {recall_at_k:.4f} with {params.ann.backend}, search_k {candidates}")
-
-
-def _divide(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the queries that choose search_k; the others, at least half of all, measure the recall that is reported."""
-    order = np.random.default_rng([seed, 1]).permutation(count)
-    chosen = min(TARGET_QUERIES, count // 2)
-    return np.sort(order[:chosen]), np.sort(order[chosen:])
-
-
-def _reach(params: AnnParams, index: AnnIndex, embeddings: np.ndarray, sample: np.ndarray, exact: np.ndarray) -> int:
-    """Finds the smallest search_k that surely has the target's recall, going by a sample.
-
-    `exact` is of all images, float64 (n, k).
-    """
-    assert params.target_recall is not None
-
-    def recall_with(search_k: int) -> float:
-        label = f"ann: search_k {search_k}"
-        found = approximate_neighbors(
-            index, embeddings, sample, exact.shape[1], search_k, lambda rows: track(rows, label, unit=" queries")
-        )
-        return sure_recall(found[1], exact[sample])
-
-    grow = "ann.trees" if params.backend == "annoy" else "ann.links"
-    search_k = smallest_search_k(recall_with, params.target_recall, highest=len(embeddings))
-    if search_k is None:
-        raise UserError(
-            f"ann.target_recall in params.yaml: {params.target_recall:g} is not reached: recall is surely above "
-            f"{recall_with(len(embeddings)):.4f} only, with as many candidates as images ({len(embeddings)}); "
-            f"lower it, or change {grow} (now {getattr(params, grow.removeprefix('ann.'))})"
-        )
-    if search_k > MANY_CANDIDATES * len(embeddings) and len(embeddings) > FEW_IMAGES:
-        print(f"ann: {search_k} candidates of {len(embeddings)} are many; raise {grow} to need fewer")
-    return search_k
 
 
 def _build(embeddings: np.ndarray, params: AnnParams, seed: int) -> AnnIndex:
@@ -100,14 +82,38 @@ def _exact_cosines(shape: tuple[int, ...]) -> np.ndarray:
     return cosines
 
 
-def _sweep(
-    index: AnnIndex, embeddings: np.ndarray, sample: np.ndarray, exact: np.ndarray, top_k: int
-) -> Iterator[tuple[int, str]]:
-    """Gives pairs of search_k and the recall of some queries, rows of `exact`, float64 (n, k), by their numbers."""
-    for multiple in track(SWEEP_MULTIPLES, "ann: sweep of search_k", unit=" values"):
-        search_k = multiple * (top_k + 1)
-        _, cosines = approximate_neighbors(index, embeddings, sample, top_k, search_k)
-        yield search_k, f"{recall(cosines, exact[sample]):.6f}"
+def _reach(measured: Measured, sample: np.ndarray, target: float, params: AnnParams) -> int:
+    """Finds the smallest search_k of which a sample shows, at a level of 95 %, that it reaches the target."""
+
+    def bound(search_k: int) -> float:
+        return recall_lower_bound(measured.search(sample, search_k, f"ann: search_k {search_k}")[1], exact)
+
+    images, exact = len(measured.embeddings), measured.exact[sample]
+    if (provable := recall_lower_bound(exact, exact)) < target:
+        raise UserError(
+            f"ann.target_recall in params.yaml: {target:g} cannot be shown with {len(sample)} queries: even without a "
+            f"miss they prove a recall of {provable:.4f} only; lower it, or set ann.search_k instead"
+        )
+    grow = "ann.trees" if params.backend == "annoy" else "ann.links"
+    search_k = smallest_search_k(bound, target, highest=images)
+    if search_k is None:
+        raise UserError(
+            f"ann.target_recall in params.yaml: {target:g} is not reached with as many candidates as images "
+            f"({images}), but {bound(images):.4f}; lower it, or change {grow} "
+            f"(now {getattr(params, grow.removeprefix('ann.'))})"
+        )
+    if search_k > MANY_CANDIDATES * images and images > FEW_IMAGES:
+        print(f"ann: {search_k} candidates of {images} are many; raise {grow} to need fewer")
+    return search_k
+
+
+def _sweep(measured: Measured, sample: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Gives pairs of search_k and the recall of some queries, by their rows."""
+    exact = measured.exact[sample]
+    for multiple in SWEEP_MULTIPLES:
+        search_k = multiple * (exact.shape[1] + 1)
+        _, cosines = measured.search(sample, search_k, f"ann: sweep, search_k {search_k}")
+        yield search_k, f"{recall(cosines, exact):.6f}"
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from pipeline.paths import (
     VARIANTS,
 )
 from pipeline.stage import run_stage, track
+from similarity.confidence import mean_interval
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.duplication.pairs import linked_to, read_duplicates
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.head import predict_classes
-from similarity.evaluation.intervals import mean_interval
 from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from similarity.evaluation.intervals import mean_interval
+from similarity.confidence import mean_interval, mean_lower_bound
 
 
 def test_the_interval_is_that_of_the_normal_distribution_where_there_are_many_values() -> None:
@@ -28,3 +28,18 @@ def test_a_sample_without_an_error_does_not_promise_that_there_is_none(count: in
     low, high = mean_interval(np.ones(count))
     assert (low, high) == (pytest.approx(0.025 ** (1 / count)), 1)
     assert mean_interval(np.zeros(count)) == (0, pytest.approx(1 - low))
+
+
+@pytest.mark.parametrize("count", [72, 600, 5000])
+@pytest.mark.parametrize("misses", ["one neighbor", "all neighbors"])
+@pytest.mark.parametrize("recall", [0.99, 0.999])
+def test_a_lower_bound_of_recall_has_the_coverage_that_it_claims(count: int, misses: str, recall: float) -> None:
+    """The recalls of queries for ten neighbors, of which each miss loses one or all."""
+    rng, lost = np.random.default_rng(3), 0.1 if misses == "one neighbor" else 1
+    draws = 1 - lost * (rng.random((400, count)) < (1 - recall) / lost)
+    assert np.mean([mean_lower_bound(values) <= recall for values in draws]) >= 0.94
+
+
+def test_a_lower_bound_is_near_the_mean_of_many_values_and_far_from_that_of_few() -> None:
+    assert mean_lower_bound(np.ones(72)) == pytest.approx(0.05 ** (1 / 72))
+    assert mean_lower_bound(np.repeat([1, 0.9], [4000, 1000])) == pytest.approx(0.98, abs=0.006)

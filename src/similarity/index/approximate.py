@@ -1,4 +1,4 @@
-"""Approximate nearest neighbors, and how often they are the true ones."""
+"""Approximate nearest neighbors by cosine."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,9 +7,6 @@ import numpy as np
 from similarity.index.backends import AnnIndex
 from similarity.index.exact import nearest_to
 from similarity.vectors import COSINE_DECIMALS, normalize
-
-_TIE = 1.5 * 10**-COSINE_DECIMALS
-_SURE = 1.645  # standard errors below the mean, which 95 % of a normal distribution exceed
 
 
 def approximate_neighbors(
@@ -79,54 +76,3 @@ def search_index(
     similarities = (units[rows] @ query).astype(np.float64).round(COSINE_DECIMALS)
     order = np.lexsort((rows, -similarities))
     return rows[order], similarities[order]
-
-
-def smallest_search_k(recall_with: Callable[[int], float], target: float, highest: int) -> int | None:
-    """Finds the fewest candidates that reach a recall, by doubling and then by bisection.
-
-    Args:
-        recall_with: the recall with a search_k; it should not fall as search_k rises.
-        target: the recall to reach, in 0…1.
-        highest: the most candidates to try.
-
-    Returns:
-        The smallest search_k, None if not even `highest` reaches the target.
-    """
-    lowest = enough = 1
-    while recall_with(enough) < target:
-        if enough >= highest:
-            return None
-        lowest, enough = enough + 1, min(2 * enough, highest)
-    while lowest < enough:
-        middle = (lowest + enough) // 2
-        if recall_with(middle) >= target:
-            enough = middle
-        else:
-            lowest = middle + 1
-    return enough
-
-
-def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """The share of the exact neighbors that were found, ties counted as found.
-
-    As in Aumüller, Bernhardsson & Faithfull, "ANN-Benchmarks" (2017), a neighbor counts if it is as similar as the
-    k-th true one.
-
-    Args:
-        found: cosines of the neighbors that were found, float64 (n, k).
-        exact: cosines of the true ones, float64 (n, k), best first.
-    """
-    return float(_is_found(found, exact).mean())
-
-
-def sure_recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """What the recall of all queries exceeds with a probability of 95 %, going by some of them.
-
-    It is their mean recall less 1.645 standard errors; arguments as of `recall`.
-    """
-    shares = _is_found(found, exact).mean(axis=1)
-    return float(shares.mean() - _SURE * shares.std() / np.sqrt(len(shares)))
-
-
-def _is_found(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    return found >= exact[:, -1:] - _TIE

@@ -24,9 +24,18 @@ def mean_interval(values: np.ndarray) -> Interval:
     Args:
         values: what was measured of each of n independent queries, 0…1, float (n,), at least one.
     """
+    tail = (1 - LEVEL) / 2
+    return Interval(_bound(values, tail), 1 - _bound(1 - values, tail))
+
+
+def mean_lower_bound(values: np.ndarray) -> float:
+    """What the true mean exceeds with a probability of at least `LEVEL`; see `mean_interval`."""
+    return _bound(values, 1 - LEVEL)
+
+
+def _bound(values: np.ndarray, risk: float) -> float:
+    """The quantile of the beta distribution that is above the true mean with no more than some risk."""
     from scipy.stats import beta
 
-    count, total, tail = len(values), float(values.sum()), (1 - LEVEL) / 2
-    low = beta.ppf(tail, total, count - total + 1) if total > 0 else 0
-    high = beta.ppf(1 - tail, total + 1, count - total) if total < count else 1
-    return Interval(float(low), float(high))
+    total = float(values.sum())
+    return float(beta.ppf(risk, total, len(values) - total + 1)) if total > 0 else 0.0
