@@ -7,6 +7,8 @@ import pty
 import shutil
 import signal
 import subprocess
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -72,28 +74,31 @@ def obey_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def read_until(terminal: int, text: bytes) -> bytes:
-    printed = b""
-    while text not in printed:
-        printed += os.read(terminal, 1024)
-    return printed
+def drain(terminal: int, printed: bytearray) -> None:
+    """Reads all that is printed, until nobody has the terminal open any more: whoever prints must not wait."""
+    with suppress(OSError):
+        while block := os.read(terminal, 1024):
+            printed += block
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_training_that_is_interrupted_or_killed_keeps_all_results(project: Project, signum: int) -> None:
-    before = project.contents(*RESULTS)
+    before, printed = project.contents(*RESULTS), bytearray()
     project.set_params(train={"epochs": 100_000})
-    terminal, end = pty.openpty()  # so that it shows its progress
+    terminal, end = pty.openpty()  # on which it shows its progress
     process = subprocess.Popen(
         ["python", "src/train.py"],
         cwd=project.folder, env=project.environment, stderr=end, preexec_fn=obey_interrupts,
     )  # fmt: skip
     os.close(end)
-    printed = read_until(terminal, b" epochs")
+    reader = threading.Thread(target=drain, args=(terminal, printed))
+    reader.start()
+    while b" epochs" not in printed:
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signum)
     assert process.wait(60) == 128 + signum
-    with suppress(OSError):  # the terminal is gone with the process
-        printed += os.read(terminal, 1 << 16)
+    reader.join()
     os.close(terminal)
     assert b"Traceback" not in printed
     assert project.contents(*RESULTS) == before
