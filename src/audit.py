@@ -1,82 +1,146 @@
-"""Stage `audit`: lists what is probably wrong with the data set, and draws the worst of each kind.
+"""Stage `audit`: lists what is probably wrong with the images and their labels, and draws the worst of each kind."""
 
-It adds to what `examine` found what the embedding shows.
-"""
-
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import numpy as np
 
-from pipeline.paths import DATA, EMBEDDINGS, EXAMINED, MANIFEST, METRICS, PLOTS, PREVIEWS, SPLITS
-from pipeline.stage import run_stage
-from similarity.dataset.manifest import read_manifest, read_splits
+from pipeline.paths import (
+    AUDIT,
+    DUPLICATES,
+    FEATURES,
+    MANIFEST,
+    METRICS,
+    PLOTS,
+    PREVIEWS,
+    REJECTED,
+    REJECTED_COLUMNS,
+    REMARKS,
+    REMARKS_COLUMNS,
+)
+from pipeline.stage import run_stage, track
+from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.duplication.grouping import bounded_groups
+from similarity.duplication.pairs import Pairs, read_duplicates
 from similarity.files import Outputs, read_table, write_metrics, write_table
-from similarity.findings.finding import Audited, Finding
+from similarity.findings.class_sizes import small_classes
+from similarity.findings.components import principal_components
+from similarity.findings.finding import Finding, find_image
+from similarity.findings.label_judge import Judgement, draw_folds, judge_labels
+from similarity.findings.odd_images import odd_sizes
+from similarity.findings.outliers import are_outliers, mean_distances
+from similarity.findings.repeated_images import confirm
 from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.pictures.sheets import Tile, draw_sheet
 
+COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
+WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
 WORST = 10
 COUNTED = {
+    "duplicate": "duplicates",
+    "near_duplicate": "near_duplicates",
     "wrong_label": "wrong_labels",
     "doubtful_label": "doubtful_labels",
     "outlier": "outliers",
-    "unreadable": "unreadable",
     "odd": "odd",
-    "zero_vector": "zero_vectors",
+    "unreadable": "unreadable",
+    "class_not_judged": "classes_not_judged",
+    "class_imbalance": "class_imbalances",
 }
 
 
-def main(_: Params, outputs: Outputs) -> None:
-    manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
-    audited = Audited(manifest, read_splits(SPLITS, manifest))
-    findings = [Finding(*row) for row in read_table(EXAMINED, Finding._fields)]
-    zeros = np.flatnonzero(~embeddings.any(axis=1)).tolist()
-    findings += [audited.find("zero_vector", row, 0, "embedding of zeros") for row in zeros]
-    write_table(outputs.file(DATA / "audit.csv"), Finding._fields, findings)
-    _draw(findings, {key: row for row, key in enumerate(manifest.keys)}, outputs)
-    figures = _count(findings) | {"dead_dimensions": int((~embeddings.any(axis=0)).sum())}
+def main(params: Params, outputs: Outputs) -> None:
+    manifest, features, seed = read_manifest(MANIFEST), np.load(FEATURES, mmap_mode="r"), params.base.seed
+    identical, near = read_duplicates(DUPLICATES, manifest)
+    near = confirm(near, features, seed)
+    components = principal_components(features, COMPONENTS_FOR_LABELS)
+    groups = bounded_groups(manifest.labels, identical, near, params.audit.folds)
+    folds = draw_folds(manifest.labels, groups, params.audit.folds, seed)
+    judgement = judge_labels(components, manifest.labels, folds, lambda numbers: track(numbers, "audit", unit=" folds"))
+    findings = [
+        *_pairs(manifest, "duplicate", identical, "the same bytes"),
+        *_pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
+        *_labels(manifest, judgement),
+        *_outliers(manifest, mean_distances(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)),
+        *_odd_images(manifest),
+        *(Finding("unreadable", path, path.split("/")[0], *("",) * 4, reason) for path, reason in _rejected()),
+        *small_classes(manifest.classes, manifest.labels, judgement.judged),
+    ]
+    write_table(outputs.file(AUDIT), Finding._fields, findings)
+    figures = _count(findings) | {"labels_judged": int(judgement.judged.sum())}
     write_metrics(outputs.file(METRICS / "audit.json"), figures)
+    _draw(manifest, findings, outputs)
     print("audit: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
 
 
+def _pairs(manifest: Manifest, finding: str, pairs: Pairs, reason: str) -> list[Finding]:
+    """Images that are there twice; first those of different classes, since one of the labels is wrong."""
+    found = [
+        find_image(manifest, finding, row, value, reason, other)
+        for other, row, value in zip(*(each.tolist() for each in pairs), strict=True)
+    ]
+    return sorted(found, key=lambda each: (each.label == each.other_label, -float(each.score)))
+
+
+def _labels(manifest: Manifest, judgement: Judgement) -> Iterator[Finding]:
+    """The labels that are probably wrong, then those that may be, the most probable first."""
+    reason = "probability that the label is wrong"
+    for row in np.argsort(-judgement.wrong, kind="stable").tolist():
+        if (probability := float(judgement.wrong[row])) < DOUBTFUL:
+            return
+        finding = "wrong_label" if probability >= WRONG else "doubtful_label"
+        suggested = manifest.classes[judgement.suggested[row]]
+        yield find_image(manifest, finding, row, probability, reason, suggested=suggested)
+
+
+def _outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
+    for row in sorted(np.flatnonzero(are_outliers(distances)).tolist(), key=lambda row: -distances[row]):
+        yield find_image(manifest, "outlier", row, distances[row], "distance to its ten nearest")
+
+
+def _odd_images(manifest: Manifest) -> Iterator[Finding]:
+    remarks = dict(read_table(REMARKS, REMARKS_COLUMNS))
+    for row, (key, odd_size) in enumerate(zip(manifest.keys, odd_sizes(manifest.records), strict=True)):
+        if reason := "; ".join(filter(None, (remarks.get(key), odd_size))):
+            yield find_image(manifest, "odd", row, 0, reason)
+
+
+def _rejected() -> Iterable[list[str]]:
+    return read_table(REJECTED, REJECTED_COLUMNS)
+
+
 def _count(findings: list[Finding]) -> dict[str, int]:
-    counts = {}
-    for kind in ("duplicate", "near_duplicate"):
-        pairs = [each for each in findings if each.finding == kind]
-        counts[f"{kind}s"] = len(pairs)
-        counts[f"{kind}s_across_classes"] = sum(each.crosses_classes for each in pairs)
-        counts[f"{kind}s_across_splits"] = sum(each.crosses_splits for each in pairs)
     kinds = [each.finding for each in findings]
-    return counts | {name: kinds.count(kind) for kind, name in COUNTED.items()}
+    counts = {name: kinds.count(kind) for kind, name in COUNTED.items()}
+    for kind in ("duplicate", "near_duplicate"):
+        across = [each for each in findings if each.finding == kind and each.label != each.other_label]
+        counts[f"{kind}s_across_classes"] = len(across)
+    return counts
 
 
-def _draw(findings: list[Finding], rows: dict[str, int], outputs: Outputs) -> None:
+def _draw(manifest: Manifest, findings: list[Finding], outputs: Outputs) -> None:
     """Draws the first ten of each kind; those that are found by another image beside it."""
     folder, previews = outputs.folder(PLOTS / "audit"), Previews(PREVIEWS)
-    pictures = lambda key: previews[rows[key]]  # noqa: E731
-    for kind in dict.fromkeys(each.finding for each in findings if each.finding != "unreadable"):
-        worst = [_tiles(each, pictures) for each in findings if each.finding == kind][:WORST]
-        if len(worst[0]) > 1:
-            sheet = draw_sheet(worst)
-        else:
-            sheet = draw_sheet([list(chain.from_iterable(worst))], query_apart=False)
+    rows = {key: row for row, key in enumerate(manifest.keys)}
+
+    def tiles(finding: Finding) -> list[Tile]:
+        classes = f"{finding.label} → {finding.suggested}?" if finding.suggested else finding.label
+        caption = finding.reason if finding.finding == "odd" else f"{float(finding.score):.3g}"
+        drawn = [_tile(previews[rows[finding.path]], finding.path, (caption, classes), None)]
+        if finding.other:
+            same = finding.label == finding.other_label
+            drawn.append(_tile(previews[rows[finding.other]], finding.other, ("", finding.other_label), same))
+        return drawn
+
+    for kind in dict.fromkeys(each.finding for each in findings if each.path in rows):
+        worst = [tiles(each) for each in findings if each.finding == kind][:WORST]
+        sheet = draw_sheet(worst) if len(worst[0]) > 1 else draw_sheet([list(chain.from_iterable(worst))], query_apart=False)
         sheet.save(folder / f"{kind}.png")
 
 
-def _tiles(finding: Finding, pictures: Callable[[str], np.ndarray]) -> list[Tile]:
-    """A finding's image, and the other one, if there is one, framed by whether they are of one class."""
-    classes = f"{finding.label} → {finding.suggested}?" if finding.suggested else finding.label
-    tiles = [_tile(pictures, finding.path, f"{float(finding.score):.3g}  {finding.split}", classes, None)]
-    if finding.other:
-        same = finding.label == finding.other_label
-        tiles.append(_tile(pictures, finding.other, finding.other_split, finding.other_label, same))
-    return tiles
-
-
-def _tile(pictures: Callable[[str], np.ndarray], key: str, caption: str, classes: str, is_match: bool | None) -> Tile:
-    return Tile(pictures(key), (caption, classes, key.split("/")[1]), is_match)
+def _tile(pixels: np.ndarray, key: str, lines: tuple[str, str], is_match: bool | None) -> Tile:
+    return Tile(pixels, (*lines, key.split("/")[1]), is_match)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ SMALL: dict[str, dict[str, dict[str, object]]] = {
         "embedding": {"visual_size": 16, "visual_taps": ["block2", "block3"]},
         "train": {"epochs": 15},
         "evaluate": {"query_rows": 3},
-        "audit": {"folds": 2, "epochs": 5},
     },
 }
 

@@ -153,10 +153,9 @@ class EvaluateParams(_Section):
 
 
 class AuditParams(_Section):
-    """Stage `examine`."""
+    """Stage `audit`."""
 
     folds: Annotated[Integer, Field(ge=2, le=100)]  # in each of which labels are judged by what the others teach
-    epochs: Annotated[Integer, Field(ge=1, le=100_000)]  # of the training on the other folds
 
 
 class Params(_Section):

@@ -1,0 +1,35 @@
+"""Near duplicates that a second, finer look confirms."""
+
+import numpy as np
+
+from similarity.duplication.pairs import Pairs
+from similarity.vectors import standardization
+
+_MAX_RATIO = 0.65  # of the distance of two near duplicates to that of an image to its nearest other
+_SAMPLE = 5000
+
+
+def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
+    """Keeps the pairs whose features are much nearer to each other than an image usually is to its nearest other.
+
+    Thumbnails of different things correlate where all have one background, or where most of an image is smooth.
+
+    Args:
+        near: what correlates.
+        features: of all images, float32 (n, D).
+        seed: of the sample of images that tell what is usual.
+    """
+    mean, scale = standardization(features)
+    sample = np.sort(np.random.default_rng(seed).permutation(len(features))[:_SAMPLE])
+    usual = _usual_distance((features[sample] - mean) / scale)
+    differences = (features[near.first] - features[near.second]) / scale
+    kept = np.linalg.norm(differences, axis=1) <= _MAX_RATIO * usual
+    return Pairs(*(values[kept] for values in near))
+
+
+def _usual_distance(vectors: np.ndarray) -> float:
+    """The median distance of a vector, of float32 (n, D), to the nearest other one."""
+    import faiss
+
+    squares = faiss.knn(vectors, vectors, min(2, len(vectors)))[0][:, -1]
+    return float(np.sqrt(np.maximum(np.median(squares), 0)))
