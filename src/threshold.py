@@ -7,14 +7,18 @@ import numpy as np
 from pipeline.origin import describe_origin
 from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
 from pipeline.stage import run_stage, track
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.duplication.grouping import group_rows
+from similarity.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
+from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import read_duplicates
-from similarity.features.extractor import load_extractor
+from similarity.evaluation.retrieval import sample_queries
+from similarity.features.extractor import Extractor, load_extractor, tapped_columns
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
 from similarity.novelty.reference import (
+    Reference,
+    calibrate,
+    distances_across,
     distances_to_others,
     fit_reference,
     refused_shares_by_class,
@@ -22,6 +26,8 @@ from similarity.novelty.reference import (
 )
 from similarity.params import Params
 
+MAX_IMAGES = 10_000  # that the reference is made of, and test images that it is tried on
+TAPS = 2  # the last ones, which tell kinds of things apart; earlier ones tell textures and colors apart
 IMAGES_PER_KIND = 50
 BATCH_SIZE = 10
 LONGEST_SIDE = 512  # pixels
@@ -29,46 +35,73 @@ WEAK = 0.5  # share of foreign images refused, below which a refusal is rare
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    from sklearn.metrics import roc_auc_score
-
-    manifest, seed, accepted = read_manifest(MANIFEST), params.base.seed, params.threshold.accepted
-    groups = group_rows(len(manifest.records), *read_duplicates(DUPLICATES, manifest))
-    origin = describe_origin(BACKBONE)
-    reference = fit_reference(np.load(FEATURES, mmap_mode="r"), groups, accepted, origin, seed)
+    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, [BATCH_SIZE])
+    accepted, seed = params.threshold.accepted, params.base.seed
+    groups = bounded_groups(manifest.labels, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
+    rows = _sample(manifest, np.arange(len(groups)), seed)
+    columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
+    features = np.load(FEATURES, mmap_mode="r")
+    reference = fit_reference(features[rows], columns, groups[rows], accepted, describe_origin(BACKBONE), seed)
     save_reference(reference, outputs.file(REFERENCE))
-    is_test = np.isin(reference.rows, read_splits(SPLITS, manifest)["test"])
-    own = distances_to_others(reference, groups)
-    foreign = {kind: reference.distances(features) for kind, features in _foreign_features(manifest, seed)}
-    distances = np.concatenate(list(foreign.values()))
-    held_out = refused_shares_by_class(reference, manifest.labels)
-    figures = {
-        "distance": reference.max_distance,
-        # Of test images by what the others calibrate: they would otherwise be accepted by construction.
-        "accepted": (own[is_test] <= np.quantile(own[~is_test], accepted, method="higher")).mean(),
-        "refused": (distances > reference.max_distance).mean(),
-        "refused_held_out": held_out.mean(),
-        "auroc": roc_auc_score(
-            np.repeat([0, 1], [is_test.sum(), len(distances)]), np.concatenate([own[is_test], distances])
-        ),
-    }
-    write_metrics(outputs.file(METRICS / "threshold.json"), figures)
-    refused = {f"drawn: {kind}": (values > reference.max_distance).mean() for kind, values in foreign.items()}
-    refused |= {f"held out: {name}": share for name, share in zip(manifest.classes, held_out, strict=True)}
-    rows = ((name, f"{share:.6f}") for name, share in refused.items())
-    write_table(outputs.file(PLOTS / "threshold.csv"), ("foreign", "refused"), rows)
-    print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    if figures["refused"] < WEAK:
-        print("threshold: foreign images are seldom told from these: most queries will get an answer, similar or not")
+    test = _sample(manifest, read_splits(SPLITS, manifest)["test"], seed)
+    own = distances_across(reference.project(features[test]), groups[test], reference.points, groups[rows])
+    # Test images would be accepted for certain by what they calibrate themselves.
+    others = distances_to_others(reference.points, groups[rows])[~np.isin(rows, test)]
+    own_accepted = float((own <= calibrate(others, accepted)).mean())
+    foreign = dict(_foreign_distances(reference, extractor, manifest, seed))
+    held_out = refused_shares_by_class(reference, manifest.labels[rows])
+    _write_classes(reference, foreign, dict(zip(manifest.classes, held_out, strict=True)), outputs)
+    _write_figures(reference.max_distance, own_accepted, own, np.concatenate(list(foreign.values())), held_out, outputs)
 
 
-def _foreign_features(manifest: Manifest, seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The features of some images of each kind of drawn ones, float32 (n, D), of the data set's usual size."""
-    extractor = load_extractor(BACKBONE, [BATCH_SIZE])
+def _sample(manifest: Manifest, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Draws up to `MAX_IMAGES` of some images, int64 (n,), each class in proportion and with one image at least."""
+    return sample_queries(rows, manifest.labels[rows], MAX_IMAGES, seed)
+
+
+def _foreign_distances(
+    reference: Reference, extractor: Extractor, manifest: Manifest, seed: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The distances of some drawn images of each kind, float64 (n,), which have the data set's usual size."""
     sides = [min(record.width, record.height) for record in manifest.records]
     size = int(np.clip(np.median(sides), 16, LONGEST_SIDE))
     for kind in track(KINDS, "threshold", unit=" kinds"):
         drawn = (draw_foreign(kind, number, size, seed) for number in range(IMAGES_PER_KIND))
-        yield kind, extractor(np.stack([resize(pixels, extractor.image_size) for pixels in drawn]))
+        yield kind, reference.distances(extractor(np.stack([resize(each, extractor.image_size) for each in drawn])))
+
+
+def _write_classes(
+    reference: Reference, foreign: dict[str, np.ndarray], held_out: dict[str, float], outputs: Outputs
+) -> None:
+    """Writes which share is refused of each kind of drawn images, and of each class if it were not indexed."""
+    refused = {f"drawn: {kind}": (values > reference.max_distance).mean() for kind, values in foreign.items()}
+    refused |= {f"held out: {name}": share for name, share in held_out.items()}
+    rows = ((name, f"{share:.6f}") for name, share in refused.items())
+    write_table(outputs.file(PLOTS / "threshold.csv"), ("foreign", "refused"), rows)
+
+
+def _write_figures(
+    max_distance: float,
+    accepted: float,
+    own: np.ndarray,
+    foreign: np.ndarray,
+    held_out: np.ndarray,
+    outputs: Outputs,
+) -> None:
+    """Writes and prints the metrics, from the distances of test images and of foreign ones, float64 (n,) each."""
+    from sklearn.metrics import roc_auc_score
+
+    figures = {
+        "distance": max_distance,
+        "accepted": accepted,
+        "refused": float((foreign > max_distance).mean()),
+        "refused_held_out": float(held_out.mean()),
+        "auroc": roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign])),
+    }
+    write_metrics(outputs.file(METRICS / "threshold.json"), figures)
+    print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    if figures["refused"] < WEAK:
+        print(f"threshold: only {figures['refused']:.0%} of the foreign images are refused: do not rely on refusals")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class AnnParams(_Section):
 class ThresholdParams(_Section):
     """Stage `threshold`."""
 
-    accepted: PositiveShare  # of the validation images, to be taken for similar to something
+    accepted: PositiveShare  # of the indexed images, to be taken for similar to another one
 
 
 class MapParams(_Section):

@@ -1,25 +1,29 @@
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from similarity.novelty import reference as module
 from similarity.novelty.reference import (
-    distances_to,
+    calibrate,
+    distances_across,
     distances_to_others,
     fit_reference,
     load_reference,
     refused_shares_by_class,
     save_reference,
 )
+from similarity.vectors import normalize
 
 RNG = np.random.default_rng(0)
-SCALES = 10.0 ** RNG.uniform(0, 2, 300)
+COLUMNS = np.arange(50, 300)
+DIRECTIONS = RNG.standard_normal((5, 300))
 
 
-def cluster(rows: int, center: float) -> np.ndarray:
-    """Features on very unequal scales."""
-    return ((center + RNG.standard_normal((rows, 300))) * SCALES + 5).astype(np.float32)
+def cluster(rows: int, direction: int) -> np.ndarray:
+    """Features of one kind, of any length."""
+    noisy = DIRECTIONS[direction] + 0.5 * RNG.standard_normal((rows, 300))
+    return (noisy * RNG.uniform(0.1, 10, (rows, 1))).astype(np.float32)
 
 
 def alone(rows: int) -> np.ndarray:
@@ -27,64 +31,79 @@ def alone(rows: int) -> np.ndarray:
 
 
 def test_as_many_images_are_similar_to_another_one_as_are_to_be_and_foreign_ones_are_not() -> None:
-    reference = fit_reference(cluster(500, 0), alone(500), 0.98, "here", 0)
-    assert (distances_to_others(reference, alone(500)) <= reference.max_distance).mean() == pytest.approx(
-        0.98, abs=0.003
-    )
+    reference = fit_reference(cluster(500, 0), COLUMNS, alone(500), 0.98, "here", 0)
+    own = distances_to_others(reference.points, alone(500))
+    assert (own <= reference.max_distance).mean() == pytest.approx(0.98, abs=0.003)
     assert (reference.distances(cluster(300, 0)) <= reference.max_distance).mean() > 0.95
-    assert (reference.distances(cluster(300, 2)) > reference.max_distance).all()
+    assert (reference.distances(cluster(300, 1)) > reference.max_distance).all()
 
 
-def test_distances_are_about_those_of_the_standardized_features() -> None:
-    features = cluster(200, 0)
-    reference = fit_reference(features, alone(200), 0.98, "here", 0)
-    standardized = (features - features.mean(0)) / features.std(0)
-    true = np.linalg.norm(standardized[:, None] - standardized, axis=2)
+def test_distances_are_about_those_of_the_chosen_features_at_length_1() -> None:
+    features = np.concatenate([cluster(100, 0), cluster(100, 1)])
+    reference = fit_reference(features, COLUMNS, alone(200), 0.98, "here", 0)
+    units = normalize(features[:, COLUMNS])
+    true = np.linalg.norm(units[:, None] - units, axis=2)
     projected = np.linalg.norm(reference.points[:, None] - reference.points, axis=2)
     pairs = ~np.eye(200, dtype=bool)
     assert np.abs(projected[pairs] / true[pairs] - 1).mean() < 0.05
 
 
+def test_distances_are_those_of_a_plain_comparison_and_never_to_the_own_group() -> None:
+    queries, points = RNG.standard_normal((1500, 8)).astype(np.float32), RNG.standard_normal((90, 8)).astype(np.float32)
+    own, others = np.arange(1500) % 7, np.arange(90) % 5
+    every = np.linalg.norm(queries[:, None].astype(float) - points, axis=2)
+    every[own[:, None] == others] = np.inf
+    np.testing.assert_allclose(distances_across(queries, own, points, others), every.min(axis=1), rtol=1e-5)
+
+
+def test_an_indexed_image_is_at_distance_0_and_a_little_noise_is_not_lost() -> None:
+    features = cluster(400, 0)
+    reference = fit_reference(features, COLUMNS, alone(400), 0.98, "here", 0)
+    assert reference.distances(features).max() < 1e-5
+    noisy = features * (1 + 1e-4 * RNG.standard_normal(features.shape)).astype(np.float32)
+    np.testing.assert_allclose(reference.distances(noisy), 1e-4, rtol=0.3)
+
+
 def test_a_duplicate_does_not_count_as_another_image() -> None:
-    features = np.repeat(cluster(100, 0), 2, axis=0)
-    reference = fit_reference(features, np.repeat(np.arange(100), 2), 0.98, "here", 0)
-    assert reference.max_distance > 1
-    assert fit_reference(features, alone(200), 0.98, "here", 0).max_distance < 0.1
+    features = np.repeat(cluster(100, 0), 20, axis=0)
+    reference = fit_reference(features, COLUMNS, np.repeat(np.arange(100), 20), 0.98, "here", 0)
+    assert reference.max_distance > 0.1
+    assert fit_reference(features, COLUMNS, alone(2000), 0.98, "here", 0).max_distance < 0.01
 
 
 def test_a_class_that_is_held_out_is_refused_if_it_is_like_no_other() -> None:
     features = np.concatenate([cluster(200, 0), cluster(200, 0), cluster(50, 4)])
-    reference = fit_reference(features, alone(450), 0.98, "here", 0)
+    reference = fit_reference(features, COLUMNS, alone(450), 0.98, "here", 0)
     shares = refused_shares_by_class(reference, np.repeat([0, 1, 2], [200, 200, 50]))
     assert shares[0] < 0.1 > shares[1]
     assert shares[2] == 1
+    assert refused_shares_by_class(reference, np.zeros(450, int)).tolist() == [0]
 
 
-def test_of_many_images_a_sample_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_POINTS", 60)
-    features = cluster(200, 0)
-    reference = fit_reference(features, alone(200), 0.98, "here", 0)
-    assert reference.points.shape == (60, 256)
-    np.testing.assert_allclose(
-        distances_to(reference.project(features[reference.rows]), reference.points), 0, atol=0.05
-    )
-
-
+@pytest.mark.parametrize("rows", [1, 2, 3, 6])
+@pytest.mark.parametrize("groups", [alone(6), np.zeros(6, int)])
 @pytest.mark.parametrize(
-    "features", [np.ones((6, 4), np.float32), np.arange(6, dtype=np.float32)[:, None].repeat(4, 1)]
+    "features",
+    [np.zeros((6, 300)), np.ones((6, 300)), np.arange(6)[:, None].repeat(300, 1), RNG.standard_normal((6, 300))],
 )
-def test_constant_features_and_few_images_give_finite_distances(features: np.ndarray) -> None:
-    for rows in (2, 3, 6):
-        reference = fit_reference(features[:rows], alone(rows), 0.98, "here", 0)
-        assert np.isfinite(reference.max_distance)
-        assert np.isfinite(reference.distances(features)).all()
-        assert np.isfinite(distances_to_others(reference, np.zeros(rows, np.int64))).all()
+def test_few_images_and_constant_features_give_finite_distances_and_are_similar_to_themselves(
+    features: np.ndarray, groups: np.ndarray, rows: int
+) -> None:
+    features = features.astype(np.float32)[:rows]
+    reference = fit_reference(features, COLUMNS, groups[:rows], 0.98, "here", 0)
+    assert np.isfinite(reference.max_distance)
+    assert (reference.distances(features * np.float32(1 + 1e-6)) <= reference.max_distance).all()
+    assert np.isfinite(refused_shares_by_class(reference, np.arange(rows) // 3)).all()
+
+
+def test_an_image_with_no_other_does_not_decide() -> None:
+    assert calibrate(np.array([1.0, 2.0, np.inf]), 0.98) == 2
+    assert 0 < calibrate(np.array([np.inf]), 0.98) < 0.01
 
 
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
-    reference = fit_reference(cluster(50, 0), alone(50), 0.9, "backbone x, images y", 3)
+    reference = fit_reference(cluster(50, 0), COLUMNS, alone(50), 0.9, "backbone x, images y", 3)
     save_reference(reference, tmp_path / "reference.npz")
     loaded = load_reference(tmp_path / "reference.npz")
-    assert (loaded.origin, loaded.max_distance) == (reference.origin, reference.max_distance)
-    for written, read in zip(reference[:4], loaded[:4], strict=True):
-        np.testing.assert_array_equal(written, read)
+    for field in fields(reference):
+        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(reference, field.name))

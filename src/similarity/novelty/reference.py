@@ -1,120 +1,154 @@
 """Whether anything like an image is indexed: its distance, in the features, to the nearest indexed one."""
 
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from similarity.vectors import standardization
+from similarity.vectors import normalize
 
 _DIMENSIONS = 256
-_MAX_POINTS = 20_000
-_CANDIDATES = 8  # nearest points of each, among which is one that is no duplicate of it
-_ROWS_PER_BLOCK = 4096
+_ROWS_PER_BLOCK = 1024
+_MIN_DISTANCE = 1e-3  # what features that are computed twice, in other batches, differ by at most
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True)
+class Reference:
     """Where the indexed images are, or a sample of them, and how far from them an image may be.
 
     Attributes:
-        kernel: float32 (D, d), from features to the space in which distances are measured.
-        center: float32 (d,), where the mean of the indexed images is mapped to.
+        columns: of the features in which distances are measured, int64 (c,), ascending.
+        kernel: float32 (c, d), from these features, at length 1, to the space of the points.
         points: the indexed images there, float32 (m, d).
-        rows: which of the indexed images they are, int64 (m,), ascending.
         max_distance: to the nearest point, up to which an image counts as similar to something.
         origin: names what the reference was made from: the backbone and the images.
     """
 
+    columns: np.ndarray
     kernel: np.ndarray
-    center: np.ndarray
     points: np.ndarray
-    rows: np.ndarray
     max_distance: float
     origin: str
 
     def distances(self, features: np.ndarray) -> np.ndarray:
-        """The Euclidean distance of each row of features, float32 (n, D), to the nearest point, float64 (n,)."""
-        return distances_to(self.project(features), self.points)
+        """The distance of each row of features, float32 (n, D), to the nearest point, float64 (n,)."""
+        return _nearest(self.project(features), self.points, self._squares)
 
     def project(self, features: np.ndarray) -> np.ndarray:
-        """Maps features, float32 (n, D), to where distances are measured, float32 (n, d)."""
-        blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
-        return np.concatenate([block @ self.kernel - self.center for block in blocks])
+        """Maps features, float32 (n, D), to the space of the points, float32 (n, d)."""
+        starts = range(0, len(features), _ROWS_PER_BLOCK)
+        blocks = (features[start : start + _ROWS_PER_BLOCK][:, self.columns] for start in starts)
+        return np.concatenate([normalize(block) @ self.kernel for block in blocks])
+
+    @cached_property
+    def _squares(self) -> np.ndarray:
+        return _squared_lengths(self.points)
 
 
-def fit_reference(features: np.ndarray, groups: np.ndarray, accepted: float, origin: str, seed: int) -> Reference:
+def fit_reference(
+    features: np.ndarray, columns: np.ndarray, groups: np.ndarray, accepted: float, origin: str, seed: int
+) -> Reference:
     """Finds the distance within which nearly all indexed images have another one.
 
-    An image with no neighbor near is unlike all that is known (Sun, Ming, Zhu & Li, "Out-of-Distribution Detection with
-    Deep Nearest Neighbors", ICML 2022). The features are standardized, and projected at random to 256 dimensions, which
-    preserves distances (Johnson & Lindenstrauss, 1984); principal components do not: what is foreign differs in
-    directions in which the indexed images hardly vary.
+    An image with no neighbor near is unlike all that is known; the features are compared at length 1 (Sun, Ming, Zhu &
+    Li, "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022), and projected at random to 256
+    dimensions, which preserves distances (Johnson & Lindenstrauss, 1984). Principal components do not: what is foreign
+    differs in directions in which the indexed images hardly vary.
 
     Args:
-        features: of the indexed images, float32 (n, D); of many, a sample is kept.
-        groups: images that are duplicates share a number, int64 (n,): the distance to a duplicate says nothing about
+        features: of the indexed images, or of a sample of them, float32 (m, D).
+        columns: which of the features distances are measured in, int64 (c,), ascending.
+        groups: images that are duplicates share a number, int64 (m,): the distance to a duplicate says nothing about
             that to a new image.
-        accepted: share of the indexed images that are to be similar to another one, 0…1.
+        accepted: share of the images that are to be similar to another one, 0…1.
         origin: what is kept as `Reference.origin`.
-        seed: of the sample and the projection.
+        seed: of the projection.
     """
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(features))[:_MAX_POINTS])
-    projection = rng.standard_normal((features.shape[1], _DIMENSIONS)) / np.sqrt(_DIMENSIONS)
-    mean, scale = standardization(features)
-    kernel = (projection / scale[:, None]).astype(np.float32)
-    reference = Reference(kernel, mean @ kernel, np.empty((0, _DIMENSIONS), np.float32), rows, 0, origin)
-    reference = reference._replace(points=reference.project(np.asarray(features[rows])))
-    distances = distances_to_others(reference, groups)
-    return reference._replace(max_distance=float(np.quantile(distances, accepted, method="higher")))
+    projection = np.random.default_rng(seed).standard_normal((len(columns), _DIMENSIONS)) / np.sqrt(_DIMENSIONS)
+    kernel = projection.astype(np.float32)
+    reference = Reference(columns, kernel, np.empty((0, _DIMENSIONS), np.float32), 0, origin)
+    points = reference.project(features)
+    return replace(reference, points=points, max_distance=calibrate(distances_to_others(points, groups), accepted))
 
 
-def distances_to(queries: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The Euclidean distance of each query, float32 (n, d), to the nearest of some points, (m, d): float64 (n,)."""
-    import faiss
+def calibrate(distances: np.ndarray, accepted: float) -> float:
+    """The distance within which the share `accepted` of some distances, float64 (n,), lies; infinite ones are left out.
 
-    return np.sqrt(np.maximum(faiss.knn(queries, points, 1)[0][:, 0].astype(np.float64), 0))
-
-
-def distances_to_others(reference: Reference, groups: np.ndarray) -> np.ndarray:
-    """The distance of each point of a reference to the nearest other one that is no duplicate of it, float64 (m,).
-
-    Where the nearest few are all duplicates, the farthest of them stands for it.
+    It is never quite 0, so that an image is similar to itself whatever batch its features are computed in.
     """
-    import faiss
+    finite = distances[np.isfinite(distances)]
+    return max(_MIN_DISTANCE, float(np.quantile(finite, accepted, method="higher")) if len(finite) else 0)
 
-    points, own = reference.points, groups[reference.rows]
-    squares, nearest = faiss.knn(points, points, min(_CANDIDATES, len(points)))
-    is_other = own[nearest] != own[:, None]
-    is_other[~is_other.any(axis=1), -1] = True
-    return np.sqrt(np.maximum(squares[np.arange(len(points)), is_other.argmax(axis=1)].astype(np.float64), 0))
+
+def distances_to_others(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The distance of each point, float32 (m, d), to the nearest one of another group, float64 (m,).
+
+    Args:
+        points: float32 (m, d).
+        groups: the number of each point's group, int (m,). If all are in one, each point counts as a group.
+
+    Returns:
+        Infinity for a point with no others.
+    """
+    if len(np.unique(groups)) == 1:
+        groups = np.arange(len(points))
+    return distances_across(points, groups, points, groups)
+
+
+def distances_across(
+    queries: np.ndarray, query_groups: np.ndarray, points: np.ndarray, point_groups: np.ndarray
+) -> np.ndarray:
+    """The distance of each query, float32 (n, d), to the nearest of the points, (m, d), that are not of its group.
+
+    Returns:
+        float64 (n,); infinity for a query whose group has all points.
+    """
+    squares, starts = _squared_lengths(points), range(0, len(queries), _ROWS_PER_BLOCK)
+    blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in starts]
+    own = (query_groups[block, None] == point_groups for block in blocks)
+    found = [_nearest(queries[block], points, squares, same) for block, same in zip(blocks, own, strict=True)]
+    return np.concatenate(found)
+
+
+def _nearest(
+    queries: np.ndarray, points: np.ndarray, squares: np.ndarray, barred: np.ndarray | None = None
+) -> np.ndarray:
+    """The distance of each query to the nearest point that is not barred for it, float64 (n,); infinity without one."""
+    scores = squares - 2 * (queries @ points.T)  # the squared distances, but for the query's own square
+    if barred is not None:
+        scores[barred] = np.inf
+    nearest = scores.argmin(axis=1)
+    # Computed from the differences: products of float32 leave nothing of a small distance.
+    distances = np.linalg.norm((queries - points[nearest]).astype(np.float64), axis=1)
+    return np.where(np.isinf(scores[np.arange(len(queries)), nearest]), np.inf, distances)
+
+
+def _squared_lengths(points: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", points, points)
 
 
 def refused_shares_by_class(reference: Reference, labels: np.ndarray) -> np.ndarray:
     """The share of each class's points that would be too far if the class were not indexed, float64 (C,).
 
     Args:
-        reference: of images of at least two classes.
-        labels: class indices of all indexed images, int (n,).
+        reference: of images of all classes.
+        labels: the class index of each point, int (m,). With one class only, there is nothing to compare: its share
+            is 0.
     """
-    own = labels[reference.rows]
-    shares = np.zeros(int(labels.max()) + 1)
-    for label in np.unique(own):
-        held_out = own == label
-        if not held_out.all():
-            distances = distances_to(reference.points[held_out], reference.points[~held_out])
-            shares[label] = (distances > reference.max_distance).mean()
-    return shares
+    distances = distances_across(reference.points, labels, reference.points, labels)
+    refused = np.isfinite(distances) & (distances > reference.max_distance)
+    return np.bincount(labels, refused) / np.bincount(labels)
 
 
 def save_reference(reference: Reference, path: Path) -> None:
     """Writes a ``.npz`` file."""
     with path.open("wb") as file:
-        np.savez(file, **reference._asdict())
+        np.savez(file, **{field.name: getattr(reference, field.name) for field in fields(reference)})
 
 
 def load_reference(path: Path) -> Reference:
     """Reads what `save_reference` wrote."""
     with np.load(path) as arrays:
-        kernel, center, points, rows = (arrays[name] for name in Reference._fields[:4])
-        return Reference(kernel, center, points, rows, float(arrays["max_distance"]), str(arrays["origin"]))
+        columns, kernel, points = (arrays[name] for name in ("columns", "kernel", "points"))
+        return Reference(columns, kernel, points, float(arrays["max_distance"]), str(arrays["origin"]))
