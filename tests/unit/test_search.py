@@ -119,3 +119,18 @@ def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
     for alone in (replace(searcher, class_size=32), replace(searcher, visual_weight=0.0)):
         with pytest.raises(LookUnavailableError, match="one part only"):
             alone.similar_to_row(0, 5, look=0.5)
+
+
+def test_a_look_gives_true_cosines_to_images_that_have_one_part_only() -> None:
+    searcher, kind, visual = joined(0.3)
+    embeddings = searcher.units.copy()
+    embeddings[:50, :20] = 0
+    embeddings[50:100, 20:] = 0
+    kind[:, :50], visual[:, 50:100] = 0, 0
+    searcher = replace(searcher, units=normalize(embeddings))
+    for look in (0.0, 0.6, 1.0):
+        found = searcher.similar_to_row(200, IMAGES, look=look).neighbors
+        rows = [searcher.row(neighbor.key) for neighbor in found]
+        expected = (1 - look) * kind[200, rows] + look * visual[200, rows]
+        np.testing.assert_allclose([neighbor.cosine for neighbor in found], expected, atol=2e-6)
+    assert max(neighbor.cosine for neighbor in searcher.similar_to_row(0, IMAGES, look=1).neighbors) <= 1

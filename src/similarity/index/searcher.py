@@ -4,6 +4,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ class Searcher:
         self, row: int, count: int, label: str | None = None, index: Index | None = None, look: float | None = None
     ) -> Answer:
         """Finds the images most similar to an indexed one, itself left out; see `similar`."""
-        return self._find(self._query(self.units[row], look), count, label, self._index(index, look), row)
+        return self._find(self.units[row], count, label, index, look, row)
 
     def similar(
         self,
@@ -130,8 +131,7 @@ class Searcher:
             UnknownNameError: there is no such class, or the approximate index is of another backend.
             LookUnavailableError: the embeddings have no two parts, or the index is not the exact one.
         """
-        query = self._query(normalize(embedding[None])[0], look)
-        return self._find(query, count, label, self._index(index, look), None)
+        return self._find(normalize(embedding[None])[0], count, label, index, look, None)
 
     def _index(self, index: Index | None, look: float | None) -> Index:
         index = index or (self.default_index if look is None else "exact")
@@ -144,10 +144,16 @@ class Searcher:
             raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
         return index
 
-    def _query(self, unit: np.ndarray, look: float | None) -> np.ndarray:
-        """Weighs the parts of a query, so that its products with the units are the cosines for a look."""
-        if look is None:
-            return unit
+    @cached_property
+    def _parts(self) -> np.ndarray:
+        """The units with each part at the length that it has where no part is all zeros, float32 (N, E)."""
+        lengths = np.ones((len(self.units), 1), np.float32)
+        lengths[~self.units[:, : self.class_size].any(axis=1)] = self.visual_weight**0.5
+        lengths[~self.units[:, self.class_size :].any(axis=1)] = (1 - self.visual_weight) ** 0.5
+        return self.units if (lengths == 1).all() else self.units * lengths
+
+    def _weigh(self, unit: np.ndarray, look: float) -> np.ndarray:
+        """Weighs the parts of a query, so that its products with `_parts` are the cosines for a look."""
         if not self.has_both_parts:
             raise LookUnavailableError(
                 "these embeddings have one part only, so there is no look to choose: set embedding.visual_size above "
@@ -158,8 +164,12 @@ class Searcher:
         scaled = [weight * normalize(part[None])[0] for part, weight in zip(parts, weights, strict=True)]
         return np.concatenate(scaled).astype(np.float32)
 
-    def _find(self, query: np.ndarray, count: int, label: str | None, index: Index, own: int | None) -> Answer:
-        start = time.perf_counter()
+    def _find(
+        self, unit: np.ndarray, count: int, label: str | None, index: Index | None, look: float | None, own: int | None
+    ) -> Answer:
+        start, index = time.perf_counter(), self._index(index, look)
+        query = unit if look is None else self._weigh(unit, look)
+        units = self.units if look is None else self._parts
         allowed = None if label is None else self.manifest.labels == self._class_number(label)
         available = len(self.units) if allowed is None else int(np.count_nonzero(allowed))
         if own is not None and (allowed is None or allowed[own]):
@@ -168,9 +178,9 @@ class Searcher:
         if count == 0:
             rows, cosines = np.empty(0, np.int64), np.empty(0)
         elif index == "exact":
-            rows, cosines = nearest_to(self.units, query, count, allowed, own)
+            rows, cosines = nearest_to(units, query, count, allowed, own)
         else:
-            rows, cosines = search_index(self.index, self.units, query, count, self.search_k, allowed, own)
+            rows, cosines = search_index(self.index, units, query, count, self.search_k, allowed, own)
         neighbors = [
             Neighbor(record.path, record.label, cosine)
             for record, cosine in zip((self.manifest.records[row] for row in rows), cosines.tolist(), strict=True)
