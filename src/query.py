@@ -196,10 +196,10 @@ def as_text(result: Result) -> str:
     lines = [f"{result.query.name} ({state}; {result.index}, {result.source})"]
     lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
     if not result.similar:
-        shown = "it is shown all the same" if result.neighbors else "--any shows it"
+        shown = "these are only the nearest" if result.neighbors else "--any shows the nearest"
         lines.append(
-            f"      nothing similar is indexed: the nearest image is at a distance of {result.distance:.2f}, "
-            f"{result.max_distance:.2f} is the most ({shown})"
+            f"      nothing similar is indexed: the nearest image is at a distance of {result.distance:.4f}, "
+            f"up to {result.max_distance:.4f} is similar ({shown})"
         )
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import hashlib
+import json
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -144,7 +145,7 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
             engine=description["engine"],
             embedding_size=searcher.units.shape[1],
             visual_weight=searcher.visual_weight if searcher.has_both_parts else None,
-            md5=md5(*sorted(EMBEDDER.iterdir())),
+            md5=folder_md5(EMBEDDER),
         ),
         data=DataInfo(
             images=len(manifest.records),
@@ -160,14 +161,19 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
     )
 
 
-def md5(*paths: Path) -> str:
-    """The MD5 of the files' contents, one after the other."""
+def md5(path: Path) -> str:
+    """The MD5 of a file's content."""
     digest = hashlib.md5(usedforsecurity=False)
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
+
+
+def folder_md5(folder: Path) -> str:
+    """The MD5 that `dvc.lock` has of a folder without folders in it, but for the `.dir` at its end."""
+    listed = [{"md5": md5(path), "relpath": path.name} for path in sorted(folder.iterdir())]
+    return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
 if __name__ == "__main__":

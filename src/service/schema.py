@@ -113,7 +113,7 @@ class DataInfo(_Model):
 
 
 class ModelInfo(_Model):
-    """The model; `md5` is of all its files."""
+    """The model; `md5` is of its folder, as in `dvc.lock` but for the ending `.dir`."""
 
     backbone: str
     image_size: int

@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from projects import Project
+from samples import write_rocks
 from similarity.generated.foreign import draw_foreign
 from similarity.generated.rocks import draw_rock
+from similarity.novelty.reference import load_reference, save_reference
 
 KEY = "marble/marble_0003.jpg"
 
@@ -89,7 +92,7 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
     Image.fromarray(draw_rock("schist", 9, 9, 300)).resize((500, 90)).save(tmp_path / "wide.png")
     sheet = tmp_path / "sheets" / "out.png"
     printed = reproduced.run(
-        "python", "src/query.py", str(tmp_path / "wide.png"), KEY, "-k", "12", "--save", str(sheet)
+        "python", "src/query.py", str(tmp_path / "wide.png"), KEY, "-k", "12", "--any", "--save", str(sheet)
     )
     assert f"The pictures are in {sheet}" in printed
     assert printed.count("\n   1  ") == 2
@@ -107,6 +110,7 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
         (["params.yaml"], "params.yaml: not an image in a known format"),
         (["src"], "src is a folder: give the images in it"),
         ([KEY, "--save", "out.xyz"], "--save out.xyz: the name must end in .png"),
+        ([KEY, "--look", "0.5", "--index", "annoy"], "search with the exact one"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_in_one_line(
@@ -121,8 +125,11 @@ def test_without_results_it_says_what_to_run(project: Project) -> None:
 
 
 def test_a_model_of_another_run_than_the_embeddings_is_refused(project: Project) -> None:
+    kept = (project.folder / "models/embeddings.npy").read_bytes()
     project.set_params(train={"epochs": 2}, base={"seed": 5})
-    project.run("python", "src/train.py")
+    for stage in ("train", "embed"):
+        project.run("python", f"src/{stage}.py")
+    (project.folder / "models/embeddings.npy").write_bytes(kept)
     message = refusal(project, str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg")))
     assert "the model does not give the stored embeddings of indexed images (cosine 0." in message
     assert "dvc checkout" in message
@@ -147,8 +154,9 @@ def test_an_index_of_another_run_than_the_embeddings_is_refused(project: Project
     [
         ("models/inverted-index.json", "models/inverted-index.json is damaged: run `dvc checkout`"),
         ("models/embeddings.npy", "data/ or models/ is damaged"),
-        ("models/backbone/graph.bin", "data/ or models/ is damaged"),
-        ("models/best.weights.h5", "data/ or models/ is damaged"),
+        ("models/embedder/graph.bin", "data/ or models/ is damaged"),
+        ("models/embedder/embedding.npz", "data/ or models/ is damaged"),
+        ("models/reference.npz", "data/ or models/ is damaged"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(project: Project, damaged: str, message: str) -> None:
@@ -187,9 +195,55 @@ def test_an_image_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_dem
         assert result["neighbors"] == (nearest["neighbors"] if result["similar"] else [])
     foreign = next(file for file, result in zip(files, results, strict=True) if not result["similar"])
     printed = reproduced.run("python", "src/query.py", foreign)
-    assert re.search(
-        r"nothing similar is indexed: the nearest image is at a distance of \d+\.\d\d, \d+\.\d\d is the", printed
-    )
-    assert "it is shown all the same" in reproduced.run("python", "src/query.py", foreign, "--any")
+    distance, allowed = re.findall(r"at a distance of (\d\.\d{4}), up to (\d\.\d{4}) is similar", printed)[0]
+    assert "nothing similar is indexed" in printed
+    assert distance > allowed
+    assert "these are only the nearest" in reproduced.run("python", "src/query.py", foreign, "--any")
     of_a_class = ask(reproduced, foreign, "--label", "marble")[0]
     assert (of_a_class["similar"], of_a_class["neighbors"]) == (False, [])
+
+
+@pytest.mark.parametrize("look", ["-0.1", "1.5", "nan", "blue"])
+def test_a_look_out_of_range_is_refused_with_the_range(reproduced: Project, look: str) -> None:
+    printed = reproduced.run("python", "src/query.py", KEY, f"--look={look}", status=2)
+    assert f"argument --look: {look}: a number from 0 to 1 is needed" in printed
+
+
+def test_a_look_changes_what_is_found_for_a_key_and_for_a_file_alike(reproduced: Project, tmp_path: Path) -> None:
+    file = str(shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "x.jpg"))
+    found = {}
+    for look in ("0", "1"):
+        by_key, by_file = ask(reproduced, KEY, file, "--look", look, "-k", "20")
+        assert (by_key["index"], by_key["source"]) == ("exact", "search of 144 images")
+        found[look] = [each["key"] for each in by_key["neighbors"]]
+        assert [each["key"] for each in by_file["neighbors"]] == [KEY, *found[look][:-1]]
+    assert found["0"] != found["1"]
+
+
+def test_without_a_visual_part_a_look_is_refused(project: Project) -> None:
+    project.set_params(embedding={"visual_size": 0})
+    for stage in ("visual", "embed", "neighbors", "ann"):
+        project.run("python", f"src/{stage}.py")
+    assert "these embeddings have one part only" in refusal(project, KEY, "--look", "0.5")
+    assert ask(project, KEY)[0]["similar"]
+
+
+def test_what_is_similar_is_not_decided_by_another_backbone_or_for_other_images(project: Project) -> None:
+    photo = str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg"))
+    path = project.folder / "models/reference.npz"
+    reference = load_reference(path)
+    path.unlink()  # it may be a link to what other tests use
+    save_reference(replace(reference, origin="another backbone"), path)
+    message = "models/reference.npz is of another backbone or of other images: run `dvc repro`"
+    assert message in refusal(project, photo)
+    assert message in project.run("python", "src/serve.py", "--port", "0", status=1)
+    assert ask(project, KEY)[0]["similar"]
+
+
+@pytest.mark.parametrize("images", [3, 4])
+def test_few_images_get_a_threshold_and_finite_figures(project: Project, tmp_path: Path, images: int) -> None:
+    photos = write_rocks(tmp_path / "photos", ("marble", "schist"), images)
+    project.run("dvc", "exp", "run", "-S", f"data.source={photos}", "threshold")
+    metrics = json.loads((project.folder / "metrics/threshold.json").read_text())
+    assert set(metrics) == {"distance", "accepted", "refused", "refused_held_out", "auroc"}
+    assert all(0 <= value < 10 for value in metrics.values())

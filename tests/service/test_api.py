@@ -164,6 +164,11 @@ def test_what_is_no_usable_image_is_refused_with_the_reason(api: httpx.Client, c
         (f"/api/similar?key={quote(KEY)}&k=0", 422, "k: Input should be greater than or equal to 1"),
         (f"/api/similar?key={quote(KEY)}&index=lsh", 422, "index: Input should be 'exact', 'annoy' or 'faiss'"),
         (f"/api/similar?key={quote(KEY)}&index=faiss", 404, "there is no index by faiss, but by annoy"),
+        (f"/api/similar?key={quote(KEY)}&look=1.01", 422, "look: Input should be less than or equal to 1"),
+        (f"/api/similar?key={quote(KEY)}&look=-0.1", 422, "look: Input should be greater than or equal to 0"),
+        (f"/api/similar?key={quote(KEY)}&look=nan", 422, "look: Input should be"),
+        (f"/api/similar?key={quote(KEY)}&look=blue", 422, "look: Input should be a valid number"),
+        (f"/api/similar?key={quote(KEY)}&look=0.5&index=annoy", 422, "search with the exact one"),
         ("/api/similar", 422, "key: Field required"),
         ("/api/images?label=marbel", 404, "no class 'marbel'"),
         ("/api/images?page=0", 422, "page: Input should be greater"),
@@ -259,10 +264,10 @@ def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Pr
     stages = yaml.safe_load((reproduced.folder / "dvc.lock").read_text())["stages"]
     locked = {out["path"]: out.get("md5") for stage in stages.values() for out in stage["outs"]}
     assert info["data"]["md5"] == locked["data/manifest.csv"]
-    assert info["model"]["md5"] == locked["models/best.weights.h5"]
+    assert f"{info['model']['md5']}.dir" == locked["models/embedder"]
     assert info["indexes"]["approximate"]["md5"] == locked["models/index.ann"]
     assert (info["data"]["images"], len(info["data"]["classes"])) == (144, 6)
-    assert info["model"]["embedding_size"] == 32
+    assert (info["model"]["embedding_size"], info["model"]["visual_weight"]) == (32 + 16, 0.3)
     assert 0 < info["metrics"]["retrieval"]["p_at_10"] <= 1
 
 
@@ -337,3 +342,63 @@ def test_an_upload_of_nothing_indexed_gets_no_neighbors_unless_any_are_wanted(ap
     assert anyway["novelty"]["distance"] > anyway["novelty"]["max_distance"]
     of_a_class = search(foreign[0], label="marble")
     assert (of_a_class["similar"], of_a_class["answer"]["neighbors"]) == (False, [])
+
+
+def test_a_look_weighs_class_and_appearance_and_that_of_the_indexes_changes_nothing(
+    api: httpx.Client, reproduced: Project
+) -> None:
+    content = (reproduced.folder / "data/images" / KEY).read_bytes()
+
+    def keys(**fields: float) -> list[str]:
+        by_key = api.get("/api/similar", params={"key": KEY, "k": 20, **fields}).json()["answer"]["neighbors"]
+        itself, *uploaded = search(api, content, k=21, **fields)["answer"]["neighbors"]
+        assert (itself["key"], itself["cosine"]) == (KEY, 1)
+        assert [each["key"] for each in uploaded] == [each["key"] for each in by_key]
+        cosines = [each["cosine"] for each in by_key]
+        assert cosines == sorted(cosines, reverse=True)
+        return [each["key"] for each in by_key]
+
+    own = api.get("/api/info").json()["model"]["visual_weight"]
+    assert keys(look=own) == keys()
+    kind, between, look = (keys(look=value) for value in (0, 0.5, 1))
+    assert kind != between != look != kind
+
+
+def test_a_search_with_a_look_is_exact_and_is_not_compared(api: httpx.Client) -> None:
+    for result in (
+        api.get("/api/similar", params={"key": KEY, "look": 1, "compare": True, "label": "schist", "k": 3}).json(),
+        search(api, encoded(rock()), look=1, compare="true", label="schist", k=3),
+    ):
+        assert (result["answer"]["index"], result["answer"]["source"]) == ("exact", "search")
+        assert result["comparison"] is None
+        assert [each["label"] for each in result["answer"]["neighbors"]] == ["schist"] * 3
+    response = api.post("/api/search", files={"image": ("x", encoded(rock()))}, data={"look": "2"})
+    assert "look: Input should be less than or equal to 1" in refusal(response, 422)
+
+
+def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(project: Project) -> None:
+    project.set_params(embedding={"visual_size": 0})
+    for stage in ("visual", "embed", "neighbors", "ann"):
+        project.run("python", f"src/{stage}.py")
+    processes = ServiceProcesses(project)
+    try:
+        with httpx.Client(base_url=processes.start(), timeout=30) as client:
+            assert client.get("/api/info").json()["model"]["visual_weight"] is None
+            message = refusal(client.get("/api/similar", params={"key": KEY, "look": 0.5}), 422)
+            assert "these embeddings have one part only" in message
+            assert search(client, encoded(rock()))["similar"]
+    finally:
+        processes.stop()
+
+
+def test_whether_an_upload_is_similar_does_not_depend_on_class_look_or_index(api: httpx.Client) -> None:
+    board = encoded(Image.fromarray(draw_foreign("checkerboard", 0, 48, 0)))
+    for content in (encoded(rock()), board):
+        results = [
+            search(api, content, any="true", **fields)
+            for fields in ({}, {"label": "marble"}, {"look": "1"}, {"index": "annoy"}, {"label": "gneiss", "look": "0"})
+        ]
+        assert len({result["similar"] for result in results}) == 1
+        assert len({result["novelty"]["distance"] for result in results}) == 1
+        assert all(len(result["answer"]["neighbors"]) == 10 for result in results)
+    assert api.get("/api/similar", params={"key": KEY}).json()["novelty"] is None

@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from projects import Project
+from service_process import ServiceProcesses
 from similarity.generated.foreign import draw_foreign
 from similarity.generated.rocks import draw_rock
 
@@ -147,6 +148,100 @@ def test_the_filter_the_slider_and_the_switch_change_results_and_address(page: P
     expect(page.locator("#results > li a")).to_have_count(3)
 
 
+def expect_results(page: Page, service: str, **fields: float | str) -> None:
+    """Waits until the page shows what the API finds for the key with a look."""
+    reply = httpx.get(f"{service}/api/similar", params={"key": KEY, **fields}).json()
+    items = page.locator("#results > li")
+    expect(items).to_have_count(len(reply["answer"]["neighbors"]))
+    for place, neighbor in enumerate(reply["answer"]["neighbors"]):
+        expect(items.nth(place)).to_have_attribute("data-key", neighbor["key"])
+
+
+def test_results_follow_the_look_slider_while_the_mouse_drags_it(page: Page, service: str) -> None:
+    page.goto(f"/?key={quote(KEY, safe='')}")
+    expect_results(page, service)
+    searches: list[str] = []
+    page.on("request", lambda request: searches.append(request.url) if "/api/similar" in request.url else None)
+    slider = page.get_by_role("slider", name="Look")
+    expect(page.locator("#look-value")).to_have_text("30 % (default)")
+    box = slider.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for step in range(31, 101):
+        page.mouse.move(box["x"] + step / 100 * box["width"], box["y"] + box["height"] / 2)
+        page.wait_for_timeout(10)
+    assert len(searches) > 3  # not only once it rests
+    page.mouse.move(box["x"] + 1.2 * box["width"], box["y"] + box["height"] / 2)
+    expect_results(page, service, look=1)
+    page.mouse.move(box["x"] - 20, box["y"] + box["height"] / 2)
+    expect_results(page, service, look=0)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"look=0$"))
+    page.reload()
+    expect_results(page, service, look=0)
+    expect(slider).to_have_value("0")
+
+
+def test_the_look_is_set_by_keyboard_and_told_to_screen_readers(page: Page, service: str) -> None:
+    page.goto(f"/?key={quote(KEY, safe='')}&index=annoy")
+    expect(page.locator("#results > li a")).to_have_count(10)
+    slider = page.get_by_role("slider", name="Look")
+    expect(slider).to_have_attribute("aria-valuetext", "30 % same look, 70 % same kind")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(slider).to_have_attribute("aria-valuetext", "100 % same look, 0 % same kind")
+    expect_results(page, service, look=1)
+    expect(page.get_by_role("radio", name="Exact")).to_be_checked()
+    expect(page.get_by_role("radio", name="Annoy")).to_be_disabled()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect_results(page, service, look=0.01)
+    for _ in range(29):
+        page.keyboard.press("ArrowRight")
+    expect_results(page, service)
+    expect(page).not_to_have_url(re.compile("look="))
+    expect(page.get_by_role("radio", name="Annoy")).to_be_enabled()
+
+
+def test_an_image_that_stays_among_the_results_is_not_loaded_again(page: Page, service: str) -> None:
+    page.goto(f"/?key={quote(KEY, safe='')}&k=50")
+    expect(page.locator("#results > li a")).to_have_count(50)
+    page.wait_for_load_state("networkidle")
+    page.evaluate("document.querySelectorAll('#results .picture').forEach(image => image.dataset.before = '')")
+    before = set(keys_of(page))
+    page.locator("#look").fill("40")
+    expect_results(page, service, k=50, look=0.4)
+    stayed = before & set(keys_of(page))
+    expect(page.locator("#results .picture[data-before]")).to_have_count(len(stayed))
+    assert len(stayed) > 10
+
+
+def test_an_upload_is_searched_by_look_as_well_and_a_click_on_a_result_keeps_it(page: Page, photo: Path) -> None:
+    upload(page, photo)
+    page.locator("#look").fill("85")
+    expect(page).to_have_url(re.compile("look=0.85"))
+    expect(page.locator("#comparison tbody tr")).to_have_count(2)  # the exact search and the embedding
+    page.locator("#results > li a").nth(2).click()
+    expect(page).to_have_url(re.compile("key=.*look=0.85"))
+    expect(page.locator("#look")).to_have_value("85")
+
+
+def test_without_a_visual_part_there_is_no_look_to_choose(browser: Browser, project: Project) -> None:
+    project.set_params(embedding={"visual_size": 0})
+    for stage in ("visual", "embed", "neighbors", "ann"):
+        project.run("python", f"src/{stage}.py")
+    processes = ServiceProcesses(project)
+    try:
+        with browser.new_context(base_url=processes.start()) as context:
+            page = context.new_page()
+            page.goto(f"/?key={quote(KEY, safe='')}")
+            expect(page.locator("#results > li a")).to_have_count(10)
+            expect(page.locator("#look")).to_be_hidden()
+    finally:
+        processes.stop()
+
+
 def test_what_is_no_image_is_told_and_can_be_dismissed(page: Page, tmp_path: Path) -> None:
     corrupt = tmp_path / "corrupt.jpg"
     corrupt.write_bytes(b"\xff\xd8\xff\xe0 not really")
@@ -234,5 +329,10 @@ def test_a_picture_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_de
     page.set_input_files("#upload", {"name": "board.png", "mimeType": "image/png", "buffer": foreign})
     expect(page.locator("#status")).to_have_text("Nothing similar is indexed.")
     expect(page.locator("#results .card")).to_have_count(0)
+    expect(page.locator("#results")).to_contain_text(
+        re.compile(r"at a distance of \d\.\d{4}\. Up to \d\.\d{4}, an image counts as similar")
+    )
     page.get_by_role("button", name="Show the nearest all the same").click()
     expect(page.locator("#results .card")).to_have_count(10)
+    expect(page.locator("#status")).to_have_text("Nothing similar is indexed. These are only the nearest.")
+    expect(page.get_by_role("list", name="Nearest images")).to_be_visible()

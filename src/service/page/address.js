@@ -13,7 +13,8 @@ export function read(query) {
   for (const name of Object.keys(state)) state[name] = given.get(name) ?? state[name];
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
   if (!['annoy', 'faiss'].includes(state.index)) state.index = 'exact';
-  if (!(state.look !== '' && state.look >= 0 && state.look <= 1)) state.look = '';
+  const look = Number.parseFloat(state.look);
+  state.look = look >= 0 && look <= 1 ? Math.round(100 * look) / 100 : '';
   for (const name of ['k', 'page']) state[name] = Math.min(1e9, Math.max(1, Number.parseInt(state[name], 10) || DEFAULTS[name]));
   return state;
 }

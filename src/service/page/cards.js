@@ -11,16 +11,23 @@ export function picture(source, properties = {}, note = '') {
   return image;
 }
 
-/** A list item: an image that, followed, becomes the query. `settings` are the k, label and index to go on with. */
-export function card({ key, label }, settings, { similarity, relation, note } = {}) {
-  return element('li', {},
+/**
+ * A list item: an image that, followed, becomes the query. `settings` are what to go on with: k, label, index and look.
+ * `image` is its picture if there is one already: it need not be loaded again.
+ */
+export function card({ key, label }, settings, { similarity, relation, note, image } = {}) {
+  return element('li', { 'data-key': key },
     element('a', { className: 'card', href: write({ ...settings, view: 'search', upload: '', key }), title: key },
-      picture(thumbnailUrl(key), { loading: 'lazy' }),
+      image ?? picture(thumbnailUrl(key), { loading: 'lazy' }),
       similarity === undefined ? null : bar(similarity),
       element('span', { className: `class ${relation ?? ''}` }, label, relation ? unseen(` (${relation} class)`) : null),
       element('span', { className: 'key' }, ...breakable(key)),
       note ? element('span', { className: 'note' }, note) : null));
 }
+
+/** The pictures of the cards in a list, by the keys of their images. */
+export const picturesIn = (list) =>
+  new Map([...list.querySelectorAll('[data-key]')].map((item) => [item.dataset.key, item.querySelector('.picture')]));
 
 /** A key as text that may go on in the next line after a slash. */
 export const breakable = (key) => key.split(/(?<=\/)/).flatMap((part, i) => (i ? [element('wbr'), part] : [part]));

@@ -19,8 +19,8 @@ let request = new AbortController(); // of what is being shown; a newer one abor
 let pending = 0;                     // timer of a visit that waits for the person to finish
 let settled = false;                 // whether the scroll position is the person's, and not that of a page being filled
 
-/** Go to a state: a new entry in the history, or the present one changed. */
-function visit(state, { replace = false, delay = 0 } = {}) {
+/** Go to a state: a new entry in the history, or the present one changed. Done when it is shown, or begun after a delay. */
+async function visit(state, { replace = false, delay = 0 } = {}) {
   clearTimeout(pending);
   if (delay) {
     pending = setTimeout(visit, delay, state, { replace });
@@ -29,11 +29,11 @@ function visit(state, { replace = false, delay = 0 } = {}) {
   const address = write(state);
   if (replace || address === location.pathname + location.search) {
     history.replaceState(history.state, '', address);
-    show(read(location.search));
+    await show(read(location.search));
   } else {
     keepScroll();
     history.pushState(null, '', address);
-    show(read(location.search), { scroll: 0, focus: true });
+    await show(read(location.search), { scroll: 0, focus: true });
   }
 }
 

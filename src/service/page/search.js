@@ -1,16 +1,19 @@
 // The search view: the query, the settings, the two indexes' answers, and what a first visitor sees.
 
 import { fileUrl, getImages, getSimilar, searchWith, thumbnailUrl } from './api.js';
-import { begin, breakable, card, finish, picture } from './cards.js';
+import { begin, breakable, card, finish, picture, picturesIn } from './cards.js';
 import { $, complain, count, element, say } from './dom.js';
 import { uploads } from './uploads.js';
 
 const NAMES = { exact: 'exact search', annoy: 'Annoy', faiss: 'Faiss' };
 const TITLES = { ...NAMES, exact: 'Exact' };
 const SAMPLES = 8;
+const LEAST_PAUSE = 120; // milliseconds between two searches: browsers allow about a hundred addresses in ten seconds
 
 let current = {};   // the state that is shown
 let drawn = '';     // the query whose neighbors are on the page
+let following = false; // whether searches follow the slider
+let movedOn = false;   // whether it has moved since the latest of them
 let ownLook = null; // weight of the visual part in the indexes, if there is one to choose
 let search = null;   // how to search again
 const anyway = new Set(); // uploads whose nearest images are wanted although none is similar
@@ -27,14 +30,17 @@ export function settings() {
 }
 
 /** The look that the slider says, as a share; nothing where that is the indexes' own. */
-function chosenLook() {
-  const share = Number($('look').value) / 100;
-  return ownLook === null || share === ownLook ? '' : share;
-}
+const chosenLook = () => lookOf(Number($('look').value) / 100);
+
+const percent = (share) => Math.round(100 * share);
+
+const lookOf = (share) => (share === '' || (ownLook !== null && percent(share) === percent(ownLook)) ? '' : share);
 
 function showLook(look) {
-  $('look').value = 100 * (look === '' ? ownLook ?? 0 : look);
-  $('look-value').value = `${$('look').value} %`;
+  const shown = percent(look === '' ? ownLook ?? 0 : look);
+  $('look').value = shown;
+  $('look').setAttribute('aria-valuetext', `${shown} % same look, ${100 - shown} % same kind`);
+  $('look-value').value = `${shown} %${look === '' ? ' (default)' : ''}`;
   $('indexes').disabled = look !== '';
 }
 
@@ -48,7 +54,6 @@ export function setUpSearch(info, visit) {
   search = visit;
   ownLook = info.model.visual_weight;
   $('look-control').hidden = ownLook === null;
-  $('look').step = ownLook !== null && (100 * ownLook) % 5 ? 1 : 5;
   const change = (delay) => visit({ ...current, ...settings() }, { replace: true, delay });
   $('k').addEventListener('input', () => {
     $('k-value').value = $('k').value;
@@ -56,21 +61,37 @@ export function setUpSearch(info, visit) {
   });
   $('look').addEventListener('input', () => {
     showLook(chosenLook());
-    change(100);
+    follow();
   });
   for (const control of [$('label'), ...document.querySelectorAll('[name=index]')]) {
     control.addEventListener('change', () => change(0));
   }
 }
 
-export async function showSearch(state, info, options) {
+/** Search again and again while the slider moves, one search at a time, so that each gets to be seen. */
+async function follow() {
+  movedOn = true;
+  if (following) return;
+  following = true;
+  while (movedOn) {
+    movedOn = false;
+    await Promise.all([search({ ...current, ...settings() }, { replace: true }), pause(LEAST_PAUSE)]);
+  }
+  following = false;
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+export async function showSearch(given, info, options) {
+  const look = lookOf(given.look);
+  const state = { ...given, look, index: look === '' ? given.index : 'exact' };
   current = state;
   const upload = uploads.get(state.upload);
   const asked = state.key || (upload && state.upload);
   $('k').value = state.k;
   $('k-value').value = $('k').value;
   $('label').value = state.label;
-  showLook(state.look);
+  showLook(look);
   const exact = document.querySelector('[name=index][value=exact]');
   (state.index === 'exact' ? exact : $('approximate')).checked = true;
   $('welcome').hidden = Boolean(asked);
@@ -89,8 +110,7 @@ export async function showSearch(state, info, options) {
   }
   begin($('results'), settings().k, same);
   say('Searching …');
-  const fields = { ...settings(), label: state.label, compare: state.look === '' };
-  if (state.look !== '') fields.index = 'exact';
+  const fields = { ...settings(), label: state.label, look, compare: look === '' };
   if (anyway.has(state.upload)) fields.any = true;
   try {
     const reply = await (upload ? searchWith(upload.file, fields, options) : getSimilar({ key: state.key, ...fields }, options));
@@ -135,17 +155,19 @@ function describeQuery({ key, label, width, height }) {
   caption.replaceChildren(name, element('span', {}, facts), ...(original ? [original] : []));
 }
 
-function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding, similar }) {
+function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding, similar, novelty }) {
   const other = comparison && NAMES[comparison.index];
   const here = new Set(answer.neighbors.map(({ key }) => key));
   const there = new Set((comparison ?? answer).neighbors.map(({ key }) => key));
   const missed = (comparison ?? answer).neighbors.filter(({ key }) => !here.has(key));
   const extra = answer.neighbors.filter(({ key }) => !there.has(key));
   const relation = (label) => query.label && (label === query.label ? 'same' : 'another');
+  const pictures = new Map([...picturesIn($('missed-images')), ...picturesIn($('results'))]);
   const cards = (neighbors, note) => neighbors.map((neighbor) => card(neighbor, settings(), {
     similarity: neighbor.cosine,
     relation: relation(neighbor.label),
     note: note(neighbor),
+    image: pictures.get(neighbor.key),
   }));
 
   finish($('results'), cards(answer.neighbors, ({ key }) => (there.has(key) ? '' : `Not found by ${other}`)));
@@ -161,18 +183,25 @@ function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding, 
   }
   $('comparison').replaceChildren(element('table', {}, element('tbody', {}, ...rows)),
     comparison && answer.neighbors.length ? element('p', {}, difference(answer, other, extra.length, missed.length)) : '');
-  if (!similar && !answer.neighbors.length) $('results').replaceChildren(element('li', { className: 'nothing' }, offerAnyway()));
-  say(answer.neighbors.length === 0 ? 'Nothing similar is indexed.'
-    : `${count(answer.neighbors.length, similar ? 'similar image' : 'nearest image')} found by ${NAMES[answer.index]} in ${duration(answer.milliseconds)}`);
+  $('results').setAttribute('aria-label', similar ? 'Similar images' : 'Nearest images');
+  if (!similar && !answer.neighbors.length) $('results').replaceChildren(element('li', { className: 'nothing' }, ...offerAnyway(novelty)));
+  say(summary(answer, similar));
 }
 
-function offerAnyway() {
-  const button = element('button', { type: 'button' }, 'Show the nearest all the same');
+function summary({ index, neighbors, milliseconds }, similar) {
+  if (!similar) return neighbors.length ? 'Nothing similar is indexed. These are only the nearest.' : 'Nothing similar is indexed.';
+  if (!neighbors.length) return 'There is no other image of this class.';
+  return `${count(neighbors.length, 'similar image')} found by ${NAMES[index]} in ${duration(milliseconds)}`;
+}
+
+function offerAnyway({ distance, max_distance: most }) {
+  const button = element('button', { type: 'button', className: 'button' }, 'Show the nearest all the same');
   button.addEventListener('click', () => {
     anyway.add(current.upload);
     search({ ...current }, { replace: true });
   });
-  return button;
+  const reason = `The nearest indexed image is at a distance of ${distance.toFixed(4)}. Up to ${most.toFixed(4)}, an image counts as similar.`;
+  return [element('p', {}, reason), button];
 }
 
 function difference({ index, neighbors }, other, extra, missed) {
