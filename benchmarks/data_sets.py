@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from comparison import describe_run
@@ -41,17 +41,22 @@ def main() -> None:
 
 def figures(source: Path, clone: Path, changes: list[str]) -> dict[str, float]:
     """Runs the pipeline on a data set, and collects its metrics by their names with dots."""
-    if not clone.exists():
-        run("git", "clone", "--quiet", str(ROOT), str(clone))
-    run("git", "pull", "--quiet", "--ff-only", folder=clone)
-    run("git", "checkout", "--quiet", "HEAD", "--", "params.yaml", folder=clone)
     start = time.perf_counter()
-    overrides = [f"--set-param={change}" for change in (f"data.source={source}", *changes)]
-    run("dvc", "exp", "run", "--quiet", *overrides, folder=clone)
+    reproduce(source, clone, changes)
     found = {"seconds": time.perf_counter() - start}
     for path in sorted((clone / "metrics").glob("*.json")):
         found |= dict(flatten(json.loads(path.read_bytes()), path.stem))
     return found
+
+
+def reproduce(source: Path, clone: Path, changes: Sequence[str] = (), targets: Sequence[str] = ()) -> None:
+    """Runs the pipeline, or what some of its stages need, on a data set in a clone, which is made if need be."""
+    if not clone.exists():
+        run("git", "clone", "--quiet", str(ROOT), str(clone))
+    run("git", "pull", "--quiet", "--ff-only", folder=clone)
+    run("git", "checkout", "--quiet", "HEAD", "--", "params.yaml", folder=clone)
+    overrides = [f"--set-param={change}" for change in (f"data.source={source}", *changes)]
+    run("dvc", "exp", "run", "--quiet", *overrides, *targets, folder=clone)
 
 
 def run(*command: str, folder: Path = ROOT) -> None:

@@ -33,12 +33,12 @@ class Reference:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """The distance of each row of features, float32 (n, D), to the nearest point, float64 (n,)."""
-        return _nearest(self.project(features), self.points, self._squares)
+        blocks = (self.project(features[start : start + _ROWS_PER_BLOCK]) for start in _starts(features))
+        return np.concatenate([_nearest(block, self.points, self._squares) for block in blocks])
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """Maps features, float32 (n, D), to the space of the points, float32 (n, d)."""
-        starts = range(0, len(features), _ROWS_PER_BLOCK)
-        blocks = (features[start : start + _ROWS_PER_BLOCK][:, self.columns] for start in starts)
+        blocks = (features[start : start + _ROWS_PER_BLOCK][:, self.columns] for start in _starts(features))
         return np.concatenate([normalize(block) @ self.kernel for block in blocks])
 
     @cached_property
@@ -104,8 +104,7 @@ def distances_across(
     Returns:
         float64 (n,); infinity for a query whose group has all points.
     """
-    squares, starts = _squared_lengths(points), range(0, len(queries), _ROWS_PER_BLOCK)
-    blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in starts]
+    squares, blocks = _squared_lengths(points), [slice(start, start + _ROWS_PER_BLOCK) for start in _starts(queries)]
     own = (query_groups[block, None] == point_groups for block in blocks)
     found = [_nearest(queries[block], points, squares, same) for block, same in zip(blocks, own, strict=True)]
     return np.concatenate(found)
@@ -122,6 +121,10 @@ def _nearest(
     # Computed from the differences: products of float32 leave nothing of a small distance.
     distances = np.linalg.norm((queries - points[nearest]).astype(np.float64), axis=1)
     return np.where(np.isinf(scores[np.arange(len(queries)), nearest]), np.inf, distances)
+
+
+def _starts(rows: np.ndarray) -> range:
+    return range(0, len(rows), _ROWS_PER_BLOCK)
 
 
 def _squared_lengths(points: np.ndarray) -> np.ndarray:
