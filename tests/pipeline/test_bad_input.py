@@ -1,12 +1,15 @@
 """What cannot work is refused in one line with status 1, and what was made before stays."""
 
 import csv
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 import zipfile
@@ -86,6 +89,7 @@ def test_training_that_is_interrupted_or_killed_keeps_all_results(project: Proje
     before, printed = project.contents(*RESULTS), bytearray()
     project.set_params(train={"epochs": 100_000})
     terminal, end = pty.openpty()  # on which it shows its progress
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     process = subprocess.Popen(
         ["python", "src/train.py"],
         cwd=project.folder, env=project.environment, stderr=end, preexec_fn=obey_interrupts,

@@ -25,7 +25,7 @@ def with_dependents(stages: set[str], pipeline: dict[str, dict]) -> set[str]:
     def names(entries: list) -> set[str]:
         return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
 
-    produced = {name: names(stage["outs"]) for name, stage in pipeline.items()}
+    produced = {name: names(stage.get("outs", [])) for name, stage in pipeline.items()}
     for name, stage in pipeline.items():  # listed in the order of the flow
         if any(produced[before] & names(stage["deps"]) for before in stages):
             stages = stages | {name}
