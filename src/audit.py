@@ -135,7 +135,11 @@ def _draw(manifest: Manifest, findings: list[Finding], outputs: Outputs) -> None
 
     for kind in dict.fromkeys(each.finding for each in findings if each.path in rows):
         worst = [tiles(each) for each in findings if each.finding == kind][:WORST]
-        sheet = draw_sheet(worst) if len(worst[0]) > 1 else draw_sheet([list(chain.from_iterable(worst))], query_apart=False)
+        sheet = (
+            draw_sheet(worst)
+            if len(worst[0]) > 1
+            else draw_sheet([list(chain.from_iterable(worst))], query_apart=False)
+        )
         sheet.save(folder / f"{kind}.png")
 
 

@@ -129,14 +129,21 @@ def test_every_stage_and_artifact_is_described(reproduced: Project) -> None:
     assert all(Path(reproduced.folder, artifact["path"]).exists() for artifact in pipeline["artifacts"].values())
 
 
-def test_artifacts_come_out_of_a_clone(reproduced: Project, tmp_path: Path) -> None:
-    reproduced.run("dvc", "artifacts", "get", ".", "embedding-model", "--out", str(tmp_path / "model"))
-    reproduced.run("dvc", "artifacts", "get", ".", "similarity-index", "--out", str(tmp_path / "index.ann"))
+def test_artifacts_come_out_of_a_clone_by_the_tag_of_their_version(project: Project, tmp_path: Path) -> None:
+    project.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    project.commit()
+    project.run("dvc", "push")
+    artifacts = {"embedding-model": "model", "similarity-index": "index.ann"}
+    for name in artifacts:
+        project.run("git", "tag", "--annotate", f"{name}@v1.0.0", "--message", "first")
+    project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
+    for name, path in artifacts.items():
+        project.run("dvc", "artifacts", "get", str(tmp_path / "clone"), name, "--out", str(tmp_path / path))
     embedder = load_embedder(tmp_path / "model", (2,))
-    manifest = read_manifest(reproduced.folder / "data/manifest.csv")
+    manifest = read_manifest(project.folder / "data/manifest.csv")
     size = embedder.extractor.image_size
-    pixels = np.stack([load_pixels(reproduced.folder / "data/images" / key, size) for key in manifest.keys[:2]])
-    stored = np.load(reproduced.folder / "models/embeddings.npy")
+    pixels = np.stack([load_pixels(project.folder / "data/images" / key, size) for key in manifest.keys[:2]])
+    stored = np.load(project.folder / "models/embeddings.npy")
     np.testing.assert_allclose(embedder(pixels), stored[:2], atol=1e-5)
     assert len(load_index(tmp_path / "index.ann", "annoy", stored.shape[1])) == len(stored)
 

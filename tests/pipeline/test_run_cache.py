@@ -65,7 +65,7 @@ def test_a_clone_reproduces_an_experiment_that_was_pushed_without_running_a_stag
     shared.run("dvc", "push", "--run-cache", "--all-commits")
     shared.run("dvc", "exp", "push", "origin", "three-trees")
     results = shared.contents("dvc.lock", "metrics/**/*")
-    shared.run("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
+    shared.run("git", "clone", "--quiet", "--branch", "main", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
     clone = shared._replace(folder=tmp_path / "clone")
     clone.run("dvc", "exp", "pull", "origin", "three-trees")
     clone.run("dvc", "exp", "apply", "three-trees")
