@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro install serve test bench lint format pins clean-cache clean
+.PHONY: repro install serve test bench lint format docs pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
@@ -51,6 +51,9 @@ format: .venv/.development ## rewrite the code in the common style
 
 PIN = uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
   --no-emit-find-links
+
+docs: .venv/.runtime ## write the pages that are generated
+	python scripts/write_parameters.py
 
 pins: ## resolve the pins anew from pyproject.toml; needs uv
 	$(PIN) pyproject.toml --output-file requirements.txt

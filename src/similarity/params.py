@@ -33,43 +33,54 @@ Loss = Literal["softmax", "normalized_softmax"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class BaseParams(_Section):
     """What all stages share."""
 
     seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
+    """Of all randomness."""
 
 
 class DataParams(_Section):
     """Stage `fetch`."""
 
-    source: Annotated[str, Field(min_length=1)]  # folder of class folders, archive of one, or recipe
-    max_unpacked_gb: Annotated[Number, Field(gt=0)]  # bound on what an archive may unpack to, in 10⁹ bytes
+    source: Annotated[str, Field(min_length=1)]
+    """A folder of class folders, an archive of one, or a recipe."""
+    max_unpacked_gb: Annotated[Number, Field(gt=0)]
+    """The most that an archive may unpack to, in 10⁹ bytes."""
 
 
 class ScanParams(_Section):
     """Stage `scan`."""
 
-    max_rejected: Share  # share of the files that may be unreadable
-    thumbnail_size: Annotated[Integer, Field(ge=8, le=256)]  # pixels, side of the square
-    histogram_bins: Annotated[Integer, Field(ge=2, le=256)]  # per color channel
+    max_rejected: Share
+    """Share of the files that may be unreadable."""
+    thumbnail_size: Annotated[Integer, Field(ge=8, le=256)]
+    """Side of the thumbnails, in pixels; near duplicates and the pixel baseline go by them."""
+    histogram_bins: Annotated[Integer, Field(ge=2, le=256)]
+    """Of the color histogram, per channel."""
 
 
 class DuplicatesParams(_Section):
     """Stage `duplicates`."""
 
-    min_correlation: Annotated[Number, Field(gt=0, le=1)]  # of two thumbnails, to count as nearly the same image
+    min_correlation: Annotated[Number, Field(gt=0, le=1)]
+    """Of two thumbnails, from which two images count as nearly the same."""
 
 
 class SplitParams(_Section):
     """Stage `split`."""
 
-    train: PositiveShare  # of each class
+    train: PositiveShare
+    """Share of each class to learn from."""
     valid: PositiveShare
+    """Share of each class that chooses the best epoch, and parameters."""
     test: PositiveShare
-    group_near_duplicates: bool  # whether nearly equal images always share a split
+    """Share of each class that final figures are measured with."""
+    group_near_duplicates: bool
+    """Whether nearly equal images always share a split."""
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> "SplitParams":
@@ -83,79 +94,114 @@ class BackboneParams(_Section):
     """Stage `featurize`."""
 
     name: Annotated[str, Field(min_length=1)]
-    weights: Annotated[str, Field(min_length=1)]  # `imagenet`, or a weights file
-    image_size: Annotated[Integer, Field(ge=16, le=2048)]  # pixels
-    taps: Taps  # layers, or beginnings of their names: the last such; `final` for the last means; [] is [final]
-    batch_size: Annotated[Integer, Field(ge=1, le=4096)]  # images
+    """`efficientnet_lite0`, or a model of `keras.applications`."""
+    weights: Annotated[str, Field(min_length=1)]
+    """`imagenet`, or the path of a weights file of the model without its classifier."""
+    image_size: Annotated[Integer, Field(ge=16, le=2048)]
+    """Side of the square that images are resized to, in pixels."""
+    taps: Taps
+    """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
+    such layer; `final` is the usual pooled last layer; [] is [final]."""
+    batch_size: Annotated[Integer, Field(ge=1, le=4096)]
+    """Images that the backbone runs on at a time."""
     engine: Literal["openvino", "keras"]
+    """What runs the backbone."""
 
 
 class EmbeddingParams(_Section):
     """Stages `train`, `visual` and `embed`."""
 
-    size: Annotated[Integer, Field(ge=1, le=4096)]  # dimensions of the class part
-    visual_size: Annotated[Integer, Field(ge=0, le=4096)]  # dimensions of the visual part; 0 is none
-    visual_taps: Taps  # those of backbone.taps that the visual part is made of; [] is all
-    visual_weight: Share  # of the visual part in the cosine of two embeddings
+    size: Annotated[Integer, Field(ge=1, le=4096)]
+    """Dimensions of the class part, the ReLU layer that is learned from labels."""
+    visual_size: Annotated[Integer, Field(ge=0, le=4096)]
+    """Dimensions of the visual part; 0 is none, as in the original."""
+    visual_taps: Taps
+    """The entries of `backbone.taps` that the visual part is made of; [] is all."""
+    visual_weight: Share
+    """Weight of the visual part in the cosine of two embeddings."""
 
 
 class TrainParams(_Section):
     """Stage `train`."""
 
     lr: Annotated[Number, Field(gt=0, le=10)]
+    """Learning rate of SGD."""
     epochs: Annotated[Integer, Field(ge=1, le=100_000)]
-    batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]  # images
+    """Passes over the training images; the one with the lowest validation loss is kept."""
+    batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
+    """Images per step."""
     momentum: Annotated[Number, Field(ge=0, lt=1)]
+    """Of SGD."""
     nesterov: bool
-    decay: Annotated[Number, Field(ge=0, le=1)]  # per step: lr / (1 + decay · step)
-    weight_decay: Annotated[Number, Field(ge=0, lt=1)]  # share of each weight taken off per step, × lr
-    loss: Loss  # of cosines to the classes, not of products, if normalized
-    scale: Annotated[Number, Field(gt=0, le=1000)]  # of the cosines in normalized_softmax; 1 / temperature
-    dropout: Annotated[Number, Field(ge=0, lt=1)]  # share of the features that a training step does not see
-    standardize: bool  # features to mean 0, standard deviation 1 over the training images
+    """Whether the momentum is Nesterov's."""
+    decay: Annotated[Number, Field(ge=0, le=1)]
+    """Of the learning rate, per step: lr / (1 + decay · step)."""
+    weight_decay: Annotated[Number, Field(ge=0, lt=1)]
+    """Share by which each weight shrinks per step, × lr."""
+    loss: Loss
+    """Cross-entropy of products with the classes' vectors (`softmax`, the original's) or of cosines to them."""
+    scale: Annotated[Number, Field(gt=0, le=1000)]
+    """Factor of the cosines in `normalized_softmax`; 1 / temperature."""
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
+    """Share of the features that a training step does not see."""
+    standardize: bool
+    """Whether features are brought to mean 0 and standard deviation 1."""
 
 
 class NeighborsParams(_Section):
     """Stages `neighbors` and `ann`."""
 
-    top_k: Annotated[Integer, Field(ge=1, le=10_000)]  # neighbors kept per image
+    top_k: Annotated[Integer, Field(ge=1, le=10_000)]
+    """Neighbors stored per image."""
 
 
 class AnnParams(_Section):
     """Stage `ann`."""
 
     backend: Literal["annoy", "faiss"]
-    trees: Annotated[Integer, Field(ge=1, le=10_000)]  # annoy
-    links: Annotated[Integer, Field(ge=2, le=512)]  # faiss: of each image in the graph
-    search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None  # candidates per query; null: see `default_search_k`
-    target_recall: Annotated[Number, Field(gt=0, le=1)] | None  # share of the true neighbors; overrides search_k
+    """The approximate index: Annoy's trees, or an HNSW graph by Faiss."""
+    trees: Annotated[Integer, Field(ge=1, le=10_000)]
+    """Of Annoy."""
+    links: Annotated[Integer, Field(ge=2, le=512)]
+    """Of each image in the graph by Faiss."""
+    search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None
+    """Candidates per query; empty is trees × (top_k + 1) for Annoy, the larger of 64 and 2 × (top_k + 1) for Faiss."""
+    target_recall: Annotated[Number, Field(gt=0, le=1)] | None
+    """Share of the true neighbors to be found, for which the smallest `search_k` is looked for; empty is none."""
 
 
 class ThresholdParams(_Section):
     """Stage `threshold`."""
 
-    accepted: PositiveShare  # of the indexed images, to be taken for similar to another one
+    accepted: PositiveShare
+    """Share of the indexed images that are to count as similar to another one."""
 
 
 class MapParams(_Section):
     """Stage `map`."""
 
-    landmarks: Annotated[Integer, Field(ge=2, le=20_000)]  # images that t-SNE lays out
-    perplexity: Annotated[Number, Field(ge=1, le=1000)]  # neighbors that t-SNE keeps near, roughly
+    landmarks: Annotated[Integer, Field(ge=2, le=20_000)]
+    """Images that t-SNE lays out."""
+    perplexity: Annotated[Number, Field(ge=1, le=1000)]
+    """Neighbors that t-SNE keeps near, roughly."""
 
 
 class EvaluateParams(_Section):
     """Stages `variants`, `baselines` and `evaluate`."""
 
-    query_rows: Annotated[Integer, Field(ge=1, le=100)]  # test images drawn with their neighbors
-    likeness_queries: Annotated[Integer, Field(ge=1)]  # test images that are changed, to see whether they are found
-    max_queries: Annotated[Integer, Field(ge=1)]  # test images to measure with; of more, a sample, each class in it
+    query_rows: Annotated[Integer, Field(ge=1, le=100)]
+    """Test images drawn with their neighbors."""
+    likeness_queries: Annotated[Integer, Field(ge=1)]
+    """Test images that are changed, to see whether they are found."""
+    max_queries: Annotated[Integer, Field(ge=1)]
+    """Test images to measure with; of more, a sample, each class in it."""
 
 
 class AuditParams(_Section):
     """Stage `audit`."""
 
-    folds: Annotated[Integer, Field(ge=2, le=100)]  # in each of which labels are judged by what the others teach
+    folds: Annotated[Integer, Field(ge=2, le=100)]
+    """Parts of the images, in each of which labels are judged by what the others teach."""
 
 
 class Params(_Section):

@@ -1,15 +1,17 @@
-"""Changing a parameter reruns what depends on it and nothing else: DVC is asked, the README is held to its answer."""
+"""Changing a parameter reruns what depends on it and nothing else: DVC is asked, their page is held to its answer."""
 
 import os
 import re
+import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from projects import ROOT, Project
 
-README_ROW = re.compile(r"^\| ((?:`[a-z_.*]+`(?:, )?)+) \| ([a-z, ]+) \|", re.MULTILINE)
+PAGE_ROW = re.compile(r"^\| `([a-z_.]+)` \| .* \| ([a-z, ]+) \|$", re.MULTILINE)
 
 
 def flat(params: dict[str, dict[str, object]]) -> dict[str, object]:
@@ -21,30 +23,18 @@ def other_value(value: object) -> object:
     return {bool: not value, str: f"{value}x", list: ["final"], type(None): 7}.get(type(value)) or value + 1  # type: ignore[operator]
 
 
-def with_dependents(stages: set[str], pipeline: dict[str, dict]) -> set[str]:
-    def names(entries: list) -> set[str]:
-        return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
-
-    produced = {name: names(stage.get("outs", [])) for name, stage in pipeline.items()}
-    for name, stage in pipeline.items():  # listed in the order of the flow
-        if any(produced[before] & names(stage["deps"]) for before in stages):
-            stages = stages | {name}
-    return stages
-
-
 @pytest.fixture(scope="module")
-def readme_table() -> dict[str, set[str]]:
-    """For each parameter (a name or `section.*`), the stages that the README says are run."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return {
-        name.strip("`"): set(stages.split(", "))
-        for names, stages in README_ROW.findall(readme)
-        for name in names.split(", ")
-    }
+def script() -> dict[str, Any]:
+    """What scripts/write_parameters.py defines."""
+    return runpy.run_path(str(ROOT / "scripts" / "write_parameters.py"))
 
 
-def test_each_parameter_reruns_what_the_readme_says(
-    reproduced: Project, readme_table: dict[str, set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_page_of_parameters_is_what_the_script_writes(script: dict[str, Any]) -> None:
+    assert (ROOT / "docs/parameters.md").read_text(encoding="utf-8") == script["page"]()
+
+
+def test_each_parameter_reruns_what_its_page_says(
+    reproduced: Project, script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dvc.repo import Repo
 
@@ -54,6 +44,7 @@ def test_each_parameter_reruns_what_the_readme_says(
     project = reproduced.copy_to(tmp_path / "project")
     monkeypatch.chdir(project.folder)
     path = project.folder / "params.yaml"
+    table = dict(PAGE_ROW.findall((ROOT / "docs/parameters.md").read_text(encoding="utf-8")))
     params = yaml.safe_load(path.read_text())
     pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
     for name, value in flat(params).items():
@@ -63,5 +54,4 @@ def test_each_parameter_reruns_what_the_readme_says(
         path.write_text(yaml.safe_dump(changed))
         with Repo(os.fspath(project.folder)) as repo:
             direct = set(repo.status())
-        expected = readme_table.get(name) or readme_table[f"{section}.*"]
-        assert with_dependents(direct, pipeline) == expected, name
+        assert script["with_dependents"](direct, pipeline) == table[name].split(", "), name

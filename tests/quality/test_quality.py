@@ -32,6 +32,10 @@ def test_the_approximate_index_finds_nearly_all_true_neighbors(reproduced: Proje
 
 
 def test_the_classifier_is_far_above_chance_on_images_it_never_saw(reproduced: Project) -> None:
-    figures = metrics(reproduced, "train")
-    assert figures["test_accuracy"] > 0.6
-    assert figures["val_accuracy"] > 0.6
+    assert metrics(reproduced, "retrieval")["intervals"]["test_accuracy"]["low"] > 0.5  # by chance: 1/6
+    assert metrics(reproduced, "train")["val_accuracy"] > 0.6
+
+
+def test_a_changed_picture_is_found_more_often_than_by_the_class_part_alone(reproduced: Project) -> None:
+    likeness = metrics(reproduced, "likeness")
+    assert likeness["same_image_at_1"] > 0.1 + likeness["compared"]["class_part"]["same_image_at_1"]

@@ -1,0 +1,66 @@
+"""Compares two commits or experiments query by query: `python src/compare.py HEAD my-experiment`.
+
+Both are measured with the same test images, so the difference of each pair tells more than two intervals side by side.
+"""
+
+import argparse
+import csv
+import io
+
+import numpy as np
+
+from pipeline.paths import QUERY_SCORES, QUERY_SCORES_COLUMNS
+from pipeline.stage import run_command
+from similarity.confidence import LEVEL, paired_difference
+from similarity.errors import UserError
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    first, second = (read_scores(revision) for revision in (arguments.first, arguments.second))
+    keys = [key for key in first if key in second]
+    if not keys:
+        raise UserError(f"{arguments.first} and {arguments.second} have no test images in common")
+    print(f"{len(keys)} test images; {arguments.first}, {arguments.second}, difference with its {LEVEL:.0%} interval")
+    for column, name in enumerate(QUERY_SCORES_COLUMNS[1:]):
+        one, other = (np.array([scores[key][column] for key in keys]) for scores in (first, second))
+        difference = paired_difference(one, other, seed=0)
+        print(
+            f"{name:9} {one.mean():.4f} {other.mean():.4f}  {difference.mean:+.4f} "
+            f"({difference.low:+.4f} to {difference.high:+.4f}), p = {difference.p_value:.2g}"
+        )
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="compare.py", description="Compares two models on the same test images.")
+    parser.add_argument("first", help="a commit, a tag, or an experiment; `workspace` is what is there now")
+    parser.add_argument("second", help="likewise")
+    return parser.parse_args()
+
+
+def read_scores(revision: str) -> dict[str, list[float]]:
+    """The scores of each query, by its key.
+
+    Raises:
+        UserError: there is no such revision, or its scores are neither in the cache nor in a remote.
+    """
+    if revision == "workspace":
+        text = QUERY_SCORES.read_text(encoding="utf-8")
+    else:
+        import dvc.api
+        from dvc.exceptions import DvcException
+        from scmrepo.exceptions import SCMError
+
+        try:
+            text = dvc.api.read(str(QUERY_SCORES), rev=revision, encoding="utf-8")
+        except (DvcException, SCMError, FileNotFoundError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"cannot read {QUERY_SCORES} of {revision!r} ({reason}): see `dvc exp list --all`"
+            ) from error
+    rows = csv.DictReader(io.StringIO(text))
+    return {row["path"]: [float(row[name]) for name in QUERY_SCORES_COLUMNS[1:]] for row in rows}
+
+
+if __name__ == "__main__":
+    run_command(main)
