@@ -53,8 +53,8 @@ def reproduce(source: Path, clone: Path, changes: Sequence[str] = (), targets: S
     """Runs the pipeline, or what some of its stages need, on a data set in a clone, which is made if need be."""
     if not clone.exists():
         run("git", "clone", "--quiet", str(ROOT), str(clone))
+    run("git", "reset", "--quiet", "--hard", folder=clone)  # what the last run has left
     run("git", "pull", "--quiet", "--ff-only", folder=clone)
-    run("git", "checkout", "--quiet", "HEAD", "--", "params.yaml", folder=clone)
     overrides = [f"--set-param={change}" for change in (f"data.source={source}", *changes)]
     run("dvc", "exp", "run", "--quiet", *overrides, *targets, folder=clone)
 

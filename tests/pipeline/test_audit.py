@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +62,9 @@ def planted(reproduced: Project, tmp_path_factory: pytest.TempPathFactory, photo
         found.setdefault(row["finding"], set()).add(key)
     metrics = json.loads((project.folder / "metrics/audit.json").read_text())
     pictures = {path.stem for path in (project.folder / "metrics/plots/audit").glob("*.png")}
+    project.run("dvc", "plots", "show", "--out", "report")
+    page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert len(set(re.findall(r'<img src="static/\w+_plots_audit_(\w+)', page))) == len(pictures)
     return Planted(wrong, exact, near, foreign, found, suggested, metrics, pictures)
 
 

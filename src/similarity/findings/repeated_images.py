@@ -6,13 +6,15 @@ from similarity.duplication.pairs import Pairs
 from similarity.vectors import standardization
 
 _MAX_RATIO = 0.65  # of the distance of two near duplicates to that of an image to its nearest other
+_ALMOST_EQUAL = 0.995  # correlation of thumbnails
 _SAMPLE = 5000
 
 
 def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
-    """Keeps the pairs whose features are much nearer to each other than an image usually is to its nearest other.
+    """Keeps the pairs that are almost equal, and those whose features are much nearer than is usual for neighbors.
 
-    Thumbnails of different things correlate where all have one background, or where most of an image is smooth.
+    Thumbnails of different things correlate where all have one background, or where most of an image is smooth. Features
+    alone would part copies of fine textures that were compressed again.
 
     Args:
         near: what correlates.
@@ -23,7 +25,8 @@ def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
     sample = np.sort(np.random.default_rng(seed).permutation(len(features))[:_SAMPLE])
     usual = _usual_distance((features[sample] - mean) / scale)
     differences = (features[near.first] - features[near.second]) / scale
-    kept = np.linalg.norm(differences, axis=1) <= _MAX_RATIO * usual
+    is_near = np.linalg.norm(differences, axis=1) <= _MAX_RATIO * usual
+    kept = is_near | (near.correlations >= _ALMOST_EQUAL)
     return Pairs(*(values[kept] for values in near))
 
 
