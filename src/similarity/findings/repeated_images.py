@@ -13,8 +13,8 @@ _SAMPLE = 5000
 def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
     """Keeps the pairs that are almost equal, and those whose features are much nearer than is usual for neighbors.
 
-    Thumbnails of different things correlate where all have one background, or where most of an image is smooth. Features
-    alone would part copies of fine textures that were compressed again.
+    Thumbnails of different things correlate where all have one background, or where most of an image is smooth.
+    Features alone would part copies of fine textures that were compressed again.
 
     Args:
         near: what correlates.
