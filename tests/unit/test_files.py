@@ -171,6 +171,7 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
 
 def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [tmp_path / name for name in ("a", "b")]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
