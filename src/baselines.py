@@ -1,34 +1,75 @@
-"""Stage `baselines`: retrieval by colors and by pixels alone, under the protocol of `evaluate`."""
+"""Stage `baselines`: what colors and pixels alone give under the protocol of `evaluate`, and the bare features.
+
+None of it depends on the training, so that no experiment with it computes this again.
+"""
+
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.paths import HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS
+from pipeline.paths import FEATURES, HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS, VARIANTS
 from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics
 from similarity.images.descriptors import centered_pixels
 from similarity.params import Params
+from similarity.vectors import standardization
 
 
 def main(params: Params, outputs: Outputs) -> None:
+    histograms, thumbnails, features = (np.load(path, mmap_mode="r") for path in (HISTOGRAMS, THUMBNAILS, FEATURES))
+    mean, scale = standardization(features)
+    baselines: dict[str, tuple[np.ndarray, Prepare]] = {
+        "color_histogram": (histograms, np.asarray),
+        "pixels": (thumbnails, centered_pixels),
+    }
+    protocol = _protocol(params)
+    figures = {
+        name: _retrieve(vectors, prepare, protocol) | _find_changed(name, vectors, prepare)
+        for name, (vectors, prepare) in baselines.items()
+    }
+    figures["features"] = _find_changed("features", features, lambda rows: (rows - mean) / scale)
+    write_metrics(outputs.file(METRICS / "baselines.json"), figures)
+    for name, values in figures.items():
+        print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
+
+
+class _Protocol(NamedTuple):
+    """The images that retrieval is measured with, rows of the manifest, int64 (m,), and their class indices; which of
+    them are queries and which the gallery, int64.
+    """
+
+    measured: np.ndarray
+    labels: np.ndarray
+    queries: np.ndarray
+    gallery: np.ndarray
+
+
+def _protocol(params: Params) -> _Protocol:
     manifest = read_manifest(MANIFEST)
     splits, labels = read_splits(SPLITS, manifest), manifest.labels
     sample = sample_queries(splits["test"], labels[splits["test"]], params.evaluate.max_queries, params.base.seed)
     measured = np.concatenate([splits["train"], sample])
     gallery, queries = np.split(np.arange(len(measured)), [len(splits["train"])])
-    descriptors = {
-        "color_histogram": np.load(HISTOGRAMS, mmap_mode="r")[measured],
-        "pixels": centered_pixels(np.load(THUMBNAILS, mmap_mode="r")[measured]),
-    }
-    figures = {}
-    for name, vectors in descriptors.items():
-        scores = evaluate_retrieval(
-            vectors, labels[measured], queries, gallery, lambda blocks: track(blocks, "baselines", unit=" blocks")
-        ).scores
-        figures[name] = mean_scores(scores)
-        print(f"baselines: {name} P@10 {figures[name]['p_at_10']:.4f}")
-    write_metrics(outputs.file(METRICS / "baselines.json"), figures)
+    return _Protocol(measured, labels[measured], queries, gallery)
+
+
+def _retrieve(vectors: np.ndarray, prepare: Prepare, protocol: _Protocol) -> dict[str, float]:
+    """Scores the retrieval of training images by test images, with descriptors of all images, (n, …)."""
+    measured, labels, queries, gallery = protocol
+    progress = partial(track, label="baselines", unit=" blocks")
+    return mean_scores(evaluate_retrieval(prepare(vectors[measured]), labels, queries, gallery, progress).scores)
+
+
+def _find_changed(name: str, vectors: np.ndarray, prepare: Prepare) -> dict[str, float]:
+    """Looks for the originals of changed test images, by descriptors of all images, (n, …)."""
+    changed = np.load(VARIANTS / f"{name}.npy")
+    originals = np.repeat(np.load(VARIANTS / "rows.npy"), changed.shape[1])
+    progress = partial(track, label=f"baselines: {name}", unit=" blocks")
+    return shares_found(ranks_of_originals(np.concatenate(changed), originals, vectors, prepare, progress))
 
 
 if __name__ == "__main__":

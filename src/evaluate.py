@@ -10,7 +10,6 @@ from pipeline.paths import (
     EMBEDDER,
     EMBEDDINGS,
     FEATURES,
-    HISTOGRAMS,
     MANIFEST,
     METRICS,
     PLOTS,
@@ -18,7 +17,6 @@ from pipeline.paths import (
     QUERY_SCORES,
     QUERY_SCORES_COLUMNS,
     SPLITS,
-    THUMBNAILS,
     VARIANTS,
 )
 from pipeline.stage import run_stage, track
@@ -27,15 +25,13 @@ from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.duplication.pairs import linked_to, read_duplicates
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.head import predict_classes
-from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
+from similarity.evaluation.likeness import ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.images.changes import CHANGES
-from similarity.images.descriptors import centered_pixels
 from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.pictures.sheets import draw_sheet, tile_of
-from similarity.vectors import standardization
 
 
 class Measured(NamedTuple):
@@ -88,34 +84,20 @@ def _figures(manifest: Manifest, gallery: np.ndarray, valid: Measured, test: Mea
 
 
 def _likeness(embeddings: np.ndarray) -> dict[str, object]:
-    """Looks for the originals of changed test images: by the embedding, each change by itself, and by what it beats."""
-    rows, model = np.load(VARIANTS / "rows.npy"), load_embedding_model(EMBEDDER)
-    features, histograms, pixels = (
-        np.concatenate(np.load(VARIANTS / f"{name}.npy")) for name in ("features", "color_histogram", "pixels")
+    """Looks for the originals of changed test images among all: by the embedding, and by its class part alone."""
+    model, features = load_embedding_model(EMBEDDER), np.load(VARIANTS / "features.npy")
+    originals, changed = np.repeat(np.load(VARIANTS / "rows.npy"), len(CHANGES)), model(np.concatenate(features))
+    progress = partial(track, label="likeness", unit=" blocks")
+    ranks, class_ranks = (
+        ranks_of_originals(changed[:, part], originals, embeddings[:, part], np.asarray, progress)
+        for part in (slice(None), slice(model.class_size))
     )
-    changed, all_features = model(features), np.load(FEATURES, mmap_mode="r")
-    mean, scale = standardization(all_features)
-    class_part = slice(model.class_size)
-    compared: dict[str, tuple[np.ndarray, np.ndarray, Prepare]] = {
-        "embedding": (changed, embeddings, np.asarray),
-        "class_part": (changed[:, class_part], embeddings[:, class_part], np.asarray),
-        "features": (features, all_features, lambda rows: (rows - mean) / scale),
-        "color_histogram": (histograms, np.load(HISTOGRAMS, mmap_mode="r"), np.asarray),
-        "pixels": (pixels, np.load(THUMBNAILS, mmap_mode="r"), centered_pixels),
-    }
-    originals = np.repeat(rows, len(CHANGES))
-    ranks = {
-        name: ranks_of_originals(
-            queries, originals, gallery, prepare, partial(track, label=f"likeness: {name}", unit=" blocks")
-        )
-        for name, (queries, gallery, prepare) in compared.items()
-    }
-    by_change = ranks["embedding"].reshape(len(rows), len(CHANGES))
+    by_change = ranks.reshape(-1, len(CHANGES))
     return {
-        **shares_found(ranks.pop("embedding")),
-        "queries": len(rows),
+        **shares_found(ranks),
+        "queries": len(features),
         "changes": {name: shares_found(by_change[:, i]) for i, name in enumerate(CHANGES)},
-        "compared": {name: shares_found(values) for name, values in ranks.items()},
+        "class_part": shares_found(class_ranks),
     }
 
 

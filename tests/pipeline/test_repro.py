@@ -81,8 +81,8 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
             "intervals",
             "validation",
         },
-        "likeness": {"same_image_at_1", "same_image_at_10", "queries", "changes", "compared"},
-        "baselines": {"color_histogram", "pixels"},
+        "likeness": {"same_image_at_1", "same_image_at_10", "queries", "changes", "class_part"},
+        "baselines": {"color_histogram", "pixels", "features"},
         "audit": {
             *(f"{kind}{across}" for kind in ("duplicates", "near_duplicates") for across in ("", "_across_classes")),
             *("wrong_labels", "doubtful_labels", "labels_judged", "outliers", "unreadable", "odd"),

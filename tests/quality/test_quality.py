@@ -13,7 +13,7 @@ def metrics(project: Project, name: str) -> dict:
 def test_retrieval_beats_both_baselines_clearly(reproduced: Project) -> None:
     model, baselines = metrics(reproduced, "retrieval"), metrics(reproduced, "baselines")
     for name in ("p_at_1", "p_at_10", "map_at_r"):
-        assert model[name] > 0.1 + max(baseline[name] for baseline in baselines.values())
+        assert model[name] > 0.1 + max(baselines[baseline][name] for baseline in ("color_histogram", "pixels"))
 
 
 def test_colors_alone_do_not_solve_the_demo_set(reproduced: Project) -> None:
@@ -38,4 +38,4 @@ def test_the_classifier_is_far_above_chance_on_images_it_never_saw(reproduced: P
 
 def test_a_changed_picture_is_found_more_often_than_by_the_class_part_alone(reproduced: Project) -> None:
     likeness = metrics(reproduced, "likeness")
-    assert likeness["same_image_at_1"] > 0.1 + likeness["compared"]["class_part"]["same_image_at_1"]
+    assert likeness["same_image_at_1"] > 0.1 + likeness["class_part"]["same_image_at_1"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from similarity.features import extractor as extractor_module
-from similarity.features.extractor import Extractor
+from similarity.features.extractor import Extractor, backbone_digest
 from similarity.images import decoding, resizing
 from similarity.images.decoding import read_image_file
 from similarity.images.resizing import resize
@@ -70,12 +70,13 @@ def fingerprint(folder: Path, extractor: Extractor, batch_size: int) -> str:
         batch_size: images per batch.
     """
     code = [Path(module.__file__) for module in (decoding, resizing, extractor_module) if module.__file__]
-    files = [*sorted(folder.iterdir()), Path(__file__), *code]
-    contents = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in files]
+    contents = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in (Path(__file__), *code)]
     engine = ("openvino",) if extractor.description["engine"] == "openvino" else ("keras", "tensorflow")
     packages = ("numpy", "pillow", *engine)
     versions = [f"{package} {version(package)}" for package in packages]
-    return sha256("\n".join([*contents, *versions, str(batch_size), _processor()]).encode()).hexdigest()
+    return sha256(
+        "\n".join([backbone_digest(folder), *contents, *versions, str(batch_size), _processor()]).encode()
+    ).hexdigest()
 
 
 def _processor() -> str:
