@@ -125,12 +125,12 @@ def _draw(manifest: Manifest, findings: list[Finding], outputs: Outputs) -> None
     rows = {key: row for row, key in enumerate(manifest.keys)}
 
     def tiles(finding: Finding) -> list[Tile]:
-        classes = f"{finding.label} → {finding.suggested}?" if finding.suggested else finding.label
         caption = finding.reason if finding.finding == "odd" else f"{float(finding.score):.3g}"
-        drawn = [_tile(previews[rows[finding.path]], finding.path, (caption, classes), None)]
+        suggestion = [f"→ {finding.suggested}?"] if finding.suggested else []
+        drawn = [_tile(previews[rows[finding.path]], finding.path, [caption, finding.label, *suggestion], None)]
         if finding.other:
             same = finding.label == finding.other_label
-            drawn.append(_tile(previews[rows[finding.other]], finding.other, ("", finding.other_label), same))
+            drawn.append(_tile(previews[rows[finding.other]], finding.other, ["", finding.other_label], same))
         return drawn
 
     for kind in dict.fromkeys(each.finding for each in findings if each.path in rows):
@@ -143,7 +143,7 @@ def _draw(manifest: Manifest, findings: list[Finding], outputs: Outputs) -> None
         sheet.save(folder / f"{kind}.png")
 
 
-def _tile(pixels: np.ndarray, key: str, lines: tuple[str, str], is_match: bool | None) -> Tile:
+def _tile(pixels: np.ndarray, key: str, lines: list[str], is_match: bool | None) -> Tile:
     return Tile(pixels, (*lines, key.split("/")[1]), is_match)
 
 

@@ -22,7 +22,7 @@ class Tile(NamedTuple):
 
     Attributes:
         pixels: RGB, uint8 (height, width, 3).
-        lines: what is written below it.
+        lines: what is written below it, the file's name last.
         is_match: whether its class is the query's; None for the query.
     """
 
@@ -76,7 +76,8 @@ def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
         )
     font = _font()
     for i, line in enumerate(tile.lines):
-        draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font), fill=_INK, font=font)
+        is_name = i == len(tile.lines) - 1  # files' names differ at their end, all else at its beginning
+        draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font, is_name), fill=_INK, font=font)
 
 
 @lru_cache
@@ -85,10 +86,10 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_SIZE)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """Cuts a text to the width of a tile, keeping its end: names differ there."""
+def _shortened(text: str, font: ImageFont.FreeTypeFont, keeps_end: bool) -> str:
+    """Cuts a text to the width of a tile, at its end, or at its beginning."""
     shown = text
     while font.getlength(shown) > _TILE and len(text) > 1:
-        text = text[1:]
-        shown = f"…{text}"
+        text = text[1:] if keeps_end else text[:-1]
+        shown = f"…{text}" if keeps_end else f"{text}…"
     return shown
