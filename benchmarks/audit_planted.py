@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from comparison import describe_run
+from comparison import write_result
 from similarity.dataset.manifest import read_manifest
 from similarity.findings.components import principal_components
 from similarity.findings.label_judge import draw_folds, judge_labels
@@ -35,7 +35,7 @@ def main() -> None:
     table = "\n".join([HEADER, *map(row, arguments.folders)])
     print(table)
     if arguments.output:
-        arguments.output.write_text(f"# Exchanged labels that the audit finds\n\n{describe_run()}\n\n{table}\n")
+        write_result(arguments.output, "Exchanged labels that the audit finds", table)
 
 
 def row(folder: Path) -> str:

@@ -36,10 +36,16 @@ class Row(NamedTuple):
 
 def print_table(rows: Sequence[Row]) -> None:
     """Prints rows as a Markdown table."""
-    print(HEADER)
-    for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
-        print("| " + " | ".join((row.measured, row.ours, row.peer, ratio, row.goal, row.limit)) + " |", flush=True)
+    print(as_table(rows), flush=True)
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    """Rows as a Markdown table."""
+    ratios = ("" if row.ratio is None else f"{row.ratio:.3g}" for row in rows)
+    cells = (
+        (row.measured, row.ours, row.peer, ratio, row.goal, row.limit) for row, ratio in zip(rows, ratios, strict=True)
+    )
+    return "\n".join([HEADER, *("| " + " | ".join(each) + " |" for each in cells)])
 
 
 def processor() -> str:
@@ -58,6 +64,11 @@ def describe_run() -> str:
         f"{processor()}; commit {commit.strip()}; {time.strftime('%Y-%m-%d')}\n\n"
         f"    python benchmarks/{Path(sys.argv[0]).name} {arguments}"
     )
+
+
+def write_result(path: Path, title: str, table: str) -> None:
+    """Writes a table, Markdown, with where it comes from."""
+    path.write_text(f"# {title}\n\n{describe_run()}\n\n{table}\n", encoding="utf-8")
 
 
 def worker() -> ProcessPoolExecutor:

@@ -10,11 +10,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from comparison import describe_run
+from comparison import write_result
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,14 +35,13 @@ def main() -> None:
     print(table)
     if arguments.output:
         settings = f" with {', '.join(arguments.set_param)}" if arguments.set_param else ""
-        arguments.output.write_text(f"# Figures of several data sets{settings}\n\n{describe_run()}\n\n{table}\n")
+        write_result(arguments.output, f"Figures of several data sets{settings}", table)
 
 
 def figures(source: Path, clone: Path, changes: list[str]) -> dict[str, float]:
     """Runs the pipeline on a data set, and collects its metrics by their names with dots."""
-    start = time.perf_counter()
     reproduce(source, clone, changes)
-    found = {"seconds": time.perf_counter() - start}
+    found: dict[str, float] = {}
     for path in sorted((clone / "metrics").glob("*.json")):
         found |= dict(flatten(json.loads(path.read_bytes()), path.stem))
     return found
@@ -70,7 +68,8 @@ def flatten(metrics: dict[str, object], prefix: str) -> Iterator[tuple[str, floa
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}.{name}")
         else:
-            yield f"{prefix}.{name}", float(str(value))
+            assert isinstance(value, int | float)
+            yield f"{prefix}.{name}", value
 
 
 def rows(columns: dict[str, dict[str, float]]) -> Iterator[str]:
@@ -83,7 +82,7 @@ def rows(columns: dict[str, dict[str, float]]) -> Iterator[str]:
 def shown(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.4f}"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from comparison import describe_run
+from comparison import write_result
 from data_sets import reproduce
 
 sys.path.insert(0, "src")
@@ -66,9 +66,7 @@ def main() -> None:
     table = "\n".join([HEADER, *rows(sets)])
     print(table)
     if arguments.output:
-        text = f"# Real foreign images that are refused\n\n{describe_run()}\n\n{goals()}\n\n{table}\n"
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(text, encoding="utf-8")
+        write_result(arguments.output, "Real foreign images that are refused", f"{goals()}\n\n{table}")
 
 
 def goals() -> str:

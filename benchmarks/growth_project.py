@@ -4,6 +4,7 @@
 is a stage, or one of `PARTS`. The last line that it prints has its seconds and its peak memory in 10⁶ bytes.
 """
 
+import json
 import resource
 import sys
 import time
@@ -14,26 +15,41 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import Image
 
 from vectors import generate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from pipeline.paths import EMBEDDINGS, FEATURES, IMAGES, MANIFEST
+from pipeline.paths import (
+    BACKBONE,
+    DATA,
+    EMBEDDINGS,
+    FEATURES,
+    MANIFEST,
+    PREVIEWS,
+    REJECTED,
+    REJECTED_COLUMNS,
+    REMARKS,
+    REMARKS_COLUMNS,
+    THUMBNAILS,
+    VARIANTS,
+)
 from similarity.dataset.manifest import ImageRecord, read_manifest, write_manifest
-from similarity.files import write_array, write_json_entries
+from similarity.files import Outputs, write_array, write_json_entries, write_table
+from similarity.images.changes import CHANGES
+from similarity.images.previews import encode_preview, open_previews
 from similarity.index.inverted_index import write_inverted_index
-from similarity.params import load_params
+from similarity.params import Params, load_params
 from similarity.tensorflow_setup import prepare_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 6
 FEATURE_SIZE = 256
-EMBEDDING_SIZE = 32
 EPOCHS = 10
 NEIGHBORS = 10
 PICTURE_SIZE = 28  # pixels
+QUERIES = 300  # that are changed
+BLOCK = 10_000
 
 
 def main() -> None:
@@ -53,11 +69,16 @@ def load_stage(name: str) -> Callable[[], None]:
     if name == "train":
         prepare_tensorflow()
         import_module("keras")
-    return partial(import_module(name).main, load_params())
+    return partial(run_stage, import_module(name).main)
+
+
+def run_stage(main: Callable[[Params, Outputs], None]) -> None:
+    with Outputs() as outputs:
+        main(load_params(), outputs)
 
 
 def make(count: int) -> None:
-    """Writes what the stages from `split` on read, into the working folder."""
+    """Writes what the measured stages read and none of them makes, into the working folder."""
     features = generate(count, FEATURE_SIZE)
     classes = divide(features)
     rows = np.concatenate(classes)
@@ -66,11 +87,29 @@ def make(count: int) -> None:
         ImageRecord(f"class_{label}/{number:07d}.png", f"class_{label}", f"{number:064x}", PICTURE_SIZE, PICTURE_SIZE)
         for number, label in enumerate(labels)
     ]
+    for folder in (DATA, BACKBONE, PREVIEWS, VARIANTS):
+        folder.mkdir(parents=True)
     write_manifest(MANIFEST, records)
+    write_table(REJECTED, REJECTED_COLUMNS, [])
+    write_table(REMARKS, REMARKS_COLUMNS, [])
     write_array(FEATURES, [features[rows]])
-    write_array(EMBEDDINGS, [generate(count, EMBEDDING_SIZE)])
+    write_pixels(count)
+    (BACKBONE / "backbone.json").write_text(json.dumps({"tap_features": {"generated": FEATURE_SIZE}}))
+    queries = np.arange(min(count, QUERIES))
+    write_array(VARIANTS / "rows.npy", [queries])
+    write_array(VARIANTS / "features.npy", [np.repeat(features[rows[queries]][:, None], len(CHANGES), axis=1)])
     write_params()
-    link_pictures(records)
+
+
+def write_pixels(count: int) -> None:
+    """Writes thumbnails of noise, and one preview for all images."""
+    rng, preview = np.random.default_rng(0), encode_preview(np.full((PICTURE_SIZE, PICTURE_SIZE, 3), 128, np.uint8))
+    shape = (PICTURE_SIZE, PICTURE_SIZE, 3)
+    blocks = (rng.integers(0, 256, (min(BLOCK, count - start), *shape), np.uint8) for start in range(0, count, BLOCK))
+    write_array(THUMBNAILS, blocks)
+    with open_previews(PREVIEWS) as previews:
+        for _ in range(count):
+            previews.append(preview)
 
 
 def divide(features: np.ndarray) -> list[np.ndarray]:
@@ -83,19 +122,8 @@ def divide(features: np.ndarray) -> list[np.ndarray]:
 def write_params() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["train"]["epochs"] = EPOCHS
-    params["embedding"]["size"] = EMBEDDING_SIZE
+    params["embedding"]["visual_taps"] = []
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-
-
-def link_pictures(records: list[ImageRecord]) -> None:
-    """Puts one picture in the place of all, of which `evaluate` draws a few."""
-    picture = Path("picture.png")
-    Image.new("RGB", (PICTURE_SIZE, PICTURE_SIZE), "gray").save(picture)
-    for label in sorted({record.label for record in records}):
-        (IMAGES / label).mkdir(parents=True)
-    target = Path("../../..") / picture
-    for record in records:
-        (IMAGES / record.path).symlink_to(target)
 
 
 def read_whole_manifest() -> None:

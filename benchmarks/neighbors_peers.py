@@ -1,6 +1,6 @@
 """Exact nearest neighbors of all vectors by cosine, beside faiss and scikit-learn.
 
-    python benchmarks/neighbors_peers.py [real | NUMBER …] [--memory NUMBER]
+    python benchmarks/neighbors_peers.py [real | NUMBER | NUMBERxDIMENSIONS …] [--memory NUMBER] [--output FILE]
 
 Every contender has a process of its own and all cores, and they take turns; the table has medians over the rounds. The
 peers are given vectors of length 1 and asked for one neighbor more, because they count a vector as its own. All must
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from comparison import Row, median_seconds, print_table, worker
+from comparison import Row, as_table, median_seconds, print_table, worker, write_result
 from vectors import add_sources, describe, load, valid_source
 
 sys.path.insert(0, "src")
@@ -37,7 +37,7 @@ from similarity.vectors import normalize
 
 K = 10
 TIE = 2e-6  # ours rounds cosines to 6 decimals, and all compute them in float32
-ROWS = 1500  # of a block or a tile, as in similarity.index.exact
+ROWS = 1500  # of a block or a tile
 CORES = os.cpu_count() or 1
 OURS, FAISS, SKLEARN = "ours", "faiss IndexFlatIP", "scikit-learn brute force"
 ALL_PAIRS, PAIRS_ONCE = "all pairs", "pairs once"
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--memory", nargs="+", type=valid_source, metavar="SOURCE", help="instead: memory of ours alone"
     )
+    parser.add_argument("--output", type=Path, help="where to write the table as well, Markdown")
     arguments = parser.parse_args()
     rows: list[Row] = []
     for name in arguments.memory or ():
@@ -58,6 +59,8 @@ def main() -> None:
     for name in () if arguments.memory else arguments.sources:
         rows += compare(name, arguments.rounds, arguments.sklearn_up_to)
     print_table(rows)
+    if arguments.output:
+        write_result(arguments.output, "Exact nearest neighbors, ten of each vector", as_table(rows))
 
 
 def compare(source: str, rounds: int, sklearn_up_to: int) -> list[Row]:

@@ -1,6 +1,7 @@
 """What the benchmarks of neighbors search: the pipeline's embeddings, or generated vectors that resemble them."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -19,24 +20,31 @@ _SHIFT = -0.2  # mean before the ReLU, so that more than half of the components 
 
 def valid_source(text: str) -> str:
     """Checks an argument that says which vectors to use; see `load`."""
-    if text != REAL and not (text.isascii() and text.isdigit() and int(text) >= _FEWEST):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither {REAL!r} nor a number of at least {_FEWEST}")
+    if text != REAL and not (re.fullmatch(r"\d+(x[1-9]\d*)?", text, re.ASCII) and int(text.split("x")[0]) >= _FEWEST):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither {REAL!r} nor a number of at least {_FEWEST}, with dimensions or without, as 30000x288"
+        )
     return text
 
 
 def add_sources(parser: argparse.ArgumentParser, default: list[str]) -> None:
     """Adds positional arguments, in `sources`, that say which vectors to use; see `load`."""
-    help_text = f"{REAL} ({EMBEDDINGS}) or how many vectors to generate; default: {' '.join(default)}"
+    help_text = (
+        f"{REAL} ({EMBEDDINGS}) or how many vectors to generate, as 30000 or 30000x288; default: {' '.join(default)}"
+    )
     parser.add_argument("sources", nargs="*", type=valid_source, default=default, metavar="SOURCE", help=help_text)
 
 
 def load(name: str) -> np.ndarray:
-    """Gives the pipeline's embeddings for "real", or as many generated vectors as the number says, float32 (n, d).
+    """Gives the pipeline's embeddings for "real", or generated vectors, as many as "30000" or "30000x288" says.
+
+    Returns:
+        float32 (n, d).
 
     Raises:
         FileNotFoundError: there are no embeddings yet.
     """
-    return np.load(EMBEDDINGS) if name == REAL else generate(int(name))
+    return np.load(EMBEDDINGS) if name == REAL else generate(*map(int, name.split("x")))
 
 
 def describe(name: str, shape: tuple[int, ...]) -> str:

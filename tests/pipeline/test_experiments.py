@@ -98,3 +98,17 @@ def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> No
     project.run("dvc", "plots", "diff", "HEAD", "--out", "comparison")
     comparison = (project.folder / "comparison" / "index.html").read_text(encoding="utf-8")
     assert len(re.findall(QUERY_PICTURE, comparison)) == 2 * 3
+
+
+def test_two_models_are_compared_query_by_query(project: Project) -> None:
+    project.run("dvc", "exp", "run", "-S", "train.epochs=1", "--name", "untrained")
+    project.run("bash", "-c", WAY_BACK)
+    printed = project.run("python", "src/compare.py", "HEAD", "untrained").splitlines()
+    queries = json.loads((project.folder / "metrics/retrieval.json").read_text())["queries"]
+    assert printed[0].startswith(f"{queries} test images; HEAD, untrained")
+    assert [line.split()[0] for line in printed[1:]] == ["correct", "p_at_1", "p_at_10", "map_at_r"]
+    assert float(printed[1].split()[3]) < 0
+    assert "p = 1" in project.run("python", "src/compare.py", "HEAD", "workspace")
+    refused = project.run("python", "src/compare.py", "HEAD", "nonsense", status=1)
+    assert refused.startswith("error: cannot read data/query_scores.csv of 'nonsense'")
+    assert len(refused.splitlines()) == 1
