@@ -1,4 +1,4 @@
-"""Measures how many real images of other data sets are told to be like nothing indexed, and how many own ones are.
+"""Measures how many real images of other data sets are refused as like nothing indexed, and how many own ones are.
 
     python benchmarks/foreign_sets.py --output benchmarks/results/foreign_sets.md PATHS TO ARCHIVES OR FOLDERS
 

@@ -33,7 +33,7 @@ _ROUNDING = 3e-6  # of cosines that were computed in blocks and one by one
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _reporting_damage() -> Iterator[None]:
     """Turns what the readers of damaged files raise, which is anything, into a line that tells what to do."""
     try:
         yield
@@ -46,7 +46,7 @@ def _damage_told() -> Iterator[None]:
         ) from error
 
 
-@_damage_told()
+@_reporting_damage()
 def open_searcher() -> Searcher:
     """Loads all embeddings and the approximate index.
 
@@ -67,7 +67,7 @@ def open_searcher() -> Searcher:
     return searcher
 
 
-@_damage_told()
+@_reporting_damage()
 def open_reference() -> Reference:
     """Loads what tells whether an image that is not indexed is similar to anything.
 
@@ -82,14 +82,14 @@ def open_reference() -> Reference:
 
 
 def _has_vectors(index: AnnIndex, units: np.ndarray) -> bool:
-    rows = _some(np.arange(len(units)))
+    rows = _spread(np.arange(len(units)))
     return np.allclose(normalize(np.stack([index.vector(row) for row in rows])), units[rows], atol=_ROUNDING)
 
 
 def _check_stored_neighbors(searcher: Searcher) -> None:
     """Compares the cosines in the inverted index with those of the embeddings, for a few images."""
     stored = map_inverted_index(INVERTED_INDEX)
-    for row in _some(np.arange(len(searcher.units))):
+    for row in _spread(np.arange(len(searcher.units))):
         neighbors = find_neighbors(stored, searcher.manifest.keys[row])
         found = searcher.similar_to_row(row, len(neighbors or []), index="exact").neighbors
         cosines = [cosine for _, cosine in neighbors or []]
@@ -97,12 +97,12 @@ def _check_stored_neighbors(searcher: Searcher) -> None:
             raise UserError(f"{INVERTED_INDEX} and {EMBEDDINGS} are not of the same run: run `dvc repro`")
 
 
-def _some(rows: np.ndarray) -> list[int]:
+def _spread(rows: np.ndarray) -> list[int]:
     """A few of the rows, evenly chosen."""
     return rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES].tolist()
 
 
-@_damage_told()
+@_reporting_damage()
 def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     """Loads the model, and checks that it gives the stored embeddings of a few indexed images.
 
@@ -115,7 +115,7 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
         UserError: the model is not the one that made the embeddings.
     """
     embedder = load_embedder(EMBEDDER, batch_sizes)
-    rows = _some(np.flatnonzero(searcher.units.any(axis=1)))
+    rows = _spread(np.flatnonzero(searcher.units.any(axis=1)))
     size = embedder.extractor.image_size
     pixels = [load_pixels(IMAGES / searcher.manifest.keys[row], size) for row in rows]
     embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])
@@ -130,7 +130,7 @@ class Stored(NamedTuple):
     model: EmbeddingModel
 
 
-@_damage_told()
+@_reporting_damage()
 def open_stored() -> Stored:
     """Loads the trained part of the model and the embeddings that it gave.
 

@@ -17,7 +17,7 @@ from similarity.embedding.model import EmbeddingModel
 from similarity.images.decoding import read_image
 from similarity.images.resizing import resize
 from similarity.index.inverted_index import find_neighbors
-from similarity.index.searcher import Answer as Found
+from similarity.index.searcher import Answer as SearchAnswer
 from similarity.index.searcher import Index, Searcher
 from similarity.novelty.reference import Reference
 
@@ -153,7 +153,7 @@ class Catalog:
         return Answer(index="exact", source="inverted index", milliseconds=milliseconds, neighbors=neighbors)
 
 
-def _as_answer(found: Found) -> Answer:
+def _as_answer(found: SearchAnswer) -> Answer:
     neighbors = [Neighbor(**neighbor._asdict()) for neighbor in found.neighbors]
     return Answer(index=found.index, source="search", milliseconds=1000 * found.seconds, neighbors=neighbors)
 

@@ -226,7 +226,7 @@ def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[t
         shape: of the whole array.
         blocks: numbers of rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each row in one block.
     """
-    # Written, not mapped into memory: a full disk then is an error that can be told, not a crash.
+    # Written, not mapped into memory: a full disk is then a clear error, not a crash.
     with path.open("wb") as file:
         _write_header(file, shape, np.dtype(np.float32))
         start, size = file.tell(), 4 * math.prod(shape[1:])

@@ -9,7 +9,8 @@ import pytest
 from samples import batch_of
 from similarity.errors import UserError
 from similarity.features.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
-from similarity.features.networks import Backbone, load_backbone
+from similarity.features.extractor import tapped_columns
+from similarity.features.networks import Backbone, _tapped_layer, load_backbone
 from similarity.features.torch_checkpoint import read_checkpoint
 from similarity.images.resizing import resize
 from similarity.tensorflow_setup import prepare_tensorflow
@@ -102,3 +103,29 @@ def test_a_checkpoint_that_holds_anything_but_tensors_is_refused(
     with pytest.raises(UserError, match="cannot read the PyTorch checkpoint"):
         read_checkpoint(path)
     assert not capsys.readouterr().out
+
+
+def test_the_beginning_of_a_name_taps_the_last_layer_that_begins_so() -> None:
+    short = load_backbone("efficientnet_lite0", "imagenet", 32, ["block1", "block4", "final"])
+    full = load_backbone("efficientnet_lite0", "imagenet", 32, ["block1a", "block4c", "final"])
+    pixels = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(short.model.predict_on_batch(pixels), full.model.predict_on_batch(pixels))
+    assert short.tap_features == {"block1": 32, "block4": 160, "final": 1280}
+
+
+@pytest.mark.parametrize(
+    ("tap", "layer"), [("block_1", "block_1_add"), ("block_1_add", "block_1_add"), ("block_12", "block_12_add")]
+)
+def test_a_number_is_not_the_beginning_of_a_longer_one(tap: str, layer: str) -> None:
+    layers = ["block_1_expand", "block_1_add", "block_12_expand", "block_12_add"]
+    assert _tapped_layer("network", layers, tap) == layer
+    with pytest.raises(UserError, match=r"backbone\.taps: network has no layer 'block_2'; near it are: block_"):
+        _tapped_layer("network", layers, "block_2")
+
+
+def test_columns_are_those_of_the_taps(tmp_path: Path) -> None:
+    (tmp_path / "backbone.json").write_text('{"tap_features": {"block1": 3, "block4": 2, "final": 4}}')
+    assert tapped_columns(tmp_path, ["final", "block4"]).tolist() == [3, 4, 5, 6, 7, 8]
+    assert tapped_columns(tmp_path, []).tolist() == list(range(9))
+    with pytest.raises(UserError, match="has no tap 'block2' but block1, block4, final"):
+        tapped_columns(tmp_path, ["block2"])

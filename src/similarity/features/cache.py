@@ -31,7 +31,7 @@ CREATE INDEX IF NOT EXISTS by_use ON features (used);
 """
 
 
-class Found(NamedTuple):
+class CachedRows(NamedTuple):
     """Features that were in the cache: which of the digests they are of, int64 (b,), and float32 (b, D)."""
 
     rows: np.ndarray
@@ -68,7 +68,7 @@ class FeatureCache:
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
 
-    def find(self, digests: Sequence[str], width: int) -> Iterator[Found]:
+    def find(self, digests: Sequence[str], width: int) -> Iterator[CachedRows]:
         """Looks up images by the SHA-256 of their bytes, and yields what is there, in the order of the digests.
 
         Args:
@@ -81,7 +81,7 @@ class FeatureCache:
             intact = [i for i, key in enumerate(keys) if len(contents.get(key, b"")) == 4 * width]
             if intact:
                 features = np.frombuffer(b"".join(contents[keys[i]] for i in intact), np.float32)
-                yield Found(start + np.array(intact), features.reshape(-1, width))
+                yield CachedRows(start + np.array(intact), features.reshape(-1, width))
 
     def add(self, digests: Sequence[str], features: np.ndarray) -> None:
         """Keeps the features, float32 (b, D), of some images, and makes room for them if need be."""

@@ -13,10 +13,10 @@ def odd_sizes(records: Sequence[ImageRecord]) -> list[str]:
     """Says what is odd about the size of each image, "" if nothing."""
     usual_side = float(np.median([(record.width * record.height) ** 0.5 for record in records]))
     usual_ratio = float(np.median([record.width / record.height for record in records]))
-    return [_oddity(record.width, record.height, usual_side, usual_ratio) for record in records]
+    return [_describe_size(record.width, record.height, usual_side, usual_ratio) for record in records]
 
 
-def _oddity(width: int, height: int, usual_side: float, usual_ratio: float) -> str:
+def _describe_size(width: int, height: int, usual_side: float, usual_ratio: float) -> str:
     ratio, side = width / height / usual_ratio, (width * height) ** 0.5 / usual_side
     remarks = [
         f"{width} × {height} pixels, much smaller than most" * (side < 1 / _TIMES),

@@ -63,8 +63,8 @@ class Layout(NamedTuple):
 def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]) -> Layout:
     """Finds the class folders among a source's relative paths.
 
-    One folder that wraps all others is taken off. Hidden files, ``__MACOSX`` and files that are no images by their
-    name are left out.
+    A single folder around all others is left out of the keys; hidden files, ``__MACOSX`` and files that are no images
+    by their name are left out altogether.
 
     Raises:
         UserError: there are no images, an image is in no class folder or in one nested deeper, or a class is empty.
@@ -143,7 +143,7 @@ def copy_images(source: Path, layout: Layout, target: Path) -> Iterator[Path]:
         for path, destination in _destinations(layout, target).items():
             yield Path(shutil.copyfile(source / path, destination))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is a link to nothing, or was just removed: mend the source") from error
+        raise UserError(f"{error.filename} is a link to nothing, or was just removed: correct the source") from error
 
 
 def list_archive(archive: Archive, source: Path, max_bytes: int) -> Layout:
