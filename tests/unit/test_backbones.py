@@ -1,6 +1,5 @@
 """The networks, on real photographs."""
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from similarity.errors import UserError
 from similarity.features.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
 from similarity.features.extractor import tapped_columns
 from similarity.features.networks import Backbone, _tapped_layer, load_backbone
-from similarity.features.torch_checkpoint import read_checkpoint
 from similarity.images.resizing import resize
 from similarity.tensorflow_setup import prepare_tensorflow
 
@@ -87,22 +85,6 @@ def test_without_network_both_ways_out_are_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match=r"run once with network access .* or set backbone\.weights") as refusal:
         load_backbone("mobilenet", "imagenet", 32, [])
     assert "\n" not in str(refusal.value)
-
-
-class _Hostile:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return print, ("code ran",)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", pickle.dumps(_Hostile())])
-def test_a_checkpoint_that_holds_anything_but_tensors_is_refused(
-    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "checkpoint.pth"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="cannot read the PyTorch checkpoint"):
-        read_checkpoint(path)
-    assert not capsys.readouterr().out
 
 
 def test_the_beginning_of_a_name_taps_the_last_layer_that_begins_so() -> None:

@@ -5,8 +5,10 @@ protocol version, system info, the state dict with references to storages, the o
 storage's element count (int64, little endian) followed by its raw bytes.
 """
 
+import math
 import pickle
 from collections import OrderedDict
+from os import fstat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -28,8 +30,21 @@ class _TensorReference(NamedTuple):
     stride: tuple[int, ...]
 
     def view(self, storage: np.ndarray) -> np.ndarray:
-        strides = tuple(step * self.dtype.itemsize for step in self.stride)
+        """A copy of the elements that the reference is to; a file is not trusted to stay within its storage."""
+        if not self._fits(len(storage)):
+            raise ValueError(
+                f"a tensor of size {self.size}, stride {self.stride} and offset {self.offset} does not fit into its "
+                f"storage of {len(storage)} elements"
+            )
+        strides = tuple(step * storage.itemsize for step in self.stride)
         return np.lib.stride_tricks.as_strided(storage[self.offset :], self.size, strides).copy()
+
+    def _fits(self, elements: int) -> bool:
+        if any(type(number) is not int or number < 0 for number in (self.offset, *self.size, *self.stride)):
+            return False
+        steps = [(length - 1) * step for length, step in zip(self.size, self.stride, strict=True)]
+        # More elements than there are would be some of them repeated, to fill the memory.
+        return 0 < math.prod(self.size) <= elements and self.offset + sum(steps) < elements
 
 
 def _rebuild_tensor(
@@ -57,10 +72,10 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 def _read_storage(file: BinaryIO, dtype: np.dtype[Any]) -> np.ndarray:
-    count = int.from_bytes(file.read(8), "little")
-    data = file.read(count * dtype.itemsize)
-    if len(data) != count * dtype.itemsize:
+    size = int.from_bytes(file.read(8), "little") * dtype.itemsize
+    if size > fstat(file.fileno()).st_size - file.tell():
         raise EOFError("the file ends inside a tensor")
+    data = file.read(size)
     return np.frombuffer(data, dtype)
 
 
@@ -68,7 +83,8 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Returns every tensor of the checkpoint by its name, as an array of its own shape and dtype (float32 or int64).
 
     Raises:
-        UserError: the file is missing, truncated, of another format, or holds anything but tensors.
+        UserError: the file is missing, truncated, of another format, or holds anything but tensors that have elements
+            and lie within their storages.
     """
     try:
         with path.open("rb") as file:
@@ -80,6 +96,6 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
             dtypes = {reference.storage_key: reference.dtype for reference in references.values()}
             storage_keys: list[str] = _TensorUnpickler(file).load()
             storages = {key: _read_storage(file, dtypes[key]) for key in storage_keys}
-    except (OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            return {name: reference.view(storages[reference.storage_key]) for name, reference in references.items()}
+    except Exception as error:  # the documentation of pickle: unpickling may raise others than its own
         raise UserError(f"cannot read the PyTorch checkpoint {path}: {error}") from error
-    return {name: reference.view(storages[reference.storage_key]) for name, reference in references.items()}
