@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,12 +143,26 @@ def _flush_folder(path: Path) -> None:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Lets Ctrl-C and SIGTERM wait until the block is done."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Lets Ctrl-C and SIGTERM wait until the block is done.
+
+    The handlers are exchanged instead of blocking the signals: a mask holds for one thread, so another one, of
+    TensorFlow or OpenMP, would receive the signal, and Python would interrupt the main thread all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():  # the only one that Python interrupts
+        yield
+        return
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    for held in heeded:
+        signal.signal(held, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        for held, handler in heeded.items():
+            signal.signal(held, handler)
+        if received:
+            signal.raise_signal(received[0])
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:

@@ -2,6 +2,9 @@ import csv
 import json
 import os
 import signal
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +172,18 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]
 
 
+@pytest.fixture
+def another_thread() -> Iterator[None]:
+    """A thread that could receive a signal in place of the main one, as those of TensorFlow and OpenMP could."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("another_thread")
 def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [tmp_path / name for name in ("a", "b")]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
@@ -176,6 +191,7 @@ def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path, monkeypatc
 
     def interrupted(self: Path, target: Path) -> Path:
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)  # until a thread has received it
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", interrupted)
