@@ -5,7 +5,10 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from filelock import FileLock
 from sklearn.datasets import load_sample_images
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from projects import Project, copy_small_project
 from samples import write_rocks
@@ -25,10 +28,31 @@ def photographs() -> list[np.ndarray]:
     return [read_image(hopper), *load_sample_images().images]
 
 
+class SharingTogether(LoadScopeScheduling):
+    """Keeps tests in one process that share what is slow to make; each of the others goes where there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.split("::")[0])
+        if path.parent.name in {"unit", "service"}:  # networks; a service and a browser
+            return path.parent.name
+        return path.name if path.name == "test_audit.py" else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharingTogether:
+    return SharingTogether(config, log)
+
+
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A temporary folder of all processes that run tests."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
+@pytest.fixture(scope="session")
+def environment(shared_folder: Path) -> dict[str, str]:
     """Nothing of the user's settings and caches, and this interpreter as `python`."""
-    home = tmp_path_factory.mktemp("home")
+    home = shared_folder / "home"
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -46,14 +70,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Project:
+def reproduced(shared_folder: Path, environment: dict[str, str]) -> Project:
     """The small project after `dvc repro`, committed. Not to be changed: use `project`."""
-    project = Project(tmp_path_factory.mktemp("projects") / "reproduced", environment)
-    copy_small_project(project.folder)
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.commit()
-    project.run("dvc", "repro")
-    project.commit()
+    project, made = Project(shared_folder / "reproduced", environment), shared_folder / "reproduced.made"
+    with FileLock(shared_folder / "reproduced.lock"):
+        if not made.exists():
+            copy_small_project(project.folder)
+            project.run("git", "init", "--quiet", "--initial-branch=main")
+            project.commit()
+            project.run("dvc", "repro")
+            project.commit()
+            made.touch()
     return project
 
 
