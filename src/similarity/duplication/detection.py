@@ -8,6 +8,7 @@ from similarity.dataset.manifest import ImageRecord
 from similarity.duplication.pairs import Pairs
 from similarity.images.descriptors import contrast_pattern
 from similarity.index.exact import nearest_neighbors
+from similarity.principal_axes import principal_axes
 
 _COMPONENTS = 32  # of the PCA in which candidates are searched
 _CANDIDATES = 10  # per image
@@ -45,7 +46,6 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
 
 def _principal_components(vectors: np.ndarray) -> np.ndarray:
     """The leading principal components of (n, d), float32 (n, up to 32)."""
-    from sklearn.decomposition import PCA
-
-    components = min(_COMPONENTS, *vectors.shape)
-    return PCA(components, svd_solver="covariance_eigh").fit_transform(vectors).astype(np.float32)
+    centered = vectors - vectors.mean(axis=0)
+    _, axes = principal_axes((centered.T @ centered).astype(np.float64), min(_COMPONENTS, *vectors.shape))
+    return centered @ axes.astype(np.float32)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similarity.principal_axes import principal_axes
 from similarity.vectors import standardization
 
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
@@ -45,21 +46,13 @@ def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray,
     taken = np.stack([features[row][columns] for row in sample])
     mean, scale = standardization(taken)
     taken = (taken - mean) / scale
-    variances, axes = _principal_axes(taken, size)
+    variances, axes = principal_axes((taken.T @ taken).astype(np.float64) / len(taken), min(size, len(columns)))
+    kept = variances > _MIN_VARIANCE * variances[:1]
+    variances, axes = variances[kept], axes[:, kept]
     folded = axes / np.sqrt(variances) / scale[:, None].astype(np.float64)
     kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)
     kernel[columns] = folded
     return VisualPart(kernel, (-mean @ folded).astype(np.float32))
-
-
-def _principal_axes(centered: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest variances of float32 (n, d), descending, and their directions, float64 (k,) and (d, k)."""
-    variances, axes = np.linalg.eigh((centered.T @ centered).astype(np.float64) / len(centered))
-    variances, axes = variances[::-1][:count], axes[:, ::-1][:, :count]
-    kept = variances > _MIN_VARIANCE * variances[:1]
-    variances, axes = variances[kept], axes[:, kept]
-    largest = np.abs(axes).argmax(axis=0)
-    return variances, axes * np.sign(axes[largest, np.arange(axes.shape[1])])  # the sign is arbitrary: make it definite
 
 
 def save_visual_part(part: VisualPart, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from similarity.principal_axes import principal_axes
 from similarity.vectors import standardization
 
 _ROWS_PER_BLOCK = 4096
@@ -19,5 +20,5 @@ def principal_components(features: np.ndarray, count: int) -> np.ndarray:
         return (features[start : start + _ROWS_PER_BLOCK] - mean) / scale
 
     covariance = sum((part.T @ part).astype(np.float64) for part in map(block, starts))
-    axes = np.linalg.eigh(covariance)[1][:, ::-1][:, : min(count, len(features))].astype(np.float32)
+    axes = principal_axes(covariance, min(count, *features.shape))[1].astype(np.float32)
     return np.concatenate([block(start) @ axes for start in starts])
