@@ -1,28 +1,39 @@
 """Stage `backbone`: brings the pretrained network into the form that indexing and queries run."""
 
+from pathlib import Path
+
 import numpy as np
 
 from pipeline.paths import BACKBONE
 from pipeline.stage import run_stage
 from similarity.features.extractor import save_extractor
-from similarity.features.networks import load_backbone
+from similarity.features.networks import Backbone, load_backbone
+from similarity.features.onnx_backbone import OnnxBackbone, load_onnx_backbone
 from similarity.files import Outputs
 from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.params import Params
+from similarity.params import BackboneParams, Params
 from similarity.tensorflow_setup import prepare_tensorflow
 
 
 def main(params: Params, outputs: Outputs) -> None:
     settings = params.backbone
-    prepare_tensorflow()
-    backbone = load_backbone(settings.name, settings.weights, settings.image_size, settings.taps)
+    backbone = load(settings)
     pictures = np.stack([draw_rock(label, 0, 0, settings.image_size) for label in CLASSES])
-    description = {"name": settings.name, "taps": settings.taps}
+    description = {"name": Path(settings.name).name, "taps": settings.taps}
     agreement = save_extractor(outputs.folder(BACKBONE), backbone, settings.engine, pictures, description)
-    features = backbone.model.output_shape[1]
     print(
-        f"backbone: {settings.name}, {features} features by {settings.engine}, lowest cosine to Keras {agreement:.7f}"
+        f"backbone: {settings.name}, {backbone.features} features by {settings.engine}, lowest cosine to the network "
+        f"itself {agreement:.7f}"
     )
+
+
+def load(settings: BackboneParams) -> Backbone | OnnxBackbone:
+    if settings.is_onnx:
+        assert settings.mean
+        assert settings.std
+        return load_onnx_backbone(Path(settings.name), settings.mean, settings.std, settings.image_size)
+    prepare_tensorflow()
+    return load_backbone(settings.name, settings.weights, settings.image_size, settings.taps)
 
 
 if __name__ == "__main__":

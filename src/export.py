@@ -53,7 +53,7 @@ def main() -> None:
     prepare_tensorflow()
     backbone = exporting.load_keras_backbone(EMBEDDER, weights)
     graph = exporting.build_graph(backbone, stored.model)
-    sample = take_sample(stored, backbone.model.input_shape[1])
+    sample = take_sample(stored, backbone.image_size)
     with replaced_folder(out) as folder:
         checks: list[Check] = []
         if arguments.format != "onnx":

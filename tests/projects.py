@@ -1,5 +1,6 @@
 """A small copy of this project in a git repository of its own."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -60,6 +61,11 @@ class Project(NamedTuple):
     def copy_to(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
         return self._replace(folder=folder)
+
+
+def stages_run(printed: str) -> list[str]:
+    """The stages that DVC ran, by what it printed."""
+    return re.findall(r"Running stage '(\w+)'", printed)
 
 
 def update_yaml(path: Path, changes: dict[str, dict[str, object]]) -> None:

@@ -28,6 +28,7 @@ Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 
+PositiveNumber = Annotated[Number, Field(gt=0)]
 Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
 
@@ -94,11 +95,15 @@ class BackboneParams(_Section):
     """Stage `featurize`."""
 
     name: Annotated[str, Field(min_length=1)]
-    """`efficientnet_lite0`, or a model of `keras.applications`."""
+    """`efficientnet_lite0`, `…1` or `…2`, a model of `keras.applications`, or the path of an ONNX file."""
     weights: Annotated[str, Field(min_length=1)]
     """`imagenet`, or the path of a weights file of the model without its classifier."""
     image_size: Annotated[Integer, Field(ge=16, le=2048)]
     """Side of the square that images are resized to, in pixels."""
+    mean: tuple[Number, Number, Number] | None
+    """Of each channel of pixels in 0…1, which an ONNX file's network was trained with; empty for the others."""
+    std: tuple[PositiveNumber, PositiveNumber, PositiveNumber] | None
+    """Likewise."""
     taps: Taps
     """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
     such layer; `final` is the usual pooled last layer; [] is [final]."""
@@ -106,6 +111,25 @@ class BackboneParams(_Section):
     """Images that the backbone runs on at a time."""
     engine: Literal["openvino", "keras"]
     """What runs the backbone."""
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the name is the path of an ONNX file."""
+        return self.name.lower().endswith(".onnx")
+
+    @model_validator(mode="after")
+    def _onnx_files_bring_no_preprocessing(self) -> "BackboneParams":
+        if not self.is_onnx:
+            if self.mean or self.std:
+                raise ValueError(f"mean and std must be empty, since {self.name} comes with its preprocessing")
+            return self
+        if not (self.mean and self.std):
+            raise ValueError("mean and std are needed with an ONNX file; [0, 0, 0] and [1, 1, 1] leave pixels in 0…1")
+        if self.taps not in ([], ["final"]):
+            raise ValueError(f"taps must be [] with an ONNX file, not {self.taps}: its output is what is taken")
+        if self.engine != "openvino":
+            raise ValueError("engine must be openvino with an ONNX file")
+        return self
 
 
 class EmbeddingParams(_Section):

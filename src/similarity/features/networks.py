@@ -6,15 +6,17 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from similarity.errors import UserError
-from similarity.features.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights, scale_pixels
+from similarity.features.efficientnet_lite import VARIANTS, build_efficientnet_lite, load_imagenet_weights, scale_pixels
 
 if TYPE_CHECKING:
     import keras
+    import openvino as ov
 
 FINAL_TAP = "final"
 
@@ -37,13 +39,35 @@ class Backbone(NamedTuple):
     network: "keras.Model"
     tap_features: dict[str, int]
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square input, in pixels."""
+        return int(self.model.input_shape[1])
+
+    @property
+    def features(self) -> int:
+        """Features per image, D."""
+        return int(self.model.output_shape[1])
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)."""
+        return np.asarray(self.model.predict_on_batch(self.preprocess(pixels)))
+
+    def graph(self) -> "ov.Model":
+        """The model as a graph of OpenVINO, from preprocessed pixels to features."""
+        import openvino as ov
+
+        with TemporaryDirectory(prefix="backbone-") as folder:  # OpenVINO takes no Keras model with Python 3.13
+            self.model.export(folder, verbose=False)
+            return ov.convert_model(folder, input=[-1, self.image_size, self.image_size, 3])
+
 
 def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str]) -> Backbone:
     """Builds a frozen backbone with its weights.
 
     Args:
-        name: ``efficientnet_lite0``, or a model of ``keras.applications`` by its name in any spelling
-            (``resnet50``, ``ResNet50``).
+        name: ``efficientnet_lite0``, ``…1`` or ``…2``, or a model of ``keras.applications`` by its name in any
+            spelling (``resnet50``, ``ResNet50``).
         weights: ``imagenet``, or the path of a weights file of the model without its classifier.
         image_size: side of the square input, in pixels.
         taps: where features are taken. A layer's name adds the means and then the standard deviations of that layer's
@@ -56,8 +80,8 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
     """
     from keras import Model, ops
 
-    build = _build_efficientnet_lite0 if name == "efficientnet_lite0" else partial(_build_application, name)
-    network, preprocess, load_weights = build(image_size)
+    build = _build_efficientnet_lite if name in VARIANTS else _build_application
+    network, preprocess, load_weights = build(name, image_size)
     pooled = {tap: _pool(network, tap) for tap in taps or (FINAL_TAP,)}
     if weights == "imagenet":
         load_weights()
@@ -75,8 +99,8 @@ class _Network(NamedTuple):
     load_imagenet_weights: Callable[[], None]
 
 
-def _build_efficientnet_lite0(image_size: int) -> _Network:
-    network = build_efficientnet_lite0(image_size)
+def _build_efficientnet_lite(name: str, image_size: int) -> _Network:
+    network = build_efficientnet_lite(name, image_size)
     return _Network(network, scale_pixels, partial(load_imagenet_weights, network))
 
 
@@ -86,7 +110,7 @@ def _build_application(name: str, image_size: int) -> _Network:
     builders = {key.lower(): value for key, value in vars(keras.applications).items() if key[0].isupper()}
     builder = builders.get(name.replace("_", "").lower())
     if builder is None:
-        known = ", ".join(["efficientnet_lite0", *sorted(builders)])
+        known = ", ".join([*VARIANTS, *sorted(builders)])
         raise UserError(f"params.yaml: backbone.name: {name!r} is unknown; choose one of {known}")
     build = partial(builder, include_top=False, input_shape=(image_size, image_size, 3))
     try:

@@ -1,0 +1,53 @@
+"""Two trainings beside each other: their plots, and their results query by query."""
+
+import json
+import re
+
+import pytest
+
+from projects import Project, stages_run
+
+QUERY_PICTURE = r'<img src="static/\w+_plots_queries_query_'
+
+
+@pytest.fixture(scope="module")
+def experiment(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A copy of the reproduced project with an experiment in it, not to be changed, and what the experiment printed."""
+    project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "experiment")
+    return project, project.run(
+        "dvc", "exp", "run", "-S", "train.lr=0.00001", "-S", "train.epochs=1", "--name", "untrained"
+    )
+
+
+def test_a_small_learning_rate_in_scientific_notation_works(experiment: tuple[Project, str]) -> None:
+    project, printed = experiment
+    assert set(stages_run(printed)) == {"train", "embed", "neighbors", "ann", "map", "evaluate"}
+    assert "lr: 1e-05" in (project.folder / "params.yaml").read_text()
+
+
+def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> None:
+    project.run("dvc", "plots", "show", "--out", "report")
+    page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
+    for title in ("Cross-entropy loss", "Recall of the approximate index", "10 nearest", "Class of each query"):
+        assert title in page
+    assert len(re.findall(QUERY_PICTURE, page)) == 3
+
+
+def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, str]) -> None:
+    project, _ = experiment
+    project.run("dvc", "plots", "diff", "HEAD", "--out", "comparison")
+    comparison = (project.folder / "comparison" / "index.html").read_text(encoding="utf-8")
+    assert len(re.findall(QUERY_PICTURE, comparison)) == 2 * 3
+
+
+def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:
+    project, _ = experiment
+    printed = project.run("python", "src/compare.py", "HEAD", "untrained").splitlines()
+    queries = json.loads((project.folder / "metrics/retrieval.json").read_text())["queries"]
+    assert printed[0].startswith(f"{queries} test images; HEAD, untrained")
+    assert [line.split()[0] for line in printed[1:]] == ["correct", "p_at_1", "p_at_10", "map_at_r"]
+    assert float(printed[1].split()[3]) < 0
+    assert "p = 1" in project.run("python", "src/compare.py", "untrained", "workspace")
+    refused = project.run("python", "src/compare.py", "HEAD", "nonsense", status=1)
+    assert refused.startswith("error: cannot read data/query_scores.csv of 'nonsense'")
+    assert len(refused.splitlines()) == 1
