@@ -55,6 +55,9 @@ def test_numbers_that_yaml_reads_as_strings_are_numbers(tmp_path: Path) -> None:
         ("split.train", 0.9, "split: train . valid . test must be 1, not 1.3"),
         ("backbone.engine", "torch", "backbone.engine: 'torch': input should be 'openvino' or 'keras'"),
         ("backbone.taps", "block1a", "backbone.taps: 'block1a': input should be a valid list"),
+        ("backbone.name", "model.onnx", "backbone: mean and std are needed with an ONNX file"),
+        ("backbone.mean", [0, 0, 0], "backbone: mean and std must be empty, since efficientnet_lite0 comes with"),
+        ("backbone.std", [0, 1, 1], "backbone.std.0: 0: input should be greater than 0"),
         ("ann.search_k", 0, "ann.search_k: 0"),
         ("data.source", None, "data.source: None"),
     ],
@@ -89,6 +92,23 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
+def test_an_onnx_file_is_run_by_openvino_and_has_no_layers_to_tap(tmp_path: Path) -> None:
+    content = yaml.safe_load(DEFAULTS.read_text())
+    content["backbone"] |= {"name": "tower.onnx", "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1], "taps": []}
+    content["embedding"]["visual_taps"] = []
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert load_params(path).backbone.mean == (0.5, 0.5, 0.5)
+    refused: list[tuple[dict[str, object], str]] = [
+        ({"engine": "keras"}, "backbone: engine must be openvino with an ONNX file"),
+        ({"taps": ["block4"]}, r"backbone: taps must be \[\] with an ONNX file, not \['block4'\]"),
+    ]
+    for change, message in refused:
+        path.write_text(yaml.safe_dump({**content, "backbone": content["backbone"] | change}))
+        with pytest.raises(UserError, match=message):
+            load_params(path)
+
+
 def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Path) -> None:
     content = yaml.safe_load(DEFAULTS.read_text())
     content["backbone"]["taps"] = []
@@ -106,6 +126,22 @@ def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Pat
 def test_a_tap_is_listed_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"backbone\.taps.*'final' is listed twice"):
         load_params(changed(tmp_path, "backbone.taps", ["final", "block4", "block5", "block6", "final"]))
+
+
+@pytest.mark.parametrize("values", [[[], None], [[1, 2, 3], []], [[4], [5, 6], 7], [None, [1]]])
+@pytest.mark.parametrize("name", ["backbone.mean", "backbone.std", "backbone.taps", "embedding.visual_taps"])
+def test_a_list_that_an_experiment_sets_leaves_the_file_readable(
+    tmp_path: Path, name: str, values: list[object]
+) -> None:
+    """The writer that DVC uses spoils a file where a list with a comment behind its key becomes something else."""
+    defaults = yaml.safe_load(DEFAULTS.read_text())
+    section, key = name.split(".")
+    path = tmp_path / "params.yaml"
+    path.write_bytes(DEFAULTS.read_bytes())
+    for value in values:
+        with modify_yaml(str(path)) as content:
+            content[section][key] = value
+        assert yaml.safe_load(path.read_text()) == {**defaults, section: {**defaults[section], key: value}}
 
 
 def test_experiments_change_nothing_but_their_parameter(tmp_path: Path) -> None:
