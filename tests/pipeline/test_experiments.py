@@ -1,9 +1,13 @@
 """`dvc exp`, `metrics`, `params` and `plots` as an ML engineer uses them."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
+import numpy as np
+
+from onnx_files import write_onnx
 from pipeline.stage import WAY_BACK
 from projects import Project, stages_run
 from samples import write_rocks
@@ -27,6 +31,31 @@ def test_retrieval_is_measured_with_a_sample_where_there_are_more_queries(projec
     assert retrieval["queries"] == 12
     assert len((project.folder / "metrics/plots/confusion.csv").read_text().splitlines()) == 1 + 12
     assert len((project.folder / "metrics/plots/per_class.csv").read_text().splitlines()) == 1 + 6
+
+
+def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Project, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    kernel = np.random.default_rng(0).standard_normal((5, 5, 3, 32)).astype(np.float32)
+    shape = (None, 48, 48, 3)
+    path = write_onnx(lambda images: tf.nn.relu(tf.nn.conv2d(images, kernel, 2, "SAME")), tmp_path / "net.onnx", shape)
+    settings = [
+        f"backbone.name={path}",
+        "backbone.mean=[0.5,0.5,0.5]",
+        "backbone.std=[0.2,0.2,0.2]",
+        "backbone.taps=[]",
+    ]
+    changes = [f"--set-param={setting}" for setting in (*settings, "embedding.visual_taps=[]")]
+    printed = project.run("dvc", "exp", "run", *changes, "ann", "threshold")
+    assert "backbone: " in printed
+    assert "32 features by openvino" in printed
+    key = "marble/marble_0003.jpg"
+    shutil.copyfile(project.folder / "data/images" / key, tmp_path / "photo.jpg")
+    answer = project.run("python", "src/query.py", str(tmp_path / "photo.jpg")).splitlines()
+    assert answer[1].split()[1:] == ["1.0000", key]
+    assert project.run("python", "src/query.py", key).splitlines()[1].split()[0] == "1"
+    refused = project.run("python", "src/export.py", status=1)
+    assert refused.startswith("error: the backbone is net.onnx, which TensorFlow does not run")
 
 
 def test_workers_of_the_queue_run_a_sweep_and_nothing_that_was_run_before(project: Project) -> None:

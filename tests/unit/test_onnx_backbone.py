@@ -1,12 +1,12 @@
 """Backbones from ONNX files, beside the same network in Keras, on real photographs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from onnx_files import write_onnx
 from samples import batch_of
 from similarity.errors import UserError
 from similarity.features.extractor import load_extractor, save_extractor
@@ -24,17 +24,6 @@ def tensorflow() -> None:
     prepare_tensorflow()
 
 
-def export(call: Callable[..., Any], path: Path, *shapes: tuple[int | None, ...], **options: Any) -> Path:
-    """Writes a function of float32 tensors of these shapes to an ONNX file."""
-    import tensorflow as tf
-    import tf2onnx
-
-    signature = [tf.TensorSpec(shape, tf.float32, f"image{i}") for i, shape in enumerate(shapes)]
-    function = tf.function(call, input_signature=signature)
-    tf2onnx.convert.from_function(function, signature, opset=18, output_path=str(path), **options)
-    return path
-
-
 @pytest.mark.parametrize("channels_first", [True, False])
 @pytest.mark.parametrize("pooled", [True, False])
 def test_features_are_those_of_the_same_network_in_keras(
@@ -43,7 +32,7 @@ def test_features_are_those_of_the_same_network_in_keras(
     keras_backbone = load_backbone("efficientnet_lite0", "imagenet", SIZE, ["final"])
     network = keras_backbone.model if pooled else keras_backbone.network
     layout = {"inputs_as_nchw": ["image0:0"], "outputs_as_nchw": [] if pooled else ["Identity:0"]}
-    path = export(network, tmp_path / "model.onnx", IMAGES, **layout if channels_first else {})
+    path = write_onnx(network, tmp_path / "model.onnx", IMAGES, **layout if channels_first else {})
     backbone = load_onnx_backbone(path, MEAN, STD, SIZE)
     assert backbone.channels_first == channels_first
     pixels = batch_of(photographs, SIZE, 7)
@@ -69,11 +58,11 @@ def test_what_is_no_image_network_is_refused_with_the_reason(tmp_path: Path) -> 
     refused = {
         tmp_path / "missing.onnx": "there is no file",
         tmp_path / "damaged.onnx": "OpenVINO cannot read",
-        export(flat, tmp_path / "two.onnx", IMAGES, IMAGES): "has the inputs image0.*, image1.*; export the image",
-        export(
+        write_onnx(flat, tmp_path / "two.onnx", IMAGES, IMAGES): "has the inputs image0.*, image1.*; export the image",
+        write_onnx(
             flat, tmp_path / "gray.onnx", (None, SIZE, SIZE, 1)
         ): r"takes f32 \[.*64,64,1\]; float32 of three channels",
-        export(sequences, tmp_path / "tokens.onnx", IMAGES): r"gives \[.*64,64\]; one vector per image",
+        write_onnx(sequences, tmp_path / "tokens.onnx", IMAGES): r"gives \[.*64,64\]; one vector per image",
     }
     for path, message in refused.items():
         with pytest.raises(UserError, match=message) as refusal:
@@ -88,7 +77,7 @@ def test_a_network_of_another_size_is_refused(tmp_path: Path) -> None:
     def linear(images: Any) -> Any:
         return tf.matmul(tf.reshape(images, (-1, SIZE * SIZE * 3)), tf.ones((SIZE * SIZE * 3, 8)))
 
-    path = export(linear, tmp_path / "linear.onnx", IMAGES)
+    path = write_onnx(linear, tmp_path / "linear.onnx", IMAGES)
     assert load_onnx_backbone(path, MEAN, STD, SIZE).features == 8
     with pytest.raises(UserError, match=r"backbone\.image_size: .* does not take any number of images of 96 × 96"):
         load_onnx_backbone(path, MEAN, STD, 96)
