@@ -19,7 +19,7 @@ from pipeline.paths import (
     REMARKS_COLUMNS,
 )
 from pipeline.stage import run_stage, track
-from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.dataset.manifest import UNLABELED, Manifest, read_manifest
 from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import Pairs, read_duplicates
 from similarity.files import Outputs, read_table, write_metrics, write_table
@@ -56,16 +56,19 @@ def main(params: Params, outputs: Outputs) -> None:
     near = confirm(near, features, seed)
     components = principal_components(features, COMPONENTS_FOR_LABELS)
     groups = bounded_groups(manifest.labels, identical, near, params.audit.folds)
-    folds = draw_folds(manifest.labels, groups, params.audit.folds, seed)
-    judgement = judge_labels(components, manifest.labels, folds, lambda numbers: track(numbers, "audit", unit=" folds"))
+    labeled = manifest.labeled(np.arange(len(groups)))
+    folds = draw_folds(manifest.labels[labeled], groups[labeled], params.audit.folds, seed)
+    judgement = judge_labels(
+        components[labeled], manifest.labels[labeled], folds, lambda numbers: track(numbers, "audit", unit=" folds")
+    )
     findings = [
         *_pairs(manifest, "duplicate", identical, "the same bytes"),
         *_pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
-        *_labels(manifest, judgement),
+        *_labels(manifest, labeled, judgement),
         *_outliers(manifest, mean_distances(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)),
         *_odd_images(manifest),
         *(Finding("unreadable", path, path.split("/")[0], *("",) * 4, reason) for path, reason in _rejected()),
-        *small_classes(manifest.classes, manifest.labels, judgement.judged),
+        *small_classes(manifest.classes, manifest.labels[labeled], judgement.judged),
     ]
     write_table(outputs.file(AUDIT), Finding._fields, findings)
     figures = _count(findings) | {"labels_judged": int(judgement.judged.sum())}
@@ -83,15 +86,15 @@ def _pairs(manifest: Manifest, finding: str, pairs: Pairs, reason: str) -> list[
     return sorted(found, key=lambda each: (each.label == each.other_label, -float(each.score)))
 
 
-def _labels(manifest: Manifest, judgement: Judgement) -> Iterator[Finding]:
-    """The labels that are probably wrong, then those that may be, the most probable first."""
+def _labels(manifest: Manifest, rows: np.ndarray, judgement: Judgement) -> Iterator[Finding]:
+    """The labels of some rows that are probably wrong, then those that may be, the most probable first."""
     reason = "probability that the label is wrong"
-    for row in np.argsort(-judgement.wrong, kind="stable").tolist():
-        if (probability := float(judgement.wrong[row])) < DOUBTFUL:
+    for i in np.argsort(-judgement.wrong, kind="stable").tolist():
+        if (probability := float(judgement.wrong[i])) < DOUBTFUL:
             return
         finding = "wrong_label" if probability >= WRONG else "doubtful_label"
-        suggested = manifest.classes[judgement.suggested[row]]
-        yield find_image(manifest, finding, row, probability, reason, suggested=suggested)
+        suggested = manifest.classes[judgement.suggested[i]]
+        yield find_image(manifest, finding, int(rows[i]), probability, reason, suggested=suggested)
 
 
 def _outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
@@ -114,8 +117,8 @@ def _count(findings: list[Finding]) -> dict[str, int]:
     kinds = [each.finding for each in findings]
     counts = {name: kinds.count(kind) for kind, name in COUNTED.items()}
     for kind in ("duplicate", "near_duplicate"):
-        across = [each for each in findings if each.finding == kind and each.label != each.other_label]
-        counts[f"{kind}s_across_classes"] = len(across)
+        labels = [{each.label, each.other_label} for each in findings if each.finding == kind]
+        counts[f"{kind}s_across_classes"] = sum(len(pair) > 1 and UNLABELED not in pair for pair in labels)
     return counts
 
 

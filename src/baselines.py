@@ -28,7 +28,7 @@ def main(params: Params, outputs: Outputs) -> None:
     }
     protocol = _protocol(params)
     figures = {
-        name: _retrieve(vectors, prepare, protocol) | _find_changed(name, vectors, prepare)
+        name: (_retrieve(vectors, prepare, protocol) if protocol else {}) | _find_changed(name, vectors, prepare)
         for name, (vectors, prepare) in baselines.items()
     }
     figures["features"] = _find_changed("features", features, lambda rows: (rows - mean) / scale)
@@ -48,9 +48,13 @@ class _Protocol(NamedTuple):
     gallery: np.ndarray
 
 
-def _protocol(params: Params) -> _Protocol:
+def _protocol(params: Params) -> _Protocol | None:
+    """The protocol of `evaluate`, unless there are no classes to tell apart."""
     manifest = read_manifest(MANIFEST)
-    splits, labels = read_splits(SPLITS, manifest), manifest.labels
+    if not manifest.can_teach:
+        return None
+    splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
+    labels = manifest.labels
     sample = sample_queries(splits["test"], labels[splits["test"]], params.evaluate.max_queries, params.base.seed)
     measured = np.concatenate([splits["train"], sample])
     gallery, queries = np.split(np.arange(len(measured)), [len(splits["train"])])

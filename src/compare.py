@@ -20,7 +20,7 @@ def main() -> None:
     first, second = (read_scores(revision) for revision in (arguments.first, arguments.second))
     keys = [key for key in first if key in second]
     if not keys:
-        raise UserError(f"{arguments.first} and {arguments.second} have no test images in common")
+        raise UserError(f"{arguments.first} and {arguments.second} have no labeled test images in common")
     print(f"{len(keys)} test images; {arguments.first}, {arguments.second}, difference with its {LEVEL:.0%} interval")
     for column, name in enumerate(QUERY_SCORES_COLUMNS[1:]):
         one, other = (np.array([scores[key][column] for key in keys]) for scores in (first, second))

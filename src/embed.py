@@ -6,7 +6,7 @@ from pipeline.paths import BACKBONE, EMBEDDER, EMBEDDINGS, FEATURES, HEAD, MANIF
 from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest
 from similarity.embedding.embedder import save_embedder
-from similarity.embedding.head import load_head
+from similarity.embedding.head import load_head, without_embedding
 from similarity.embedding.model import EmbeddingModel
 from similarity.embedding.visual_part import load_visual_part
 from similarity.files import Outputs, write_array, write_json_entries, write_metrics
@@ -15,9 +15,11 @@ from similarity.vectors import count_zero_rows
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    model = EmbeddingModel(load_head(HEAD), load_visual_part(VISUAL_PART), params.embedding.visual_weight)
-    embeddings = model(np.load(FEATURES, mmap_mode="r"))
-    keys = read_manifest(MANIFEST).keys
+    manifest, head = read_manifest(MANIFEST), load_head(HEAD)
+    if not manifest.can_teach:
+        head = without_embedding(head)
+    model = EmbeddingModel(head, load_visual_part(VISUAL_PART), params.embedding.visual_weight)
+    embeddings, keys = model(np.load(FEATURES, mmap_mode="r")), manifest.keys
     write_array(outputs.file(EMBEDDINGS), [embeddings])
     entries = track(zip(keys, embeddings, strict=True), "embed", len(keys))
     write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), entries)
@@ -26,7 +28,7 @@ def main(params: Params, outputs: Outputs) -> None:
     figures = {
         "dimensions": model.size,
         "dead_dimensions": int((~class_part.any(axis=0)).sum()),
-        "zero_class_parts": count_zero_rows(class_part),
+        "zero_class_parts": count_zero_rows(class_part) if model.class_size else 0,
     }
     write_metrics(outputs.file(METRICS / "embeddings.json"), figures)
     print("embed: " + ", ".join(f"{count} {name}" for name, count in figures.items()))

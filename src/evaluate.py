@@ -45,23 +45,29 @@ class Measured(NamedTuple):
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
     splits, embeddings = read_splits(SPLITS, manifest), np.load(EMBEDDINGS)
+    if manifest.can_teach:
+        splits = {split: manifest.labeled(rows) for split, rows in splits.items()}
     valid, test = (_measure(manifest, splits, split, embeddings, params) for split in ("valid", "test"))
-    figures = _figures(manifest, splits["train"], valid, test)
+    figures = _figures(manifest, splits["train"], valid, test) if manifest.can_teach else {}
     write_metrics(outputs.file(METRICS / "retrieval.json"), figures)
     likeness = _likeness(embeddings)
     write_metrics(outputs.file(METRICS / "likeness.json"), likeness)
     _write_scores(manifest, test, outputs)
     _write_classes(manifest, test, outputs)
     _draw_queries(manifest, test, params.evaluate.query_rows, outputs)
-    shown = {name: figures[name] for name in ("test_accuracy", "p_at_1", "p_at_10")} | likeness
+    shown = {name: figures[name] for name in ("test_accuracy", "p_at_1", "p_at_10") if figures} | likeness
     print("evaluate: " + ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if isinstance(value, float)))
 
 
 def _measure(
     manifest: Manifest, splits: dict[str, np.ndarray], split: str, embeddings: np.ndarray, params: Params
 ) -> Measured:
-    """Classifies images of a split, and looks for images of their classes among the training images."""
-    labels, rows = manifest.labels, splits[split]
+    """Classifies images of a split, and looks for images of their classes among the training images.
+
+    Without classes, only what is found means anything, not how well.
+    """
+    labels = manifest.labels if manifest.can_teach else np.zeros_like(manifest.labels)
+    rows = splits[split]
     queries = sample_queries(rows, labels[rows], params.evaluate.max_queries, params.base.seed)
     predicted = predict_classes(np.load(FEATURES, mmap_mode="r")[queries], load_embedding_model(EMBEDDER).head)
     evaluation = evaluate_retrieval(
@@ -107,6 +113,7 @@ def _write_scores(manifest: Manifest, test: Measured, outputs: Outputs) -> None:
     rows = (
         (manifest.keys[query], *(f"{value:.6f}" for value in values))
         for query, *values in zip(test.queries.tolist(), *columns, strict=True)
+        if manifest.can_teach
     )
     write_table(outputs.file(QUERY_SCORES), QUERY_SCORES_COLUMNS, rows)
 
@@ -114,14 +121,15 @@ def _write_scores(manifest: Manifest, test: Measured, outputs: Outputs) -> None:
 def _write_classes(manifest: Manifest, test: Measured, outputs: Outputs) -> None:
     """Writes the table of the classes, with the interval of each one's P@10, and which class is taken for which."""
     labels, scores, rows = manifest.labels[test.queries], test.evaluation.scores, []
-    for label, name in enumerate(manifest.classes):
+    classes = manifest.classes if manifest.can_teach else []
+    for label, name in enumerate(classes):
         chosen = labels == label
         figures = [*(values[chosen].mean() for values in scores), *mean_interval(scores.p_at_10[chosen])]
         rows.append((name, int(chosen.sum()), *(f"{value:.6f}" for value in figures)))
     columns = ("class", "queries", *scores._fields, "p_at_10_low", "p_at_10_high")
     write_table(outputs.file(PLOTS / "per_class.csv"), columns, rows)
     nearest = manifest.labels[test.evaluation.nearest[:, 0]]
-    pairs = ((manifest.classes[actual], manifest.classes[found]) for actual, found in zip(labels, nearest, strict=True))
+    pairs = ((classes[actual], classes[found]) for actual, found in zip(labels, nearest, strict=True) if classes)
     write_table(outputs.file(PLOTS / "confusion.csv"), ("actual", "nearest"), pairs)
 
 
@@ -131,9 +139,10 @@ def _draw_queries(manifest: Manifest, test: Measured, count: int, outputs: Outpu
     chosen = np.unique(np.linspace(0, len(test.queries) - 1, count + 2).round().astype(int)[1:-1])
     for number, i in enumerate(track(chosen.tolist(), "draw", unit=" rows"), start=1):
         query = manifest.records[test.queries[i]]
+        label = query.label if manifest.can_teach else None
         found = zip(test.evaluation.nearest[i].tolist(), test.evaluation.cosines[i].tolist(), strict=True)
         tiles = [tile_of(previews[int(test.queries[i])], query.path, "query", None)]
-        tiles += [tile_of(previews[row], manifest.keys[row], f"{cosine:.3f}", query.label) for row, cosine in found]
+        tiles += [tile_of(previews[row], manifest.keys[row], f"{cosine:.3f}", label) for row, cosine in found]
         draw_sheet([tiles]).save(folder / f"query_{number:02d}.png")
 
 

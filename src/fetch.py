@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from pipeline.paths import CACHE, IMAGES
 from pipeline.stage import run_stage, track
+from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.files import Outputs
 from similarity.params import Params
@@ -86,8 +87,10 @@ def _unpack(source: Path, max_bytes: int, outputs: Outputs) -> None:
 
 
 def _report(source: Path, layout: Layout) -> None:
-    classes = {key.parts[0] for key in layout.images.values()}
-    print(f"fetch: {len(layout.images)} images in {len(classes)} classes from {source}")
+    folders = [key.parts[0] for key in layout.images.values()]
+    unlabeled = f", {count} of them without a class" if (count := folders.count(UNLABELED)) else ""
+    classes = len(set(folders) - {UNLABELED})
+    print(f"fetch: {len(layout.images)} images in {classes} classes from {source}{unlabeled}")
     if layout.ignored:
         few = ", ".join(map(str, layout.ignored[:3])) + (", …" if len(layout.ignored) > 3 else "")
         print(f"fetch: left out {len(layout.ignored)} files that do not end like the images that can be read: {few}")

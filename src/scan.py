@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from pipeline.paths import (
     HISTOGRAMS,
     IMAGES,
@@ -15,7 +17,7 @@ from pipeline.paths import (
     THUMBNAILS,
 )
 from pipeline.stage import run_stage, track
-from similarity.dataset.manifest import ImageRecord, write_manifest
+from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
 from similarity.errors import UserError
 from similarity.files import Outputs, open_array, replaced_file, write_metrics, write_table
@@ -32,11 +34,13 @@ def main(params: Params, outputs: Outputs) -> None:
     records, remarks = _keep_pixels(_readable(results, rejections), outputs)
     _check(keys, records, rejections, settings.max_rejected)
     write_manifest(outputs.file(MANIFEST), records)
+    manifest = Manifest(records)
     write_table(outputs.file(REJECTED), REJECTED_COLUMNS, rejections)
     write_table(outputs.file(REMARKS), REMARKS_COLUMNS, remarks)
     figures = {
         "images": len(records),
-        "classes": len({record.label for record in records}),
+        "classes": len(manifest.classes),
+        "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
     }
@@ -79,14 +83,9 @@ def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejecti
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
             f"of {max_rejected:g}; first {rejections[0].path}: {rejections[0].reason}; all are in {REJECTED}"
         )
-    classes = {record.label for record in records}
-    unreadable = sorted({key.split("/")[0] for key in keys} - classes)
+    unreadable = sorted({key.split("/")[0] for key in keys} - {record.label for record in records})
     if unreadable:
-        raise UserError(
-            f"no image of the class {unreadable[0]!r} can be read: correct or remove its folder in the source"
-        )
-    if len(classes) < 2:
-        raise UserError(f"only one class, {classes.pop()!r}: at least two class folders are needed to learn from")
+        raise UserError(f"no image in the folder {unreadable[0]!r} can be read: correct or remove it in the source")
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def open_positions(images: int) -> np.ndarray | None:
 def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
     description = embedder.extractor.description
     manifest = searcher.manifest
-    counts = np.bincount(manifest.labels, minlength=len(manifest.classes)).tolist()
+    counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
     first = next(read_inverted_index(INVERTED_INDEX), ("", []))
     return Info(
         model=ModelInfo(
@@ -149,7 +149,7 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
         ),
         data=DataInfo(
             images=len(manifest.records),
-            classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.classes, counts, strict=True)],
+            classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.folders, counts, strict=True)],
             md5=md5(MANIFEST),
         ),
         indexes=IndexInfo(

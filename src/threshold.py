@@ -49,7 +49,7 @@ def main(params: Params, outputs: Outputs) -> None:
     others = distances_to_others(reference.points, groups[rows])[~np.isin(rows, test)]
     own_accepted = float((own <= calibrate(others, accepted)).mean())
     foreign = dict(_foreign_distances(reference, extractor, manifest, seed))
-    held_out = refused_shares_by_class(reference, manifest.labels[rows])
+    held_out = refused_shares_by_class(reference, manifest.labels[rows])[: len(manifest.classes)]
     _write_classes(reference, foreign, dict(zip(manifest.classes, held_out, strict=True)), outputs)
     _write_figures(reference.max_distance, own_accepted, own, np.concatenate(list(foreign.values())), held_out, outputs)
 
@@ -95,7 +95,7 @@ def _write_figures(
         "distance": max_distance,
         "accepted": accepted,
         "refused": float((foreign > max_distance).mean()),
-        "refused_held_out": float(held_out.mean()),
+        **({"refused_held_out": float(held_out.mean())} if len(held_out) else {}),
         "auroc": roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign])),
     }
     write_metrics(outputs.file(METRICS / "threshold.json"), figures)

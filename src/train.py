@@ -1,4 +1,4 @@
-"""Stage `train`: fits the embedding and the classifier to the training images, and keeps the best epoch."""
+"""Stage `train`: fits the embedding and the classifier to the labeled training images, and keeps the best epoch."""
 
 import numpy as np
 from tqdm import tqdm
@@ -6,27 +6,44 @@ from tqdm import tqdm
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
 from pipeline.stage import run_stage
 from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.embedding.head import Head, save_head
+from similarity.embedding.head import Head, save_head, untaught_head
 from similarity.embedding.training import Epoch, Labeled, train_head
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
-from similarity.params import Params
+from similarity.params import EmbeddingParams, Params
 from similarity.tensorflow_setup import prepare_tensorflow
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
     features, labels = np.load(FEATURES, mmap_mode="r"), manifest.labels
-    splits = read_splits(SPLITS, manifest)
-    train, valid = (Labeled(features[splits[split]], labels[splits[split]]) for split in ("train", "valid"))
+    splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
     prepare_tensorflow()
+    if not manifest.can_teach:
+        _check_visual_part(params.embedding)
+        _write([], {}, untaught_head(features.shape[1], params.embedding.size), outputs)
+        print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone serves")
+        return
+    train, valid = (Labeled(features[splits[split]], labels[splits[split]]) for split in ("train", "valid"))
     history, best, head = _fit(train, valid, len(manifest.classes), params)
     figures = {"val_loss": best.val_loss, "val_accuracy": best.val_accuracy, "best_epoch": best.epoch}
+    _write(history, figures, head, outputs)
+    print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+
+def _check_visual_part(embedding: EmbeddingParams) -> None:
+    if not (embedding.visual_size and embedding.visual_weight):
+        raise UserError(
+            "without two classes there is nothing to learn, and params.yaml leaves out the visual part: set "
+            "embedding.visual_size and embedding.visual_weight above 0, or put the images into class folders"
+        )
+
+
+def _write(history: list[Epoch], figures: dict[str, float], head: Head, outputs: Outputs) -> None:
     save_head(head, outputs.file(HEAD))
     rows = ([f"{value:.6g}" for value in epoch] for epoch in history)
     write_table(outputs.file(METRICS / "history.csv"), Epoch._fields, rows)
     write_metrics(outputs.file(METRICS / "train.json"), figures)
-    print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
 def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[list[Epoch], Epoch, Head]:

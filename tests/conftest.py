@@ -35,7 +35,7 @@ class SharingTogether(LoadScopeScheduling):
         path = Path(nodeid.split("::")[0])
         if path.parent.name in {"unit", "service"}:  # networks; a service and a browser
             return path.parent.name
-        return path.name if path.name in {"test_audit.py", "test_comparisons.py"} else nodeid
+        return path.name if path.name in {"test_audit.py", "test_comparisons.py", "test_unlabeled.py"} else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharingTogether:

@@ -135,7 +135,7 @@ class Catalog:
         rows = np.unique(np.linspace(0, len(self.positions) - 1, _MAX_POINTS).astype(int))
         x, y = self.positions[rows].T.astype(float).round(4).tolist()
         keys = [manifest.keys[row] for row in rows]
-        return EmbeddingMap(classes=manifest.classes, keys=keys, labels=manifest.labels[rows].tolist(), x=x, y=y)
+        return EmbeddingMap(classes=manifest.folders, keys=keys, labels=manifest.labels[rows].tolist(), x=x, y=y)
 
     def _indexes(self, options: SearchOptions) -> list[Index | None]:
         if options.look is not None:

@@ -158,7 +158,9 @@ class Info(_Model):
 
 
 class EmbeddingMap(_Model):
-    """Images as points in the plane; the lists run in parallel. `labels` are positions in `classes`."""
+    """Images as points in the plane; the lists run in parallel. `labels` are positions in `classes`, of which the last
+    is `unlabeled` if there are images without a class.
+    """
 
     classes: list[str]
     keys: list[str]

@@ -134,9 +134,12 @@ def test_an_empty_folder_is_refused(project: Project, tmp_path: Path) -> None:
     assert "there are no images in it" in refusal(project, "fetch")
 
 
-def test_a_single_class_is_refused(project: Project, tmp_path: Path) -> None:
+def test_without_classes_a_visual_part_is_needed(project: Project, tmp_path: Path) -> None:
     images_from(project, write_rocks(tmp_path / "one", ("marble",), 5))
-    assert "only one class, 'marble'" in refusal(project, "scan")
+    project.set_params(embedding={"visual_size": 0, "visual_taps": []})
+    for stage in ("scan", "duplicates", "split", "featurize"):
+        project.run("python", f"src/{stage}.py")
+    assert "set embedding.visual_size and embedding.visual_weight above 0, or put" in refusal(project, "train")
 
 
 def test_a_class_with_fewer_images_than_splits_is_refused(project: Project, tmp_path: Path) -> None:
@@ -222,7 +225,7 @@ def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Projec
     assert set(rejected) == {"marble/text.jpg", "schist/cut.png"}
     assert all(rejected.values())
     metrics = json.loads((project.folder / "metrics/data.json").read_text())
-    assert metrics == {"images": 21, "classes": 2, "rejected": 2, "duplicates": 0}
+    assert metrics == {"images": 21, "classes": 2, "unlabeled": 0, "rejected": 2, "duplicates": 0}
 
 
 def test_a_missing_input_says_how_to_get_it(project: Project) -> None:

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from onnx_files import write_onnx
 from pipeline.stage import WAY_BACK
 from projects import Project, stages_run
 from samples import write_rocks
+from similarity.generated.rocks import draw_rock
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
@@ -92,9 +94,19 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
 
 
 def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, tmp_path: Path) -> None:
+    """Some in class folders, and two beside them."""
     photos = write_rocks(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
+    loose = [photos / "stray.png", photos / "another.png"]
+    for number, path in enumerate(loose):
+        Image.fromarray(draw_rock("schist", 1, number, 32)).save(path)
     project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
-    assert json.loads((project.folder / "metrics/data.json").read_text())["images"] == 8
-    assert sorted(path.name for path in (project.folder / "data/images").iterdir()) == ["Gneis ß", "大理石"]
+    figures = json.loads((project.folder / "metrics/data.json").read_text())
+    assert (figures["images"], figures["classes"], figures["unlabeled"]) == (10, 2, 2)
+    folders = sorted(path.name for path in (project.folder / "data/images").iterdir())
+    assert folders == ["Gneis ß", "unlabeled", "大理石"]
+    retrieval = json.loads((project.folder / "metrics/retrieval.json").read_text())
+    assert retrieval["queries"] == 2  # those without a class are no queries of this kind
+    indexed = json.loads((project.folder / "models/inverted-index.json").read_text())
+    assert {"unlabeled/stray.png", "unlabeled/another.png"} < set(indexed)
     (photos / "大理石" / "000.png").unlink()
     assert f"modified:           {photos}" in project.run("dvc", "status", "fetch")

@@ -83,6 +83,13 @@ def test_principal_components_are_those_of_the_standardized_features() -> None:
     np.testing.assert_allclose(np.abs(components), np.abs((features - mean) / scale @ axes[:5].T), atol=1e-2)
 
 
+def test_no_label_is_judged_where_there_is_none() -> None:
+    none = np.empty(0, np.int64)
+    judgement = judge_labels(np.empty((0, 5), np.float32), none, draw_folds(none, none, 5, 0))
+    assert (len(judgement.judged), len(judgement.wrong), judgement.noise) == (0, 0, 0)
+    assert list(small_classes([], none, judgement.judged)) == []
+
+
 def test_small_classes_are_listed_with_the_reason() -> None:
     labels = np.repeat([0, 1, 2, 3], [200, 190, 9, 3])
     found = [

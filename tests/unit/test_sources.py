@@ -29,6 +29,19 @@ def test_hidden_files_and_other_kinds_of_files_are_left_out() -> None:
     assert sorted(map(str, layout.ignored)) == ["README.md", "a/notes.txt"]
 
 
+@pytest.mark.parametrize("wrap", ["", "wrap/"])
+def test_images_beside_class_folders_have_no_class_like_those_of_the_folder_unlabeled(wrap: str) -> None:
+    files = paths(*(wrap + name for name in ("a/x.jpg", "b/x.jpg", "x.jpg", "y.png", "unlabeled/z.jpg")))
+    expected = paths("a/x.jpg", "b/x.jpg", "unlabeled/x.jpg", "unlabeled/y.png", "unlabeled/z.jpg")
+    assert sorted(plan_layout(files, []).images.values()) == sorted(expected)
+
+
+def test_images_in_no_folder_at_all_have_no_class() -> None:
+    assert set(plan_layout(paths("x.jpg", "y.jpg"), []).images.values()) == set(
+        paths("unlabeled/x.jpg", "unlabeled/y.jpg")
+    )
+
+
 def test_same_file_name_in_two_classes_is_normal() -> None:
     assert len(plan_layout(paths("a/x.jpg", "b/x.jpg"), []).images) == 2
 
@@ -38,7 +51,7 @@ def test_same_file_name_in_two_classes_is_normal() -> None:
     [
         (["readme.txt"], "no images"),
         ([], "no images"),
-        (["a/x.jpg", "y.jpg"], r"'y\.jpg' is in no class folder"),
+        (["a/x.jpg", "y.jpg", "unlabeled/y.jpg"], r"two images 'y\.jpg' without a class, one in 'unlabeled'"),
         (["a/x.jpg", "b/c/y.jpg"], r"'b/c/y\.jpg' is nested too deep"),
         (["w/v/a/x.jpg", "w/v/b/x.jpg"], "nested too deep"),
         (["a/x\udcff.jpg", "b/x.jpg"], "not valid UTF-8"),

@@ -74,6 +74,15 @@ def test_a_class_that_is_too_small_is_named(images: list[int], share: float) -> 
         split_distinct(records(big=list(range(10, 40)), small=images), share, share, 0)
 
 
+def test_images_without_a_class_are_split_like_one_and_very_few_are_for_training() -> None:
+    alone = split_distinct(records(unlabeled=list(range(10))), 0.2, 0.2, 0)
+    assert Counter(alone) == {"train": 6, "valid": 2, "test": 2}
+    for few in ([1], [1, 2], [1, 1, 1]):
+        assert set(split_distinct(records(a=list(range(10, 40)), unlabeled=few), 0.2, 0.2, 0)[30:]) == {"train"}
+    with pytest.raises(UserError, match="'unlabeled' has too few distinct images"):
+        split_distinct(records(unlabeled=[1, 2]), 0.2, 0.2, 0)
+
+
 @given(contents, st.data())
 def test_near_duplicates_share_a_split_and_the_shares_stay(images: list[int], data: st.DataObject) -> None:
     count = len(images)

@@ -4,6 +4,9 @@ import { thumbnailUrl } from './api.js';
 import { write } from './address.js';
 import { element } from './dom.js';
 
+/** Whether an image's label, or a folder's name, is a class: images without one are in the folder `unlabeled`. */
+export const isClass = (label) => Boolean(label) && label !== 'unlabeled';
+
 /** A square picture, which gives way to a note (or an empty frame) if it cannot be shown. */
 export function picture(source, properties = {}, note = '') {
   const image = element('img', { className: 'picture', alt: '', decoding: 'async', draggable: false, ...properties, src: source });

@@ -2,7 +2,7 @@
 // Places on the map are 0…1 with y upwards; places on the screen are CSS pixels of the canvas.
 
 import { getMap, thumbnailUrl } from './api.js';
-import { breakable, picture } from './cards.js';
+import { breakable, isClass, picture } from './cards.js';
 import { $, count, element, say } from './dom.js';
 import { Points } from './points.js';
 import { settings } from './search.js';
@@ -100,7 +100,7 @@ export async function showMap(state, info, options) {
   }
   pointAt(-1);
   redraw();
-  say(`${count(points.keys.length, 'image')}, ${count(points.classes.length, 'class', 'classes')}`);
+  say(`${count(points.keys.length, 'image')}, ${count(points.classes.filter(isClass).length, 'class', 'classes')}`);
 }
 
 // Places

@@ -3,6 +3,7 @@
 import { read, write } from './address.js';
 import { getInfo } from './api.js';
 import { showBrowse } from './browse.js';
+import { isClass } from './cards.js';
 import { $, calm, complain, count, element, say } from './dom.js';
 import { setUpMap, showMap } from './map.js';
 import { setUpSearch, settings, showSearch } from './search.js';
@@ -91,7 +92,8 @@ function followLink(event) {
 }
 
 function drawFacts({ model, data, metrics }) {
-  $('indexed').textContent = `${count(data.images, 'image')} · ${count(data.classes.length, 'class', 'classes')}`;
+  const classes = data.classes.filter(({ name }) => isClass(name));
+  $('indexed').textContent = `${count(data.images, 'image')} · ${count(classes.length, 'class', 'classes')}`;
   const hash = (md5) => element('code', { title: md5 }, md5?.slice(0, 8) ?? '–');
   const figure = (number) => number?.toFixed(3) ?? '–';
   const facts = [

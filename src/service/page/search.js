@@ -1,7 +1,7 @@
 // The search view: the query, the settings, the two indexes' answers, and what a first visitor sees.
 
 import { fileUrl, getImages, getSimilar, searchWith, thumbnailUrl } from './api.js';
-import { begin, breakable, card, finish, picture, picturesIn } from './cards.js';
+import { begin, breakable, card, finish, isClass, picture, picturesIn } from './cards.js';
 import { $, complain, count, element, say } from './dom.js';
 import { uploads } from './uploads.js';
 
@@ -161,7 +161,7 @@ function drawAnswer({ query, answer, comparison, embed_milliseconds: embedding, 
   const there = new Set((comparison ?? answer).neighbors.map(({ key }) => key));
   const missed = (comparison ?? answer).neighbors.filter(({ key }) => !here.has(key));
   const extra = answer.neighbors.filter(({ key }) => !there.has(key));
-  const relation = (label) => query.label && (label === query.label ? 'same' : 'another');
+  const relation = (label) => isClass(query.label) && isClass(label) && (label === query.label ? 'same' : 'another');
   const pictures = new Map([...picturesIn($('missed-images')), ...picturesIn($('results'))]);
   const cards = (neighbors, note) => neighbors.map((neighbor) => card(neighbor, settings(), {
     similarity: neighbor.cosine,

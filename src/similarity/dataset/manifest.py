@@ -13,11 +13,16 @@ from similarity.errors import UserError
 from similarity.files import read_table, write_table
 
 SPLIT_NAMES = ("train", "valid", "test")
+UNLABELED = "unlabeled"
+"""The folder of images without a class."""
 _SPLIT_COLUMNS = ("path", "split")
 
 
 class ImageRecord(NamedTuple):
-    """One readable image. `path` is its key: ``<class>/<name>``, POSIX, below ``data/images``; sizes are in pixels."""
+    """One readable image. `path` is its key: ``<class>/<name>``, POSIX, below ``data/images``; sizes are in pixels.
+
+    Without a class, it is ``unlabeled/<name>``, and the label `UNLABELED`.
+    """
 
     path: str
     label: str
@@ -39,13 +44,27 @@ class Manifest:
     @cached_property
     def classes(self) -> list[str]:
         """The classes' names, sorted."""
-        return sorted({record.label for record in self.records})
+        return sorted({record.label for record in self.records} - {UNLABELED})
+
+    @cached_property
+    def folders(self) -> list[str]:
+        """The classes, then `UNLABELED` if there are images without a class."""
+        return self.classes + [UNLABELED] * any(record.label == UNLABELED for record in self.records)
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """The index in `classes` of each image's class, int32 (n,)."""
-        index = {label: i for i, label in enumerate(self.classes)}
+        """The index in `folders` of each image's label, int32 (n,); those without a class have the highest."""
+        index = {label: i for i, label in enumerate(self.folders)}
         return np.array([index[record.label] for record in self.records], np.int32)
+
+    @property
+    def can_teach(self) -> bool:
+        """Whether there are classes to tell apart; otherwise nothing is learned from labels, nor measured with them."""
+        return len(self.classes) > 1
+
+    def labeled(self, rows: np.ndarray) -> np.ndarray:
+        """Those rows, of int64 (n,), whose images have a class."""
+        return rows[self.labels[rows] < len(self.classes)]
 
 
 def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord
+from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, ImageRecord
 from similarity.errors import UserError
 
 
@@ -14,7 +14,8 @@ def split_images(records: Sequence[ImageRecord], groups: np.ndarray, valid: floa
 
     Groups are drawn by a hash of the seed and of their images' bytes: renaming an image or adding others barely moves
     it. A group counts for the class of its first image. What is larger than a class's share for validation or testing
-    is for training, so that a few large groups do not turn the shares upside down.
+    is for training, so that a few large groups do not turn the shares upside down. Images without a class are split as
+    one class would be; of very few beside classes, all are for training.
 
     Args:
         records: the images.
@@ -39,7 +40,10 @@ def split_images(records: Sequence[ImageRecord], groups: np.ndarray, valid: floa
     drawn = {number: min(_draw(image.sha256, seed) for image in images) for number, images in members.items()}
     split_of: dict[int, str] = {}
     for label, numbers in sorted(by_label.items()):
-        split_of |= _split_class(label, sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
+        if label == UNLABELED and len(numbers) < len(SPLIT_NAMES) and len(by_label) > 1:
+            split_of |= dict.fromkeys(numbers, "train")
+        else:
+            split_of |= _split_class(label, sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
     return [split_of[number] for number in groups.tolist()]
 
 

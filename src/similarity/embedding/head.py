@@ -45,6 +45,17 @@ def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
     )
 
 
+def untaught_head(features: int, size: int) -> Head:
+    """The head where no classes were there to learn from: all zeros."""
+    shapes = (features, size), (size,), (size, 1), (1,)
+    return Head(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+def without_embedding(head: Head) -> Head:
+    """A head for the same features whose embedding has no dimensions."""
+    return Head(head.kernel[:, :0], head.bias[:0], head.class_kernel[:0], head.class_bias)
+
+
 def save_head(head: Head, path: Path) -> None:
     """Writes the weights in Keras' own format; `path` must end in ``.weights.h5``."""
     model = build_keras_head(len(head.kernel), *head.class_kernel.shape)

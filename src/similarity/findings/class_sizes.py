@@ -14,12 +14,12 @@ def small_classes(classes: Sequence[str], labels: np.ndarray, judged: np.ndarray
 
     Args:
         classes: the classes' names.
-        labels: class indices of all images, int (n,).
+        labels: class indices of the images that have one, int (n,).
         judged: whether the label of each could be judged, bool (n,).
     """
     sizes = np.bincount(labels, minlength=len(classes))
     with_judged = np.bincount(labels, weights=judged, minlength=len(classes)) > 0
-    usual = float(np.median(sizes))
+    usual = float(np.median(sizes)) if len(sizes) else 0.0
     for label in np.argsort(sizes, kind="stable").tolist():
         size = int(sizes[label])
         if not with_judged[label]:

@@ -85,9 +85,9 @@ def _held_out(
     """The logarithms of the classes' probabilities, (n, C') for the classes that can be judged, and which rows can."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    folds = np.unique(fold_of)
-    learned = np.array([np.bincount(labels[fold_of != fold], minlength=labels.max() + 1) for fold in folds])
-    has_examples = learned.min(axis=0) >= _MIN_EXAMPLES
+    folds, classes = np.unique(fold_of), labels.max(initial=0) + 1
+    learned = np.array([np.bincount(labels[fold_of != fold], minlength=classes) for fold in folds])
+    has_examples = learned.reshape(-1, classes).min(axis=0, initial=len(labels)) >= _MIN_EXAMPLES
     judged = has_examples[labels] & (has_examples.sum() > 1)
     log_probabilities = np.zeros((len(labels), max(1, int(has_examples.sum()))))
     for fold in progress(folds) if judged.any() else ():

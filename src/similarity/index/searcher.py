@@ -69,7 +69,7 @@ class Searcher:
     @property
     def has_both_parts(self) -> bool:
         """Whether there are a class part and a visual part, between which `look` can choose."""
-        return self.class_size < self.units.shape[1] and 0 < self.visual_weight < 1
+        return 0 < self.class_size < self.units.shape[1] and 0 < self.visual_weight < 1
 
     @property
     def indexes(self) -> tuple[Index, Index]:
@@ -156,8 +156,8 @@ class Searcher:
         """Weighs the parts of a query, so that its products with `_parts` are the cosines for a look."""
         if not self.has_both_parts:
             raise LookUnavailableError(
-                "these embeddings have one part only, so there is no look to choose: set embedding.visual_size above "
-                "0 and embedding.visual_weight between 0 and 1 in params.yaml, and run `dvc repro`"
+                "these embeddings have one part only, so there is no look to choose: both parts need class folders, "
+                "and embedding.visual_size above 0 and embedding.visual_weight between 0 and 1 in params.yaml"
             )
         parts = unit[: self.class_size], unit[self.class_size :]
         weights = (1 - look) / (1 - self.visual_weight) ** 0.5, look / self.visual_weight**0.5
@@ -188,9 +188,9 @@ class Searcher:
         return Answer(neighbors, index, time.perf_counter() - start)
 
     def _class_number(self, label: str) -> int:
-        if label not in self.manifest.classes:
-            raise unknown_name("class", label, self.manifest.classes)
-        return self.manifest.classes.index(label)
+        if label not in self.manifest.folders:
+            raise unknown_name("class", label, self.manifest.folders)
+        return self.manifest.folders.index(label)
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:

@@ -9,6 +9,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from similarity.dataset.manifest import UNLABELED
+
 _TILE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10
 _MARGIN = 8
@@ -23,7 +25,7 @@ class Tile(NamedTuple):
     Attributes:
         pixels: RGB, uint8 (height, width, 3).
         lines: what is written below it, the file's name last.
-        is_match: whether its class is the query's; None for the query.
+        is_match: whether its class is the query's; None for the query, and where one of them has none.
     """
 
     pixels: np.ndarray
@@ -34,7 +36,8 @@ class Tile(NamedTuple):
 def tile_of(pixels: np.ndarray, key: str, caption: str, query_label: str | None) -> Tile:
     """An indexed image with a caption, its class and its name; `query_label` is the class it should have, if any."""
     label, name = key.split("/")
-    return Tile(pixels, (f"{caption}  {label}", name), None if query_label is None else label == query_label)
+    is_match = None if query_label is None or UNLABELED in {label, query_label} else label == query_label
+    return Tile(pixels, (f"{caption}  {label}", name), is_match)
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:

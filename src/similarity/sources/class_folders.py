@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.generated.rocks import CLASSES, draw_rock
 from similarity.images.decoding import IMAGE_SUFFIXES
@@ -63,27 +64,30 @@ class Layout(NamedTuple):
 def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]) -> Layout:
     """Finds the class folders among a source's relative paths.
 
-    A single folder around all others is left out of the keys; hidden files, ``__MACOSX`` and files that are no images
-    by their name are left out altogether.
+    Images in no folder, like those in a folder ``unlabeled``, have no class. A single folder around all others is left
+    out of the keys; hidden files, ``__MACOSX`` and files that are no images by their name are left out altogether.
 
     Raises:
-        UserError: there are no images, an image is in no class folder or in one nested deeper, or a class is empty.
+        UserError: there are no images, one is nested too deep, two would get the same key, or a class is empty.
     """
     visible = sorted(path for path in files if not _is_hidden(path))
     images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
     ignored = [path for path in visible if path.suffix.lower() not in IMAGE_SUFFIXES]
     if not images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"there are no images in it: class folders with files ending in {kinds} are needed")
+        raise UserError(f"there are no images in it: files ending in {kinds} are needed, best in class folders")
+    depths = {len(path.parts) for path in images}
     tops = {path.parts[0] for path in images}
-    wrapped = len(tops) == 1 and all(len(path.parts) > 2 for path in images)
+    wrapped = len(tops) == 1 and min(depths) > 1 and max(depths) > 2
     placed = {path: PurePosixPath(*path.parts[1:]) if wrapped else path for path in images}
+    if twice := [key for key in placed.values() if len(key.parts) == 1 and UNLABELED / key in placed.values()]:
+        raise UserError(f"there are two images {str(twice[0])!r} without a class, one in {UNLABELED!r}: rename one")
+    placed = {path: UNLABELED / key if len(key.parts) == 1 else key for path, key in placed.items()}
     for path, key in placed.items():
         if any(category(character) in {"Cc", "Cs"} for character in str(path)):
             raise UserError(f"the name {str(path)!r} has control characters or is not valid UTF-8: rename it")
-        if len(key.parts) != 2:
-            where = "is in no class folder" if len(key.parts) < 2 else "is nested too deep"
-            raise UserError(f"the image {str(path)!r} {where}: images must lie in <class>/<name>")
+        if len(key.parts) > 2:
+            raise UserError(f"the image {str(path)!r} is nested too deep: images must lie in <class>/<name>")
     depth, classes = 1 + wrapped, {key.parts[0] for key in placed.values()}
     for folder in sorted(folders):
         beside = len(folder.parts) == depth and (not wrapped or folder.parts[0] in tops)

@@ -1,0 +1,68 @@
+"""Images in one folder, none with a class: the visual part alone serves, and what needs labels is left out."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects import Project
+from similarity.generated.rocks import CLASSES, draw_rock
+
+KEY = "unlabeled/marble_3.png"
+
+
+@pytest.fixture(scope="module")
+def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """The project run on a flat folder, not to be changed, and what was printed."""
+    photos = tmp_path_factory.mktemp("photos")
+    for label in CLASSES:
+        for number in range(5):
+            Image.fromarray(draw_rock(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
+    project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
+    return project, project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
+
+
+def metrics(project: Project, name: str) -> dict:
+    return json.loads((project.folder / f"metrics/{name}.json").read_text())
+
+
+def test_training_says_that_there_is_nothing_to_learn(unlabeled: tuple[Project, str]) -> None:
+    project, printed = unlabeled
+    assert "train: 0 classes, so there is nothing to learn: the visual part alone serves" in printed
+    assert metrics(project, "data")["unlabeled"] == 30
+
+
+def test_figures_that_need_labels_are_left_out_and_likeness_is_not(unlabeled: tuple[Project, str]) -> None:
+    project, _ = unlabeled
+    assert metrics(project, "train") == metrics(project, "retrieval") == {}
+    assert "refused_held_out" not in metrics(project, "threshold")
+    assert metrics(project, "likeness")["same_image_at_10"] > 0.8
+    assert set(metrics(project, "baselines")["pixels"]) == {"same_image_at_1", "same_image_at_10"}
+    for name in ("per_class", "confusion"):
+        with (project.folder / f"metrics/plots/{name}.csv").open() as file:
+            assert list(csv.DictReader(file)) == []
+    page = project.run("dvc", "plots", "show", "--out", "report")
+    assert "index.html" in page
+    assert "change" in project.run("dvc", "metrics", "diff").lower()
+    assert "no labeled test images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)
+
+
+def test_embeddings_are_the_visual_part(unlabeled: tuple[Project, str]) -> None:
+    project, _ = unlabeled
+    embeddings = np.load(project.folder / "models/embeddings.npy")
+    assert embeddings.shape == (30, 16)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 0.3**0.5, rtol=1e-5)  # visual_weight
+
+
+def test_images_are_found_by_key_and_by_file(unlabeled: tuple[Project, str], tmp_path: Path) -> None:
+    project, _ = unlabeled
+    assert len(project.run("python", "src/query.py", KEY).splitlines()) == 1 + 10
+    shutil.copyfile(project.folder / "data/images" / KEY, tmp_path / "photo.png")
+    found = project.run("python", "src/query.py", str(tmp_path / "photo.png"), "-k", "1", "--label", "unlabeled")
+    assert found.splitlines()[1].split() == ["1", "1.0000", KEY]
+    refused = project.run("python", "src/query.py", KEY, "--look", "0.5", status=1)
+    assert refused.startswith("error: these embeddings have one part only")

@@ -1,0 +1,27 @@
+"""The list of images, with and without a class."""
+
+import numpy as np
+
+from similarity.dataset.manifest import ImageRecord, Manifest
+
+
+def manifest_of(*labels: str) -> Manifest:
+    return Manifest([ImageRecord(f"{label}/{i}.jpg", label, "", 8, 8) for i, label in enumerate(labels)])
+
+
+def test_images_without_a_class_come_last_among_the_folders_and_in_no_class() -> None:
+    manifest = manifest_of("a", "a", "unlabeled", "z")
+    assert (manifest.classes, manifest.folders) == (["a", "z"], ["a", "z", "unlabeled"])
+    assert manifest.labels.tolist() == [0, 0, 2, 1]
+    assert manifest.labeled(np.array([0, 2, 3])).tolist() == [0, 3]
+
+
+def test_with_labels_for_all_the_folders_are_the_classes() -> None:
+    manifest = manifest_of("a", "z")
+    assert manifest.folders == manifest.classes == ["a", "z"]
+
+
+def test_two_classes_can_teach_and_fewer_cannot() -> None:
+    assert manifest_of("a", "z", "unlabeled").can_teach
+    assert not manifest_of("a", "a", "unlabeled").can_teach
+    assert not manifest_of("unlabeled").can_teach
