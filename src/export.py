@@ -48,6 +48,7 @@ def main() -> None:
     out = arguments.out.resolve()
     refuse_other_folders(out)
     weights, stored = load_params().backbone.weights, open_stored()
+    exporting.require_keras(EMBEDDER)
     from similarity.tensorflow_setup import prepare_tensorflow
 
     prepare_tensorflow()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -68,6 +68,25 @@ def require_onnx() -> None:
         )
 
 
+def require_keras(folder: Path) -> None:
+    """Checks that Keras can build what `save_extractor` wrote.
+
+    Raises:
+        FileNotFoundError: the folder is missing or incomplete.
+        UserError: the backbone is from an ONNX file.
+    """
+    description = _describe(folder)
+    if description["format"] == "onnx":
+        raise UserError(
+            f"the backbone is {description['name']}, which TensorFlow does not run; {folder} holds all that other "
+            "programs need, with OpenVINO (docs/export.md)"
+        )
+
+
+def _describe(folder: Path) -> dict[str, Any]:
+    return orjson.loads((folder / "backbone.json").read_bytes())
+
+
 def load_keras_backbone(folder: Path, weights: str) -> Backbone:
     """Builds in Keras what `save_extractor` wrote for another engine.
 
@@ -79,12 +98,7 @@ def load_keras_backbone(folder: Path, weights: str) -> Backbone:
         FileNotFoundError: the folder is missing or incomplete.
         UserError: the weights are others than those in the folder.
     """
-    description = orjson.loads((folder / "backbone.json").read_bytes())
-    if description["format"] == "onnx":
-        raise UserError(
-            f"the backbone is {description['name']}, which TensorFlow does not run; {folder} holds all that other "
-            "programs need, with OpenVINO (docs/export.md)"
-        )
+    description = _describe(folder)
     stored = next(folder.glob("*.weights.h5"), None)
     source = str(stored or weights)
     backbone = load_backbone(description["name"], source, description["image_size"], description["taps"])
