@@ -45,7 +45,6 @@ EPOCHS = 100
 IMAGE_SIZE = 224  # pixels
 ROUNDS = 3
 BUILDS = 8  # of the Annoy index that are measured, at sizes spread evenly from none to all images
-ESTIMATED_HOURS = 123  # for the loop over all pairs, by its authors
 
 
 class Seconds(NamedTuple):
@@ -92,11 +91,6 @@ def main() -> None:
     for name, steps in ways.items():
         print(f"\nWhat is multiplied for {name}:\n")
         print_steps(steps)
-    per_pair = ESTIMATED_HOURS * 3600 / pairs(images)
-    print(
-        f"\nThe authors' estimate of {ESTIMATED_HOURS} h for all pairs is {1e6 * per_pair:.0f} µs per pair; here a "
-        f"call of scikit-learn takes {1e6 * original.pair:.0f} µs, one of NumPy {1e6 * cheaper.pair:.1f} µs."
-    )
     if arguments.ours:
         stage_seconds = read_stage_seconds(arguments.ours)
         for name, steps in ways.items():
