@@ -7,11 +7,16 @@ from similarity.pictures.sheets import Tile, _font, _shortened, draw_sheet
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])
 def test_images_of_any_shape_fit_their_tile(shape: tuple[int, int]) -> None:
-    pixels = np.zeros((*shape, 3), np.uint8)
-    sheets = [draw_sheet([[Tile(pixels, ["1.000  marble", "x" * 80], match)] * 3]) for match in (True, False)]
-    assert sheets[0].size == sheets[1].size
-    assert np.asarray(sheets[0]).min() < 60
-    assert (np.asarray(sheets[0]) != np.asarray(sheets[1])).any()
+    def sheet(color: int, captions: list[str], match: bool) -> np.ndarray:
+        pixels = np.full((*shape, 3), color, np.uint8)
+        return np.asarray(draw_sheet([[Tile(pixels, captions, match)] * 3]))
+
+    captions = ["1.000  marble", "x" * 80]
+    white, black, without = sheet(255, captions, True), sheet(0, captions, True), sheet(255, ["", ""], True)
+    assert white.shape == black.shape
+    assert (white != black).any(axis=(0, 2)).sum() >= 3  # each image, however thin
+    assert (white < 60).sum() > (without < 60).sum()  # captions
+    assert (sheet(255, captions, False) != white).any()  # frame
 
 
 def test_demo_pictures_depend_on_their_number_alone_and_differ() -> None:

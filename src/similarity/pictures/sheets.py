@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from similarity.dataset.manifest import UNLABELED
 
@@ -71,7 +71,7 @@ def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
 
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(tile.pixels)), (_TILE, _TILE))
+    picture = _fitted(Image.fromarray(np.ascontiguousarray(tile.pixels)))
     sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
     if tile.is_match is not None:
         draw.rectangle(
@@ -81,6 +81,12 @@ def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
     for i, line in enumerate(tile.lines):
         is_name = i == len(tile.lines) - 1  # files' names differ at their end, all else at its beginning
         draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font, is_name), fill=_INK, font=font)
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    """Resizes an image to fit a tile, keeping its aspect ratio, but no side below a pixel."""
+    scale = _TILE / max(image.size)
+    return image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BICUBIC)
 
 
 @lru_cache
