@@ -14,6 +14,9 @@ from projects import Project, copy_small_project
 from samples import write_rocks
 from similarity.images.decoding import read_image
 
+SLOWEST_FIRST = ("networks", "service", "pipeline", "quality", "unit")
+SHARING = {"test_audit.py", "test_comparisons.py", "test_run_cache.py", "test_unlabeled.py"}  # a project
+
 
 @pytest.fixture
 def rocks(tmp_path: Path) -> Path:
@@ -33,9 +36,14 @@ class SharingTogether(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.split("::")[0])
-        if path.parent.name in {"unit", "service"}:  # networks; a service and a browser
+        if path.parent.name in {"networks", "service"}:  # TensorFlow; a service and a browser
             return path.parent.name
-        return path.name if path.name in {"test_audit.py", "test_comparisons.py", "test_unlabeled.py"} else nodeid
+        return nodeid if path.parent.name == "pipeline" and path.name not in SHARING else path.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets no process wait long for the other at the end."""
+    items.sort(key=lambda item: SLOWEST_FIRST.index(item.path.parent.name))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharingTogether:

@@ -124,28 +124,26 @@ def test_without_results_it_says_what_to_run(project: Project) -> None:
     assert "models/inverted-index.json is missing: run `dvc repro`, or `dvc pull`" in refusal(project, KEY)
 
 
-def test_a_model_of_another_run_than_the_embeddings_is_refused(project: Project) -> None:
-    kept = (project.folder / "models/embeddings.npy").read_bytes()
-    project.set_params(train={"epochs": 2}, base={"seed": 5})
-    for stage in ("train", "embed"):
-        project.run("python", f"src/{stage}.py")
-    (project.folder / "models/embeddings.npy").write_bytes(kept)
-    message = refusal(project, str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg")))
-    assert "the model does not give the stored embeddings of indexed images (cosine 0." in message
-    assert "dvc checkout" in message
-
-
-def test_an_index_of_another_run_than_the_embeddings_is_refused(project: Project) -> None:
+def test_a_model_or_an_index_of_another_run_than_the_embeddings_is_refused(project: Project) -> None:
     photo = str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg"))
+    embeddings, inverted_index = (
+        project.folder / f"models/{name}" for name in ("embeddings.npy", "inverted-index.json")
+    )
+    former_embeddings, former_index = embeddings.read_bytes(), inverted_index.read_bytes()
     project.set_params(train={"epochs": 2}, base={"seed": 5})
     for stage in ("train", "embed"):
         project.run("python", f"src/{stage}.py")
     assert "models/index.ann are not of the same run: run `dvc repro`" in refusal(project, photo)
-    kept = (project.folder / "models/inverted-index.json").read_bytes()
+    new_embeddings = embeddings.read_bytes()
+    embeddings.write_bytes(former_embeddings)
+    message = refusal(project, photo)
+    assert "the model does not give the stored embeddings of indexed images (cosine 0." in message
+    assert "dvc checkout" in message
+    embeddings.write_bytes(new_embeddings)
     for stage in ("neighbors", "ann"):
         project.run("python", f"src/{stage}.py")
     ask(project, photo)
-    (project.folder / "models/inverted-index.json").write_bytes(kept)
+    inverted_index.write_bytes(former_index)
     assert "models/inverted-index.json and models/embeddings.npy are not of the same run" in refusal(project, photo)
 
 

@@ -24,8 +24,7 @@ def tensorflow() -> None:
     prepare_tensorflow()
 
 
-@pytest.mark.parametrize("channels_first", [True, False])
-@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize(("channels_first", "pooled"), [(True, False), (False, True)])
 def test_features_are_those_of_the_same_network_in_keras(
     photographs: list[np.ndarray], tmp_path: Path, channels_first: bool, pooled: bool
 ) -> None:
