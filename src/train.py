@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
 from pipeline.stage import run_stage
-from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.head import Head, save_head, untaught_head
 from similarity.embedding.training import Epoch, Labeled, train_head
 from similarity.errors import UserError
@@ -16,11 +16,11 @@ from similarity.tensorflow_setup import prepare_tensorflow
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
+    _check_there_is_a_part(manifest, params.embedding)
     features, labels = np.load(FEATURES, mmap_mode="r"), manifest.labels
     splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
     prepare_tensorflow()
     if not manifest.can_teach:
-        _check_visual_part(params.embedding)
         _write([], {}, untaught_head(features.shape[1], params.embedding.size), outputs)
         print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone serves")
         return
@@ -31,8 +31,8 @@ def main(params: Params, outputs: Outputs) -> None:
     print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
-def _check_visual_part(embedding: EmbeddingParams) -> None:
-    if not (embedding.visual_size and embedding.visual_weight):
+def _check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> None:
+    if not (manifest.can_teach or (embedding.visual_size and embedding.visual_weight)):
         raise UserError(
             "without two classes there is nothing to learn, and params.yaml leaves out the visual part: set "
             "embedding.visual_size and embedding.visual_weight above 0, or put the images into class folders"

@@ -29,13 +29,6 @@ def features(project: Project) -> bytes:
     return (project.folder / "data/features.npy").read_bytes()
 
 
-def test_a_fresh_clone_computes_no_feature_again(project: Project, tmp_path: Path) -> None:
-    clone = project._replace(folder=tmp_path / "clone")
-    project.run("git", "clone", "--quiet", str(project.folder), str(clone.folder))
-    assert computed(clone, "dvc", "repro", "featurize") == 0
-    assert features(clone) == features(project)
-
-
 def test_features_are_the_same_bytes_with_and_without_the_cache(alone: Project) -> None:
     before = features(alone)
     assert computed(alone) == IMAGES

@@ -1,5 +1,6 @@
 """What was computed once is not computed again, and one line leads back to the last commit."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,12 +9,9 @@ import pytest
 from pipeline.stage import WAY_BACK
 from projects import Project, stages_run
 
-CHANGES: list[dict[str, dict[str, object]]] = [
-    {},
-    {"train": {"lr": 0.02}},
-    {"ann": {"trees": 20}},
-    {"embedding": {"size": 16}},
-]
+LEARNING_RATE: dict[str, dict[str, object]] = {"train": {"lr": 0.02}}
+CHANGES: list[dict[str, dict[str, object]]] = [{"ann": {"trees": 20}}, {"embedding": {"size": 16}}]
+RESULTS = ("params.yaml", "dvc.lock", "models/*", "metrics/**/*")
 
 
 def repro(project: Project) -> list[str]:
@@ -27,7 +25,7 @@ def two_runs(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "two_runs")
     project.run("dvc", "remote", "add", "--default", "storage", str(tmp_path_factory.mktemp("storage")))
     project.commit()
-    project.set_params(train={"lr": 0.02})
+    project.set_params(**LEARNING_RATE)
     project.run("dvc", "repro")
     project.commit()
     return project
@@ -38,18 +36,17 @@ def shared(two_runs: Project, tmp_path: Path) -> Project:
     return two_runs.copy_to(tmp_path / "project")
 
 
-def test_going_back_to_parameters_that_were_run_before_runs_no_stage(project: Project) -> None:
-    params = (project.folder / "params.yaml").read_bytes()
+def test_going_back_to_parameters_that_were_run_before_runs_no_stage(reproduced: Project, shared: Project) -> None:
+    def reproduce(change: dict[str, dict[str, object]]) -> tuple[bool, dict[str, bytes]]:
+        shutil.copyfile(reproduced.folder / "params.yaml", shared.folder / "params.yaml")
+        shared.set_params(**change)
+        return bool(repro(shared)), shared.contents(*RESULTS)
 
-    def reproduce(change: dict[str, dict[str, object]]) -> tuple[list[str], dict[str, bytes]]:
-        (project.folder / "params.yaml").write_bytes(params)
-        project.set_params(**change)
-        return repro(project), project.contents("params.yaml", "dvc.lock", "models/*", "metrics/**/*")
-
-    first = [reproduce(change) for change in CHANGES]
-    again = [reproduce(change) for change in CHANGES]
-    assert [bool(stages) for stages, _ in first] == [bool(change) for change in CHANGES]
-    assert [stages for stages, _ in again] == [[]] * len(CHANGES)
+    first = [(True, project.contents(*RESULTS)) for project in (reproduced, shared)]
+    first += [reproduce(change) for change in CHANGES]
+    again = [reproduce(change) for change in ({}, LEARNING_RATE, *CHANGES)]
+    assert [ran for ran, _ in first] == [True] * 4
+    assert [ran for ran, _ in again] == [False] * 4
     assert [contents for _, contents in again] == [contents for _, contents in first]
 
 

@@ -59,6 +59,13 @@ def test_taps_are_the_means_and_deviations_over_space(backbone: Backbone, photog
     np.testing.assert_allclose(backbone.model.predict(pixels, verbose=0), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_no_tap_at_all_is_the_mean_of_the_last_feature_map(photographs: list[np.ndarray]) -> None:
+    backbone = load_backbone("efficientnet_lite0", "imagenet", 64, [])
+    pixels = backbone.preprocess(batch_of(photographs, 64, 3))
+    maps = np.asarray(backbone.network(pixels))
+    np.testing.assert_allclose(np.asarray(backbone.model([pixels])), maps.mean((1, 2)), rtol=1e-4, atol=1e-4)
+
+
 def test_a_weights_file_of_another_network_is_refused(backbone: Backbone, tmp_path: Path) -> None:
     path = tmp_path / "other.weights.h5"
     backbone.model.save_weights(path)
