@@ -19,8 +19,8 @@ from similarity.images.resizing import resize
 CLASSES = ("andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist")
 WRONG, EXACT, NEAR = 12, 6, 6
 IMAGES_PER_CLASS = 50
-# The default one: with the small backbone of the other tests, labels cannot be judged.
-BACKBONE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["backbone"]
+# The default one, on smaller images: with the small backbone of the other tests, labels cannot be judged.
+BACKBONE = {**yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["backbone"], "image_size": 112}
 
 
 class Planted(NamedTuple):
