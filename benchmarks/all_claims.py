@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from comparison import HEADER, processor
+from tqdm import tqdm
+
+from comparison import HEADER, add_output, publish
 
 CLAIMS = (
     ("neighbors_peers.py", "--rounds", "3"),
@@ -29,20 +31,20 @@ OF_A_MILLION = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--million", action="store_true", help="measure with a million vectors, too")
-    claims = CLAIMS + (OF_A_MILLION if parser.parse_args().million else ())
-    print(f"{processor()}\n\n{HEADER}", flush=True)
-    failed = [script for script, *arguments in claims if not print_rows(script, arguments)]
-    if failed:
+    add_output(parser)
+    arguments = parser.parse_args()
+    claims = CLAIMS + (OF_A_MILLION if arguments.million else ())
+    rows = {script: rows_of(script, options) for script, *options in tqdm(claims, "benchmarks", leave=False)}
+    publish("\n".join([HEADER, *rows.values()]), "The pipeline beside what one would use instead", arguments.output)
+    if failed := [script for script, found in rows.items() if not found]:
         sys.exit(f"error: these failed: {', '.join(failed)}")
 
 
-def print_rows(script: str, arguments: list[str]) -> bool:
-    """Runs a script and prints the rows of its last table; tells whether it succeeded."""
+def rows_of(script: str, arguments: list[str]) -> str:
+    """Runs a script and gives the rows of its last table, or nothing if it failed."""
     command = [sys.executable, str(Path("benchmarks", script)), *arguments]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=False)
-    *_, table = done.stdout.split(HEADER)
-    print(table.strip(), flush=True)
-    return done.returncode == 0 and HEADER in done.stdout
+    return "" if done.returncode else done.stdout.split(HEADER)[-1].strip()
 
 
 if __name__ == "__main__":

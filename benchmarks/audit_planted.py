@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from comparison import write_result
+from comparison import add_output, publish
 from similarity.dataset.manifest import read_manifest
 from similarity.findings.components import principal_components
 from similarity.findings.label_judge import draw_folds, judge_labels
@@ -30,12 +30,11 @@ HEADER = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--output", type=Path, help="the table, Markdown (default: printed only)")
+    add_output(parser)
     arguments = parser.parse_args()
-    table = "\n".join([HEADER, *map(row, arguments.folders)])
-    print(table)
-    if arguments.output:
-        write_result(arguments.output, "Exchanged labels that the audit finds", table)
+    publish(
+        "\n".join([HEADER, *map(row, arguments.folders)]), "Exchanged labels that the audit finds", arguments.output
+    )
 
 
 def row(folder: Path) -> str:

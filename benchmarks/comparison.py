@@ -1,5 +1,6 @@
-"""The table that all benchmarks print, and how contenders are timed fairly."""
+"""The table that benchmarks print and keep, and how contenders are timed fairly."""
 
+import argparse
 import platform
 import statistics
 import subprocess
@@ -11,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-HEADER = "| measured | ours | peer | ratio | goal | limit |\n|---|--:|--:|--:|--:|--:|"
+HEADER = "| measured | ours | peer | ratio | limit |\n|---|--:|--:|--:|--:|"
 
 
 class Row(NamedTuple):
@@ -21,8 +22,7 @@ class Row(NamedTuple):
         measured: what, of which size, and who the peer is.
         ours: with its unit.
         peer: with its unit.
-        ratio: ours ÷ peer, or peer ÷ ours with the goal turned likewise.
-        goal: what the ratio ought to be, as "≤ 0.40".
+        ratio: ours ÷ peer.
         limit: what no program could beat on this machine, with its unit; empty if not measured.
     """
 
@@ -30,21 +30,13 @@ class Row(NamedTuple):
     ours: str
     peer: str
     ratio: float | None
-    goal: str = ""
     limit: str = ""
-
-
-def print_table(rows: Sequence[Row]) -> None:
-    """Prints rows as a Markdown table."""
-    print(as_table(rows), flush=True)
 
 
 def as_table(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table."""
     ratios = ("" if row.ratio is None else f"{row.ratio:.3g}" for row in rows)
-    cells = (
-        (row.measured, row.ours, row.peer, ratio, row.goal, row.limit) for row, ratio in zip(rows, ratios, strict=True)
-    )
+    cells = ((row.measured, row.ours, row.peer, ratio, row.limit) for row, ratio in zip(rows, ratios, strict=True))
     return "\n".join([HEADER, *("| " + " | ".join(each) + " |" for each in cells)])
 
 
@@ -66,9 +58,16 @@ def describe_run() -> str:
     )
 
 
-def write_result(path: Path, title: str, table: str) -> None:
-    """Writes a table, Markdown, with where it comes from."""
-    path.write_text(f"# {title}\n\n{describe_run()}\n\n{table}\n", encoding="utf-8")
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that `publish` is given."""
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write what is printed as well, Markdown")
+
+
+def publish(text: str, title: str, output: Path | None) -> None:
+    """Prints a text, Markdown; to a file it is written below a title, with where it comes from."""
+    print(text, flush=True)
+    if output:
+        output.write_text(f"# {title}\n\n{describe_run()}\n\n{text}\n", encoding="utf-8")
 
 
 def worker() -> ProcessPoolExecutor:

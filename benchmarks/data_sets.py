@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from comparison import write_result
+from comparison import add_output, publish
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("sources", nargs="+", type=Path, help="archives or folders of class folders")
-    parser.add_argument("--output", type=Path, help="the table, Markdown (default: printed only)")
+    add_output(parser)
     parser.add_argument("--work", type=Path, help="where the clones are, and stay (default: a temporary folder)")
     parser.add_argument("--set-param", action="append", default=[], metavar="NAME=VALUE", help="as `dvc exp run -S`")
     arguments = parser.parse_args()
@@ -31,11 +31,8 @@ def main() -> None:
             source.stem: figures(source.resolve(), work / source.stem, arguments.set_param)
             for source in arguments.sources
         }
-    table = "\n".join(rows(columns))
-    print(table)
-    if arguments.output:
-        settings = f" with {', '.join(arguments.set_param)}" if arguments.set_param else ""
-        write_result(arguments.output, f"Figures of several data sets{settings}", table)
+    settings = f" with {', '.join(arguments.set_param)}" if arguments.set_param else ""
+    publish("\n".join(rows(columns)), f"Figures of several data sets{settings}", arguments.output)
 
 
 def figures(source: Path, clone: Path, changes: list[str]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from comparison import write_result
+from comparison import add_output, publish
 from data_sets import reproduce
 
 sys.path.insert(0, "src")
@@ -31,6 +31,7 @@ from similarity.duplication.pairs import read_duplicates
 from similarity.novelty.reference import Reference, distances_across, load_reference
 
 GOAL_FOREIGN, GOAL_OWN = 0.85, 0.03
+GOALS = f"Goals: at least {GOAL_FOREIGN} of the foreign images refused, at most {GOAL_OWN} of the own ones."
 HEADER = "| indexed | own refused | of | foreign | refused | of | AUROC | goals |\n|---|--:|--:|---|--:|--:|--:|---|"
 
 
@@ -55,7 +56,7 @@ class Indexed(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("sources", nargs="+", type=Path, help="archives or folders of class folders, at least two")
-    parser.add_argument("--output", type=Path, help="the table, Markdown (default: printed only)")
+    add_output(parser)
     parser.add_argument("--work", type=Path, help="where the clones are, and stay (default: a temporary folder)")
     arguments = parser.parse_args()
     if len(arguments.sources) < 2:
@@ -63,14 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         sets = {source.stem: index(source.resolve(), work / source.stem) for source in arguments.sources}
-    table = "\n".join([HEADER, *rows(sets)])
-    print(table)
-    if arguments.output:
-        write_result(arguments.output, "Real foreign images that are refused", f"{goals()}\n\n{table}")
-
-
-def goals() -> str:
-    return f"Goals: at least {GOAL_FOREIGN} of the foreign images refused, at most {GOAL_OWN} of the own ones."
+    publish("\n".join([GOALS, "", HEADER, *rows(sets)]), "Real foreign images that are refused", arguments.output)
 
 
 def index(source: Path, clone: Path) -> Indexed:

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from comparison import add_output, publish
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -90,7 +92,7 @@ def main() -> None:
     counts = sorted(arguments.counts)
     start, *costs = (measure_steps(count) for count in (FEW, *counts))
     growths = [Growth(step, [each[i] for each in costs], start[i]) for i, step in enumerate(STEPS)]
-    print_growths(counts, growths)
+    publish(growths_table(counts, growths), "Growth with the number of images", arguments.output)
     if arguments.plot:
         plot(counts, growths, arguments.plot)
 
@@ -99,6 +101,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="growth.py", description="Measures how the stages' cost grows.")
     parser.add_argument("counts", nargs="*", type=int, default=[10_000, 100_000], help="numbers of images")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw it, as .png or .svg")
+    add_output(parser)
     return parser.parse_args()
 
 
@@ -137,8 +140,8 @@ def exponent(counts: Sequence[int], values: np.ndarray) -> float:
     return float(np.polyfit(np.log(np.array(counts)[known]), np.log(values[known]), 1)[0])
 
 
-def print_growths(counts: Sequence[int], growths: Sequence[Growth]) -> None:
-    """Prints all costs as a Markdown table."""
+def growths_table(counts: Sequence[int], growths: Sequence[Growth]) -> str:
+    """All costs as a Markdown table."""
     sizes = [f"{count:,}" for count in counts]
     columns = [
         "step",
@@ -148,7 +151,7 @@ def print_growths(counts: Sequence[int], growths: Sequence[Growth]) -> None:
         "expected",
         "exponent of memory",
     ]
-    print("| " + " | ".join(columns) + " |\n|---|" + "--:|" * (len(columns) - 1))
+    lines = ["| " + " | ".join(columns) + " |\n|---|" + "--:|" * (len(columns) - 1)]
     for growth in growths:
         cells = [
             growth.step.label,
@@ -158,7 +161,8 @@ def print_growths(counts: Sequence[int], growths: Sequence[Growth]) -> None:
             growth.step.expected,
             f"{exponent(counts, growth.above_start('megabytes')):.2f}",
         ]
-        print("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def plot(counts: Sequence[int], growths: Sequence[Growth], path: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from comparison import write_result
+from comparison import add_output, publish
 from similarity.dataset.manifest import read_manifest
 from similarity.duplication.detection import near_duplicates
 from similarity.duplication.pairs import Pairs
@@ -57,12 +57,13 @@ class Planted(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--output", type=Path, help="the table, Markdown (default: printed only)")
+    add_output(parser)
     arguments = parser.parse_args()
-    table = "\n".join([HEADER, *map(row, arguments.folders)])
-    print(table)
-    if arguments.output:
-        write_result(arguments.output, "Planted near duplicates that the audit finds", table)
+    publish(
+        "\n".join([HEADER, *map(row, arguments.folders)]),
+        "Planted near duplicates that the audit finds",
+        arguments.output,
+    )
 
 
 def row(folder: Path) -> str:

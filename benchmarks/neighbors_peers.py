@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from comparison import Row, as_table, median_seconds, print_table, worker, write_result
+from comparison import Row, add_output, as_table, median_seconds, publish, worker
 from vectors import add_sources, describe, load, valid_source
 
 sys.path.insert(0, "src")
@@ -51,16 +51,14 @@ def main() -> None:
     parser.add_argument(
         "--memory", nargs="+", type=valid_source, metavar="SOURCE", help="instead: memory of ours alone"
     )
-    parser.add_argument("--output", type=Path, help="where to write the table as well, Markdown")
+    add_output(parser)
     arguments = parser.parse_args()
     rows: list[Row] = []
     for name in arguments.memory or ():
         rows += measure_memory(name)
     for name in () if arguments.memory else arguments.sources:
         rows += compare(name, arguments.rounds, arguments.sklearn_up_to)
-    print_table(rows)
-    if arguments.output:
-        write_result(arguments.output, "Exact nearest neighbors, ten of each vector", as_table(rows))
+    publish(as_table(rows), "Exact nearest neighbors, ten of each vector", arguments.output)
 
 
 def compare(source: str, rounds: int, sklearn_up_to: int) -> list[Row]:
@@ -83,8 +81,7 @@ def compare(source: str, rounds: int, sklearn_up_to: int) -> list[Row]:
     limit = f"{seconds[ALL_PAIRS]:.2f} s, each pair once {seconds[PAIRS_ONCE]:.2f} s"
     ours = seconds[OURS]
     return [
-        Row(f"{what}, {name}", f"{ours:.2f} s", f"{seconds[name]:.2f} s", ours / seconds[name], "≤ 0.40", limit)
-        for name in peers
+        Row(f"{what}, {name}", f"{ours:.2f} s", f"{seconds[name]:.2f} s", ours / seconds[name], limit) for name in peers
     ]
 
 
@@ -95,7 +92,7 @@ def measure_memory(source: str) -> list[Row]:
     what = f"exact neighbors, {describe(source, shape)}, once"
     return [
         Row(f"{what}: time", f"{seconds:.0f} s", "", None),
-        Row(f"{what}: memory", f"{peak / 1e9:.2f} GB", "", None, "≤ 2 GB"),
+        Row(f"{what}: memory", f"{peak / 1e9:.2f} GB", "", None),
     ]
 
 

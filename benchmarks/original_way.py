@@ -28,7 +28,7 @@ import numpy as np
 from annoy import AnnoyIndex
 from sklearn.metrics.pairwise import cosine_similarity
 
-from comparison import Row, median_seconds, print_table
+from comparison import Row, add_output, as_table, median_seconds, publish
 from vectors import generate
 
 sys.path.insert(0, "src")
@@ -87,15 +87,14 @@ def main() -> None:
         f"the original, with ResNet50 at {IMAGE_SIZE} pixels and scikit-learn": original_steps(original, images),
         f"its algorithm, with {ours}": original_steps(cheaper, images),
     }
-    print(f"{images:,} images, extrapolated from {sample}; medians of {ROUNDS} rounds")
+    parts = [f"{images:,} images, extrapolated from {sample}; medians of {ROUNDS} rounds"]
     for name, steps in ways.items():
-        print(f"\nWhat is multiplied for {name}:\n")
-        print_steps(steps)
+        parts += [f"What is multiplied for {name}:", steps_table(steps)]
     if arguments.ours:
         stage_seconds = read_stage_seconds(arguments.ours)
         for name, steps in ways.items():
-            print(f"\nOurs beside {name}:\n")
-            print_table(compare(steps, stage_seconds))
+            parts += [f"Ours beside {name}:", as_table(compare(steps, stage_seconds))]
+    publish("\n\n".join(parts), "The original's way of computing", arguments.output)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -103,6 +102,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=100, help="images that are measured (default: 100)")
     parser.add_argument("--images", type=int, default=29_998, help="that it is multiplied to (default: 29998)")
     parser.add_argument("--ours", type=Path, metavar="FILE", help="what stage_times.py printed for as many images")
+    add_output(parser)
     return parser.parse_args()
 
 
@@ -191,11 +191,12 @@ def original_steps(seconds: Seconds, images: int) -> list[Step]:
     ]
 
 
-def print_steps(steps: Sequence[Step]) -> None:
-    print("| step | ms per unit | units | product |\n|---|--:|--:|--:|")
-    for step in steps:
-        print(f"| {step.name} | {1000 * step.seconds:.4g} | {step.units:,} | {duration(step.total)} |")
-    print(f"| all | | | {duration(sum(step.total for step in steps))} |")
+def steps_table(steps: Sequence[Step]) -> str:
+    lines = ["| step | ms per unit | units | product |\n|---|--:|--:|--:|"]
+    lines += [
+        f"| {step.name} | {1000 * step.seconds:.4g} | {step.units:,} | {duration(step.total)} |" for step in steps
+    ]
+    return "\n".join([*lines, f"| all | | | {duration(sum(step.total for step in steps))} |"])
 
 
 def duration(seconds: float) -> str:

@@ -1,10 +1,11 @@
 """What the service's memory does when many large photographs come at once.
 
-    python benchmarks/serve_large_uploads.py [uploads]
+    python benchmarks/serve_large_uploads.py [--uploads 24] [--output FILE]
 
 Each is a JPEG of 49 million pixels. Memory is the service's, in 10⁶ bytes.
 """
 
+import argparse
 import asyncio
 import io
 import sys
@@ -14,6 +15,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from comparison import add_output, publish
 from running_service import running_service
 from serve_load import memory
 
@@ -22,15 +24,22 @@ SECONDS_BEFORE_THUMBNAIL = 3
 
 
 def main() -> None:
-    uploads = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--uploads", type=int, default=24)
+    add_output(parser)
+    arguments = parser.parse_args()
+    uploads = arguments.uploads
     content = large_photograph()
     with running_service() as (address, process):
         before = memory(process)
         peak, thumbnail = asyncio.run(load(f"http://{address}", content, uploads, process))
         after = memory(process)
-    print(f"{uploads} uploads at once of {SIDE} × {SIDE} pixels, {len(content) / 1e6:.1f} MB each\n")
-    print(f"memory, MB: {before:.0f} before, {peak:.0f} at most, {after:.0f} after")
-    print(f"a thumbnail meanwhile: {1000 * thumbnail:.0f} ms")
+    lines = [
+        f"{uploads} uploads at once of {SIDE} × {SIDE} pixels, {len(content) / 1e6:.1f} MB each\n",
+        f"- memory, MB: {before:.0f} before, {peak:.0f} at most, {after:.0f} after",
+        f"- a thumbnail meanwhile: {1000 * thumbnail:.0f} ms",
+    ]
+    publish("\n".join(lines), "Large uploads to the service", arguments.output)
 
 
 def large_photograph() -> bytes:

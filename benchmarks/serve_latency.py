@@ -1,10 +1,11 @@
 """How long one client waits for the search service, beside a bare forward pass of the backbone.
 
-    python benchmarks/serve_latency.py [rounds]
+    python benchmarks/serve_latency.py [--rounds 10] [--output FILE]
 
 Both take turns on the same images, on keep-alive connections over loopback; the table has medians over all rounds.
 """
 
+import argparse
 import http.client
 import sys
 import time
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 
+from comparison import add_output, publish
 from running_service import running_service
 
 sys.path.insert(0, "src")
@@ -33,7 +35,10 @@ PER_ROUND = 50
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    add_output(parser)
+    arguments = parser.parse_args()
     keys = read_manifest(MANIFEST).keys
     chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, PER_ROUND).astype(int)]
     forward = load_extractor(BACKBONE, (1,))
@@ -42,21 +47,24 @@ def main() -> None:
         connection = http.client.HTTPConnection(address)
         uploads = [as_form(IMAGES / key) for key in chosen]
         times: dict[str, list[float]] = {"forward": [], "upload": [], "key": [], "health": []}
-        for _ in range(rounds):
+        for _ in range(arguments.rounds):
             times["forward"] += timed(forward, pixels)
             times["upload"] += timed(lambda form: post(connection, *form), uploads)
             times["key"] += timed(lambda key: get(connection, f"/api/similar?key={quote(key)}"), chosen)
             times["health"] += timed(lambda _: get(connection, "/healthz"), chosen)
     median = {name: 1000 * float(np.median(values)) for name, values in times.items()}
-    print(f"{len(keys)} images, medians of {len(times['upload'])} requests each, one client\n")
-    print("| | ms |\n|---|--:|")
-    print(f"| bare forward pass of the backbone for one image, Keras | {keras_forward(pixels):.2f} |")
-    print(f"| the same, OpenVINO | {median['forward']:.2f} |")
-    print(f"| decode, resize, embed and search, called directly | {direct_search(chosen):.2f} |")
-    print(f"| image never seen, uploaded | {median['upload']:.2f} |")
-    print(f"| indexed image, by key | {median['key']:.2f} |")
-    print(f"| request that does nothing | {median['health']:.2f} |")
-    print(f"\nuploaded / forward pass: {median['upload'] / median['forward']:.2f}")
+    lines = [
+        f"{len(keys):,} images, medians of {len(times['upload'])} requests each, one client\n",
+        "| | ms |\n|---|--:|",
+        f"| bare forward pass of the backbone for one image, Keras | {keras_forward(pixels):.2f} |",
+        f"| the same, OpenVINO | {median['forward']:.2f} |",
+        f"| decode, resize, embed and search, called directly | {direct_search(chosen):.2f} |",
+        f"| image never seen, uploaded | {median['upload']:.2f} |",
+        f"| indexed image, by key | {median['key']:.2f} |",
+        f"| request that does nothing | {median['health']:.2f} |",
+        f"\nuploaded / forward pass: {median['upload'] / median['forward']:.2f}",
+    ]
+    publish("\n".join(lines), "How long one client waits for the service", arguments.output)
 
 
 def keras_forward(pixels: list[np.ndarray]) -> float:

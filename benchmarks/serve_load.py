@@ -1,6 +1,6 @@
 """Many clients at once: mixed uploads and key look-ups on loopback, what they waited, and what the service took.
 
-    python benchmarks/serve_load.py [--clients 64] [--seconds 60] [--max-uploads 256]
+    python benchmarks/serve_load.py [--clients 64] [--seconds 60] [--max-uploads 256] [--output FILE]
 
 Half of the requests upload an image, half ask for a key; each client sends its next request as soon as it has the
 answer. A 503 counts as sent away, and the client waits as long as Retry-After says; anything else but 200 is an error.
@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from comparison import add_output, publish
 from running_service import running_service
 
 sys.path.insert(0, "src")
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name, default in (("--clients", 64), ("--seconds", 60), ("--max-uploads", 256)):
         parser.add_argument(name, type=int, default=default)
+    add_output(parser)
     arguments = parser.parse_args()
     clients, seconds, max_uploads = arguments.clients, arguments.seconds, arguments.max_uploads
     keys = read_manifest(MANIFEST).keys
@@ -37,14 +39,17 @@ def main() -> None:
         start = time.perf_counter()
         counts, waits, peaks = asyncio.run(load(f"http://{address}", keys, clients, seconds, process))
         seconds_taken = time.perf_counter() - start
-    print(f"{len(keys)} images, {clients} clients for {seconds_taken:.0f} s, at most {max_uploads} uploads at once\n")
-    print("| | requests/s | median, ms | 99 %, ms |\n|---|--:|--:|--:|")
+    lines = [
+        f"{len(keys):,} images, {clients} clients for {seconds_taken:.0f} s, at most {max_uploads} uploads at once\n",
+        "| | requests/s | median, ms | 99 %, ms |\n|---|--:|--:|--:|",
+    ]
     for kind, times in sorted(waits.items()):
         middle, late = 1000 * np.percentile(times, [50, 99])
-        print(f"| {kind} | {len(times) / seconds_taken:.0f} | {middle:.1f} | {late:.1f} |")
-    print(f"\nstatus: {dict(counts)}")
+        lines.append(f"| {kind} | {len(times) / seconds_taken:.0f} | {middle:.1f} | {late:.1f} |")
     quarters = ", ".join(f"{max(part):.0f}" for part in np.array_split(peaks, 4))
-    print(f"memory, MB: {before:.0f} at the start, highest of each quarter: {quarters}")
+    lines.append(f"\nresponses by status: {', '.join(f'{count} × {status}' for status, count in counts.items())}")
+    lines.append(f"\nmemory, MB: {before:.0f} at the start, highest of each quarter: {quarters}")
+    publish("\n".join(lines), "Many clients of the service", arguments.output)
 
 
 async def load(

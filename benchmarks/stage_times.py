@@ -1,36 +1,60 @@
-"""Times every stage of the pipeline on the data set that is in place, each in a process of its own as DVC runs it.
+"""Times stages of the pipeline on the data set that is in place, each in a process of its own as DVC runs it.
 
-    dvc exp run -S data.source=… && python benchmarks/stage_times.py
+    dvc exp run -S data.source=… && python benchmarks/stage_times.py [STAGE …] [--output FILE]
 
 The stages run again on unchanged inputs, so they leave what is there. Seconds on the wall clock; memory is the peak of
 the process, in 10⁶ bytes. `featurize` runs without its cache: the backbone goes over every image.
 """
 
+import argparse
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
+from tqdm import tqdm
+
+from comparison import add_output, publish
 
 WITHOUT_CACHE = {**os.environ, "IMAGE_SIMILARITY_CACHE_GB": "0"}
 
 
+class Cost(NamedTuple):
+    """Seconds on the wall clock, and the peak memory in 10⁶ bytes."""
+
+    seconds: float
+    megabytes: float
+
+
 def main() -> None:
-    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    print("| stage | seconds | memory, MB |\n|---|--:|--:|")
-    total = 0.0
-    for name, stage in stages.items():
-        start = time.perf_counter()
-        process = subprocess.Popen(stage["cmd"].split(), stdout=subprocess.DEVNULL, env=WITHOUT_CACHE)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            sys.exit(f"error: stage {name} failed: run `dvc repro` first")
-        seconds = time.perf_counter() - start
-        total += seconds
-        print(f"| `{name}` | {seconds:.1f} | {usage.ru_maxrss * 1024 / 1e6:.0f} |", flush=True)
-    print(f"| all | {total:.1f} | |")
+    commands = {
+        name: stage["cmd"].split()
+        for name, stage in yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="default: all")
+    add_output(parser)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.stages) - set(commands):
+        parser.error(f"{', '.join(sorted(unknown))}: no stage; there are {', '.join(commands)}")
+    images = sum(1 for _ in Path("data/images").glob("*/*"))
+    costs = {name: measure(name, commands[name]) for name in tqdm(arguments.stages or commands, "stages", leave=False)}
+    lines = [f"{images:,} images\n\n| stage | seconds | memory, MB |\n|---|--:|--:|"]
+    lines += [f"| `{name}` | {cost.seconds:.1f} | {cost.megabytes:.0f} |" for name, cost in costs.items()]
+    lines.append(f"| all of these | {sum(cost.seconds for cost in costs.values()):.1f} | |")
+    publish("\n".join(lines), "Time and memory of the stages", arguments.output)
+
+
+def measure(name: str, command: list[str]) -> Cost:
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=WITHOUT_CACHE)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"error: stage {name} failed: run `dvc repro` first")
+    return Cost(time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e6)
 
 
 if __name__ == "__main__":
