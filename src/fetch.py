@@ -11,18 +11,9 @@ from similarity.errors import UserError
 from similarity.files import Outputs
 from similarity.params import Params
 from similarity.sources.archives import is_archive, open_archive
-from similarity.sources.class_folders import (
-    GeneratedSet,
-    Layout,
-    Recipe,
-    copy_images,
-    generate_images,
-    list_archive,
-    list_folder,
-    read_recipe,
-    unpack_images,
-)
+from similarity.sources.class_folders import Layout, copy_images, list_archive, list_folder, unpack_images
 from similarity.sources.downloads import digest, download
+from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
 
 DOWNLOADS = CACHE / "downloads"
 

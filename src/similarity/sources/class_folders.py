@@ -1,52 +1,18 @@
-"""Where a data set comes from: a folder, an archive, or a recipe; and how it becomes ``<class>/<name>``."""
+"""How the files of a folder or an archive become ``<class>/<name>``."""
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 from unicodedata import category
-
-import yaml
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
-from similarity.generated.rocks import CLASSES, draw_rock
 from similarity.images.decoding import IMAGE_SUFFIXES
 from similarity.sources.archives import Archive
 
 _MAX_DEPTH = 4  # folders below the source that are looked into; what lies deeper is refused anyway
-
-
-class GeneratedSet(BaseModel):
-    """The settings of the generated demo set."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    images_per_class: Annotated[int, Field(ge=1, le=100_000)]
-    size: Annotated[int, Field(ge=16, le=1024)]  # pixels
-    seed: Annotated[int, Field(ge=0)]
-
-
-class Recipe(BaseModel):
-    """A data set in words: an archive to download, or the demo set's settings."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    title: str
-    licence: str
-    citation: str
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    generate: GeneratedSet | None = None
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> "Recipe":
-        if (self.url is None) == (self.generate is None):
-            raise ValueError("exactly one of `url` and `generate` is needed")
-        return self
 
 
 class Layout(NamedTuple):
@@ -76,47 +42,38 @@ def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]
     if not images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(f"there are no images in it: files ending in {kinds} are needed, best in class folders")
-    depths = {len(path.parts) for path in images}
-    tops = {path.parts[0] for path in images}
-    wrapped = len(tops) == 1 and min(depths) > 1 and max(depths) > 2
-    placed = {path: PurePosixPath(*path.parts[1:]) if wrapped else path for path in images}
-    if twice := [key for key in placed.values() if len(key.parts) == 1 and UNLABELED / key in placed.values()]:
-        raise UserError(f"there are two images {str(twice[0])!r} without a class, one in {UNLABELED!r}: rename one")
-    placed = {path: UNLABELED / key if len(key.parts) == 1 else key for path, key in placed.items()}
-    for path, key in placed.items():
-        if any(category(character) in {"Cc", "Cs"} for character in str(path)):
-            raise UserError(f"the name {str(path)!r} has control characters or is not valid UTF-8: rename it")
-        if len(key.parts) > 2:
-            raise UserError(f"the image {str(path)!r} is nested too deep: images must lie in <class>/<name>")
-    depth, classes = 1 + wrapped, {key.parts[0] for key in placed.values()}
+    around = _folder_around(images)
+    placed = {path: path.relative_to(around) for path in images}
+    _check_places(placed)
+    keys = {path: place if len(place.parts) > 1 else UNLABELED / place for path, place in placed.items()}
+    classes = {key.parts[0] for key in keys.values()}
     for folder in sorted(folders):
-        beside = len(folder.parts) == depth and (not wrapped or folder.parts[0] in tops)
-        if beside and not _is_hidden(folder) and folder.name not in classes:
+        is_class = folder != around and folder.parent == around and not _is_hidden(folder)
+        if is_class and folder.name not in classes:
             raise UserError(f"the class folder {str(folder)!r} has no images: add some, or remove the folder")
-    return Layout(placed, ignored)
+    return Layout(keys, ignored)
 
 
 def _is_hidden(path: PurePosixPath) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
-
-    Raises:
-        UserError: it is no YAML, or a field is missing, unknown or not allowed.
-    """
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        raise UserError(f"{path}: {'; '.join(_explain(problem) for problem in error.errors())}") from error
+def _folder_around(images: Sequence[PurePosixPath]) -> PurePosixPath:
+    """The single folder that all class folders are in, or the source itself."""
+    depths = {len(path.parts) for path in images}
+    tops = {path.parts[0] for path in images}
+    return PurePosixPath(*tops) if len(tops) == 1 and min(depths) > 1 and max(depths) > 2 else PurePosixPath()
 
 
-def _explain(problem: Any) -> str:
-    field = ".".join(map(str, problem["loc"])) or "the recipe"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+def _check_places(placed: Mapping[PurePosixPath, PurePosixPath]) -> None:
+    places = set(placed.values())
+    for path, place in placed.items():
+        if any(category(character) in {"Cc", "Cs"} for character in str(path)):
+            raise UserError(f"the name {str(path)!r} has control characters or is not valid UTF-8: rename it")
+        if len(place.parts) > 2:
+            raise UserError(f"the image {str(path)!r} is nested too deep: images must lie in <class>/<name>")
+        if len(place.parts) == 1 and UNLABELED / place in places:
+            raise UserError(f"there are two images {str(place)!r} without a class, one in {UNLABELED!r}: rename one")
 
 
 def list_folder(source: Path) -> Layout:
@@ -184,16 +141,6 @@ def unpack_images(archive: Archive, layout: Layout, target: Path) -> Iterator[Pa
             with destinations[path].open("wb") as file:
                 shutil.copyfileobj(content, file)
             yield destinations[path]
-
-
-def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:
-    """Draws the demo set below `target`, yielding each picture's path."""
-    for label in CLASSES:
-        (target / label).mkdir()
-        for number in range(settings.images_per_class):
-            path = target / label / f"{label}_{number:04d}.jpg"
-            Image.fromarray(draw_rock(label, settings.seed, number, settings.size)).save(path, quality=92)
-            yield path
 
 
 def _destinations(layout: Layout, target: Path) -> dict[PurePosixPath, Path]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.sources.class_folders import copy_images, list_folder, plan_layout, read_recipe
+from similarity.sources.class_folders import copy_images, list_folder, plan_layout
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
 keys = st.tuples(names, names).map(lambda key: PurePosixPath(key[0], f"{key[1]}.jpg"))
@@ -87,27 +87,3 @@ def test_a_link_to_nothing_is_named(rocks: Path, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     with pytest.raises(UserError, match=r"gone\.jpg is a link to nothing"):
         list(copy_images(rocks, list_folder(rocks), tmp_path / "target"))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "not valid YAML"),
-        ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
-        ("title: t\nlicence: l\ncitation: c\nurl: ftp://x/y\n", "url: "),
-        ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265: "),
-        ("", "the recipe: "),
-    ],
-)
-def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(content)
-    with pytest.raises(UserError, match=message) as refusal:
-        read_recipe(recipe)
-    assert str(recipe) in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", ["demo", "geological"])
-def test_the_recipes_of_the_project_are_valid(name: str) -> None:
-    read_recipe(Path(__file__).parents[2] / "data" / "sources" / f"{name}.yaml")

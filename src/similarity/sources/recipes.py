@@ -1,0 +1,70 @@
+"""Recipes: a data set in words, to be downloaded or drawn."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from similarity.errors import UserError
+from similarity.generated.rocks import CLASSES, draw_rock
+
+
+class GeneratedSet(BaseModel):
+    """The settings of the generated demo set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images_per_class: Annotated[int, Field(ge=1, le=100_000)]
+    size: Annotated[int, Field(ge=16, le=1024)]  # pixels
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Recipe(BaseModel):
+    """A data set in words: an archive to download, or the demo set's settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    licence: str
+    citation: str
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    generate: GeneratedSet | None = None
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Recipe":
+        if (self.url is None) == (self.generate is None):
+            raise ValueError("exactly one of `url` and `generate` is needed")
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        UserError: it is no YAML, or a field is missing, unknown or not allowed.
+    """
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {'; '.join(_explain(problem) for problem in error.errors())}") from error
+
+
+def _explain(problem: Any) -> str:
+    field = ".".join(map(str, problem["loc"])) or "the recipe"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:
+    """Draws the demo set below `target`, yielding each picture's path."""
+    for label in CLASSES:
+        (target / label).mkdir()
+        for number in range(settings.images_per_class):
+            path = target / label / f"{label}_{number:04d}.jpg"
+            Image.fromarray(draw_rock(label, settings.seed, number, settings.size)).save(path, quality=92)
+            yield path
