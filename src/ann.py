@@ -103,7 +103,7 @@ def _reach(measured: Measured, sample: np.ndarray, target: float, params: AnnPar
             f"(now {getattr(params, grow.removeprefix('ann.'))})"
         )
     if search_k > MANY_CANDIDATES * images and images > FEW_IMAGES:
-        print(f"ann: {search_k} candidates of {images} are many; raise {grow} to need fewer")
+        print(f"ann: {search_k} candidates are a large share of {images} images; raise {grow} to need fewer")
     return search_k
 
 

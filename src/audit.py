@@ -55,7 +55,7 @@ def main(params: Params, outputs: Outputs) -> None:
     identical, near = read_duplicates(DUPLICATES, manifest)
     near = confirm(near, features, seed)
     components = principal_components(features, COMPONENTS_FOR_LABELS)
-    groups = bounded_groups(manifest.labels, identical, near, params.audit.folds)
+    groups = bounded_groups(manifest, identical, near, params.audit.folds)
     labeled = manifest.labeled(np.arange(len(groups)))
     folds = draw_folds(manifest.labels[labeled], groups[labeled], params.audit.folds, seed)
     judgement = judge_labels(

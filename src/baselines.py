@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.paths import FEATURES, HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS, VARIANTS
 from pipeline.stage import run_stage, track
-from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics
@@ -26,12 +26,14 @@ def main(params: Params, outputs: Outputs) -> None:
         "color_histogram": (histograms, np.asarray),
         "pixels": (thumbnails, centered_pixels),
     }
-    protocol = _protocol(params)
+    manifest = read_manifest(MANIFEST)
+    protocol, contents = _protocol(manifest, params), manifest.contents
     figures = {
-        name: (_retrieve(vectors, prepare, protocol) if protocol else {}) | _find_changed(name, vectors, prepare)
+        name: (_retrieve(vectors, prepare, protocol) if protocol else {})
+        | _find_changed(name, vectors, prepare, contents)
         for name, (vectors, prepare) in baselines.items()
     }
-    figures["features"] = _find_changed("features", features, lambda rows: (rows - mean) / scale)
+    figures["features"] = _find_changed("features", features, lambda rows: (rows - mean) / scale, contents)
     write_metrics(outputs.file(METRICS / "baselines.json"), figures)
     for name, values in figures.items():
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
@@ -48,9 +50,8 @@ class _Protocol(NamedTuple):
     gallery: np.ndarray
 
 
-def _protocol(params: Params) -> _Protocol | None:
+def _protocol(manifest: Manifest, params: Params) -> _Protocol | None:
     """The protocol of `evaluate`, unless there are no classes to tell apart."""
-    manifest = read_manifest(MANIFEST)
     if not manifest.can_teach:
         return None
     splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
@@ -68,12 +69,12 @@ def _retrieve(vectors: np.ndarray, prepare: Prepare, protocol: _Protocol) -> dic
     return mean_scores(evaluate_retrieval(prepare(vectors[measured]), labels, queries, gallery, progress).scores)
 
 
-def _find_changed(name: str, vectors: np.ndarray, prepare: Prepare) -> dict[str, float]:
-    """Looks for the originals of changed test images, by descriptors of all images, (n, …)."""
+def _find_changed(name: str, vectors: np.ndarray, prepare: Prepare, contents: np.ndarray) -> dict[str, float]:
+    """Looks for the originals of changed test images, by descriptors, (n, …), and contents, (n,), of all."""
     changed = np.load(VARIANTS / f"{name}.npy")
     originals = np.repeat(np.load(VARIANTS / "rows.npy"), changed.shape[1])
     progress = partial(track, label=f"baselines: {name}", unit=" blocks")
-    return shares_found(ranks_of_originals(np.concatenate(changed), originals, vectors, prepare, progress))
+    return shares_found(ranks_of_originals(np.concatenate(changed), originals, vectors, prepare, contents, progress))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from similarity.embedding.embedder import save_embedder
 from similarity.embedding.head import load_head, without_embedding
 from similarity.embedding.model import EmbeddingModel
 from similarity.embedding.visual_part import load_visual_part
+from similarity.errors import UserError
 from similarity.files import Outputs, write_array, write_json_entries, write_metrics
 from similarity.params import Params
 from similarity.vectors import count_zero_rows
@@ -19,6 +20,10 @@ def main(params: Params, outputs: Outputs) -> None:
     if not manifest.can_teach:
         head = without_embedding(head)
     model = EmbeddingModel(head, load_visual_part(VISUAL_PART), params.embedding.visual_weight)
+    if not model.size:
+        raise UserError(
+            "the backbone sees no difference between the images, so that they cannot be compared: add others"
+        )
     embeddings, keys = model(np.load(FEATURES, mmap_mode="r")), manifest.keys
     write_array(outputs.file(EMBEDDINGS), [embeddings])
     entries = track(zip(keys, embeddings, strict=True), "embed", len(keys))

@@ -50,7 +50,7 @@ def main(params: Params, outputs: Outputs) -> None:
     valid, test = (_measure(manifest, splits, split, embeddings, params) for split in ("valid", "test"))
     figures = _figures(manifest, splits["train"], valid, test) if manifest.can_teach else {}
     write_metrics(outputs.file(METRICS / "retrieval.json"), figures)
-    likeness = _likeness(embeddings)
+    likeness = _likeness(manifest, embeddings)
     write_metrics(outputs.file(METRICS / "likeness.json"), likeness)
     _write_scores(manifest, test, outputs)
     _write_classes(manifest, test, outputs)
@@ -89,21 +89,23 @@ def _figures(manifest: Manifest, gallery: np.ndarray, valid: Measured, test: Mea
     }
 
 
-def _likeness(embeddings: np.ndarray) -> dict[str, object]:
+def _likeness(manifest: Manifest, embeddings: np.ndarray) -> dict[str, object]:
     """Looks for the originals of changed test images among all: by the embedding, and by its class part alone."""
     model, features = load_embedding_model(EMBEDDER), np.load(VARIANTS / "features.npy")
     originals, changed = np.repeat(np.load(VARIANTS / "rows.npy"), len(CHANGES)), model(np.concatenate(features))
-    progress = partial(track, label="likeness", unit=" blocks")
-    ranks, class_ranks = (
-        ranks_of_originals(changed[:, part], originals, embeddings[:, part], np.asarray, progress)
-        for part in (slice(None), slice(model.class_size))
-    )
+
+    def ranks_by(part: slice) -> np.ndarray:
+        progress = partial(track, label="likeness", unit=" blocks")
+        vectors = changed[:, part], originals, embeddings[:, part]
+        return ranks_of_originals(*vectors, np.asarray, manifest.contents, progress)
+
+    ranks = ranks_by(slice(None))
     by_change = ranks.reshape(-1, len(CHANGES))
     return {
         **shares_found(ranks),
         "queries": len(features),
         "changes": {name: shares_found(by_change[:, i]) for i, name in enumerate(CHANGES)},
-        "class_part": shares_found(class_ranks),
+        **({"class_part": shares_found(ranks_by(slice(model.class_size)))} if model.class_size else {}),
     }
 
 

@@ -89,7 +89,7 @@ def refuse_other_folders(out: Path) -> None:
     notes = out / NOTES
     is_export = notes.is_file() and notes.read_text(encoding="utf-8", errors="replace").startswith(TITLE)
     if out.exists() and not is_export and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"--out {out} is there and is no former export: give the name of a new folder")
+        raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
 
 
 def take_sample(stored: Stored, size: int) -> Sample:

@@ -31,7 +31,7 @@ def main(params: Params, outputs: Outputs) -> None:
     elif source.is_file() and is_archive(source):
         _unpack(source, int(params.data.max_unpacked_gb * 1e9), outputs)
     elif source.exists():
-        raise UserError(f"data.source: {source} is none of: a folder, a whole .zip or .tar archive, a recipe (.yaml)")
+        raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
     else:
         raise UserError(
             f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
@@ -55,7 +55,7 @@ def _download(url: str, recipe: Recipe) -> Path:
         path = download(url, recipe.sha256, DOWNLOADS, show)
     if not is_archive(path):
         path.unlink()
-        raise UserError(f"{url} is no .zip or .tar archive, what came was removed: correct the recipe's url")
+        raise UserError(f"{url} is not a .zip or .tar archive; the download was removed: correct the recipe's url")
     if recipe.sha256 is None:
         print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
@@ -84,7 +84,7 @@ def _report(source: Path, layout: Layout) -> None:
     print(f"fetch: {len(layout.images)} images in {classes} classes from {source}{unlabeled}")
     if layout.ignored:
         few = ", ".join(map(str, layout.ignored[:3])) + (", …" if len(layout.ignored) > 3 else "")
-        print(f"fetch: left out {len(layout.ignored)} files that do not end like the images that can be read: {few}")
+        print(f"fetch: skipped {len(layout.ignored)} files whose names do not end like those of images: {few}")
 
 
 if __name__ == "__main__":

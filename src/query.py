@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import islice
 from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--index",
         choices=("exact", "annoy", "faiss"),
-        help="default: exact, above a million images the one of ann.backend",
+        help="which index to search (default: exact; above a million images, that of ann.backend)",
     )
     parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
     parser.add_argument(
@@ -168,7 +169,7 @@ def searcher() -> "Searcher":
 
 
 def embed(paths: Sequence[Path]) -> list[tuple[np.ndarray, float, float]]:
-    """Embeds image files, in one batch if there are not too many.
+    """Embeds image files.
 
     Gives for each its embedding, float32 (E + K,), its distance to the nearest indexed image, and how far that may be.
     """
@@ -180,7 +181,9 @@ def embed(paths: Sequence[Path]) -> list[tuple[np.ndarray, float, float]]:
 
     embedder = open_embedder(searcher(), (min(len(paths), MAX_BATCH),))
     load = partial(load_pixels, size=embedder.extractor.image_size)
-    features = embedder.extractor(np.stack(list(track(ordered_map(load, paths), "embed", len(paths)))))
+    pixels = iter(track(ordered_map(load, paths), "embed", len(paths)))
+    blocks = iter(lambda: list(islice(pixels, MAX_BATCH)), [])
+    features = np.concatenate([embedder.extractor(np.stack(block)) for block in blocks])
     reference = open_reference()
     distances = reference.distances(features).tolist()
     embeddings = embedder.model(features)
@@ -191,9 +194,14 @@ def class_of(key: str) -> str:
     return key.split("/")[0]
 
 
+def printable(name: str) -> str:
+    """The name of a file, which may hold bytes that are no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def as_text(result: Result) -> str:
     state = "indexed" if result.query.key else "not indexed"
-    lines = [f"{result.query.name} ({state}; {result.index}, {result.source})"]
+    lines = [f"{printable(result.query.name)} ({state}; {result.index}, {result.source})"]
     lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
     if not result.similar:
         shown = "these are only the nearest" if result.neighbors else "--any shows the nearest"
@@ -207,7 +215,7 @@ def as_text(result: Result) -> str:
 def as_json(results: Sequence[Result]) -> bytes:
     queries = [
         {
-            "query": os.fsencode(result.query.name).decode("utf-8", "replace"),
+            "query": printable(result.query.name),
             "key": result.query.key,
             "index": result.index,
             "source": result.source,

@@ -9,12 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import orjson
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST, MAP, METRICS
-from pipeline.results import open_embedder, open_reference, open_searcher
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
+from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
 from pipeline.stage import run_command
 from service.app import create_app
 from service.batching import BatchingExtractor
@@ -55,12 +54,23 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
-    parser.add_argument("--max-upload-mb", type=positive, default=20, help="10⁶ bytes (default: 20)")
-    parser.add_argument("--max-megapixels", type=positive, default=50, help="10⁶ pixels of an upload (default: 50)")
     parser.add_argument(
-        "--max-uploads", type=positive_whole, default=256, help="at once; others get 503 (default: 256)"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 for all network interfaces (default: 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
+    )
+    parser.add_argument("--max-upload-mb", type=positive, default=20, help="largest upload, in 10⁶ bytes (default: 20)")
+    parser.add_argument(
+        "--max-megapixels", type=positive, default=50, help="largest uploaded image, in 10⁶ pixels (default: 50)"
+    )
+    parser.add_argument(
+        "--max-uploads",
+        type=positive_whole,
+        default=256,
+        help="uploads at once; more are answered with 503 (default: 256)",
     )
     return parser.parse_args()
 
@@ -126,12 +136,6 @@ def return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
-def open_positions(images: int) -> np.ndarray | None:
-    """The map, unless it is of other images."""
-    positions = np.load(MAP) if MAP.exists() else None
-    return positions if positions is not None and len(positions) == images else None
-
-
 def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
     description = embedder.extractor.description
     manifest = searcher.manifest
@@ -156,7 +160,7 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
             stored_neighbors=len(first[1]),
             approximate=ApproximateInfo(backend=searcher.index.backend, search_k=searcher.search_k, md5=md5(ANN_INDEX)),
         ),
-        metrics={path.stem: orjson.loads(path.read_bytes()) for path in sorted(METRICS.glob("*.json"))},
+        metrics=read_metrics(),
         limits=limits,
     )
 

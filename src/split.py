@@ -17,8 +17,8 @@ def main(params: Params, outputs: Outputs) -> None:
     identical, near = read_duplicates(DUPLICATES, manifest)
     groups = group_rows(len(manifest.records), identical)
     if settings.group_near_duplicates:
-        groups = bounded_groups(manifest.labels, identical, near, len(SPLIT_NAMES))
-    splits = split_images(manifest.records, groups, settings.valid, settings.test, params.base.seed)
+        groups = bounded_groups(manifest, identical, near, len(SPLIT_NAMES))
+    splits = split_images(manifest, groups, settings.valid, settings.test, params.base.seed)
     write_splits(outputs.file(SPLITS), manifest.keys, splits)
     split_of = np.array(splits)
     figures = {

@@ -37,7 +37,7 @@ WEAK = 0.5  # share of foreign images refused, below which a refusal is rare
 def main(params: Params, outputs: Outputs) -> None:
     manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, [BATCH_SIZE])
     accepted, seed = params.threshold.accepted, params.base.seed
-    groups = bounded_groups(manifest.labels, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
+    groups = bounded_groups(manifest, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
     rows = _sample(manifest, np.arange(len(groups)), seed)
     columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
     features = np.load(FEATURES, mmap_mode="r")
@@ -49,8 +49,9 @@ def main(params: Params, outputs: Outputs) -> None:
     others = distances_to_others(reference.points, groups[rows])[~np.isin(rows, test)]
     own_accepted = float((own <= calibrate(others, accepted)).mean())
     foreign = dict(_foreign_distances(reference, extractor, manifest, seed))
-    held_out = refused_shares_by_class(reference, manifest.labels[rows])[: len(manifest.classes)]
-    _write_classes(reference, foreign, dict(zip(manifest.classes, held_out, strict=True)), outputs)
+    classes = manifest.classes if manifest.can_teach else []
+    held_out = refused_shares_by_class(reference, manifest.labels[rows])[: len(classes)]
+    _write_classes(reference, foreign, dict(zip(classes, held_out, strict=True)), outputs)
     _write_figures(reference.max_distance, own_accepted, own, np.concatenate(list(foreign.values())), held_out, outputs)
 
 

@@ -22,7 +22,7 @@ def main(params: Params, outputs: Outputs) -> None:
     prepare_tensorflow()
     if not manifest.can_teach:
         _write([], {}, untaught_head(features.shape[1], params.embedding.size), outputs)
-        print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone serves")
+        print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone is used")
         return
     train, valid = (Labeled(features[splits[split]], labels[splits[split]]) for split in ("train", "valid"))
     history, best, head = _fit(train, valid, len(manifest.classes), params)

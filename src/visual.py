@@ -12,10 +12,12 @@ from similarity.params import Params
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    train, settings = read_splits(SPLITS, read_manifest(MANIFEST))["train"], params.embedding
+    manifest, settings = read_manifest(MANIFEST), params.embedding
+    # Without classes, no figure is about images that nothing was learned from.
+    rows = read_splits(SPLITS, manifest)["train"] if manifest.can_teach else np.arange(len(manifest.records))
     columns = tapped_columns(BACKBONE, settings.visual_taps if settings.visual_size else [])
     features = np.load(FEATURES, mmap_mode="r")
-    part = fit_visual_part(features, train, columns, settings.visual_size, params.base.seed)
+    part = fit_visual_part(features, rows, columns, settings.visual_size, params.base.seed)
     save_visual_part(part, outputs.file(VISUAL_PART))
     print(f"visual: {len(part.bias)} components of {len(columns)} features")
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 
 from pipeline.origin import describe_origin
 from pipeline.paths import (
@@ -15,6 +17,8 @@ from pipeline.paths import (
     IMAGES,
     INVERTED_INDEX,
     MANIFEST,
+    MAP,
+    METRICS,
     REFERENCE,
 )
 from similarity.dataset.manifest import Manifest, read_manifest
@@ -62,7 +66,7 @@ def open_searcher() -> Searcher:
         manifest, normalize(embeddings), index, settings.search_k, model.class_size, model.visual_weight
     )
     if not (len(manifest.records) == len(embeddings) == len(index) and _has_vectors(index, searcher.units)):
-        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not of the same run: run `dvc repro`")
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {ANN_INDEX} are not from the same run: run `dvc repro`")
     _check_stored_neighbors(searcher)
     return searcher
 
@@ -77,7 +81,9 @@ def open_reference() -> Reference:
     """
     reference = load_reference(REFERENCE)
     if reference.origin != describe_origin(EMBEDDER):
-        raise UserError(f"{REFERENCE} is of another backbone or of other images: run `dvc repro`, or `dvc checkout`")
+        raise UserError(
+            f"{REFERENCE} was made with another backbone or other images: run `dvc repro`, or `dvc checkout`"
+        )
     return reference
 
 
@@ -94,7 +100,7 @@ def _check_stored_neighbors(searcher: Searcher) -> None:
         found = searcher.similar_to_row(row, len(neighbors or []), index="exact").neighbors
         cosines = [cosine for _, cosine in neighbors or []]
         if neighbors is None or not np.allclose(cosines, [each.cosine for each in found], atol=_ROUNDING):
-            raise UserError(f"{INVERTED_INDEX} and {EMBEDDINGS} are not of the same run: run `dvc repro`")
+            raise UserError(f"{INVERTED_INDEX} and {EMBEDDINGS} are not from the same run: run `dvc repro`")
 
 
 def _spread(rows: np.ndarray) -> list[int]:
@@ -122,6 +128,29 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     return embedder
 
 
+@_reporting_damage()
+def open_positions(images: int) -> np.ndarray | None:
+    """Loads the map, float32 (images, 2), unless there is none, or one of other images."""
+    positions = np.load(MAP) if MAP.exists() else None
+    return positions if positions is not None and len(positions) == images else None
+
+
+def read_metrics() -> dict[str, dict]:
+    """Reads all metrics files, by their names.
+
+    Raises:
+        UserError: one is no JSON, as after a merge with conflicts.
+    """
+    return {path.stem: _read_json(path) for path in sorted(METRICS.glob("*.json"))}
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
+
+
 class Stored(NamedTuple):
     """What an export is made from and checked with; embeddings are float32 (N, E + K), a row per image."""
 
@@ -140,5 +169,5 @@ def open_stored() -> Stored:
     """
     stored = Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))
     if stored.embeddings.shape != (len(stored.manifest.records), stored.model.size):
-        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {EMBEDDER} are not of the same run: run `dvc repro`")
+        raise UserError(f"{MANIFEST}, {EMBEDDINGS} and {EMBEDDER} are not from the same run: run `dvc repro`")
     return stored

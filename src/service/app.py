@@ -200,4 +200,4 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "Something went wrong in the server; its output tells what."}, 500)
+    return JSONResponse({"detail": "Something went wrong on the server; see its output."}, 500)

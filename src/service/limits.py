@@ -85,7 +85,7 @@ class UploadLimits:
             try:
                 message = await wait_for(receive(), _SECONDS_BETWEEN_PARTS)
             except TimeoutError as error:
-                raise HTTPException(408, "The upload did not go on.", {"connection": "close"}) from error
+                raise HTTPException(408, "The upload stalled.", {"connection": "close"}) from error
             received += len(message.get("body", b""))
             if received > self.max_bytes:
                 raise HTTPException(413, self._message(), {"connection": "close"})

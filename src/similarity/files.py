@@ -82,7 +82,7 @@ class Outputs:
     def _name(self, error: OSError) -> None:
         """Names the file that the user knows: a failed write names none, a failed rename the temporary one."""
         finals = {str(temporary): str(path) for path, temporary in self._temporaries.items()}
-        if error.filename is None and self._temporaries:
+        if error.errno is not None and error.filename is None and self._temporaries:
             error.filename = str(list(self._temporaries)[-1])
         elif str(error.filename) in finals:
             error.filename = finals[str(error.filename)]

@@ -41,7 +41,7 @@ class BaseParams(_Section):
     """What all stages share."""
 
     seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
-    """Of all randomness."""
+    """Seed of everything that is random."""
 
 
 class DataParams(_Section):
@@ -61,14 +61,14 @@ class ScanParams(_Section):
     thumbnail_size: Annotated[Integer, Field(ge=8, le=256)]
     """Side of the thumbnails, in pixels; near duplicates and the pixel baseline go by them."""
     histogram_bins: Annotated[Integer, Field(ge=2, le=256)]
-    """Of the color histogram, per channel."""
+    """Bins of the color histogram, per channel."""
 
 
 class DuplicatesParams(_Section):
     """Stage `duplicates`."""
 
     min_correlation: Annotated[Number, Field(gt=0, le=1)]
-    """Of two thumbnails, from which two images count as nearly the same."""
+    """Correlation of two thumbnails from which their images count as near duplicates."""
 
 
 class SplitParams(_Section):
@@ -81,7 +81,7 @@ class SplitParams(_Section):
     test: PositiveShare
     """Share of each class that final figures are measured with."""
     group_near_duplicates: bool
-    """Whether nearly equal images always share a split."""
+    """Whether nearly equal images share a split, as far as each class allows."""
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> "SplitParams":
@@ -92,7 +92,7 @@ class SplitParams(_Section):
 
 
 class BackboneParams(_Section):
-    """Stage `featurize`."""
+    """Stage `backbone`; `batch_size`: stage `featurize`."""
 
     name: Annotated[str, Field(min_length=1)]
     """`efficientnet_lite0`, `…1` or `…2`, a model of `keras.applications`, or the path of an ONNX file."""
@@ -101,9 +101,9 @@ class BackboneParams(_Section):
     image_size: Annotated[Integer, Field(ge=16, le=2048)]
     """Side of the square that images are resized to, in pixels."""
     mean: tuple[Number, Number, Number] | None
-    """Of each channel of pixels in 0…1, which an ONNX file's network was trained with; empty for the others."""
+    """Mean of each channel of pixels in 0…1 that an ONNX file's network was trained with; empty for other backbones."""
     std: tuple[PositiveNumber, PositiveNumber, PositiveNumber] | None
-    """Likewise."""
+    """Standard deviation, likewise."""
     taps: Taps
     """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
     such layer; `final` is the usual pooled last layer; [] is [final]."""
@@ -155,11 +155,11 @@ class TrainParams(_Section):
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
     """Images per step."""
     momentum: Annotated[Number, Field(ge=0, lt=1)]
-    """Of SGD."""
+    """Momentum of SGD."""
     nesterov: bool
     """Whether the momentum is Nesterov's."""
     decay: Annotated[Number, Field(ge=0, le=1)]
-    """Of the learning rate, per step: lr / (1 + decay · step)."""
+    """Decay of the learning rate, per step: lr / (1 + decay · step)."""
     weight_decay: Annotated[Number, Field(ge=0, lt=1)]
     """Share by which each weight shrinks per step, × lr."""
     loss: Loss
@@ -185,9 +185,9 @@ class AnnParams(_Section):
     backend: Literal["annoy", "faiss"]
     """The approximate index: Annoy's trees, or an HNSW graph by Faiss."""
     trees: Annotated[Integer, Field(ge=1, le=10_000)]
-    """Of Annoy."""
+    """Trees of the Annoy index."""
     links: Annotated[Integer, Field(ge=2, le=512)]
-    """Of each image in the graph by Faiss."""
+    """Links of each image in the Faiss graph."""
     search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None
     """Candidates per query; empty is trees × (top_k + 1) for Annoy, the larger of 64 and 2 × (top_k + 1) for Faiss."""
     target_recall: Annotated[Number, Field(gt=0, le=1)] | None

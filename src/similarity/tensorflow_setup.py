@@ -27,5 +27,5 @@ def prepare_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    tf.get_logger().setLevel("ERROR")  # it warns where training is compiled more than once, as in `audit`
+    tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()

@@ -48,7 +48,7 @@ def images_from(project: Project, source: Path) -> None:
         ("train", "train", {"lrr": 0.1}, "params.yaml: train.lrr is unknown; did you mean train.lr?"),
         ("split", "split", {"train": 1.5}, "params.yaml: split.train: 1.5: input should be less than 1"),
         ("fetch", "data", {"source": "no/such/folder"}, "data.source: no/such/folder does not exist"),
-        ("fetch", "data", {"source": "dvc.lock"}, "data.source: dvc.lock is none of: a folder, a whole .zip"),
+        ("fetch", "data", {"source": "dvc.lock"}, "data.source: dvc.lock is not a folder, a complete .zip"),
         ("backbone", "backbone", {"weights": "none.h5"}, "backbone.weights: there is no file none.h5"),
         ("backbone", "backbone", {"name": "resnet51"}, "backbone.name: 'resnet51' is unknown"),
     ],
@@ -131,7 +131,7 @@ def test_a_source_that_does_not_exist_is_named_by_dvc(project: Project) -> None:
 def test_an_empty_folder_is_refused(project: Project, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     project.set_params(data={"source": str(tmp_path / "empty")})
-    assert "there are no images in it" in refusal(project, "fetch")
+    assert "data.source has no images" in refusal(project, "fetch")
 
 
 def test_without_classes_a_visual_part_is_needed(project: Project, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_class_with_fewer_images_than_splits_is_refused(project: Project, tmp_
 
 
 @pytest.mark.parametrize(
-    ("member", "message"), [("../../evil.png", "points outside"), (None, "is none of: a folder, a whole .zip")]
+    ("member", "message"), [("../../evil.png", "points outside"), (None, "is not a folder, a complete .zip")]
 )
 def test_a_hostile_or_broken_archive_is_refused_and_the_images_stay(
     project: Project, tmp_path: Path, member: str | None, message: str
@@ -200,7 +200,7 @@ def test_a_download_with_a_wrong_digest_is_refused(project: Project, server: str
 def test_a_download_that_is_no_archive_is_refused_and_not_kept(project: Project, server: str) -> None:
     use_recipe(project, url=f"{server}/page.zip")
     for _ in range(2):
-        assert "page.zip is no .zip or .tar archive" in refusal(project, "fetch")
+        assert "page.zip is not a .zip or .tar archive" in refusal(project, "fetch")
 
 
 def test_a_download_without_digest_says_so_and_is_kept(project: Project, server: str) -> None:

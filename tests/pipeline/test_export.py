@@ -77,7 +77,7 @@ def test_the_saved_model_gives_the_stored_embeddings_with_tensorflow_alone(proje
     elsewhere = project.folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "photo.jpg").touch()
-    assert "no former export" in refusal(project, "--out", "elsewhere")
+    assert "not an earlier export" in refusal(project, "--out", "elsewhere")
     assert [path.name for path in elsewhere.iterdir()] == ["photo.jpg"]
 
 

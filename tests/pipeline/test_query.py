@@ -133,7 +133,7 @@ def test_a_model_or_an_index_of_another_run_than_the_embeddings_is_refused(proje
     project.set_params(train={"epochs": 2}, base={"seed": 5})
     for stage in ("train", "embed"):
         project.run("python", f"src/{stage}.py")
-    assert "models/index.ann are not of the same run: run `dvc repro`" in refusal(project, photo)
+    assert "models/index.ann are not from the same run: run `dvc repro`" in refusal(project, photo)
     new_embeddings = embeddings.read_bytes()
     embeddings.write_bytes(former_embeddings)
     message = refusal(project, photo)
@@ -144,7 +144,7 @@ def test_a_model_or_an_index_of_another_run_than_the_embeddings_is_refused(proje
         project.run("python", f"src/{stage}.py")
     ask(project, photo)
     inverted_index.write_bytes(former_index)
-    assert "models/inverted-index.json and models/embeddings.npy are not of the same run" in refusal(project, photo)
+    assert "models/inverted-index.json and models/embeddings.npy are not from the same run" in refusal(project, photo)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_what_is_similar_is_not_decided_by_another_backbone_or_for_other_images(
     reference = load_reference(path)
     path.unlink()  # it may be a link to what other tests use
     save_reference(replace(reference, origin="another backbone"), path)
-    message = "models/reference.npz is of another backbone or of other images: run `dvc repro`"
+    message = "models/reference.npz was made with another backbone or other images: run `dvc repro`"
     assert message in refusal(project, photo)
     assert message in project.run("python", "src/serve.py", "--port", "0", status=1)
     assert ask(project, KEY)[0]["similar"]

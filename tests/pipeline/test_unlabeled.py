@@ -32,7 +32,7 @@ def metrics(project: Project, name: str) -> dict:
 
 def test_training_says_that_there_is_nothing_to_learn(unlabeled: tuple[Project, str]) -> None:
     project, printed = unlabeled
-    assert "train: 0 classes, so there is nothing to learn: the visual part alone serves" in printed
+    assert "train: 0 classes, so there is nothing to learn: the visual part alone is used" in printed
     assert metrics(project, "data")["unlabeled"] == 30
 
 
@@ -66,3 +66,16 @@ def test_images_are_found_by_key_and_by_file(unlabeled: tuple[Project, str], tmp
     assert found.splitlines()[1].split() == ["1", "1.0000", KEY]
     refused = project.run("python", "src/query.py", KEY, "--look", "0.5", status=1)
     assert refused.startswith("error: these embeddings have one part only")
+
+
+def test_three_images_are_told_apart(project: Project) -> None:
+    images = project.folder / "data/images"
+    shutil.rmtree(images)
+    (images / "unlabeled").mkdir(parents=True)
+    for label in CLASSES[:3]:
+        Image.fromarray(draw_rock(label, 1, 0, 32)).save(images / f"unlabeled/{label}.png")
+    for stage in ("scan", "duplicates", "split", "featurize", "visual", "embed"):
+        project.run("python", f"src/{stage}.py")
+    embeddings = np.load(project.folder / "models/embeddings.npy")
+    assert embeddings.shape == (3, 2)
+    assert (embeddings @ embeddings.T)[np.triu_indices(3, 1)].max() < 0

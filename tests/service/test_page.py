@@ -332,7 +332,7 @@ def test_a_picture_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_de
     expect(page.locator("#results")).to_contain_text(
         re.compile(r"at a distance of \d\.\d{4}\. Up to \d\.\d{4}, an image counts as similar")
     )
-    page.get_by_role("button", name="Show the nearest all the same").click()
+    page.get_by_role("button", name="Show the nearest anyway").click()
     expect(page.locator("#results .card")).to_have_count(10)
     expect(page.locator("#status")).to_have_text("Nothing similar is indexed. These are only the nearest.")
     expect(page.get_by_role("list", name="Nearest images")).to_be_visible()

@@ -69,7 +69,7 @@ def test_an_index_of_another_backend_or_size_is_refused(build: Build, tmp_path: 
     index, path = build(EMBEDDINGS, 5, 0), tmp_path / "index.ann"
     index.save(path)
     for backend, size in ((index.backend, 31), ({"annoy": "faiss", "faiss": "annoy"}[index.backend], 32)):
-        with pytest.raises(UserError, match=f"no index by {backend} .* of size {size}"):
+        with pytest.raises(UserError, match=f"not a {backend} index .* of {size} numbers"):
             load_index(path, backend, size)  # type: ignore[arg-type]  # one of the two
     with pytest.raises(FileNotFoundError):
         load_index(tmp_path / "none.ann", index.backend, 32)

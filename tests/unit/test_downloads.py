@@ -88,7 +88,7 @@ def test_a_second_run_does_not_download_again(server: FileServer, tmp_path: Path
 
 def test_an_interrupted_download_goes_on_where_it_stopped(server: FileServer, tmp_path: Path) -> None:
     server.cut = 2_000_000
-    with pytest.raises(UserError, match="run again to go on"):
+    with pytest.raises(UserError, match="run again to resume"):
         get(server, tmp_path)
     server.cut = None
     assert get(server, tmp_path).read_bytes() == CONTENT

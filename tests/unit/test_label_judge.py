@@ -99,3 +99,8 @@ def test_small_classes_are_listed_with_the_reason() -> None:
         ("class_not_judged", "d", "3 images, too few or too much alike to judge their labels"),
         ("class_imbalance", "c", "9 images, where the median class has 99.5"),
     ]
+    one_of_two = small_classes(["a", "b"], labels[labels > 1] - 2, np.zeros(12, bool))
+    assert {each.reason for each in one_of_two} == {
+        f"{size} images, and not two classes with enough different images to judge labels" for size in (3, 9)
+    }
+    assert list(small_classes(["a"], np.zeros(5, int), np.zeros(5, bool))) == []

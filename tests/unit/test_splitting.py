@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from similarity.dataset.manifest import ImageRecord
+from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.dataset.splitting import split_images
 from similarity.duplication.detection import identical_images
 from similarity.duplication.grouping import bounded_groups, group_rows
@@ -24,7 +24,7 @@ def records(**classes: list[int]) -> list[ImageRecord]:
 
 def split_distinct(images: list[ImageRecord], valid: float, test: float, seed: int) -> list[str]:
     """Splits images of which only identical ones belong together."""
-    return split_images(images, group_rows(len(images), identical_images(images)), valid, test, seed)
+    return split_images(Manifest(images), group_rows(len(images), identical_images(images)), valid, test, seed)
 
 
 def pairs(*ends: tuple[int, int]) -> Pairs:
@@ -88,22 +88,41 @@ def test_near_duplicates_share_a_split_and_the_shares_stay(images: list[int], da
     count = len(images)
     ends = data.draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=count // 4))
     groups = group_rows(count, pairs(*ends))
-    splits = split_images(records(a=images), groups, 0.2, 0.2, 0)
+    splits = split_images(Manifest(records(a=images)), groups, 0.2, 0.2, 0)
     assert all(splits[one] == splits[other] for one, other in ends)
     assert 1 <= splits.count("test") <= max(1, round(0.2 * count))
     assert 1 <= splits.count("valid") <= max(1, round(0.2 * count))
 
 
 def test_a_slow_pan_of_one_scene_is_kept_together_as_far_as_its_class_allows() -> None:
-    labels = np.repeat([0, 1], [6, 8])
+    manifest = Manifest(records(a=list(range(6)), b=list(range(6, 14))))
     pan = pairs(*((i, i + 1) for i in range(5)))
     other = pairs((6, 7), (7, 8))
     both = Pairs(*(np.concatenate(each) for each in zip(pan, other, strict=True)))
-    groups = bounded_groups(labels, pairs((0, 1)), both, 3)
+    groups = bounded_groups(manifest, pairs((0, 1)), both, 3)
     assert groups[0] == groups[1]  # the same bytes
     assert len(set(groups[:6])) == 5  # a class of one scene is divided all the same
     assert len(set(groups[6:9])) == 1
     assert len(set(groups[6:])) == 6
+
+
+def test_a_class_whose_images_have_copies_in_a_larger_one_or_without_a_class_keeps_them() -> None:
+    copied = list(range(20))
+    for images in (
+        records(clean=list(range(100)), watermarked=copied),
+        records(unlabeled=list(range(60)), vans=copied),
+    ):
+        splits = split_distinct(images, 0.2, 0.2, 0)
+        label = images[-1].label
+        counts = Counter(split for record, split in zip(images, splits, strict=True) if record.label == label)
+        assert counts == {"train": 12, "valid": 4, "test": 4}
+
+
+@pytest.mark.parametrize("scenes", [3, 4, 7])
+def test_a_class_of_few_large_groups_has_one_in_each_split(scenes: int) -> None:
+    groups = np.repeat(np.arange(scenes), 10)
+    splits = split_images(Manifest(records(a=list(range(10 * scenes)))), groups, 0.2, 0.2, 0)
+    assert Counter(splits) == {"train": 10 * (scenes - 2), "valid": 10, "test": 10}
 
 
 def test_images_linked_to_others_are_told() -> None:

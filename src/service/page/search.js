@@ -97,7 +97,7 @@ export async function showSearch(given, info, options) {
   $('welcome').hidden = Boolean(asked);
   $('found').hidden = !asked;
   if (!asked) {
-    if (state.upload) complain('The picture of this search was not kept when the page was reloaded. Please give it again.');
+    if (state.upload) complain('The picture of this search was not kept when the page was reloaded. Please choose it again.');
     return showWelcome(info, options);
   }
 
@@ -195,7 +195,7 @@ function summary({ index, neighbors, milliseconds }, similar) {
 }
 
 function offerAnyway({ distance, max_distance: most }) {
-  const button = element('button', { type: 'button', className: 'button' }, 'Show the nearest all the same');
+  const button = element('button', { type: 'button', className: 'button' }, 'Show the nearest anyway');
   button.addEventListener('click', () => {
     anyway.add(current.upload);
     search({ ...current }, { replace: true });

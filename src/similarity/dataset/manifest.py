@@ -57,6 +57,24 @@ class Manifest:
         index = {label: i for i, label in enumerate(self.folders)}
         return np.array([index[record.label] for record in self.records], np.int32)
 
+    @cached_property
+    def contents(self) -> np.ndarray:
+        """A number for the content of each image, the same for identical ones: int64 (n,)."""
+        return np.unique([record.sha256 for record in self.records], return_inverse=True)[1]
+
+    def owners(self, groups: np.ndarray) -> np.ndarray:
+        """The index in `folders` of the class that each group of images counts for: int32 (g,).
+
+        It is the smallest class that has an image in the group, which can least do without it.
+
+        Args:
+            groups: the number of each image's group, 0…g − 1, int64 (n,).
+        """
+        sizes = np.bincount(self.labels, minlength=len(self.folders))
+        sizes[len(self.classes) :] = len(self.labels) + 1  # no class at all
+        order = np.lexsort((self.labels, sizes[self.labels], groups))
+        return self.labels[order][np.unique(groups[order], return_index=True)[1]]
+
     @property
     def can_teach(self) -> bool:
         """Whether there are classes to tell apart; otherwise nothing is learned from labels, nor measured with them."""

@@ -1,41 +1,40 @@
 """Which images are learned from, which choose the best epoch, and which are only for the final figures."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
 
-from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, ImageRecord
+from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, ImageRecord, Manifest
 from similarity.errors import UserError
 
 
-def split_images(records: Sequence[ImageRecord], groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
+def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
     """Assigns each image to ``train``, ``valid`` or ``test``, stratified by class.
 
     Groups are drawn by a hash of the seed and of their images' bytes: renaming an image or adding others barely moves
-    it. A group counts for the class of its first image. What is larger than a class's share for validation or testing
-    is for training, so that a few large groups do not turn the shares upside down. Images without a class are split as
-    one class would be; of very few beside classes, all are for training.
+    it. A group counts for the smallest class in it. What is larger than a class's share for validation or testing is
+    for training, unless there is nothing smaller, so that a few large groups do not turn the shares upside down. Images
+    without a class are split as one class would be; of very few beside classes, all are for training.
 
     Args:
-        records: the images.
+        manifest: the images.
         groups: images of the same group share a split, int (n,); identical images must share a group.
         valid: share of each class for validation; at least one image.
         test: share of each class for testing; at least one image. The rest is for training.
         seed: another one draws another split.
 
     Returns:
-        The split of each record.
+        The split of each image.
 
     Raises:
         UserError: a class has fewer groups than there are splits, or the shares leave none for training.
     """
     members: dict[int, list[ImageRecord]] = {}
-    for record, number in zip(records, groups.tolist(), strict=True):
+    for record, number in zip(manifest.records, groups.tolist(), strict=True):
         members.setdefault(number, []).append(record)
-    by_label: dict[str, list[int]] = {record.label: [] for record in records}
-    for number, images in members.items():
-        by_label[images[0].label].append(number)
+    by_label: dict[str, list[int]] = {label: [] for label in manifest.folders}
+    for number, owner in enumerate(manifest.owners(groups).tolist()):
+        by_label[manifest.folders[owner]].append(number)
     sizes = {number: len({image.sha256 for image in images}) for number, images in members.items()}
     drawn = {number: min(_draw(image.sha256, seed) for image in images) for number, images in members.items()}
     split_of: dict[int, str] = {}
@@ -57,6 +56,9 @@ def _split_class(label: str, drawn: list[int], sizes: dict[int, int], valid: flo
             if split_of[number] == "train" and sizes[number] <= wanted:
                 split_of[number] = split
                 wanted -= sizes[number]
+        left = [number for number in drawn if split_of[number] == "train"]
+        if split not in split_of.values() and len(left) > 1:
+            split_of[min(left, key=sizes.__getitem__)] = split
     if len(drawn) < len(SPLIT_NAMES) or set(split_of.values()) != set(SPLIT_NAMES):
         raise UserError(
             f"class {label!r} has too few distinct images ({len(drawn)}) for the shares split.train, "

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from similarity.dataset.manifest import Manifest
 from similarity.duplication.pairs import Pairs
 
 
@@ -15,21 +16,21 @@ def group_rows(count: int, *links: Pairs) -> np.ndarray:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def bounded_groups(labels: np.ndarray, identical: Pairs, near: Pairs, least: int) -> np.ndarray:
+def bounded_groups(manifest: Manifest, identical: Pairs, near: Pairs, least: int) -> np.ndarray:
     """Groups identical and nearly identical images, the latter only where that leaves a class enough groups.
 
     Args:
-        labels: class indices, int (n,).
+        manifest: the images.
         identical: pairs that are always kept together.
         near: pairs that are kept together unless a class would be left with fewer than `least` groups.
-        least: groups per class.
+        least: groups that count for a class; see `Manifest.owners`.
 
     Returns:
         The number of each image's group, int64 (n,).
     """
+    labels = manifest.labels
     groups = group_rows(len(labels), identical, near)
-    pairs = np.unique(np.stack([labels, groups], axis=1), axis=0)
-    scarce = np.bincount(pairs[:, 0], minlength=labels.max() + 1) < least
+    scarce = np.bincount(manifest.owners(groups), minlength=len(manifest.folders)) < least
     apart = scarce[labels[near.first]] | scarce[labels[near.second]]
     if not apart.any():
         return groups

@@ -37,7 +37,7 @@ def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray,
 
     Args:
         features: float32 (n, D).
-        rows: of the training images, int64 (m,); of many, a sample is taken.
+        rows: of the images to fit to, int64 (m,); of many, a sample is taken.
         columns: which of the features are used, int64 (d,), ascending.
         size: how many components; there are fewer where the images span fewer.
         seed: of the sample.

@@ -18,28 +18,32 @@ def ranks_of_originals(
     originals: np.ndarray,
     gallery: np.ndarray,
     prepare: Prepare,
+    contents: np.ndarray,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> np.ndarray:
     """Finds at which rank, by cosine, each changed picture's original comes: 1 is the first.
 
-    Images as near as the original, such as identical copies, do not push it back.
+    Identical copies of the original do not push it back. Other images that are as near do, all of them: vectors that
+    are the same for many images, or zeros, find none of these.
 
     Args:
         queries: of the changed pictures, (n, …).
         originals: rows of their originals in the gallery, int64 (n,).
         gallery: of all indexed images, (m, …).
         prepare: what is done to both before they are compared.
+        contents: the same number for images with the same content, int64 (m,).
         progress: wraps the iteration over blocks of the gallery.
 
     Returns:
         int64 (n,).
     """
     units = normalize(prepare(queries))
-    own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) + _ROUNDING
+    own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) - _ROUNDING
     ranks = np.ones(len(queries), np.int64)
     for start in progress(range(0, len(gallery), _ROWS_PER_BLOCK)):
-        block = normalize(prepare(gallery[start : start + _ROWS_PER_BLOCK]))
-        ranks += (block @ units.T > own).sum(axis=0)
+        rows = slice(start, start + _ROWS_PER_BLOCK)
+        is_other = contents[rows, None] != contents[originals]
+        ranks += ((normalize(prepare(gallery[rows])) @ units.T >= own) & is_other).sum(axis=0)
     return ranks
 
 

@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import orjson
 from PIL import Image
 
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
-from similarity.features.extractor import MIN_AGREEMENT, Extractor, agreement, as_affine
+from similarity.features.extractor import MIN_AGREEMENT, Extractor, agreement, as_affine, describe, keras_weights
 from similarity.features.networks import Backbone, load_backbone
 from similarity.vectors import normalize
 
@@ -75,16 +74,12 @@ def require_keras(folder: Path) -> None:
         FileNotFoundError: the folder is missing or incomplete.
         UserError: the backbone is from an ONNX file.
     """
-    description = _describe(folder)
+    description = describe(folder)
     if description["format"] == "onnx":
         raise UserError(
             f"the backbone is {description['name']}, which TensorFlow does not run; {folder} holds all that other "
             "programs need, with OpenVINO (docs/export.md)"
         )
-
-
-def _describe(folder: Path) -> dict[str, Any]:
-    return orjson.loads((folder / "backbone.json").read_bytes())
 
 
 def load_keras_backbone(folder: Path, weights: str) -> Backbone:
@@ -98,9 +93,8 @@ def load_keras_backbone(folder: Path, weights: str) -> Backbone:
         FileNotFoundError: the folder is missing or incomplete.
         UserError: the weights are others than those in the folder.
     """
-    description = _describe(folder)
-    stored = next(folder.glob("*.weights.h5"), None)
-    source = str(stored or weights)
+    description = describe(folder)
+    source = str(keras_weights(folder) or weights)
     backbone = load_backbone(description["name"], source, description["image_size"], description["taps"])
     if not (worst := agreement(folder, Extractor(description, {1: backbone.predict}))) >= MIN_AGREEMENT:
         raise UserError(

@@ -61,12 +61,13 @@ def _table(rows: Sequence[Digest]) -> list[str]:
 
 _INTRODUCTION = f"""{TITLE}
 
-From an image to its embedding: preprocessing, backbone and the trained layer in one graph. The classes are not in it.
+From an image to its embedding: preprocessing, backbone, class part and visual part in one graph. The classes are not
+in it.
 
 - In: `pixels`, float32 `(n, <size>, <size>, 3)`, red, green, blue, **0…255** (not 0…1); whatever the backbone needs
   beyond is in the graph.
-- Out: `embedding`, float32 `(n, <E>)`, never negative, not of length 1: compare by cosine. All zeros is possible; its
-  cosine counts as 0.
+- Out: `embedding`, float32 `(n, <E>)`: compare by cosine. With both parts its length is 1, or less if one of them is
+  all zeros; with the class part alone it is never negative and of any length. The cosine of all zeros counts as 0.
 - To make pixels of an image: decode it, upright, transparency laid over white, and resize it to <size> × <size> without
   keeping its aspect ratio, bilinear with antialiasing (a triangle whose support grows when shrinking, as in Pillow and
   in `tf.image.resize(…, antialias=True)`), in float **without rounding** to whole numbers: rounding moves the

@@ -170,7 +170,7 @@ def cache_limit(gigabytes: str) -> int:
     with suppress(ValueError):
         if 0 <= float(gigabytes) < 1e9:
             return int(float(gigabytes) * 1e9)
-    raise UserError(f"IMAGE_SIMILARITY_CACHE_GB: {gigabytes!r} is no size in 10⁹ bytes; 0 turns the cache off")
+    raise UserError(f"IMAGE_SIMILARITY_CACHE_GB: {gigabytes!r} is not a size in GB (10⁹ bytes); 0 turns the cache off")
 
 
 def _open(path: Path) -> sqlite3.Connection:

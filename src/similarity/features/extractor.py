@@ -104,7 +104,7 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
         FileNotFoundError: the folder is missing or incomplete.
         UserError: this machine's features of the stored pictures agree with those stored to less than `MIN_AGREEMENT`.
     """
-    description = orjson.loads((folder / _DESCRIPTION).read_bytes())
+    description = describe(folder)
     if description["engine"] == "openvino":
         predictors = _load_graph(folder / _GRAPH, batch_sizes)
     else:
@@ -117,9 +117,24 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
         }[description["format"]]
         raise UserError(
             f"{folder}: {description['engine']} disagrees on this machine with the network as it was saved (cosine "
-            f"{worst:.4f}, not even {MIN_AGREEMENT}): {way_out}, and please report this"
+            f"{worst:.4f}; at least {MIN_AGREEMENT} is needed): {way_out}, and please report this"
         )
     return extractor
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """The `description` of the extractor that a folder holds.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    return orjson.loads((folder / _DESCRIPTION).read_bytes())
+
+
+def keras_weights(folder: Path) -> Path | None:
+    """The weights in the folder of an extractor that runs in Keras; those for another engine are in its graph."""
+    path = folder / _WEIGHTS
+    return path if path.exists() else None
 
 
 def backbone_digest(folder: Path) -> str:
@@ -141,9 +156,9 @@ def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
         FileNotFoundError: the folder does not hold what `save_extractor` wrote.
         UserError: it was made with other taps.
     """
-    features: dict[str, int] = orjson.loads((folder / _DESCRIPTION).read_bytes())["tap_features"]
+    features: dict[str, int] = describe(folder)["tap_features"]
     if missing := [tap for tap in taps if tap not in features]:
-        raise UserError(f"{folder} has no tap {missing[0]!r} but {', '.join(features)}: run `dvc repro`")
+        raise UserError(f"{folder} has no tap {missing[0]!r}; it has {', '.join(features)}: run `dvc repro`")
     return np.flatnonzero(np.repeat([not taps or tap in taps for tap in features], list(features.values())))
 
 

@@ -8,6 +8,7 @@ from similarity.vectors import standardization
 _MAX_RATIO = 0.65  # of the distance of two near duplicates to that of an image to its nearest other
 _ALMOST_EQUAL = 0.995  # correlation of thumbnails
 _SAMPLE = 5000
+_PAIRS_PER_BLOCK = 4096
 
 
 def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
@@ -24,9 +25,10 @@ def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
     mean, scale = standardization(features)
     sample = np.sort(np.random.default_rng(seed).permutation(len(features))[:_SAMPLE])
     usual = _usual_distance((features[sample] - mean) / scale)
-    differences = (features[near.first] - features[near.second]) / scale
-    is_near = np.linalg.norm(differences, axis=1) <= _MAX_RATIO * usual
-    kept = is_near | (near.correlations >= _ALMOST_EQUAL)
+    blocks = [slice(start, start + _PAIRS_PER_BLOCK) for start in range(0, len(near.first), _PAIRS_PER_BLOCK)]
+    differences = ((features[near.first[pairs]] - features[near.second[pairs]]) / scale for pairs in blocks)
+    distances = np.concatenate([np.linalg.norm(each, axis=1) for each in differences] or [np.empty(0)])
+    kept = (distances <= _MAX_RATIO * usual) | (near.correlations >= _ALMOST_EQUAL)
     return Pairs(*(values[kept] for values in near))
 
 

@@ -7,7 +7,7 @@ from math import cos, radians, sin
 import numpy as np
 from PIL import Image, ImageFilter
 
-_JPEG_QUALITY = 40
+_JPEG_QUALITY, _JPEG_MAX_SIDE = 40, 65_500  # pixels, by libjpeg
 _CROP = 0.8  # of each side
 _BRIGHTNESS = 1.3
 _ANGLE = 8  # degrees, counterclockwise
@@ -16,7 +16,9 @@ _BLUR = 1  # pixel, standard deviation
 
 def _jpeg(pixels: np.ndarray) -> np.ndarray:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    image = Image.fromarray(pixels)
+    image.thumbnail((_JPEG_MAX_SIDE, _JPEG_MAX_SIDE))
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 

@@ -14,19 +14,27 @@ def color_histogram(pixels: np.ndarray, bins: int) -> np.ndarray:
 
     Args:
         pixels: RGB, uint8 (height, width, 3).
-        bins: per channel.
+        bins: per channel, up to 256.
 
     Returns:
         float32 (3 · bins,).
     """
-    binned = pixels.reshape(-1, 3).astype(np.int64) * bins // 256 + np.arange(3) * bins
-    counts = np.bincount(binned.ravel(), minlength=3 * bins)
-    return np.sqrt(counts / len(binned)).astype(np.float32)
+    starts = np.searchsorted(np.arange(256) * bins // 256, np.arange(bins))
+    counts = np.add.reduceat(_count_values(pixels), starts, axis=1)
+    return np.sqrt(counts.ravel() * 3 / pixels.size).astype(np.float32)
 
 
 def color_spread(pixels: np.ndarray) -> float:
     """The largest standard deviation of a channel, of RGB pixels, uint8 (height, width, 3), in 0…127.5."""
-    return float(pixels.reshape(-1, 3).std(axis=0).max())
+    values, counts = np.arange(256), _count_values(pixels)
+    means = counts @ values / counts.sum(axis=1)
+    variances = (counts * (values - means[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
+    return float(np.sqrt(variances.max()))
+
+
+def _count_values(pixels: np.ndarray) -> np.ndarray:
+    """How many pixels have each value of each channel, int64 (3, 256), in little memory: photographs are large."""
+    return np.stack([np.bincount(pixels[..., channel].ravel(), minlength=256) for channel in range(3)])
 
 
 def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:

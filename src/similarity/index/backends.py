@@ -158,7 +158,7 @@ def load_index(path: Path, backend: Backend, size: int) -> AnnIndex:
         return AnnoyForest.load(path, size) if backend == "annoy" else FaissGraph.load(path, size)
     except OSError as error:
         raise UserError(
-            f"{path} is no index by {backend} (ann.backend) of embeddings of size {size}: run `dvc repro`"
+            f"{path} is not a {backend} index (ann.backend) of embeddings of {size} numbers: run `dvc repro`"
         ) from error
 
 

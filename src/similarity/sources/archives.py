@@ -82,7 +82,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 def _broken(path: Path, error: Exception) -> UserError:
     reason = " ".join(str(error).split())
-    return UserError(f"{path} is broken or not an archive ({reason}): get it again")
+    return UserError(f"{path} is broken or not an archive ({reason}): obtain it again")
 
 
 class _Zip:

@@ -41,7 +41,7 @@ def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]
     ignored = [path for path in visible if path.suffix.lower() not in IMAGE_SUFFIXES]
     if not images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"there are no images in it: files ending in {kinds} are needed, best in class folders")
+        raise UserError(f"data.source has no images: files ending in {kinds} are needed, preferably in class folders")
     around = _folder_around(images)
     placed = {path: path.relative_to(around) for path in images}
     _check_places(placed)

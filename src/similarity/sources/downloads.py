@@ -48,7 +48,9 @@ def _download(url: str, sha256: str | None, target: Path, progress: Progress) ->
     try:
         _receive(url, partial, progress)
     except requests.RequestException as error:
-        raise UserError(f"cannot download {url}: {_reason(error)}; what arrived is kept, run again to go on") from error
+        raise UserError(
+            f"cannot download {url}: {_reason(error)}; the part received was kept; run again to resume"
+        ) from error
     received = digest(partial)
     if sha256 is not None and received != sha256:
         partial.unlink()

@@ -128,5 +128,5 @@ def test_columns_are_those_of_the_taps(tmp_path: Path) -> None:
     (tmp_path / "backbone.json").write_text('{"tap_features": {"block1": 3, "block4": 2, "final": 4}}')
     assert tapped_columns(tmp_path, ["final", "block4"]).tolist() == [3, 4, 5, 6, 7, 8]
     assert tapped_columns(tmp_path, []).tolist() == list(range(9))
-    with pytest.raises(UserError, match="has no tap 'block2' but block1, block4, final"):
+    with pytest.raises(UserError, match="has no tap 'block2'; it has block1, block4, final"):
         tapped_columns(tmp_path, ["block2"])
