@@ -16,11 +16,22 @@ HEAD = Head(*(RNG.standard_normal(shape).astype(np.float32) for shape in ((30, 5
 ROWS, COLUMNS = np.arange(0, 400, 2), np.arange(3, 27)
 
 
-def test_components_have_mean_0_and_variance_1_and_no_correlation_over_the_images_fitted_to() -> None:
-    part = fit_visual_part(FEATURES, ROWS, COLUMNS, 3, 0)
-    components = part(FEATURES[ROWS])
+@pytest.mark.parametrize("shrinkage", [0, 0.3])
+def test_components_are_centered_uncorrelated_and_as_large_as_the_formula_says(shrinkage: float) -> None:
+    components = fit_visual_part(FEATURES, ROWS, COLUMNS, 3, 0, shrinkage)(FEATURES[ROWS])
     np.testing.assert_allclose(components.mean(axis=0), 0, atol=1e-3)
-    np.testing.assert_allclose(components.T @ components / len(components), np.eye(3), atol=1e-2)
+    standardized = (FEATURES - FEATURES[ROWS].mean(axis=0)) / FEATURES[ROWS].std(axis=0)
+    variances = np.linalg.svd(standardized[ROWS][:, COLUMNS], compute_uv=False)[:3] ** 2 / len(ROWS)
+    expected = np.diag(variances / (variances + shrinkage))  # the mean variance of standardized features is 1
+    np.testing.assert_allclose(components.T @ components / len(components), expected, atol=1e-2)
+
+
+def test_few_images_are_not_all_as_far_from_each_other() -> None:
+    kinds = np.repeat(np.arange(4), 10)
+    features = (RNG.standard_normal((4, 300))[kinds] + 0.5 * RNG.standard_normal((40, 300))).astype(np.float32)
+    units = normalize(fit_visual_part(features, np.arange(40), np.arange(300), 256, 0)(features))
+    cosines = units @ units.T - 2 * np.eye(40)
+    assert (kinds[cosines.argmax(axis=1)] == kinds).all()
 
 
 def test_only_the_columns_asked_for_are_used_and_no_more_components_than_the_images_span() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from similarity.principal_axes import principal_axes
 from similarity.vectors import standardization
 
+SHRINKAGE = 0.3  # of the variances, by which components are divided
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
 _MAX_ROWS = 50_000  # that the components are computed from
 
@@ -24,16 +25,25 @@ class VisualPart(NamedTuple):
     bias: np.ndarray
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """The components of features, float32 (n, D), with variance 1 over the images fitted to: float32 (n, K)."""
+        """The components of features, float32 (n, D), with mean 0 over the images fitted to: float32 (n, K)."""
         return features @ self.kernel + self.bias
 
 
-def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int, seed: int) -> VisualPart:
-    """Finds the leading principal components of standardized features, each scaled to variance 1 (whitening).
+def fit_visual_part(
+    features: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    size: int,
+    seed: int,
+    shrinkage: float = SHRINKAGE,
+) -> VisualPart:
+    """Finds the leading principal components of standardized features, and makes them about equally large (whitening).
 
     The features of a pretrained network are dominated by a few directions, such as brightness and the kind of object.
     Whitening gives the finer ones, by which one image differs from others of its kind, the same weight (Jégou & Chum,
-    "Negative evidences and co-occurences in image retrieval: the benefit of PCA and whitening", ECCV 2012).
+    "Negative evidences and co-occurences in image retrieval: the benefit of PCA and whitening", ECCV 2012). A component
+    of variance v is divided by √(v + s · m), with the mean variance m and the shrinkage s. With s = 0 and no more
+    images than components, each image would be as far from all the others.
 
     Args:
         features: float32 (n, D).
@@ -41,6 +51,7 @@ def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray,
         columns: which of the features are used, int64 (d,), ascending.
         size: how many components; there are fewer where the images span fewer.
         seed: of the sample.
+        shrinkage: s.
     """
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS])
     taken = np.stack([features[row][columns] for row in sample])
@@ -49,7 +60,8 @@ def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray,
     variances, axes = principal_axes((taken.T @ taken).astype(np.float64) / len(taken), min(size, len(columns)))
     kept = variances > _MIN_VARIANCE * variances[:1]
     variances, axes = variances[kept], axes[:, kept]
-    folded = axes / np.sqrt(variances) / scale[:, None].astype(np.float64)
+    mean_variance = np.square(taken).sum() / len(taken) / max(1, min(len(taken) - 1, len(columns)))
+    folded = axes / np.sqrt(variances + shrinkage * mean_variance) / scale[:, None].astype(np.float64)
     kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)
     kernel[columns] = folded
     return VisualPart(kernel, (-mean @ folded).astype(np.float32))
