@@ -101,7 +101,7 @@ def test_a_dropped_and_a_pasted_image_are_searched(page: Page, photo: Path) -> N
     }"""
     for kind in ("drop", "paste"):
         page.goto("/")
-        expect(page.locator("#samples > li").first).to_be_visible()
+        expect(page.locator("#samples .card")).to_have_count(8)
         page.evaluate(give, [kind, list(photo.read_bytes())])
         expect(page.locator("#results > li a")).to_have_count(10)
         expect(page.locator("#query")).to_contain_text(f"{kind}.png")

@@ -93,13 +93,14 @@ function followLink(event) {
 
 function drawFacts({ model, data, metrics }) {
   const classes = data.classes.filter(({ name }) => isClass(name));
-  $('indexed').textContent = `${count(data.images, 'image')} · ${count(classes.length, 'class', 'classes')}`;
+  const kinds = classes.length ? count(classes.length, 'class', 'classes') : 'no classes';
+  $('indexed').textContent = `${count(data.images, 'image')} · ${kinds}`;
   const hash = (md5) => element('code', { title: md5 }, md5?.slice(0, 8) ?? '–');
   const figure = (number) => number?.toFixed(3) ?? '–';
   const facts = [
     ['Model', `${model.backbone}, ${model.image_size} px`],
     ['Embedding', `${model.embedding_size} numbers`],
-    ['P@10', figure(metrics.retrieval?.p_at_10)],
+    ...(classes.length > 1 ? [['P@10', figure(metrics.retrieval?.p_at_10)]] : []),
     [`ANN recall@${metrics.ann?.k ?? 'k'}`, figure(metrics.ann?.recall_at_k)],
     ['Model hash', hash(model.md5)],
     ['Data hash', hash(data.md5)],
