@@ -1,10 +1,10 @@
 """Training the head as the pipeline does, beside a bare loop of the same steps.
 
-    python benchmarks/training_loop.py [--epochs 100] [--rounds 2]
+    python benchmarks/training_loop.py [--epochs 100] [--rounds 2] [--dropout 0]
 
-The bare loop has no Keras layers, no optimizer object, no validation and no figures: TensorFlow's own operations on
-variables, over the same features, standardized before, in batches of the same size. Both are compiled anew in each
-round, and take turns in one process.
+The bare loop has no Keras layers, no dropout, no optimizer object, no validation and no figures: TensorFlow's own
+operations on variables, over the same features, standardized before, in batches of the same size. Both are compiled
+anew in each round, and take turns in one process.
 """
 
 import argparse
@@ -29,11 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=2, help="that count; one more does not")
+    parser.add_argument("--dropout", type=float, help="of ours (default: that of params.yaml)")
     add_output(parser)
     arguments = parser.parse_args()
     prepare_tensorflow()
     params = load_params()
-    settings, size = params.train.model_copy(update={"epochs": arguments.epochs}), params.embedding.size
+    dropout = params.train.dropout if arguments.dropout is None else arguments.dropout
+    changes = {"epochs": arguments.epochs, "dropout": dropout}
+    settings, size = params.train.model_copy(update=changes), params.embedding.size
     manifest, features = read_manifest(MANIFEST), np.load(FEATURES, mmap_mode="r")
     splits = read_splits(SPLITS, manifest)
     train, valid = (Labeled(features[splits[split]], manifest.labels[splits[split]]) for split in ("train", "valid"))
@@ -47,7 +50,8 @@ def main() -> None:
         arguments.rounds,
     )
     steps = arguments.epochs * -(-len(train.labels) // settings.batch_size)
-    what = f"training, {steps:,} steps of {settings.batch_size} × {features.shape[1]:,} features, bare loop"
+    what = f"training, {steps:,} steps of {settings.batch_size} × {features.shape[1]:,} features"
+    what += f" with dropout {dropout:g}, bare loop without"
     ours, bare = seconds["ours"], seconds["bare"]
     row = Row(what, f"{ours:.1f} s", f"{bare:.1f} s", ours / bare)
     publish(as_table([row]), "Training of the class part", arguments.output)
