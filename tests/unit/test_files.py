@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,15 @@ from similarity.files import (
     replaced_file,
     replaced_folder,
     write_array,
+    write_arrays,
     write_json_entries,
     write_metrics,
     write_scattered_array,
     write_table,
 )
 from similarity.index.inverted_index import read_inverted_index, write_inverted_index
+
+DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f93568db"
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -207,3 +211,15 @@ def test_an_array_is_written_while_its_rows_come_in(tmp_path: Path) -> None:
         for block in blocks:
             writer.append(block)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.concatenate(blocks))
+
+
+def test_arrays_are_read_as_they_were_written_and_their_bytes_do_not_depend_on_the_version_of_python(
+    tmp_path: Path,
+) -> None:
+    arrays = {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "weight": np.float64(0.3), "origin": "here"}
+    write_arrays(tmp_path / "a.npz", arrays)
+    with np.load(tmp_path / "a.npz") as found:
+        assert list(found) == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+    assert sha256((tmp_path / "a.npz").read_bytes()).hexdigest() == DIGEST_OF_ARRAYS

@@ -7,6 +7,7 @@ import numpy as np
 
 from similarity.embedding.head import Head, embed
 from similarity.embedding.visual_part import VisualPart
+from similarity.files import write_arrays
 from similarity.vectors import normalize
 
 _ROWS_PER_BLOCK = 8192
@@ -64,8 +65,7 @@ class EmbeddingModel:
 def save_model(model: EmbeddingModel, path: Path) -> None:
     """Writes all arrays of a model as a ``.npz`` file."""
     arrays = {**model.head._asdict(), **{f"visual_{name}": array for name, array in model.visual._asdict().items()}}
-    with path.open("wb") as file:
-        np.savez(file, **arrays, visual_weight=np.float64(model.visual_weight))
+    write_arrays(path, {**arrays, "visual_weight": np.float64(model.visual_weight)})
 
 
 def load_model(path: Path) -> EmbeddingModel:

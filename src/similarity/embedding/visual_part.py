@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similarity.files import write_arrays
 from similarity.principal_axes import principal_axes
 from similarity.vectors import standardization
 
@@ -69,8 +70,7 @@ def fit_visual_part(
 
 def save_visual_part(part: VisualPart, path: Path) -> None:
     """Writes a ``.npz`` file."""
-    with path.open("wb") as file:
-        np.savez(file, **part._asdict())
+    write_arrays(path, part._asdict())
 
 
 def load_visual_part(path: Path) -> VisualPart:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from similarity.files import write_arrays
 from similarity.vectors import normalize
 
 _DIMENSIONS = 256
@@ -146,8 +147,7 @@ def refused_shares_by_class(reference: Reference, labels: np.ndarray) -> np.ndar
 
 def save_reference(reference: Reference, path: Path) -> None:
     """Writes a ``.npz`` file."""
-    with path.open("wb") as file:
-        np.savez(file, **{field.name: getattr(reference, field.name) for field in fields(reference)})
+    write_arrays(path, {field.name: getattr(reference, field.name) for field in fields(reference)})
 
 
 def load_reference(path: Path) -> Reference:
