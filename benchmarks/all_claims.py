@@ -34,9 +34,9 @@ def main() -> None:
     add_output(parser)
     arguments = parser.parse_args()
     claims = CLAIMS + (OF_A_MILLION if arguments.million else ())
-    rows = {script: rows_of(script, options) for script, *options in tqdm(claims, "benchmarks", leave=False)}
-    publish("\n".join([HEADER, *rows.values()]), "The pipeline beside what one would use instead", arguments.output)
-    if failed := [script for script, found in rows.items() if not found]:
+    rows = [rows_of(script, options) for script, *options in tqdm(claims, "benchmarks", leave=False)]
+    publish("\n".join([HEADER, *rows]), "The pipeline beside what one would use instead", arguments.output)
+    if failed := [script for (script, *_), found in zip(claims, rows, strict=True) if not found]:
         sys.exit(f"error: these failed: {', '.join(failed)}")
 
 
@@ -44,7 +44,8 @@ def rows_of(script: str, arguments: list[str]) -> str:
     """Runs a script and gives the rows of its last table, or nothing if it failed."""
     command = [sys.executable, str(Path("benchmarks", script)), *arguments]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=False)
-    return "" if done.returncode else done.stdout.split(HEADER)[-1].strip()
+    _, header, rows = done.stdout.rpartition(HEADER)
+    return rows.strip() if header and not done.returncode else ""
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from projects import Project, copy_small_project
 from samples import write_rocks
 from similarity.images.decoding import read_image
 
-SLOWEST_FIRST = ("networks", "service", "pipeline", "quality", "unit")
+SLOWEST_FIRST = ("networks", "service", "pipeline", "quality")  # the folders, and then the others
 SHARING = {"test_audit.py", "test_comparisons.py", "test_run_cache.py", "test_unlabeled.py"}  # a project
 
 
@@ -43,7 +43,8 @@ class SharingTogether(LoadScopeScheduling):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets no process wait long for the other at the end."""
-    items.sort(key=lambda item: SLOWEST_FIRST.index(item.path.parent.name))
+    order = {name: place for place, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharingTogether:

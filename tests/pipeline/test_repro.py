@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +126,7 @@ def test_running_everything_again_in_a_clone_leaves_the_same_files_and_computes_
     assert len(stages) == len(clone.run("dvc", "stage", "list").splitlines())
     files = ("dvc.lock", "data/features.npy", "metrics/**/*")
     assert clone.contents(*files) == project.contents(*files)
-    assert "144 images computed" not in printed
-    assert "0 images computed" in printed
+    assert re.findall(r"(\d+) images computed", printed) == ["0"]
     own = [line for line in printed.splitlines() if line and not line.startswith(OF_DVC)]
     assert list(dict.fromkeys(line.split(": ")[0] for line in own)) == stages  # nothing of TensorFlow
 

@@ -23,7 +23,7 @@ def repro(project: Project) -> list[str]:
 def two_runs(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a remote, and the run of another learning rate committed after the first. Not to be changed."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "two_runs")
-    project.run("dvc", "remote", "add", "--default", "storage", str(tmp_path_factory.mktemp("storage")))
+    project.run("dvc", "remote", "add", "--default", "storage", str(storage_of(project)))
     project.commit()
     project.set_params(**LEARNING_RATE)
     project.run("dvc", "repro")
@@ -31,8 +31,14 @@ def two_runs(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     return project
 
 
+def storage_of(project: Project) -> Path:
+    return project.folder.parent / "storage"
+
+
 @pytest.fixture
 def shared(two_runs: Project, tmp_path: Path) -> Project:
+    """A copy of the project, and an empty remote."""
+    shutil.rmtree(storage_of(two_runs), ignore_errors=True)
     return two_runs.copy_to(tmp_path / "project")
 
 
