@@ -4,7 +4,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from pipeline.stage import run_stage
+from pipeline.stage import run_stage, stop_if_told
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.head import Head, save_head, untaught_head
 from similarity.embedding.training import Epoch, Labeled, train_head
@@ -53,6 +53,7 @@ def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[
     steps = train_head(train, valid, classes, params.embedding.size, params.train, params.base.seed)
     with tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress:
         for epoch, head in progress:
+            stop_if_told()
             if not np.isfinite([epoch.loss, epoch.val_loss]).all():
                 raise UserError(
                     f"training diverged in epoch {epoch.epoch}: lower train.lr in params.yaml, now {params.train.lr:g}"

@@ -17,6 +17,8 @@ WAY_BACK = "git checkout HEAD -- . && dvc checkout"
 
 Item = TypeVar("Item")
 
+_received: list[int] = []  # signals
+
 
 def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
     """Runs a stage on the checked parameters, puts its outputs in place together if it succeeds, and exits.
@@ -39,7 +41,9 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
 def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a killed run cleans up as well
+    signal.signal(signal.SIGTERM, _stop)  # so that a killed run cleans up as well
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
     try:
         main()
     except UserError as error:
@@ -55,6 +59,19 @@ def run_command(main: Callable[[], object]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    _received.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def stop_if_told() -> None:
+    """Ends the run if a signal came whose exception was lost, as it is in a finalizer of TensorFlow's."""
+    if _received:
+        _stop(_received[0], None)
 
 
 def _how_to_get(path: str) -> str:
