@@ -14,7 +14,7 @@ from PIL import Image
 from service.batching import BatchingExtractor
 from service.schema import Answer, EmbeddingMap, Info, Neighbor, Novelty, Query, SearchResult
 from similarity.embedding.model import EmbeddingModel
-from similarity.images.decoding import read_image
+from similarity.images.decoding import decode_image, read_image
 from similarity.images.resizing import resize
 from similarity.index.inverted_index import find_neighbors
 from similarity.index.searcher import Answer as SearchAnswer
@@ -84,9 +84,9 @@ class Catalog:
             LookUnavailableError: the look cannot be chosen.
         """
         start = time.perf_counter()
-        with self._decoders:  # a large photograph takes hundreds of megabytes while it is decoded
-            pixels = read_image(content, self.max_pixels)
-            resized, (height, width, _) = resize(pixels, self.image_size), pixels.shape
+        with self._decoders:  # a large photograph may take hundreds of megabytes while it is decoded
+            pixels, width, height = decode_image(content, self.image_size, self.max_pixels)
+            resized = resize(pixels, self.image_size)
             del pixels
         features = self.extractor(resized)[None]
         embedding, distance = self.model(features)[0], float(self.reference.distances(features)[0])
@@ -121,7 +121,7 @@ class Catalog:
     def thumbnail(self, key: str, size: int) -> bytes:
         """A JPEG of an indexed image that fits into a square of `size` pixels."""
         with self._thumbnails:  # apart from the uploads, behind which a page would wait for its pictures
-            picture = Image.fromarray(read_image(self.images / key))
+            picture = Image.fromarray(read_image(self.images / key, size))
         picture.thumbnail((size, size))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=88)

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from similarity.errors import UserError
 from similarity.generated.rocks import draw_rock
-from similarity.images.decoding import UnreadableImageError, read_image, read_image_file
+from similarity.images.decoding import UnreadableImageError, decode_image, read_image, read_image_file
 from similarity.images.resizing import resize
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
@@ -126,7 +126,7 @@ def test_resize_stays_within_the_range_of_the_image_and_is_not_rounded(pixels: n
     assert resized.max() <= pixels.max() + 1e-3
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (31, 7), (1, 1), (96, 200), (256, 256), (700, 50), (97, 96)])
+@pytest.mark.parametrize("shape", [(28, 28), (31, 7), (1, 1), (96, 200), (256, 256), (700, 50), (97, 96), (1, 5000)])
 def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0)]
@@ -139,14 +139,54 @@ def test_resize_of_an_enlarged_image_has_fractions() -> None:
     assert np.abs(resized - resized.round()).max() > 0.1
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("side", "scale"), [(None, 1), (129, 1), (128, 2), (65, 2), (64, 4), (20, 8), (1, 8)])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_twice_what_is_needed(
+    photographs: list[np.ndarray], side: int | None, scale: int, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    height, width = 512, 600
+    picture = Image.fromarray(photographs[1]).resize((width, height))
+    decoded = decode_image(encode(picture, "JPEG", exif=exif, quality=95), side)
+    upright = picture if orientation == 1 else picture.transpose(Image.Transpose.ROTATE_270)
+    assert (decoded.width, decoded.height) == upright.size
+    assert decoded.pixels.shape == (upright.height // scale, upright.width // scale, 3)
+    expected = np.asarray(upright.resize(decoded.pixels.shape[1::-1], Image.Resampling.BOX), float)
+    assert np.abs(decoded.pixels - expected).mean() < 4
+
+
+@pytest.mark.parametrize("side", [128, 64, 32])
+def test_what_is_made_of_a_scaled_jpeg_hardly_differs(photographs: list[np.ndarray], side: int) -> None:
+    content = encode(Image.fromarray(photographs[1]).resize((1200, 900)), "JPEG", quality=90)
+    scaled, whole = (resize(read_image(content, each), side) for each in (side, None))
+    assert np.abs(scaled - whole).mean() < 1.5  # of 255
+
+
+@pytest.mark.parametrize("side", [8, 100])
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_truncated_jpeg_is_found_at_every_scale(
+    photographs: list[np.ndarray], side: int, kept: float, progressive: bool
+) -> None:
+    content = encode(Image.fromarray(photographs[1]), "JPEG", progressive=progressive)
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        read_image(content[: int(kept * len(content))], side)
+
+
+def test_other_formats_are_decoded_in_full(photographs: list[np.ndarray]) -> None:
+    for file_format in ("PNG", "WEBP", "TIFF"):
+        assert read_image(encode(Image.fromarray(photographs[1]), file_format), 8).shape == photographs[1].shape
+
+
 def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
     buffer = io.BytesIO()
     Image.new("1", (10_000, 6_000)).save(buffer, "PNG")
     content = buffer.getvalue()
     assert len(content) < 100_000
     with pytest.raises(UnreadableImageError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
-        read_image(content, max_pixels=50_000_000)
-    assert read_image(content, max_pixels=60_000_000).shape == (6_000, 10_000, 3)
+        decode_image(content, max_pixels=50_000_000)
+    assert decode_image(content, max_pixels=60_000_000).pixels.shape == (6_000, 10_000, 3)
 
 
 def test_formats_that_would_start_other_programs_are_not_opened() -> None:

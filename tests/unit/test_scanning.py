@@ -9,7 +9,7 @@ from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, wr
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
 from similarity.errors import UserError
 from similarity.images.decoding import read_image
-from similarity.images.descriptors import color_histogram
+from similarity.images.descriptors import color_histogram, count_values
 from similarity.images.previews import PREVIEW_SIZE, Previews, encode_preview, open_previews
 from similarity.parallel import ordered_map
 
@@ -34,7 +34,7 @@ def test_a_scan_keeps_small_versions_of_the_pixels(tmp_path: Path, photographs: 
     (image,) = scan_images(tmp_path, ["a/temple.png"], 28, 16)
     assert isinstance(image, ScannedImage)
     assert (image.thumbnail.shape, image.thumbnail.dtype) == ((28, 28, 3), np.uint8)
-    np.testing.assert_array_equal(image.histogram, color_histogram(photographs[1], 16))
+    np.testing.assert_array_equal(image.histogram, color_histogram(count_values(photographs[1]), 16))
     preview = read_image(image.preview)
     assert max(preview.shape) == PREVIEW_SIZE
     shrunk = Image.fromarray(photographs[1]).resize(preview.shape[1::-1], Image.Resampling.BOX)

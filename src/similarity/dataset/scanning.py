@@ -10,9 +10,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from similarity.dataset.manifest import ImageRecord
-from similarity.images.decoding import UnreadableImageError, read_image
-from similarity.images.descriptors import color_histogram, color_spread, thumbnail
-from similarity.images.previews import encode_preview
+from similarity.images.decoding import UnreadableImageError, decode_image
+from similarity.images.descriptors import color_histogram, color_spread, count_values, thumbnail
+from similarity.images.previews import PREVIEW_SIZE, encode_preview
 from similarity.parallel import ordered_map
 
 _PLAIN = 2  # of 255, standard deviation
@@ -67,14 +67,14 @@ def scan_images(
 def _scan(images: Path, key: str, thumbnail_size: int, histogram_bins: int) -> ScannedImage | Rejection:
     content = (images / key).read_bytes()
     try:
-        pixels = read_image(content)
+        pixels, width, height = decode_image(content, max(PREVIEW_SIZE, thumbnail_size))
     except UnreadableImageError as error:
         return Rejection(key, str(error))
-    height, width, _ = pixels.shape
+    counts = count_values(pixels)
     return ScannedImage(
         ImageRecord(key, key.split("/")[0], sha256(content).hexdigest(), width, height),
         thumbnail(pixels, thumbnail_size),
-        color_histogram(pixels, histogram_bins),
+        color_histogram(counts, histogram_bins),
         encode_preview(pixels),
-        "nearly one color" if color_spread(pixels) < _PLAIN else "",
+        "nearly one color" if color_spread(counts) < _PLAIN else "",
     )

@@ -1,40 +1,41 @@
 """What pixels say without any learning: the baselines that a model has to beat, and what near duplicates share."""
 
 import numpy as np
+from PIL import Image
 
 from similarity.images.resizing import resize
 
 _PLAIN = 1  # of 255; less is rounding, not contrast
 
 
-def color_histogram(pixels: np.ndarray, bins: int) -> np.ndarray:
+def count_values(pixels: np.ndarray) -> np.ndarray:
+    """How many of some RGB pixels, uint8 (height, width, 3), have each value of each channel: int64 (3, 256)."""
+    return np.reshape(Image.fromarray(pixels).histogram(), (3, 256))
+
+
+def color_histogram(counts: np.ndarray, bins: int) -> np.ndarray:
     """The square root of the share of pixels in each bin of each channel.
 
     The cosine of two such rows is their Bhattacharyya coefficient, averaged over the channels.
 
     Args:
-        pixels: RGB, uint8 (height, width, 3).
+        counts: what `count_values` gives.
         bins: per channel, up to 256.
 
     Returns:
         float32 (3 · bins,).
     """
     starts = np.searchsorted(np.arange(256) * bins // 256, np.arange(bins))
-    counts = np.add.reduceat(_count_values(pixels), starts, axis=1)
-    return np.sqrt(counts.ravel() * 3 / pixels.size).astype(np.float32)
+    shares = np.add.reduceat(counts, starts, axis=1) / counts[0].sum()
+    return np.sqrt(shares.ravel()).astype(np.float32)
 
 
-def color_spread(pixels: np.ndarray) -> float:
-    """The largest standard deviation of a channel, of RGB pixels, uint8 (height, width, 3), in 0…127.5."""
-    values, counts = np.arange(256), _count_values(pixels)
+def color_spread(counts: np.ndarray) -> float:
+    """The largest standard deviation of a channel, in 0…127.5, by what `count_values` gives."""
+    values = np.arange(256)
     means = counts @ values / counts.sum(axis=1)
     variances = (counts * (values - means[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
     return float(np.sqrt(variances.max()))
-
-
-def _count_values(pixels: np.ndarray) -> np.ndarray:
-    """How many pixels have each value of each channel, int64 (3, 256), in little memory: photographs are large."""
-    return np.stack([np.bincount(pixels[..., channel].ravel(), minlength=256) for channel in range(3)])
 
 
 def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from similarity.dataset.manifest import UNLABELED
 
-_TILE = 112  # pixels, side of the square that an image is fitted into
+TILE_SIZE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10
 _MARGIN = 8
 _LINE = 15
@@ -52,7 +52,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Imag
     lines = [line for row in rows for line in _broken_into_lines(row)]
     columns = max(len(line) for line in lines)
     text_lines = max(len(tile.lines) for row in rows for tile in row)
-    width, height = _TILE + _MARGIN, _TILE + _MARGIN + text_lines * _LINE
+    width, height = TILE_SIZE + _MARGIN, TILE_SIZE + _MARGIN + text_lines * _LINE
     gap = 2 * _MARGIN if query_apart else 0
     sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
     for r, line in enumerate(lines):
@@ -72,20 +72,22 @@ def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
     picture = _fitted(Image.fromarray(np.ascontiguousarray(tile.pixels)))
-    sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
+    sheet.paste(picture, (left + (TILE_SIZE - picture.width) // 2, top + (TILE_SIZE - picture.height) // 2))
     if tile.is_match is not None:
         draw.rectangle(
-            (left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_SAME if tile.is_match else _OTHER, width=2
+            (left - 3, top - 3, left + TILE_SIZE + 2, top + TILE_SIZE + 2),
+            outline=_SAME if tile.is_match else _OTHER,
+            width=2,
         )
     font = _font()
     for i, line in enumerate(tile.lines):
         is_name = i == len(tile.lines) - 1  # files' names differ at their end, all else at its beginning
-        draw.text((left, top + _TILE + 2 + i * _LINE), _shortened(line, font, is_name), fill=_INK, font=font)
+        draw.text((left, top + TILE_SIZE + 2 + i * _LINE), _shortened(line, font, is_name), fill=_INK, font=font)
 
 
 def _fitted(image: Image.Image) -> Image.Image:
     """Resizes an image to fit a tile, keeping its aspect ratio, but no side below a pixel."""
-    scale = _TILE / max(image.size)
+    scale = TILE_SIZE / max(image.size)
     return image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BICUBIC)
 
 
@@ -98,7 +100,7 @@ def _font() -> ImageFont.FreeTypeFont:
 def _shortened(text: str, font: ImageFont.FreeTypeFont, keeps_end: bool) -> str:
     """Cuts a text to the width of a tile, at its end, or at its beginning."""
     shown = text
-    while font.getlength(shown) > _TILE and len(text) > 1:
+    while font.getlength(shown) > TILE_SIZE and len(text) > 1:
         text = text[1:] if keeps_end else text[:-1]
         shown = f"…{text}" if keeps_end else f"{text}…"
     return shown
