@@ -23,7 +23,7 @@ DEFAULT_CACHE_GB = "10"
 def main(params: Params, outputs: Outputs) -> None:
     batch_size = params.backbone.batch_size
     limit = cache_limit(os.environ.get("IMAGE_SIMILARITY_CACHE_GB", DEFAULT_CACHE_GB))
-    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, (batch_size,))
+    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, (batch_size,), throughput=True)
     missing = np.ones(len(manifest.records), bool)
     with closing(FeatureCache(FEATURE_CACHE, fingerprint(BACKBONE, extractor, batch_size), limit)) as cache:
         blocks = _features(manifest, extractor, batch_size, cache, missing)

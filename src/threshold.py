@@ -24,6 +24,7 @@ from similarity.novelty.reference import (
     refused_shares_by_class,
     save_reference,
 )
+from similarity.parallel import ordered_map
 from similarity.params import Params
 
 MAX_IMAGES = 10_000  # that the reference is made of, and test images that it is tried on
@@ -35,7 +36,7 @@ WEAK = 0.5  # share of foreign images refused, below which a refusal is rare
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, [BATCH_SIZE])
+    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, [BATCH_SIZE], throughput=True)
     accepted, seed = params.threshold.accepted, params.base.seed
     groups = bounded_groups(manifest, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
     rows = _sample(manifest, np.arange(len(groups)), seed)
@@ -66,9 +67,16 @@ def _foreign_distances(
     """The distances of some drawn images of each kind, float64 (n,), which have the data set's usual size."""
     sides = [min(record.width, record.height) for record in manifest.records]
     size = int(np.clip(np.median(sides), 16, LONGEST_SIDE))
-    for kind in track(KINDS, "threshold", unit=" kinds"):
-        drawn = (draw_foreign(kind, number, size, seed) for number in range(IMAGES_PER_KIND))
-        yield kind, reference.distances(extractor(np.stack([resize(each, extractor.image_size) for each in drawn])))
+
+    def draw(kind_and_start: tuple[str, int]) -> np.ndarray:
+        kind, start = kind_and_start
+        drawn = (draw_foreign(kind, number, size, seed) for number in range(start, start + BATCH_SIZE))
+        return np.stack([resize(each, extractor.image_size) for each in drawn])
+
+    blocks = [(kind, start) for kind in KINDS for start in range(0, IMAGES_PER_KIND, BATCH_SIZE)]
+    drawn = track(ordered_map(draw, blocks, ahead=8), "threshold", len(blocks), unit=" batches")
+    distances = np.concatenate([reference.distances(features) for features in extractor.stream(drawn)])
+    yield from zip(KINDS, np.split(distances, len(KINDS)), strict=True)
 
 
 def _write_classes(

@@ -1,10 +1,10 @@
 """Running a backbone over image files."""
 
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from similarity.images.decoding import read_image_file
 from similarity.images.resizing import resize
 from similarity.parallel import ordered_map
 
-_PART = 8  # images that a thread loads at a time
+_BATCHES_AHEAD = 4  # for each core, loaded while others are computed
 
 
 def load_pixels(path: Path, size: int, digest: str | None = None) -> np.ndarray:
@@ -30,7 +30,7 @@ def load_pixels(path: Path, size: int, digest: str | None = None) -> np.ndarray:
     Raises:
         UserError: it cannot be decoded, or has another digest.
     """
-    return resize(read_image_file(path, digest), size)
+    return resize(read_image_file(path, digest, size), size)
 
 
 def compute_features(
@@ -38,7 +38,7 @@ def compute_features(
 ) -> Iterator[np.ndarray]:
     """Computes the features of image files, and yields them in blocks of up to `batch_size` rows, float32 (n, D).
 
-    Reading and resizing go on in other threads while the extractor works on a batch.
+    Reading and resizing go on in other threads while the extractor works.
 
     Args:
         paths: the files, in the order of the rows.
@@ -53,12 +53,8 @@ def compute_features(
         return np.stack([load_pixels(paths[row], extractor.image_size, digests[row]) for row in rows])
 
     batches = [range(start, min(start + batch_size, len(paths))) for start in range(0, len(paths), batch_size)]
-    parts = [rows[start : start + _PART] for rows in batches for start in range(0, len(rows), _PART)]
-    parts_per_batch = -(-batch_size // _PART)
     with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
-        pixels = ordered_map(load, parts, ahead=2 * parts_per_batch)
-        while batch := list(islice(pixels, parts_per_batch)):
-            yield extractor(np.concatenate(batch))
+        yield from extractor.stream(ordered_map(load, batches, ahead=_BATCHES_AHEAD * (os.cpu_count() or 1)))
 
 
 def fingerprint(folder: Path, extractor: Extractor, batch_size: int) -> str:
@@ -72,7 +68,7 @@ def fingerprint(folder: Path, extractor: Extractor, batch_size: int) -> str:
     code = [Path(module.__file__) for module in (decoding, resizing, extractor_module) if module.__file__]
     contents = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in (Path(__file__), *code)]
     engine = ("openvino",) if extractor.description["engine"] == "openvino" else ("keras", "tensorflow")
-    packages = ("numpy", "pillow", *engine)
+    packages = ("numpy", "pillow", "scipy", *engine)
     versions = [f"{package} {version(package)}" for package in packages]
     return sha256(
         "\n".join([backbone_digest(folder), *contents, *versions, str(batch_size), _processor()]).encode()

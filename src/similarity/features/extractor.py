@@ -4,15 +4,17 @@ Indexing and queries load the same folder, with OpenVINO without importing Tenso
 it that this machine computes what the network gave when the folder was made.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import orjson
 
 from similarity.errors import UserError
+from similarity.features.lite_backbone import LiteBackbone
 from similarity.features.networks import Backbone, Preprocess, load_backbone
 from similarity.features.onnx_backbone import OnnxBackbone
 
@@ -25,14 +27,22 @@ _GRAPH = "graph.xml"
 _WEIGHTS = "backbone.weights.h5"
 _CHECK_PIXELS, _CHECK_FEATURES = "check_pixels.npy", "check_features.npy"
 
-_Predict = Callable[[np.ndarray], np.ndarray]
+
+class _Engine(Protocol):
+    """What computes the features of batches of one size: pixels, float32 (b, size, size, 3), to float32 (b, D)."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Computes those of one batch."""
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Computes those of many batches, in their order, several at a time if the engine can."""
 
 
 class Extractor:
     """Maps the pixels of any number of images to their features, in batches of a few fixed shapes.
 
-    With OpenVINO, fixed shapes make an image's features independent of the batch that it happens to be in. One call at
-    a time: not to be shared by threads.
+    With OpenVINO, fixed shapes make an image's features independent of the batch that it happens to be in. One call or
+    stream at a time: not to be shared by threads.
 
     Attributes:
         description: of the backbone: name, format (keras or onnx), engine, image_size, taps, features (D) and
@@ -41,35 +51,61 @@ class Extractor:
         features: features per image, D.
     """
 
-    def __init__(self, description: dict[str, Any], predictors: dict[int, _Predict]) -> None:
+    def __init__(self, description: dict[str, Any], engines: dict[int, _Engine]) -> None:
         self.description = description
         self.image_size: int = description["image_size"]
         self.features: int = description["features"]
-        self._predictors = sorted(predictors.items(), reverse=True)
+        self._engines = sorted(engines.items(), reverse=True)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)."""
         parts, start = [np.empty((0, self.features), np.float32)], 0
-        for size, predict in self._predictors:
+        for size, engine in self._engines:
             while len(pixels) - start >= size:
-                parts.append(predict(pixels[start : start + size]))
+                parts.append(engine(pixels[start : start + size]))
                 start += size
         if rest := len(pixels) - start:
-            size, predict = self._predictors[-1]
-            filling = np.zeros((size - rest, *pixels.shape[1:]), np.float32)
-            parts.append(predict(np.concatenate([pixels[start:], filling]))[:rest])
+            size, engine = self._engines[-1]
+            parts.append(engine(_filled(pixels[start:], size))[:rest])
         return np.concatenate(parts) if len(parts) > 2 else parts[-1]
+
+    def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Maps blocks of pixels, each as in a call and at most of the largest batch, to theirs, in their order.
+
+        While features are waited for, the next blocks are worked on.
+        """
+        counts: deque[int] = deque()
+        size, engine = self._engines[0]
+
+        def batches() -> Iterator[np.ndarray]:
+            for block in blocks:
+                counts.append(len(block))
+                yield _filled(block, size)
+
+        for features in engine.stream(batches()):
+            yield features[: counts.popleft()]
+
+
+def _filled(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Pixels of up to `size` images, and black ones up to that many."""
+    if len(pixels) == size:
+        return pixels
+    return np.concatenate([pixels, np.zeros((size - len(pixels), *pixels.shape[1:]), np.float32)])
 
 
 def save_extractor(
-    folder: Path, backbone: Backbone | OnnxBackbone, engine: str, pictures: np.ndarray, description: dict[str, Any]
+    folder: Path,
+    backbone: Backbone | LiteBackbone | OnnxBackbone,
+    engine: str,
+    pictures: np.ndarray,
+    description: dict[str, Any],
 ) -> float:
     """Writes a backbone into an existing folder.
 
     Args:
         folder: where to.
         backbone: what to write.
-        engine: ``openvino`` or, unless the backbone is from an ONNX file, ``keras``, which is to run it.
+        engine: ``openvino`` or, of a backbone in Keras, ``keras``, which is to run it.
         pictures: a few images that every machine is to be checked with, uint8 (n, size, size, 3).
         description: more to tell of the backbone: `name` and `taps` as `load_backbone` takes them.
 
@@ -85,7 +121,7 @@ def save_extractor(
         assert isinstance(backbone, Backbone)
         backbone.network.save_weights(folder / _WEIGHTS)
     facts = {**description, "engine": engine, "image_size": backbone.image_size, "features": backbone.features}
-    facts["format"] = "keras" if isinstance(backbone, Backbone) else "onnx"
+    facts["format"] = "onnx" if isinstance(backbone, OnnxBackbone) else "keras"
     facts["tap_features"] = backbone.tap_features
     (folder / _DESCRIPTION).write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     np.save(folder / _CHECK_PIXELS, pictures)
@@ -93,12 +129,14 @@ def save_extractor(
     return agreement(folder, load_extractor(folder, (len(pictures),)))
 
 
-def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
+def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = False) -> Extractor:
     """Loads what `save_extractor` wrote and checks that it computes the same on this machine.
 
     Args:
         folder: where it is.
         batch_sizes: the shapes to run in; fewer images than the smallest are filled up to it.
+        throughput: whether to work on several batches at a time, a core or a few for each, so that a stream is
+            computed the soonest; else all cores work on one batch. The features are the same.
 
     Raises:
         FileNotFoundError: the folder is missing or incomplete.
@@ -106,10 +144,10 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int]) -> Extractor:
     """
     description = describe(folder)
     if description["engine"] == "openvino":
-        predictors = _load_graph(folder / _GRAPH, batch_sizes)
+        engines = _load_graph(folder / _GRAPH, batch_sizes, "THROUGHPUT" if throughput else "LATENCY")
     else:
-        predictors = _load_keras(folder / _WEIGHTS, description, batch_sizes)
-    extractor = Extractor(description, predictors)
+        engines = _load_keras(folder / _WEIGHTS, description, batch_sizes)
+    extractor = Extractor(description, engines)
     if not (worst := agreement(folder, extractor)) >= MIN_AGREEMENT:
         way_out = {
             "keras": "set backbone.engine to keras in params.yaml, run `dvc repro`",
@@ -162,16 +200,16 @@ def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
     return np.flatnonzero(np.repeat([not taps or tap in taps for tap in features], list(features.values())))
 
 
-def agreement(folder: Path, extractor: Extractor) -> float:
-    """The lowest cosine, over the pictures in a folder, between an extractor's features and those stored in it."""
+def agreement(folder: Path, extract: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The lowest cosine, over the pictures in a folder, between what their pixels are mapped to and what is stored."""
     theirs = np.load(folder / _CHECK_FEATURES)
-    ours = extractor(np.load(folder / _CHECK_PIXELS).astype(np.float32))
+    ours = extract(np.load(folder / _CHECK_PIXELS).astype(np.float32))
     norms = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1)
     dots = np.einsum("ij,ij->i", theirs, ours, dtype=np.float64)
     return float(np.where(norms > 0, dots / np.where(norms > 0, norms, 1), theirs.any(1) == ours.any(1)).min())
 
 
-def _save_graph(backbone: Backbone | OnnxBackbone, path: Path) -> None:
+def _save_graph(backbone: Backbone | LiteBackbone | OnnxBackbone, path: Path) -> None:
     """Writes the model in OpenVINO's format, with the preprocessing before it."""
     import openvino as ov
     from openvino import opset13 as ops
@@ -201,27 +239,68 @@ def as_affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     return ((values[1:] - values[0]) / 255).astype(np.float32), values[0].astype(np.float32)
 
 
-def _load_graph(path: Path, batch_sizes: Sequence[int]) -> dict[int, _Predict]:
+class _OpenVinoEngine:
+    """A compiled graph of OpenVINO."""
+
+    def __init__(self, graph: "ov.CompiledModel") -> None:
+        parallel: int = graph.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [graph.create_infer_request() for _ in range(parallel)]
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self._requests[0].infer([pixels])[0].copy()
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        free, running = deque(self._requests), deque["ov.InferRequest"]()
+        try:
+            for batch in batches:
+                if not free:
+                    free.append(running.popleft())
+                    yield _wait(free[-1])
+                free[0].start_async([batch])
+                running.append(free.popleft())
+            while running:
+                yield _wait(running.popleft())
+        finally:
+            for request in running:
+                request.wait()
+
+
+def _wait(request: "ov.InferRequest") -> np.ndarray:
+    """What an engine's request gives, when it is done."""
+    request.wait()
+    return request.get_output_tensor().data.copy()
+
+
+def _load_graph(path: Path, batch_sizes: Sequence[int], performance: str) -> dict[int, _Engine]:
     import openvino as ov
 
     core = ov.Core()
     graph = core.read_model(path)
-    return {size: _compile(core, graph, size) for size in batch_sizes}
+    return {size: _OpenVinoEngine(_compile(core, graph, size, performance)) for size in batch_sizes}
 
 
-def _compile(core: "ov.Core", graph: "ov.Model", batch_size: int) -> _Predict:
+def _compile(core: "ov.Core", graph: "ov.Model", batch_size: int, performance: str) -> "ov.CompiledModel":
     graph.reshape([batch_size, *graph.inputs[0].partial_shape[1:]])
-    # Without the first hint, CPUs with bfloat16 silently compute in it (worst image seen: cosine 0.966 to Keras). With
-    # the second, one batch has all cores: batches come one at a time.
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = core.compile_model(graph, "CPU", hints)
-    return lambda pixels: compiled(pixels)[0].copy()
+    # Without the first hint, CPUs with bfloat16 silently compute in it (worst image seen: cosine 0.966 to Keras).
+    return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": performance})
 
 
-def _load_keras(weights: Path, description: dict[str, Any], batch_sizes: Sequence[int]) -> dict[int, _Predict]:
+class _KerasEngine:
+    """A backbone that runs in Keras."""
+
+    def __init__(self, predict: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._predict = predict
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self._predict(pixels)
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        return map(self._predict, batches)
+
+
+def _load_keras(weights: Path, description: dict[str, Any], batch_sizes: Sequence[int]) -> dict[int, _Engine]:
     from similarity.tensorflow_setup import prepare_tensorflow
 
     prepare_tensorflow()
     backbone = load_backbone(description["name"], str(weights), description["image_size"], description["taps"])
-
-    return dict.fromkeys(batch_sizes, backbone.predict)
+    return dict.fromkeys(batch_sizes, _KerasEngine(backbone.predict))
