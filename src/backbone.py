@@ -6,7 +6,9 @@ import numpy as np
 
 from pipeline.paths import BACKBONE
 from pipeline.stage import run_stage
+from similarity.features.efficientnet_lite import VARIANTS
 from similarity.features.extractor import save_extractor
+from similarity.features.lite_backbone import LiteBackbone, load_lite_backbone
 from similarity.features.networks import Backbone, load_backbone
 from similarity.features.onnx_backbone import OnnxBackbone, load_onnx_backbone
 from similarity.files import Outputs
@@ -27,11 +29,13 @@ def main(params: Params, outputs: Outputs) -> None:
     )
 
 
-def load(settings: BackboneParams) -> Backbone | OnnxBackbone:
+def load(settings: BackboneParams) -> Backbone | LiteBackbone | OnnxBackbone:
     if settings.is_onnx:
         assert settings.mean
         assert settings.std
         return load_onnx_backbone(Path(settings.name), settings.mean, settings.std, settings.image_size)
+    if settings.name in VARIANTS and settings.weights == "imagenet" and settings.engine == "openvino":
+        return load_lite_backbone(settings.name, settings.image_size, settings.taps)
     prepare_tensorflow()
     return load_backbone(settings.name, settings.weights, settings.image_size, settings.taps)
 

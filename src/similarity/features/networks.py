@@ -165,12 +165,16 @@ def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
     }
     if tap == FINAL_TAP:
         return ops.mean(list(feature_maps.values())[-1], axis=(1, 2))
-    feature_map = feature_maps[_tapped_layer(network.name, list(feature_maps), tap)]
+    feature_map = feature_maps[tapped_layer(network.name, list(feature_maps), tap)]
     return ops.concatenate([ops.mean(feature_map, axis=(1, 2)), ops.std(feature_map, axis=(1, 2))], axis=-1)
 
 
-def _tapped_layer(network: str, layers: Sequence[str], tap: str) -> str:
-    """The layer that a tap names, or the last one whose name it begins."""
+def tapped_layer(network: str, layers: Sequence[str], tap: str) -> str:
+    """The layer that a tap names, or the last one whose name it begins.
+
+    Raises:
+        UserError: there is none.
+    """
     if tap in layers:
         return tap
     if matching := [name for name in layers if name.startswith(tap) and not name[len(tap)].isdigit()]:

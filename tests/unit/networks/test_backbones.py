@@ -9,7 +9,7 @@ from samples import batch_of
 from similarity.errors import UserError
 from similarity.features.efficientnet_lite import build_efficientnet_lite, load_imagenet_weights, scale_pixels
 from similarity.features.extractor import tapped_columns
-from similarity.features.networks import Backbone, _tapped_layer, load_backbone
+from similarity.features.networks import Backbone, load_backbone, tapped_layer
 from similarity.images.resizing import resize
 from similarity.tensorflow_setup import prepare_tensorflow
 
@@ -119,9 +119,9 @@ def test_the_beginning_of_a_name_taps_the_last_layer_that_begins_so() -> None:
 )
 def test_a_number_is_not_the_beginning_of_a_longer_one(tap: str, layer: str) -> None:
     layers = ["block_1_expand", "block_1_add", "block_12_expand", "block_12_add"]
-    assert _tapped_layer("network", layers, tap) == layer
+    assert tapped_layer("network", layers, tap) == layer
     with pytest.raises(UserError, match=r"backbone\.taps: network has no layer 'block_2'; near it are: block_"):
-        _tapped_layer("network", layers, "block_2")
+        tapped_layer("network", layers, "block_2")
 
 
 def test_columns_are_those_of_the_taps(tmp_path: Path) -> None:
