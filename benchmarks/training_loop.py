@@ -2,9 +2,9 @@
 
     python benchmarks/training_loop.py [--epochs 100] [--rounds 2] [--dropout 0]
 
-The bare loop has no Keras layers, no dropout, no optimizer object, no validation and no figures: TensorFlow's own
-operations on variables, over the same features, standardized before, in batches of the same size. Both are compiled
-anew in each round, and take turns in one process.
+The bare loops have no Keras layers, no optimizer object, no validation and no figures: TensorFlow's own operations on
+variables, over the same features, standardized before, in batches of the same size; one of them with the same dropout.
+They are compiled anew in each round, and all take turns in one process.
 """
 
 import argparse
@@ -23,6 +23,9 @@ from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.embedding.training import Labeled, train_head
 from similarity.params import TrainParams, load_params
 from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.vectors import standardization
+
+OURS, BARE, WITH_DROPOUT = "ours", "a bare loop without", "a bare loop with it"
 
 
 def main() -> None:
@@ -39,32 +42,38 @@ def main() -> None:
     settings, size = params.train.model_copy(update=changes), params.embedding.size
     manifest, features = read_manifest(MANIFEST), np.load(FEATURES, mmap_mode="r")
     splits = read_splits(SPLITS, manifest)
-    train, valid = (Labeled(features[splits[split]], manifest.labels[splits[split]]) for split in ("train", "valid"))
+    train, valid = (Labeled(features, splits[split], manifest.labels[splits[split]]) for split in ("train", "valid"))
     classes = len(manifest.classes)
-    standardized = (train.features - train.features.mean(axis=0)) / (train.features.std(axis=0) + 1e-3)
+    mean, scale = standardization(features, train.rows)
+    standardized = (features[train.rows] - mean) / scale
     seconds = median_seconds(
         {
-            "ours": lambda: deque(train_head(train, valid, classes, size, settings, params.base.seed), maxlen=0),
-            "bare": lambda: bare_loop(Labeled(standardized, train.labels), classes, size, settings),
+            OURS: lambda: deque(train_head(train, valid, classes, size, settings, params.base.seed), maxlen=0),
+            BARE: lambda: bare_loop(standardized, train.labels, classes, size, settings, 0),
+            WITH_DROPOUT: lambda: bare_loop(standardized, train.labels, classes, size, settings, dropout),
         },
         arguments.rounds,
     )
-    steps = arguments.epochs * -(-len(train.labels) // settings.batch_size)
-    what = f"training, {steps:,} steps of {settings.batch_size} × {features.shape[1]:,} features"
-    what += f" with dropout {dropout:g}, bare loop without"
-    ours, bare = seconds["ours"], seconds["bare"]
-    row = Row(what, f"{ours:.1f} s", f"{bare:.1f} s", ours / bare)
-    publish(as_table([row]), "Training of the class part", arguments.output)
+    steps = arguments.epochs * -(-len(train.rows) // settings.batch_size)
+    what = f"training, {steps:,} steps of {settings.batch_size} × {features.shape[1]:,} features, dropout {dropout:g}; "
+    ours = seconds[OURS]
+    rows = [
+        Row(what + name, f"{ours:.1f} s", f"{seconds[name]:.1f} s", ours / seconds[name])
+        for name in ((BARE, WITH_DROPOUT) if dropout else (BARE,))
+    ]
+    publish(as_table(rows), "Training of the class part", arguments.output)
 
 
-def bare_loop(train: Labeled, classes: int, size: int, settings: TrainParams) -> None:
+def bare_loop(
+    inputs: np.ndarray, classes_of: np.ndarray, classes: int, size: int, settings: TrainParams, dropout: float
+) -> None:
     """Takes all steps of all epochs."""
     import tensorflow as tf
 
-    features, labels = tf.Variable(train.features, trainable=False), tf.constant(train.labels)
+    features, labels = tf.Variable(inputs, trainable=False), tf.constant(classes_of)
     glorot = tf.keras.initializers.GlorotUniform(0)
     weights = [
-        tf.Variable(glorot((train.features.shape[1], size))),
+        tf.Variable(glorot((inputs.shape[1], size))),
         tf.Variable(tf.zeros(size)),
         tf.Variable(glorot((size, classes))),
         tf.Variable(tf.zeros(classes)),
@@ -73,10 +82,13 @@ def bare_loop(train: Labeled, classes: int, size: int, settings: TrainParams) ->
 
     @tf.function
     def run_epoch(order):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
-        for start in tf.range(0, len(train.labels), settings.batch_size):
+        for start in tf.range(0, len(classes_of), settings.batch_size):
             batch = order[start : start + settings.batch_size]
+            taken = tf.gather(features, batch)
+            if dropout:
+                taken = tf.nn.experimental.stateless_dropout(taken, dropout, seed=tf.stack([0, start]))
             with tf.GradientTape() as tape:
-                embeddings = tf.nn.relu(tf.gather(features, batch) @ weights[0] + weights[1])
+                embeddings = tf.nn.relu(taken @ weights[0] + weights[1])
                 logits = embeddings @ weights[2] + weights[3]
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
                 loss = tf.reduce_mean(losses)
@@ -87,7 +99,7 @@ def bare_loop(train: Labeled, classes: int, size: int, settings: TrainParams) ->
 
     rng = np.random.default_rng(0)
     for _ in range(settings.epochs):
-        run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
+        run_epoch(tf.constant(rng.permutation(len(classes_of)).astype(np.int32)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
-    "annoy", "faiss-cpu", "keras", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "tensorflow",
+    "annoy", "faiss-cpu", "h5py", "keras", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "tensorflow",
 )  # fmt: skip
 HEADER = (
     "# Pinned versions, several where Python versions differ; scripts/record_versions.py writes this from the pins.\n"

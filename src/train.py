@@ -11,7 +11,6 @@ from similarity.embedding.training import Epoch, Labeled, train_head
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.params import EmbeddingParams, Params
-from similarity.tensorflow_setup import prepare_tensorflow
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -19,12 +18,11 @@ def main(params: Params, outputs: Outputs) -> None:
     _check_there_is_a_part(manifest, params.embedding)
     features, labels = np.load(FEATURES, mmap_mode="r"), manifest.labels
     splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
-    prepare_tensorflow()
     if not manifest.can_teach:
         _write([], {}, untaught_head(features.shape[1], params.embedding.size), outputs)
         print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone is used")
         return
-    train, valid = (Labeled(features[splits[split]], labels[splits[split]]) for split in ("train", "valid"))
+    train, valid = (Labeled(features, splits[split], labels[splits[split]]) for split in ("train", "valid"))
     history, best, head = _fit(train, valid, len(manifest.classes), params)
     figures = {"val_loss": best.val_loss, "val_accuracy": best.val_accuracy, "best_epoch": best.epoch}
     _write(history, figures, head, outputs)

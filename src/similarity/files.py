@@ -2,6 +2,7 @@
 
 import csv
 import math
+import mmap
 import os
 import shutil
 import signal
@@ -246,6 +247,17 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
             content = BytesIO()
             np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
             archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Takes what was read of an array that is mapped from a file out of this process' memory; else does nothing.
+
+    The pages stay in the system's cache of files, as long as there is room. Without this, a pass over a large file
+    counts as much memory as the file has bytes.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:

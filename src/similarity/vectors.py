@@ -1,6 +1,10 @@
 """Rows of numbers compared by cosine: the arithmetic that embeddings, descriptors and indexes share."""
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from similarity.files import release_pages
 
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
@@ -8,18 +12,37 @@ _ROWS_PER_BLOCK = 8192
 _VARIANCE_EPSILON = 1e-3
 
 
-def standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def row_blocks(array: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Gives an array, (n, …), or some of its rows, int64 (m,), in blocks, and forgets each before the next one.
+
+    A block of an array that is mapped from a file is not to be kept.
+    """
+    count = len(array) if rows is None else len(rows)
+    for start in range(0, count, _ROWS_PER_BLOCK):
+        block = slice(start, start + _ROWS_PER_BLOCK)
+        yield array[block] if rows is None else array[rows[block]]
+        release_pages(array)
+
+
+def standardization(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The means and scales of the columns of features, float32 (n, D), that bring them to mean 0 and deviation 1.
 
     A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies
     here must not explode where it does.
 
+    Args:
+        features: may be mapped from a file.
+        rows: the only ones that count, int64 (m,).
+
     Returns:
         float32 (D,) each.
     """
-    mean = features.mean(axis=0, dtype=np.float64)
-    blocks = (features[start : start + _ROWS_PER_BLOCK] for start in range(0, len(features), _ROWS_PER_BLOCK))
-    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(features)
+    count = len(features) if rows is None else len(rows)
+    mean, variance = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+    for block in row_blocks(features, rows):
+        mean += block.sum(axis=0, dtype=np.float64) / count
+    for block in row_blocks(features, rows):
+        variance += np.square(block - mean).sum(axis=0) / count
     return mean.astype(np.float32), np.sqrt(variance + _VARIANCE_EPSILON).astype(np.float32)
 
 

@@ -1,14 +1,11 @@
 """The class part of the embedding: a ReLU layer and a softmax over the classes, on top of frozen features."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import keras
-
-_ROWS_PER_BLOCK = 8192
+from similarity.vectors import row_blocks
 
 
 class Head(NamedTuple):
@@ -27,22 +24,15 @@ class Head(NamedTuple):
     class_bias: np.ndarray
 
 
-def build_keras_head(features: int, size: int, classes: int) -> "keras.Model":
-    """The head as a Keras model, from features (n, D) to class probabilities (n, classes), with new weights.
+def glorot_head(features: int, size: int, classes: int, rng: np.random.Generator) -> Head:
+    """A head to begin with: uniform kernels after Glorot & Bengio (AISTATS 2010), as in Keras, and biases of zero."""
 
-    Its `.weights.h5` is what the `train` stage saves. Its probabilities are those of ``softmax``; a head trained
-    with ``normalized_softmax`` needs `class_logits`.
-    """
-    from keras import Input, Sequential, layers
+    def kernel(rows: int, columns: int) -> np.ndarray:
+        limit = (6 / (rows + columns)) ** 0.5
+        return rng.uniform(-limit, limit, (rows, columns)).astype(np.float32)
 
-    return Sequential(
-        [
-            Input((features,)),
-            layers.Dense(size, activation="relu", name="embedding"),
-            layers.Dense(classes, activation="softmax", name="classes"),
-        ],
-        name="head",  # an automatic name would differ from run to run, and it goes into the file
-    )
+    zeros = (np.zeros(length, np.float32) for length in (size, classes))
+    return Head(kernel(features, size), next(zeros), kernel(size, classes), next(zeros))
 
 
 def untaught_head(features: int, size: int) -> Head:
@@ -57,10 +47,24 @@ def without_embedding(head: Head) -> Head:
 
 
 def save_head(head: Head, path: Path) -> None:
-    """Writes the weights in Keras' own format; `path` must end in ``.weights.h5``."""
-    model = build_keras_head(len(head.kernel), *head.class_kernel.shape)
-    model.set_weights(list(head))
-    model.save_weights(path)
+    """Writes the weights as Keras has them, `path` must end in ``.weights.h5``, without importing Keras (seconds).
+
+    They are those of ``Sequential([Dense(E, "relu"), Dense(C, "softmax")])``, whose probabilities are those of the loss
+    ``softmax``; a head trained with ``normalized_softmax`` needs `class_logits`.
+    """
+    import h5py
+
+    layers = {
+        "dense": ("embedding", head.kernel, head.bias),
+        "dense_1": ("classes", head.class_kernel, head.class_bias),
+    }
+    with h5py.File(path, "w") as file:
+        file.create_group("vars")
+        for place, (name, *weights) in layers.items():
+            variables = file.create_group(f"layers/{place}/vars")
+            variables.attrs["name"] = name
+            for number, values in enumerate(weights):
+                variables[str(number)] = values
 
 
 def load_head(path: Path) -> Head:
@@ -79,11 +83,8 @@ def load_head(path: Path) -> Head:
 
 def embed(features: np.ndarray, head: Head) -> np.ndarray:
     """Maps features, float32 (n, D), to their embeddings, float32 (n, E), none negative."""
-    embeddings = np.empty((len(features), len(head.bias)), np.float32)
-    for start in range(0, len(features), _ROWS_PER_BLOCK):
-        rows = slice(start, start + _ROWS_PER_BLOCK)
-        embeddings[rows] = np.maximum(features[rows] @ head.kernel + head.bias, 0)
-    return embeddings
+    blocks = (np.maximum(block @ head.kernel + head.bias, 0) for block in row_blocks(features))
+    return np.concatenate([np.empty((0, len(head.bias)), np.float32), *blocks])
 
 
 def predict_classes(features: np.ndarray, head: Head) -> np.ndarray:

@@ -8,9 +8,7 @@ import numpy as np
 from similarity.embedding.head import Head, embed
 from similarity.embedding.visual_part import VisualPart
 from similarity.files import write_arrays
-from similarity.vectors import normalize
-
-_ROWS_PER_BLOCK = 8192
+from similarity.vectors import normalize, row_blocks
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,9 @@ class EmbeddingModel:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Maps features, float32 (n, D), to embeddings, float32 (n, E + K)."""
         embeddings = np.empty((len(features), self.size), np.float32)
-        for start in range(0, len(features), _ROWS_PER_BLOCK):
-            rows = slice(start, start + _ROWS_PER_BLOCK)
-            block = np.asarray(features[rows])
+        start = 0
+        for block in row_blocks(features):
+            rows, start = slice(start, start + len(block)), start + len(block)
             embeddings[rows, : self.class_size] = embed(block, self.head)
             embeddings[rows, self.class_size :] = self.visual(block)
             if len(self.visual.bias):

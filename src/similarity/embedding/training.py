@@ -1,19 +1,21 @@
-"""Fitting the head to labeled features."""
+"""Fitting the head to labeled features, by stochastic gradient descent in NumPy.
+
+The head is two small matrices, and a step on a batch of a hundred rows takes half a millisecond: less than what a deep
+learning framework takes to look after it, not to speak of its start.
+"""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from similarity.embedding.head import Head, build_keras_head, embed
+from similarity.embedding.head import Head, embed, glorot_head
+from similarity.files import release_pages
 from similarity.params import Loss, TrainParams
-from similarity.vectors import normalize, standardization
+from similarity.vectors import normalize, row_blocks, standardization
 
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-
-_ROWS_PER_BLOCK = 8192
+_STEPS_PER_RELEASE = 64
+_LEVELS = 2**16  # of the random numbers that dropout compares
 
 
 class Epoch(NamedTuple):
@@ -27,9 +29,16 @@ class Epoch(NamedTuple):
 
 
 class Labeled(NamedTuple):
-    """Features, float32 (n, D), and the class index of each row, int32 (n,)."""
+    """Some rows of features, and what they are labeled with.
+
+    Attributes:
+        features: of all images, float32 (N, D); may be mapped from a file, and is read by batch.
+        rows: which of them, int64 (n,).
+        labels: the class index of each of these rows, int32 (n,).
+    """
 
     features: np.ndarray
+    rows: np.ndarray
     labels: np.ndarray
 
 
@@ -42,9 +51,9 @@ def train_head(
     (Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019): it is by cosine that
     embeddings are compared later. Dropout (Srivastava et al., JMLR 2014) is of the features.
 
-    The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers. Weight decay is
-    decoupled from the loss (Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). An epoch runs as
-    one compiled function: `Model.fit` costs several times as much on batches as small as these.
+    The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers; momentum and its
+    form by Nesterov are those of Keras' SGD. Weight decay is decoupled from the loss (Loshchilov & Hutter, "Decoupled
+    Weight Decay Regularization", ICLR 2019).
 
     Args:
         train: what the weights are fitted to.
@@ -52,30 +61,26 @@ def train_head(
         classes: number of classes.
         size: length of the embedding.
         params: how to train.
-        seed: of the initial weights and of the order of the batches.
-
-    Yields:
-        For each epoch, its figures and the head as it was at its end, for features as given (any standardization is
-        folded into the weights).
+        seed: of the initial weights, of the order of the batches, and of dropout.
     """
-    import keras
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(seed)
-    mean, scale = standardization(train.features) if params.standardize else (np.float32(0), np.float32(1))
-    model = build_keras_head(train.features.shape[1], size, classes)
-    schedule = keras.optimizers.schedules.InverseTimeDecay(params.lr, decay_steps=1, decay_rate=params.decay)
-    optimizer = keras.optimizers.SGD(
-        schedule, params.momentum, nesterov=params.nesterov, weight_decay=params.weight_decay or None
-    )
-    optimizer.build(_trained(model, params))
-    features = _standardized(train.features, mean, scale)
-    run_epoch = _compile_epoch(model, optimizer, features, tf.constant(train.labels), params, seed)
     rng = np.random.default_rng(seed)
+    head = glorot_head(train.features.shape[1], size, classes, rng)
+    mean, scale = standardization(train.features, train.rows) if params.standardize else (np.float32(0), np.float32(1))
+    optimizer = _Sgd(head, params)
     for epoch in range(1, params.epochs + 1):
-        loss, accuracy = run_epoch(tf.constant(rng.permutation(len(train.labels)).astype(np.int32)))
-        head = _fold(_unit_classes(model.get_weights(), params), mean, scale)
-        yield Epoch(epoch, float(loss), float(accuracy), *_measure(valid, head, params.loss)), head
+        order = rng.permutation(len(train.rows))
+        loss, hits = 0.0, 0
+        for step, start in enumerate(range(0, len(order), params.batch_size)):
+            batch = order[start : start + params.batch_size]
+            inputs = (train.features[train.rows[batch]] - mean) / scale
+            _drop(inputs, params.dropout, rng)
+            losses, hit, gradients = _differentiate(inputs, train.labels[batch], head, params)
+            optimizer.apply(gradients)
+            loss, hits = loss + losses, hits + hit
+            if step % _STEPS_PER_RELEASE == 0:
+                release_pages(train.features)
+        folded = _fold(_unit_classes(head, params), mean, scale)
+        yield Epoch(epoch, loss / len(order), hits / len(order), *_measure(valid, folded, params.loss)), folded
 
 
 def class_logits(embeddings: np.ndarray, head: Head, loss: Loss) -> np.ndarray:
@@ -87,96 +92,127 @@ def class_logits(embeddings: np.ndarray, head: Head, loss: Loss) -> np.ndarray:
     return inputs @ head.class_kernel + head.class_bias
 
 
-def _trained(model: "keras.Model", params: TrainParams) -> list:
-    """The variables that the loss depends on: cosines have no bias."""
-    return model.trainable_variables[: 4 if params.loss == "softmax" else 3]
+class _Sgd:
+    """Changes the weights of a head in place, as the `SGD` of Keras does."""
+
+    def __init__(self, head: Head, params: TrainParams) -> None:
+        self._weights = head[: 4 if params.loss == "softmax" else 3]  # cosines have no bias
+        self._velocities = [np.zeros_like(weights) for weights in self._weights]
+        self._params, self._steps = params, 0
+
+    def apply(self, gradients: tuple[np.ndarray, ...]) -> None:
+        """Takes one step, by the gradients of all weights in the order of the head."""
+        params = self._params
+        lr = np.float32(params.lr / (1 + params.decay * self._steps))
+        momentum, self._steps = np.float32(params.momentum), self._steps + 1
+        for weights, velocity, gradient in zip(self._weights, self._velocities, gradients, strict=False):
+            weights *= 1 - lr * np.float32(params.weight_decay)
+            step = lr * gradient
+            velocity *= momentum
+            velocity -= step
+            weights += momentum * velocity - step if params.nesterov else velocity
 
 
-def _compile_epoch(
-    model: "keras.Model",
-    optimizer: "keras.Optimizer",
-    features: "tf.Variable",
-    labels: "tf.Tensor",
-    params: TrainParams,
-    seed: int,
-) -> Callable[..., tuple]:
-    """Returns a function of the rows' order, int32 (n,), that takes one pass and returns its mean loss and accuracy."""
-    import tensorflow as tf
-
-    embedding, classifier = model.layers
-    trained = _trained(model, params)
-    rows, batch_size = len(labels), params.batch_size
-
-    def inputs(batch):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
-        taken = tf.gather(features, batch)
-        if not params.dropout:
-            return taken
-        draw = tf.stack([tf.constant(seed, tf.int64), tf.cast(optimizer.iterations, tf.int64)])
-        return tf.nn.experimental.stateless_dropout(taken, params.dropout, seed=draw)
-
-    def class_scores(embeddings):  # type: ignore[no-untyped-def]  # as above
-        if params.loss == "normalized_softmax":
-            units, classes = tf.math.l2_normalize(embeddings, 1), tf.math.l2_normalize(classifier.kernel, 0)
-            return params.scale * tf.matmul(units, classes)
-        return tf.matmul(embeddings, classifier.kernel) + classifier.bias
-
-    def step(batch):  # type: ignore[no-untyped-def]  # as above
-        truth = tf.gather(labels, batch)
-        with tf.GradientTape() as tape:
-            logits = class_scores(embedding(inputs(batch)))
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, trained)
-        optimizer.apply(gradients, trained)
-        hits = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), truth)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
-
-    @tf.function
-    def run_epoch(order):  # type: ignore[no-untyped-def]  # as above
-        total, hits = tf.constant(0.0), tf.constant(0.0)
-        whole = rows // batch_size * batch_size
-        for start in tf.range(0, whole, batch_size):
-            loss, hit = step(order[start : start + batch_size])
-            total, hits = total + loss, hits + hit
-        if rows > whole:
-            loss, hit = step(order[whole:])
-            total, hits = total + loss, hits + hit
-        return total / rows, hits / rows
-
-    return run_epoch
+def _drop(inputs: np.ndarray, share: float, rng: np.random.Generator) -> None:
+    """Puts a random share of some inputs, float32 (n, D), to zero, and enlarges the others as much, in place."""
+    if not share:
+        return
+    words = rng.bit_generator.random_raw(-(-inputs.size // 4))  # four numbers of 16 bits in each
+    kept = words.view(np.uint16)[: inputs.size].reshape(inputs.shape) >= round(share * _LEVELS)
+    inputs *= np.float32(1 / (1 - share))
+    np.multiply(inputs, kept, out=inputs)
 
 
-def _unit_classes(weights: list[np.ndarray], params: TrainParams) -> list[np.ndarray]:
-    """The weights with the classes' vectors at length `scale` if they are compared by cosine."""
+def _differentiate(
+    inputs: np.ndarray, labels: np.ndarray, head: Head, params: TrainParams
+) -> tuple[float, int, tuple[np.ndarray, ...]]:
+    """The losses of a batch, summed up, how often it was right, and the gradients of the mean loss, as in the head.
+
+    Args:
+        inputs: float32 (n, D).
+        labels: int32 (n,).
+        head: the weights.
+        params: `loss` and `scale` count.
+    """
+    embeddings = np.maximum(inputs @ head.kernel + head.bias, 0)
+    logits, backwards = (_cosines if params.loss == "normalized_softmax" else _products)(embeddings, head, params.scale)
+    rows = np.arange(len(labels))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    losses = np.log(sums[:, 0]) - shifted[rows, labels]
+    errors = exponentials / sums
+    errors[rows, labels] -= 1
+    errors /= np.float32(len(labels))
+    to_embeddings, to_classes, to_bias = backwards(errors)
+    to_embeddings[embeddings == 0] = 0  # of ReLU
+    hits = int((logits.argmax(axis=1) == labels).sum())
+    gradients = inputs.T @ to_embeddings, to_embeddings.sum(axis=0), to_classes, to_bias
+    return float(losses.sum(dtype=np.float64)), hits, gradients
+
+
+_Backwards = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Maps the gradient of the logits to those of the embeddings, of the classes' kernel and of their bias."""
+
+
+def _products(embeddings: np.ndarray, head: Head, _: float) -> tuple[np.ndarray, _Backwards]:
+    """The logits of ``softmax``, float32 (n, C), and what takes their gradient back."""
+
+    def backwards(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return errors @ head.class_kernel.T, embeddings.T @ errors, errors.sum(axis=0)
+
+    return embeddings @ head.class_kernel + head.class_bias, backwards
+
+
+def _cosines(embeddings: np.ndarray, head: Head, scale: float) -> tuple[np.ndarray, _Backwards]:
+    """The logits of ``normalized_softmax``, float32 (n, C), and what takes their gradient back."""
+    units, lengths = _units(embeddings)
+    classes, class_lengths = _units(head.class_kernel.T)
+
+    def backwards(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scaled = np.float32(scale) * errors
+        to_embeddings = _across(scaled @ classes, units) / lengths
+        to_classes = _across(scaled.T @ units, classes) / class_lengths
+        return to_embeddings, to_classes.T, np.zeros_like(head.class_bias)
+
+    return np.float32(scale) * (units @ classes.T), backwards
+
+
+def _units(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows at length 1, float32 (n, d), and their lengths, (n, 1); a row of zeros stays, at length 1."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    return vectors / lengths, lengths
+
+
+def _across(gradients: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The part of each gradient that turns its unit vector, and does not lengthen it; float32 (n, d) each."""
+    return gradients - (gradients * units).sum(axis=1, keepdims=True) * units
+
+
+def _unit_classes(head: Head, params: TrainParams) -> Head:
+    """The head with the classes' vectors at length `scale` if they are compared by cosine."""
     if params.loss == "softmax":
-        return weights
-    kernel, bias, class_kernel, class_bias = weights
-    return [kernel, bias, params.scale * normalize(class_kernel.T).T, class_bias]
+        return head
+    return head._replace(class_kernel=np.float32(params.scale) * normalize(head.class_kernel.T).T)
 
 
 def _measure(held_out: Labeled, head: Head, loss: Loss) -> tuple[float, float]:
     """Cross-entropy (nats) and accuracy of a head."""
     from scipy.special import logsumexp
 
-    logits = class_logits(embed(held_out.features, head), head, loss).astype(np.float64)
-    losses = logsumexp(logits, axis=1) - logits[np.arange(len(logits)), held_out.labels]
-    return float(losses.mean()), float((logits.argmax(axis=1) == held_out.labels).mean())
+    total, hits, start = 0.0, 0, 0
+    for features in row_blocks(held_out.features, held_out.rows):
+        labels = held_out.labels[start : start + len(features)]
+        logits = class_logits(embed(features, head), head, loss).astype(np.float64)
+        total += float((logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]).sum())
+        hits, start = hits + int((logits.argmax(axis=1) == labels).sum()), start + len(features)
+    return total / len(held_out.rows), hits / len(held_out.rows)
 
 
-def _standardized(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> "tf.Variable":
-    """Copies features, float32 (n, D), to TensorFlow, standardized; block by block: a constant is held twice."""
-    import tensorflow as tf
-
-    copy = tf.Variable(tf.zeros(features.shape), trainable=False)
-    for start in range(0, len(features), _ROWS_PER_BLOCK):
-        block = features[start : start + _ROWS_PER_BLOCK]
-        copy[start : start + len(block)].assign((block - mean) / scale)
-    return copy
-
-
-def _fold(weights: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> Head:
+def _fold(head: Head, mean: np.ndarray, scale: np.ndarray) -> Head:
     """Finds K' and b' such that x · K' + b' = ((x − mean) / scale) · K + b."""
-    kernel, bias, class_kernel, class_bias = weights
-    folded = kernel / np.reshape(scale, (-1, 1)).astype(np.float64)
-    shift = np.broadcast_to(mean, len(kernel)).astype(np.float64) @ folded
-    return Head(folded.astype(np.float32), (bias - shift).astype(np.float32), class_kernel, class_bias)
+    folded = head.kernel / np.reshape(scale, (-1, 1)).astype(np.float64)
+    shift = np.broadcast_to(mean, len(head.kernel)).astype(np.float64) @ folded
+    bias = (head.bias - shift).astype(np.float32)
+    return Head(folded.astype(np.float32), bias, head.class_kernel.copy(), head.class_bias.copy())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from similarity.files import release_pages
 from similarity.vectors import normalize
 
 _ROWS_PER_BLOCK = 4096
@@ -44,6 +45,7 @@ def ranks_of_originals(
         rows = slice(start, start + _ROWS_PER_BLOCK)
         is_other = contents[rows, None] != contents[originals]
         ranks += ((normalize(prepare(gallery[rows])) @ units.T >= own) & is_other).sum(axis=0)
+        release_pages(gallery)
     return ranks
 
 

@@ -1,11 +1,11 @@
 """The leading principal components of the features, in which images are compared."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from similarity.principal_axes import principal_axes
-from similarity.vectors import standardization
-
-_ROWS_PER_BLOCK = 4096
+from similarity.vectors import row_blocks, standardization
 
 
 def principal_components(features: np.ndarray, count: int) -> np.ndarray:
@@ -14,11 +14,10 @@ def principal_components(features: np.ndarray, count: int) -> np.ndarray:
     Features are read in blocks, so they need not fit into memory.
     """
     mean, scale = standardization(features)
-    starts = range(0, len(features), _ROWS_PER_BLOCK)
 
-    def block(start: int) -> np.ndarray:
-        return (features[start : start + _ROWS_PER_BLOCK] - mean) / scale
+    def blocks() -> Iterator[np.ndarray]:
+        return ((block - mean) / scale for block in row_blocks(features))
 
-    covariance = sum((part.T @ part).astype(np.float64) for part in map(block, starts))
+    covariance = sum((block.T @ block).astype(np.float64) for block in blocks())
     axes = principal_axes(covariance, min(count, *features.shape))[1].astype(np.float32)
-    return np.concatenate([block(start) @ axes for start in starts])
+    return np.concatenate([block @ axes for block in blocks()])
