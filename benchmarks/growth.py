@@ -2,16 +2,17 @@
 
     python benchmarks/growth.py [10000 100000 1000000] [--plot docs/growth.png]
 
-For each number of images, a temporary project is generated and the stages' own scripts run in it, each in a process of
-its own. Features have 256 columns where the default backbone gives 2,848 (11 GB for a million images), and training
-takes 10 epochs; all else is as in params.yaml. Parts of stages are measured, too: reading the manifest, as nearly all
-stages do, and writing the two JSON files.
+For each number of images, a temporary project of pictures of 28 pixels is generated and the stages' own scripts run in
+it, each in a process of its own. The backbone sees 32 pixels instead of 224, and gives 2,848 features all the same;
+training takes 10 epochs; all else is as in params.yaml. Parts of stages are measured, too: reading the manifest, as
+nearly all stages do, and writing the two JSON files.
 
 The table has the seconds that a step took once everything was imported, and the peak memory of its process in 10⁶
 bytes. An exponent is the slope of the least-squares line through the logarithms of what is above the same step on 72
-images: that much does not grow, in `train` what TensorFlow takes to compile an epoch, everywhere the memory of what is
-imported. Two steps bend: `ann` sweeps search_k for 2,000 images however many there are, and `evaluate` grows with the
-square of the number of images up to `evaluate.max_queries` test images, and linearly from there on.
+images: that much does not grow, such as the memory of what is imported. From the memory at the two largest numbers of
+images follows, on a straight line, what a million would take. Some steps bend: `ann` sweeps search_k for 2,000 images
+however many there are; `evaluate` and `baselines` grow with the square of the number of images up to
+`evaluate.max_queries` test images, `duplicates` up to `duplicates.max_exact` images, and with less from there on.
 """
 
 import argparse
@@ -34,6 +35,7 @@ PROJECT = Path(__file__).resolve().with_name("growth_project.py")
 FEW = 72  # images, whose cost is taken for that of none
 MAX_RUNS = 3
 ENOUGH_SECONDS = 5.0
+MILLION = 1_000_000
 LABEL_GAP = 0.05  # of the height of a panel
 
 
@@ -72,9 +74,13 @@ class Growth(NamedTuple):
 
 
 STEPS = (  # in the order of the flow: each leaves what the next ones read
+    Step("fetch", "`fetch`", "1"),
+    Step("scan", "`scan`", "1"),
     Step("read_manifest", "read manifest.csv", "1"),
-    Step("duplicates", "`duplicates`", "2"),
+    Step("duplicates", "`duplicates`", "2, then 1.5"),
     Step("split", "`split`", "1"),
+    Step("backbone", "`backbone`", "0"),
+    Step("featurize", "`featurize`", "1"),
     Step("train", "`train`", "1"),
     Step("visual", "`visual`", "1"),
     Step("embed", "`embed`", "1"),
@@ -82,6 +88,10 @@ STEPS = (  # in the order of the flow: each leaves what the next ones read
     Step("neighbors", "`neighbors`", "2"),
     Step("write_neighbors", "write inverted-index.json", "1"),
     Step("ann", "`ann`", "1"),
+    Step("threshold", "`threshold`", "1, then 0"),
+    Step("map", "`map`", "1"),
+    Step("variants", "`variants`", "1, then 0"),
+    Step("baselines", "`baselines`", "2, then 1"),
     Step("evaluate", "`evaluate`", "2, then 1"),
     Step("audit", "`audit`", "2, then 1"),
 )
@@ -140,6 +150,13 @@ def exponent(counts: Sequence[int], values: np.ndarray) -> float:
     return float(np.polyfit(np.log(np.array(counts)[known]), np.log(values[known]), 1)[0])
 
 
+def megabytes_of_a_million(counts: Sequence[int], costs: Sequence[Cost]) -> float:
+    """The memory that a million images would take, on the line through those of the two largest numbers of images."""
+    smaller, larger = costs[-2].megabytes, costs[-1].megabytes
+    slope = max(0.0, larger - smaller) / (counts[-1] - counts[-2])
+    return max(larger, larger + slope * (MILLION - counts[-1]))
+
+
 def growths_table(counts: Sequence[int], growths: Sequence[Growth]) -> str:
     """All costs as a Markdown table."""
     sizes = [f"{count:,}" for count in counts]
@@ -150,6 +167,7 @@ def growths_table(counts: Sequence[int], growths: Sequence[Growth]) -> str:
         "exponent of time",
         "expected",
         "exponent of memory",
+        *(["a million: MB"] if len(counts) > 1 else []),
     ]
     lines = ["| " + " | ".join(columns) + " |\n|---|" + "--:|" * (len(columns) - 1)]
     for growth in growths:
@@ -160,6 +178,7 @@ def growths_table(counts: Sequence[int], growths: Sequence[Growth]) -> str:
             f"{exponent(counts, growth.above_start('seconds')):.2f}",
             growth.step.expected,
             f"{exponent(counts, growth.above_start('megabytes')):.2f}",
+            *([f"{megabytes_of_a_million(counts, growth.costs):.0f}"] if len(counts) > 1 else []),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -68,7 +68,7 @@ def main() -> None:
 
 def row(folder: Path) -> str:
     planted = plant(folder)
-    near = near_duplicates(planted.thumbnails, load_params(folder / "params.yaml").duplicates.min_correlation)
+    near = near_duplicates(planted.thumbnails, **dict(load_params(folder / "params.yaml").duplicates))
     confirmed = confirm(near, planted.features, SEED)
     figures = [f"{figure:.3f}" for pairs in (near, confirmed) for figure in judge(pairs, confirmed, planted)]
     return f"| {folder.name} | {len(planted.original) - planted.images} | {' | '.join(figures)} |"

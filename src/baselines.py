@@ -40,11 +40,8 @@ def main(params: Params, outputs: Outputs) -> None:
 
 
 class _Protocol(NamedTuple):
-    """The images that retrieval is measured with, rows of the manifest, int64 (m,), and their class indices; which of
-    them are queries and which the gallery, int64.
-    """
+    """The class indices of all images, int (n,), and which rows of the manifest are queries and gallery, int64."""
 
-    measured: np.ndarray
     labels: np.ndarray
     queries: np.ndarray
     gallery: np.ndarray
@@ -55,18 +52,15 @@ def _protocol(manifest: Manifest, params: Params) -> _Protocol | None:
     if not manifest.can_teach:
         return None
     splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
-    labels = manifest.labels
-    sample = sample_queries(splits["test"], labels[splits["test"]], params.evaluate.max_queries, params.base.seed)
-    measured = np.concatenate([splits["train"], sample])
-    gallery, queries = np.split(np.arange(len(measured)), [len(splits["train"])])
-    return _Protocol(measured, labels[measured], queries, gallery)
+    labels, test = manifest.labels, splits["test"]
+    queries = sample_queries(test, labels[test], params.evaluate.max_queries, params.base.seed)
+    return _Protocol(labels, queries, splits["train"])
 
 
 def _retrieve(vectors: np.ndarray, prepare: Prepare, protocol: _Protocol) -> dict[str, float]:
     """Scores the retrieval of training images by test images, with descriptors of all images, (n, …)."""
-    measured, labels, queries, gallery = protocol
     progress = partial(track, label="baselines", unit=" blocks")
-    return mean_scores(evaluate_retrieval(prepare(vectors[measured]), labels, queries, gallery, progress).scores)
+    return mean_scores(evaluate_retrieval(vectors, *protocol, progress, prepare).scores)
 
 
 def _find_changed(name: str, vectors: np.ndarray, prepare: Prepare, contents: np.ndarray) -> dict[str, float]:

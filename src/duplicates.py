@@ -14,7 +14,7 @@ from similarity.params import Params
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
     identical = identical_images(manifest.records)
-    near = near_duplicates(np.load(THUMBNAILS), params.duplicates.min_correlation)
+    near = near_duplicates(np.load(THUMBNAILS, mmap_mode="r"), **dict(params.duplicates))
     near_count = write_duplicates(outputs.file(DUPLICATES), manifest, identical, near)
     figures = {"identical_pairs": len(identical.first), "near_pairs": near_count}
     write_metrics(outputs.file(METRICS / "duplicates.json"), figures)

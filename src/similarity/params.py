@@ -69,6 +69,8 @@ class DuplicatesParams(_Section):
 
     min_correlation: Annotated[Number, Field(gt=0, le=1)]
     """Correlation of two thumbnails from which their images count as near duplicates."""
+    max_exact: Annotated[Integer, Field(ge=0)]
+    """Images up to which near duplicates are looked for by comparing all with all; of more, by an index."""
 
 
 class SplitParams(_Section):

@@ -1,13 +1,15 @@
 """How good a ranking is when images of the query's class are what was looked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from similarity.vectors import normalize, rank
+from similarity.evaluation.likeness import Prepare
+from similarity.vectors import normalize, rank, row_blocks
 
 _SIMILARITIES_PER_BLOCK = 1 << 23
+_BLOCKS_TOGETHER = 16
 
 
 class Scores(NamedTuple):
@@ -62,24 +64,25 @@ def evaluate_retrieval(
     queries: np.ndarray,
     gallery: np.ndarray,
     progress: Callable[[range], Iterable[int]] = iter,
+    prepare: Prepare = np.asarray,
 ) -> Evaluation:
     """Ranks a gallery by cosine for each query and scores the rankings.
 
     Args:
-        vectors: embeddings or descriptors of all images, float32 (n, d).
+        vectors: embeddings or descriptors of all images, (n, …); may be mapped from a file.
         labels: class indices, int (n,); each query's class must occur in the gallery.
         queries: rows of the queries.
         gallery: rows of the gallery.
         progress: wraps the iteration over blocks of queries.
+        prepare: what is done to vectors before they are compared.
     """
-    units, gallery_labels = normalize(vectors), labels[gallery]
+    gallery_labels = labels[gallery]
     class_sizes = np.bincount(gallery_labels, minlength=labels.max() + 1)
-    candidates = np.ascontiguousarray(units[gallery].T)
     block = max(1, _SIMILARITIES_PER_BLOCK // len(gallery))
+    compared = _compare(vectors, queries, gallery, prepare, block)
     parts = []
-    for start in progress(range(0, len(queries), block)):
+    for start, similarities in zip(progress(range(0, len(queries), block)), compared, strict=True):
         rows = queries[start : start + block]
-        similarities = units[rows] @ candidates
         relevant_counts = class_sizes[labels[rows]]
         ranked = rank(similarities, min(len(gallery), max(10, relevant_counts.max())))
         scores = score(gallery_labels[ranked] == labels[rows, None], relevant_counts)
@@ -88,6 +91,23 @@ def evaluate_retrieval(
     blocks, nearest, cosines = zip(*parts, strict=True)
     merged = Scores(*(np.concatenate(values) for values in zip(*blocks, strict=True)))
     return Evaluation(merged, np.concatenate(nearest), np.concatenate(cosines))
+
+
+def _compare(
+    vectors: np.ndarray, queries: np.ndarray, gallery: np.ndarray, prepare: Prepare, block: int
+) -> Iterator[np.ndarray]:
+    """Gives the cosines of `block` queries at a time to the gallery, float32 (b, g).
+
+    They are computed for several blocks together, since the gallery, which may be too large for that, is not kept.
+    """
+    together = _BLOCKS_TOGETHER * block
+    for first in range(0, len(queries), together):
+        units = normalize(prepare(vectors[queries[first : first + together]]))
+        similarities, end = np.empty((len(units), len(gallery)), np.float32), 0
+        for candidates in row_blocks(vectors, gallery):
+            start, end = end, end + len(candidates)
+            similarities[:, start:end] = units @ normalize(prepare(candidates)).T
+        yield from (similarities[start : start + block] for start in range(0, len(units), block))
 
 
 def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> Scores:
