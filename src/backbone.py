@@ -21,7 +21,7 @@ def main(params: Params, outputs: Outputs) -> None:
     settings = params.backbone
     backbone = load(settings)
     pictures = np.stack([draw_rock(label, 0, 0, settings.image_size) for label in CLASSES])
-    description = {"name": Path(settings.name).name, "taps": settings.taps}
+    description = {"name": Path(settings.name).name, "taps": settings.taps, "precision": settings.precision}
     agreement = save_extractor(outputs.folder(BACKBONE), backbone, settings.engine, pictures, description)
     print(
         f"backbone: {settings.name}, {backbone.features} features by {settings.engine}, lowest cosine to the network "

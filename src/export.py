@@ -18,6 +18,8 @@ from similarity.errors import UserError
 from similarity.exporting import formats as exporting
 from similarity.exporting.notes import TITLE, Check, describe, digests
 from similarity.features.computing import load_pixels
+from similarity.features.extractor import MIN_AGREEMENT
+from similarity.features.extractor import describe as describe_extractor
 from similarity.files import replaced_folder
 from similarity.params import load_params
 
@@ -124,7 +126,8 @@ def check_saved_model(folder: Path, sample: Sample) -> Iterator[Check]:
 
 def check(artifact: str, run: exporting.Run, inputs: exporting.Batch, embeddings: np.ndarray) -> Check:
     progress = partial(track, label=artifact, unit=" batches")
-    return Check(artifact, len(inputs), exporting.lowest_cosine(run, inputs, embeddings, progress))
+    least = MIN_AGREEMENT[describe_extractor(EMBEDDER)["precision"]]
+    return Check(artifact, len(inputs), exporting.lowest_cosine(run, inputs, embeddings, least, progress))
 
 
 def inputs() -> list[tuple[str, str, str]]:

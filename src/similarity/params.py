@@ -31,6 +31,7 @@ PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
 Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
+Precision = Literal["f32", "bf16"]
 
 
 class _Section(BaseModel):
@@ -109,6 +110,8 @@ class BackboneParams(_Section):
     taps: Taps
     """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
     such layer; `final` is the usual pooled last layer; [] is [final]."""
+    precision: Precision
+    """Numbers that OpenVINO computes in: `f32`, or `bf16`, faster on processors that have it."""
     batch_size: Annotated[Integer, Field(ge=1, le=4096)]
     """Images that the backbone runs on at a time."""
     engine: Literal["openvino", "keras"]
@@ -118,6 +121,12 @@ class BackboneParams(_Section):
     def is_onnx(self) -> bool:
         """Whether the name is the path of an ONNX file."""
         return self.name.lower().endswith(".onnx")
+
+    @model_validator(mode="after")
+    def _keras_computes_in_f32(self) -> "BackboneParams":
+        if self.engine == "keras" and self.precision != "f32":
+            raise ValueError(f"precision must be f32 with engine keras, not {self.precision}")
+        return self
 
     @model_validator(mode="after")
     def _onnx_files_bring_no_preprocessing(self) -> "BackboneParams":

@@ -21,7 +21,8 @@ def row_blocks(array: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np
     for start in range(0, count, _ROWS_PER_BLOCK):
         block = slice(start, start + _ROWS_PER_BLOCK)
         yield array[block] if rows is None else array[rows[block]]
-        release_pages(array)
+        if start + _ROWS_PER_BLOCK < count:  # the last block may be all there is, and wanted again at once
+            release_pages(array)
 
 
 def standardization(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -67,6 +67,6 @@ def test_knows_that_it_turns_no_images(photographs: list[np.ndarray]) -> None:
 
 def test_refuses_other_embeddings() -> None:
     stored = np.eye(3, dtype=np.float32)
-    assert lowest_cosine(lambda batch: 2 * np.asarray(batch), stored, stored) == pytest.approx(1)
+    assert lowest_cosine(lambda batch: 2 * np.asarray(batch), stored, stored, 0.9999) == pytest.approx(1)
     with pytest.raises(UserError, match=r"cosine 0\.7071"):
-        lowest_cosine(lambda batch: np.asarray(batch) + np.eye(3, dtype=np.float32)[2], stored, stored)
+        lowest_cosine(lambda batch: np.asarray(batch) + np.eye(3, dtype=np.float32)[2], stored, stored, 0.9999)

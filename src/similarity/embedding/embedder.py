@@ -8,7 +8,7 @@ import numpy as np
 
 from similarity.embedding.model import EmbeddingModel, load_model, save_model
 from similarity.errors import UserError
-from similarity.features.extractor import MIN_AGREEMENT, Extractor, load_extractor
+from similarity.features.extractor import Extractor, load_extractor
 from similarity.vectors import normalize
 
 _MODEL = "embedding.npz"
@@ -38,11 +38,11 @@ class Embedder:
         agreement = 0.0
         if self.extractor.features == len(self.model.head.kernel) and embeddings.shape[1] == self.model.size:
             agreement = float((normalize(self(pixels)) * normalize(embeddings)).sum(axis=1).min(initial=1))
-        if not agreement >= MIN_AGREEMENT:
+        if not agreement >= self.extractor.min_agreement:
             raise UserError(
-                "the model does not give the stored embeddings of indexed images "
-                f"(cosine {agreement:.4f}, at least {MIN_AGREEMENT} is needed): data/ and models/ come from different "
-                "runs; run `dvc repro`, or `dvc checkout` to go back to the last one"
+                f"the model does not give the stored embeddings of indexed images (cosine {agreement:.4f}, at least "
+                f"{self.extractor.min_agreement} is needed): data/ and models/ come from different runs; run "
+                "`dvc repro`, or `dvc checkout` to go back to the last one"
             )
 
 

@@ -14,7 +14,7 @@ from similarity.files import release_pages
 from similarity.params import Loss, TrainParams
 from similarity.vectors import normalize, row_blocks, standardization
 
-_STEPS_PER_RELEASE = 64
+_ROWS_PER_RELEASE = 16_384
 _LEVELS = 2**16  # of the random numbers that dropout compares
 
 
@@ -66,19 +66,21 @@ def train_head(
     rng = np.random.default_rng(seed)
     head = glorot_head(train.features.shape[1], size, classes, rng)
     mean, scale = standardization(train.features, train.rows) if params.standardize else (np.float32(0), np.float32(1))
-    optimizer = _Sgd(head, params)
+    optimizer, read = _Sgd(head, params), 0
     for epoch in range(1, params.epochs + 1):
         order = rng.permutation(len(train.rows))
         loss, hits = 0.0, 0
-        for step, start in enumerate(range(0, len(order), params.batch_size)):
+        for start in range(0, len(order), params.batch_size):
             batch = order[start : start + params.batch_size]
             inputs = (train.features[train.rows[batch]] - mean) / scale
             _drop(inputs, params.dropout, rng)
             losses, hit, gradients = _differentiate(inputs, train.labels[batch], head, params)
             optimizer.apply(gradients)
             loss, hits = loss + losses, hits + hit
-            if step % _STEPS_PER_RELEASE == 0:
+            read += len(batch)
+            if read >= _ROWS_PER_RELEASE:
                 release_pages(train.features)
+                read = 0
         folded = _fold(_unit_classes(head, params), mean, scale)
         yield Epoch(epoch, loss / len(order), hits / len(order), *_measure(valid, folded, params.loss)), folded
 

@@ -96,9 +96,9 @@ def load_keras_backbone(folder: Path, weights: str) -> Backbone:
     description = describe(folder)
     source = str(keras_weights(folder) or weights)
     backbone = load_backbone(description["name"], source, description["image_size"], description["taps"])
-    if not (worst := agreement(folder, backbone.predict)) >= MIN_AGREEMENT:
+    if not (worst := agreement(folder, backbone.predict)) >= MIN_AGREEMENT["f32"]:
         raise UserError(
-            f"{folder} was not made with the weights {source} (cosine {worst:.4f}, at least {MIN_AGREEMENT} is "
+            f"{folder} was not made with the weights {source} (cosine {worst:.4f}, at least {MIN_AGREEMENT['f32']} is "
             "needed): run `dvc repro`"
         )
     return backbone
@@ -238,7 +238,11 @@ def load_onnx(path: Path) -> Run:
 
 
 def lowest_cosine(
-    run: Run, inputs: Batch, embeddings: np.ndarray, progress: Callable[[range], Iterable[int]] = iter
+    run: Run,
+    inputs: Batch,
+    embeddings: np.ndarray,
+    least: float,
+    progress: Callable[[range], Iterable[int]] = iter,
 ) -> float:
     """Runs an exported model on images, and compares what it gives with what is stored.
 
@@ -246,13 +250,14 @@ def lowest_cosine(
         run: the loaded model.
         inputs: n images as the model takes them.
         embeddings: what is stored for them, float32 (n, E), none all zeros.
+        least: what the lowest cosine must be, one of `MIN_AGREEMENT`.
         progress: wraps the iteration over the batches.
 
     Returns:
         The lowest cosine.
 
     Raises:
-        UserError: it is below `MIN_AGREEMENT`.
+        UserError: it is below `least`.
     """
     starts = progress(range(0, len(inputs), _BATCH))
     computed = np.concatenate([run(inputs[start : start + _BATCH]) for start in starts])
@@ -261,10 +266,10 @@ def lowest_cosine(
             f"embeddings of {embeddings.shape[1]} numbers are stored, not {computed.shape[1]}: run `dvc repro`"
         )
     lowest = float((normalize(computed) * normalize(embeddings)).sum(axis=1).min())
-    if not lowest >= MIN_AGREEMENT:
+    if not lowest >= least:
         raise UserError(
             "the exported model does not give the stored embeddings of indexed images "
-            f"(cosine {lowest:.4f}, at least {MIN_AGREEMENT} is needed), so nothing was exported: run `dvc repro`, and "
+            f"(cosine {lowest:.4f}, at least {least} is needed), so nothing was exported: run `dvc repro`, and "
             "please report this if it goes on"
         )
     return lowest

@@ -21,14 +21,16 @@ from similarity.features.onnx_backbone import OnnxBackbone
 if TYPE_CHECKING:
     import openvino as ov
 
-MIN_AGREEMENT = 0.9999
+MIN_AGREEMENT = {"f32": 0.9999, "bf16": 0.95}
+"""The cosine to the same features by another machine or engine, below which they are not the same, by precision."""
+
 _DESCRIPTION = "backbone.json"
 _GRAPH = "graph.xml"
 _WEIGHTS = "backbone.weights.h5"
 _CHECK_PIXELS, _CHECK_FEATURES = "check_pixels.npy", "check_features.npy"
 
 
-class _Engine(Protocol):
+class Engine(Protocol):
     """What computes the features of batches of one size: pixels, float32 (b, size, size, 3), to float32 (b, D)."""
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -45,16 +47,18 @@ class Extractor:
     stream at a time: not to be shared by threads.
 
     Attributes:
-        description: of the backbone: name, format (keras or onnx), engine, image_size, taps, features (D) and
-            tap_features.
+        description: of the backbone: name, format (keras or onnx), engine, precision, image_size, taps, features (D)
+            and tap_features.
         image_size: side of the square images, in pixels.
         features: features per image, D.
+        min_agreement: the one of `MIN_AGREEMENT` that holds.
     """
 
-    def __init__(self, description: dict[str, Any], engines: dict[int, _Engine]) -> None:
+    def __init__(self, description: dict[str, Any], engines: dict[int, Engine]) -> None:
         self.description = description
         self.image_size: int = description["image_size"]
         self.features: int = description["features"]
+        self.min_agreement = MIN_AGREEMENT[description["precision"]]
         self._engines = sorted(engines.items(), reverse=True)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -107,14 +111,16 @@ def save_extractor(
         backbone: what to write.
         engine: ``openvino`` or, of a backbone in Keras, ``keras``, which is to run it.
         pictures: a few images that every machine is to be checked with, uint8 (n, size, size, 3).
-        description: more to tell of the backbone: `name` and `taps` as `load_backbone` takes them.
+        description: more to tell of the backbone: `name` and `taps` as `load_backbone` takes them, and `precision`,
+            ``f32`` or ``bf16``, that OpenVINO is to compute in.
 
     Returns:
         The lowest cosine, over the pictures, between the features by what was written and those by `backbone`.
 
     Raises:
-        UserError: it is below `MIN_AGREEMENT`.
+        UserError: it is below `MIN_AGREEMENT`, or this processor has no such precision.
     """
+    _check_precision(description["precision"])
     if engine == "openvino":
         _save_graph(backbone, folder / _GRAPH)
     else:
@@ -144,18 +150,18 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = 
     """
     description = describe(folder)
     if description["engine"] == "openvino":
-        engines = _load_graph(folder / _GRAPH, batch_sizes, "THROUGHPUT" if throughput else "LATENCY")
+        engines = load_engines(folder / _GRAPH, batch_sizes, description["precision"], throughput)
     else:
         engines = _load_keras(folder / _WEIGHTS, description, batch_sizes)
     extractor = Extractor(description, engines)
-    if not (worst := agreement(folder, extractor)) >= MIN_AGREEMENT:
+    if not (worst := agreement(folder, extractor)) >= extractor.min_agreement:
         way_out = {
             "keras": "set backbone.engine to keras in params.yaml, run `dvc repro`",
             "onnx": "run `dvc repro --force backbone` on this machine",
         }[description["format"]]
         raise UserError(
             f"{folder}: {description['engine']} disagrees on this machine with the network as it was saved (cosine "
-            f"{worst:.4f}; at least {MIN_AGREEMENT} is needed): {way_out}, and please report this"
+            f"{worst:.4f}; at least {extractor.min_agreement} is needed): {way_out}, and please report this"
         )
     return extractor
 
@@ -271,18 +277,25 @@ def _wait(request: "ov.InferRequest") -> np.ndarray:
     return request.get_output_tensor().data.copy()
 
 
-def _load_graph(path: Path, batch_sizes: Sequence[int], performance: str) -> dict[int, _Engine]:
+def load_engines(path: Path, batch_sizes: Sequence[int], precision: str, throughput: bool) -> dict[int, Engine]:
+    """Compiles a graph of OpenVINO for batches of some sizes; see `load_extractor`."""
     import openvino as ov
 
     core = ov.Core()
-    graph = core.read_model(path)
-    return {size: _OpenVinoEngine(_compile(core, graph, size, performance)) for size in batch_sizes}
+    graph, engines = core.read_model(path), dict[int, Engine]()
+    # The precision is always stated: CPUs with bfloat16 would silently compute in it.
+    hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
+    for size in batch_sizes:
+        graph.reshape([size, *graph.inputs[0].partial_shape[1:]])
+        engines[size] = _OpenVinoEngine(core.compile_model(graph, "CPU", hints))
+    return engines
 
 
-def _compile(core: "ov.Core", graph: "ov.Model", batch_size: int, performance: str) -> "ov.CompiledModel":
-    graph.reshape([batch_size, *graph.inputs[0].partial_shape[1:]])
-    # Without the first hint, CPUs with bfloat16 silently compute in it (worst image seen: cosine 0.966 to Keras).
-    return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": performance})
+def _check_precision(precision: str) -> None:
+    import openvino as ov
+
+    if precision == "bf16" and "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UserError("params.yaml: backbone.precision: this processor does not compute in bf16: set it to f32")
 
 
 class _KerasEngine:
@@ -298,7 +311,7 @@ class _KerasEngine:
         return map(self._predict, batches)
 
 
-def _load_keras(weights: Path, description: dict[str, Any], batch_sizes: Sequence[int]) -> dict[int, _Engine]:
+def _load_keras(weights: Path, description: dict[str, Any], batch_sizes: Sequence[int]) -> dict[int, Engine]:
     from similarity.tensorflow_setup import prepare_tensorflow
 
     prepare_tensorflow()

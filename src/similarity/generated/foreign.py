@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,"
+_LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,"))
 
 
 def draw_foreign(kind: str, number: int, size: int, seed: int) -> np.ndarray:
@@ -65,7 +65,7 @@ def _text(rng: np.random.Generator, size: int) -> np.ndarray:
     image = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(image)
     for y in range(0, size, 10):
-        draw.text((0, y), "".join(rng.choice(list(_LETTERS), size // 5 + 1)), fill="black")
+        draw.text((0, y), "".join(rng.choice(_LETTERS, size // 5 + 1)), fill="black")
     return np.asarray(image)
 
 

@@ -26,7 +26,7 @@ def tensorflow() -> None:
 def save(folder: Path, backbone: Backbone, engine: str, photographs: list[np.ndarray], **description: object) -> Path:
     folder.mkdir()
     pictures = batch_of(photographs, backbone.model.input_shape[1], 3).round().astype(np.uint8)
-    assert save_extractor(folder, backbone, engine, pictures, description) > 0.99999
+    assert save_extractor(folder, backbone, engine, pictures, {"precision": "f32", **description}) > 0.99999
     return folder
 
 

@@ -40,7 +40,7 @@ def test_features_are_those_of_the_network_in_keras_tap_by_tap(
     assert ours.tap_features == theirs.tap_features
     assert (ours.image_size, ours.features) == (theirs.image_size, theirs.features)
     pixels = batch_of(photographs, size, 4)
-    description = {"name": name, "taps": taps}
+    description = {"name": name, "taps": taps, "precision": "f32"}
     assert save_extractor(tmp_path, ours, "openvino", pixels.round().astype(np.uint8), description) > 0.999999
     computed, expected = load_extractor(tmp_path, (4,))(pixels), theirs.predict(pixels)
     ends = np.cumsum(list(ours.tap_features.values()))[:-1]

@@ -39,7 +39,7 @@ def test_features_are_those_of_the_same_network_in_keras(
     assert backbone.features == expected.shape[1]
     np.testing.assert_allclose(backbone.predict(pixels), expected, rtol=1e-3, atol=1e-3)
     (tmp_path / "saved").mkdir()
-    description = {"name": path.name, "taps": []}
+    description = {"name": path.name, "taps": [], "precision": "f32"}
     assert save_extractor(tmp_path / "saved", backbone, "openvino", pixels.astype(np.uint8), description) > 0.99999
     np.testing.assert_allclose(load_extractor(tmp_path / "saved", (4,))(pixels), expected, rtol=1e-3, atol=1e-3)
 
