@@ -17,6 +17,7 @@ from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
 from similarity.novelty.reference import (
     Reference,
+    area_under_roc,
     calibrate,
     distances_across,
     distances_to_others,
@@ -29,7 +30,7 @@ from similarity.params import Params
 
 MAX_IMAGES = 10_000  # that the reference is made of, and test images that it is tried on
 TAPS = 2  # the last ones, which tell kinds of things apart; earlier ones tell textures and colors apart
-IMAGES_PER_KIND = 50
+IMAGES_PER_KIND = 20
 BATCH_SIZE = 10
 LONGEST_SIDE = 512  # pixels
 WEAK = 0.5  # share of foreign images refused, below which a refusal is rare
@@ -98,14 +99,12 @@ def _write_figures(
     outputs: Outputs,
 ) -> None:
     """Writes and prints the metrics, from the distances of test images and of foreign ones, float64 (n,) each."""
-    from sklearn.metrics import roc_auc_score
-
     figures = {
         "distance": max_distance,
         "accepted": accepted,
         "refused": float((foreign > max_distance).mean()),
         **({"refused_held_out": float(held_out.mean())} if len(held_out) else {}),
-        "auroc": roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign])),
+        "auroc": area_under_roc(own, foreign),
     }
     write_metrics(outputs.file(METRICS / "threshold.json"), figures)
     print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))

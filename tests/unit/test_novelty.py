@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from similarity.novelty.reference import (
+    area_under_roc,
     calibrate,
     distances_across,
     distances_to_others,
@@ -107,3 +108,12 @@ def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
     loaded = load_reference(tmp_path / "reference.npz")
     for field in fields(reference):
         np.testing.assert_array_equal(getattr(loaded, field.name), getattr(reference, field.name))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (30, 7), (7, 200)])
+def test_the_area_under_the_curve_is_that_of_scikit_learn_ties_included(sizes: tuple[int, int]) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    own, foreign = (np.random.default_rng(size).integers(0, 6, size) / 6 for size in sizes)
+    truth = np.repeat([0, 1], sizes)
+    assert area_under_roc(own, foreign) == pytest.approx(roc_auc_score(truth, np.concatenate([own, foreign])))

@@ -9,7 +9,7 @@ from similarity.duplication.pairs import Pairs
 from similarity.images.descriptors import contrast_pattern
 from similarity.index.clustered import clustered_neighbors
 from similarity.index.exact import nearest_neighbors
-from similarity.principal_axes import principal_axes
+from similarity.principal_axes import axes_of_rows
 from similarity.vectors import row_blocks
 
 _COMPONENTS = 32  # of the PCA in which candidates are searched
@@ -59,8 +59,7 @@ def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
     sample = np.unique(np.linspace(0, len(thumbnails) - 1, min(len(thumbnails), _SAMPLE)).astype(int))
     patterns = contrast_pattern(thumbnails[sample])
     centered = patterns - patterns.mean(axis=0)
-    covariance = (centered.T @ centered).astype(np.float64)
-    axes = principal_axes(covariance, min(_COMPONENTS, *patterns.shape))[1].astype(np.float32)
+    axes = axes_of_rows(centered, min(_COMPONENTS, *patterns.shape))[1].astype(np.float32)
     mean = patterns.mean(axis=0) @ axes
     return np.concatenate([contrast_pattern(block) @ axes - mean for block in row_blocks(thumbnails)])
 

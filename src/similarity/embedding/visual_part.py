@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from similarity.files import write_arrays
-from similarity.principal_axes import principal_axes
+from similarity.principal_axes import axes_of_rows
 from similarity.vectors import standardization
 
 SHRINKAGE = 0.3  # of the variances, by which components are divided
@@ -58,9 +58,9 @@ def fit_visual_part(
     taken = np.stack([features[row][columns] for row in sample])
     mean, scale = standardization(taken)
     taken = (taken - mean) / scale
-    variances, axes = principal_axes((taken.T @ taken).astype(np.float64) / len(taken), min(size, len(columns)))
-    kept = variances > _MIN_VARIANCE * variances[:1]
-    variances, axes = variances[kept], axes[:, kept]
+    squares, axes = axes_of_rows(taken, min(size, *taken.shape))
+    kept = squares > _MIN_VARIANCE * squares[:1]
+    variances, axes = squares[kept] / len(taken), axes[:, kept]
     mean_variance = np.square(taken).sum() / len(taken) / max(1, min(len(taken) - 1, len(columns)))
     folded = axes / np.sqrt(variances + shrinkage * mean_variance) / scale[:, None].astype(np.float64)
     kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from similarity.principal_axes import principal_axes
+from similarity.principal_axes import axes_of_rows, principal_axes
 from similarity.vectors import row_blocks, standardization
 
 
@@ -18,6 +18,10 @@ def principal_components(features: np.ndarray, count: int) -> np.ndarray:
     def blocks() -> Iterator[np.ndarray]:
         return ((block - mean) / scale for block in row_blocks(features))
 
-    covariance = sum((block.T @ block).astype(np.float64) for block in blocks())
-    axes = principal_axes(covariance, min(count, *features.shape))[1].astype(np.float32)
+    count = min(count, *features.shape)
+    if len(features) < features.shape[1]:
+        axes = axes_of_rows(np.concatenate(list(blocks())), count)[1].astype(np.float32)
+    else:
+        covariance = sum((block.T @ block).astype(np.float64) for block in blocks())
+        axes = principal_axes(covariance, count)[1].astype(np.float32)
     return np.concatenate([block @ axes for block in blocks()])
