@@ -1,7 +1,6 @@
 """The directions in which vectors vary most (principal component analysis)."""
 
 import numpy as np
-from scipy.linalg import eigh
 
 _NEGLIGIBLE = 1e-6  # of the largest variance; less is rounding of float32
 
@@ -37,6 +36,8 @@ def principal_axes(covariance: np.ndarray, count: int) -> tuple[np.ndarray, np.n
         float64 (count,) and (d, count); the largest coordinate of each direction is positive, since a decomposition
         leaves the sign open.
     """
+    from scipy.linalg import eigh
+
     size = len(covariance)
     if count == 0:
         return np.empty(0), np.empty((size, 0))
