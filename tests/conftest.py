@@ -15,7 +15,13 @@ from samples import write_rocks
 from similarity.images.decoding import read_image
 
 SLOWEST_FIRST = ("networks", "service", "pipeline", "quality")  # the folders, and then the others
-SHARING = {"test_audit.py", "test_comparisons.py", "test_run_cache.py", "test_unlabeled.py"}  # a project
+SHARING = {
+    "test_accesses.py",
+    "test_audit.py",
+    "test_comparisons.py",
+    "test_run_cache.py",
+    "test_unlabeled.py",
+}  # a project
 
 
 @pytest.fixture

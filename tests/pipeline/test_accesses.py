@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import urlopen
 
 import pytest
@@ -26,79 +27,106 @@ sys.addaudithook(note)
 """
 
 
-class Watched:
+class Access(NamedTuple):
+    """What a script did, as Python's audit events call it, and to which file or host."""
+
+    script: str
+    event: str
+    what: str
+
+
+class Watched(NamedTuple):
     """A project whose Python processes write down the files that they open and the hosts that they look for."""
 
-    def __init__(self, project: Project, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "sitecustomize.py").write_text(LOGGING)
-        self._log = folder / "accesses.tsv"
-        watching = {"PYTHONPATH": str(folder), "LOG_OF_ACCESSES": str(self._log)}
-        self.project = project._replace(environment={**project.environment, **watching})
+    project: Project
+    home: Path
+    log: Path
 
-    def take(self) -> list[tuple[str, str, str]]:
-        """The accesses since the last call: of which script, what it did, and to what."""
-        lines = self._log.read_text().splitlines()
-        self._log.write_text("")
-        return [(script, event, what) for script, event, what in (line.split("\t") for line in lines)]
+    def accesses(self) -> list[Access]:
+        """Those since the last call."""
+        lines = self.log.read_text().splitlines()
+        self.log.write_text("")
+        return [Access(*line.split("\t")) for line in lines]
 
-    def take_images(self) -> Counter[tuple[str, str]]:
-        """How often each script opened each image, by its key."""
-        images = self.project.folder.resolve() / "data/images"
-        opened = ((Path(script).stem, Path(what)) for script, event, what in self.take() if event == "open")
-        return Counter((stage, path.relative_to(images).as_posix()) for stage, path in opened if images in path.parents)
+    def images_opened(self, accesses: list[Access]) -> Counter[tuple[str, str]]:
+        """How often each stage but `fetch` opened each image, by its key."""
+        images, scripts = self.project.folder.resolve() / "data/images", {f"{name}.py" for name in self.stages[1:]}
+        opened = (each for each in accesses if each.event == "open" and each.script in scripts)
+        found = ((Path(each.script).stem, Path(each.what)) for each in opened if str(images) in each.what)
+        return Counter((stage, path.relative_to(images).as_posix()) for stage, path in found if path.is_file())
 
-
-@pytest.fixture
-def watched(project: Project, tmp_path: Path) -> Watched:
-    """A reproduced project without its cache of features."""
-    without_cache = {**project.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    return Watched(project._replace(environment=without_cache), tmp_path / "watching")
+    @property
+    def stages(self) -> list[str]:
+        return list(yaml.safe_load((self.project.folder / "dvc.yaml").read_text())["stages"])
 
 
-def of_the_network(accesses: list[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+@pytest.fixture(scope="module")
+def watched(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """A reproduced project without its cache of features, in a home of its own."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "sitecustomize.py").write_text(LOGGING)
+    (folder / "home").mkdir()
+    environment = {
+        **reproduced.environment,
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "HOME": str(folder / "home"),
+        "PYTHONPATH": str(folder),
+        "LOG_OF_ACCESSES": str(folder / "accesses.tsv"),
+        "CI": "false",  # some telemetry is not sent elsewhere
+    }
+    del environment["DVC_NO_ANALYTICS"]  # the project itself turns them off
+    project = reproduced.copy_to(folder / "project")._replace(environment=environment)
+    return Watched(project, folder / "home", folder / "accesses.tsv")
+
+
+@pytest.fixture(scope="module")
+def of_a_run(watched: Watched) -> list[Access]:
+    """All accesses of `dvc repro`."""
+    watched.project.run("dvc", "repro", "--force")
+    return watched.accesses()
+
+
+def of_the_network(accesses: list[Access]) -> set[Access]:
     """Those to the network, but for this machine's own."""
     own = ("127.0.0.1", "localhost", "/")  # the last one, sockets in the file system
-    found = (access for access in accesses if access[1] != "open")
-    return {access for access in found if not access[2].removeprefix("('").startswith(own)}
+    found = (each for each in accesses if each.event != "open")
+    return {each for each in found if not each.what.removeprefix("('").startswith(own)}
 
 
-def stages(project: Project) -> list[str]:
-    return list(yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"])
-
-
-def test_an_image_is_read_by_scan_and_by_featurize_and_by_no_other_stage(watched: Watched) -> None:
+def test_an_image_is_read_by_scan_and_by_featurize_and_by_no_other_stage(
+    watched: Watched, of_a_run: list[Access]
+) -> None:
     """But for a sample of the test images, which `variants` changes; and `featurize` reads what its cache lacks."""
     keys = read_manifest(watched.project.folder / "data/manifest.csv").keys
-    for stage in stages(watched.project)[1:]:
-        watched.project.run("python", f"src/{stage}.py")
-    opened = watched.take_images()
+    opened = watched.images_opened(of_a_run)
     by_variants = {key for stage, key in opened if stage == "variants"}
     expected = {(stage, key): 1 for stage in ("scan", "featurize") for key in keys}
     assert opened == expected | {("variants", key): 1 for key in by_variants}
     assert 0 < len(by_variants) < len(keys) / 4
     watched.project.run("python", "src/featurize.py")
-    assert not watched.take_images()
+    assert not watched.images_opened(watched.accesses())
 
 
-def test_neither_a_stage_nor_a_command_reaches_the_network(watched: Watched, tmp_path: Path) -> None:
+def test_neither_a_stage_nor_a_command_reaches_the_network(watched: Watched, of_a_run: list[Access]) -> None:
     project = watched.project
-    del project.environment["DVC_NO_ANALYTICS"]  # turned off by the project itself
-    photograph = next((project.folder / "data/images").glob("*/*"))
-    photograph.rename(tmp_path / photograph.name)
-    project.run("dvc", "repro", "--force")
+    photograph = watched.home / "photograph.jpg"
+    photograph.write_bytes(next((project.folder / "data/images").glob("*/*")).read_bytes() + b"not indexed")
     project.run("python", "src/check.py")
-    project.run("python", "src/query.py", str(tmp_path / photograph.name))
+    project.run("python", "src/query.py", str(photograph))
     project.run("python", "src/compare.py", "HEAD", "HEAD")
     project.run("python", "src/export.py", "--out", "exported")
     services = ServiceProcesses(project)
     with urlopen(f"{services.start()}/api/info") as response:  # noqa: S310  # the address is our own
         assert response.status == 200
     services.stop()
-    accesses = watched.take()
+    accesses = of_a_run + watched.accesses()
+    scripts = {each.script for each in accesses}
+    assert scripts >= {*(f"{stage}.py" for stage in watched.stages), "query.py", "export.py", "serve.py", "dvc"}
     assert not of_the_network(accesses)
-    scripts = {script for script, *_ in accesses}
-    assert scripts >= {*(f"{stage}.py" for stage in stages(project)), "query.py", "export.py", "serve.py", "dvc"}
+    assert not (watched.home / "intel").exists()  # the client id of OpenVINO's telemetry
+
+
+def test_a_lookup_would_be_seen(watched: Watched) -> None:
     lookup = "import contextlib, socket\nwith contextlib.suppress(OSError): socket.getaddrinfo('example.org', 80)"
-    project.run("python", "-c", lookup)
-    assert of_the_network(watched.take()) == {("-c", "socket.getaddrinfo", "example.org")}
+    watched.project.run("python", "-c", lookup)
+    assert of_the_network(watched.accesses()) == {Access("-c", "socket.getaddrinfo", "example.org")}
