@@ -4,6 +4,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Condition
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -26,3 +28,24 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], ahead
                 yield pending.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Room:
+    """A number of bytes that threads share: who wants more than is left waits for the others."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._taken, self._changed = size, 0, Condition()
+
+    @contextmanager
+    def taken(self, wanted: int) -> Iterator[None]:
+        """Takes some room for a block; more than there is at all is given to one thread at a time."""
+        wanted = min(wanted, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + wanted <= self._size)
+            self._taken += wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= wanted
+                self._changed.notify_all()

@@ -1,4 +1,6 @@
 import io
+import time
+import tracemalloc
 import zlib
 from hashlib import sha256
 from pathlib import Path
@@ -204,3 +206,34 @@ def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path)
     Image.fromarray(ROCK[::-1]).save(path)
     with pytest.raises(UserError, match=r"rock\.png has changed since it was scanned"):
         read_image_file(path, digest)
+
+
+def with_repeated_last_scan(content: bytes, times: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: small, valid, and slow to decode."""
+    start = content.rindex(b"\xff\xda")
+    return content[:-2] + times * content[start:-2] + content[-2:]
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_and_an_ordinary_progressive_one_is_not() -> None:
+    content = encode(Image.new("RGB", (3000, 3000), (1, 2, 3)), "JPEG", progressive=True)
+    assert read_image(with_repeated_last_scan(content, 5), 100).shape == (375, 375, 3)
+    bomb = with_repeated_last_scan(content, 2000)
+    assert len(bomb) < 10**7
+    start = time.process_time()
+    with pytest.raises(UnreadableImageError, match=r"20\d\d scans of 3000 × 3000 pixels take too long"):
+        read_image(bomb)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "I;16"])
+def test_wide_samples_are_converted_in_little_memory_and_as_they_are_all_at_once(mode: str) -> None:
+    values = np.random.default_rng(0).normal(300, 100, (2000, 1500)).clip(0, 65535)
+    image = Image.fromarray(values.astype({"F": np.float32, "I": np.int32, "I;16": np.uint16}[mode]))
+    content, stored = encode(image, "TIFF"), np.asarray(image, np.float64)
+    scaled = stored / 257 + 0.5 if mode == "I;16" else (stored - stored.min()) * 255 / np.ptp(stored)
+    tracemalloc.start()
+    pixels = read_image(content)
+    assert tracemalloc.get_traced_memory()[1] < 3 * values.size * 4
+    tracemalloc.stop()
+    expected = scaled.astype(np.uint8) if mode == "I;16" else scaled.round().astype(np.uint8)
+    np.testing.assert_array_equal(pixels, np.repeat(expected[..., None], 3, axis=2))

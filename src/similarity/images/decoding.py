@@ -2,21 +2,24 @@
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from similarity.errors import UserError
+from similarity.parallel import Room
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, say, would run Ghostscript
 _WHITE = (255, 255, 255)
+_JPEG_MAGIC, _START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,6 +36,11 @@ _TRANSPOSED = frozenset({5, 6, 7, 8})
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+_MAX_SCANS_TIMES_PIXELS = 1_000_000_000  # of a progressive JPEG; each scan goes over all pixels; usual are ten
+_ROOM = Room(1_500_000_000)  # bytes that all threads together may decode into
+_BYTES_PER_SAMPLE = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_COPIES_BYTES = 4 + 3  # of RGB pixels: Pillow's and NumPy's
+_WIDE_ROWS = 256  # that are converted at a time
 _OVERSAMPLING = 2  # of a scaled JPEG in each direction: the resize after it still averages
 
 
@@ -54,9 +62,7 @@ class UnreadableImageError(ValueError):
     """The file's content cannot be decoded as an image; the message says why, without the path."""
 
 
-def decode_image(
-    source: Path | BinaryIO | bytes, side: int | None = None, max_pixels: int | None = None
-) -> DecodedImage:
+def decode_image(source: Path | bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
     """Decodes an image, upright and in color.
 
     The first frame of an animation is taken, EXIF orientation is applied, transparency is laid over white, 16-bit
@@ -66,28 +72,32 @@ def decode_image(
     are needed in each direction: a photograph of 12 megapixels in a sixth of the time.
 
     Args:
-        source: a path, an open binary file, or the file's bytes.
+        source: a path, or the file's bytes.
         side: of the square that the pixels are to be resized to, in pixels; None for the image at its own size.
         max_pixels: refuse more than that before they are decoded; without it, Pillow's own limit holds.
 
     Raises:
-        UnreadableImageError: not an image, truncated, corrupt, or too large to be decoded safely.
+        FileNotFoundError: there is no such file.
+        UnreadableImageError: not an image, truncated, corrupt, or too large to be decoded safely: of more than 179
+            million pixels, or of so many scans that it takes minutes.
     """
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    content = source if isinstance(source, bytes) else source.read_bytes()
     try:
-        with Image.open(file, formats=_known_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=_known_formats()) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise UnreadableImageError(
                     f"{image.width} × {image.height} pixels are too many: {max_pixels / 1e6:g} million are allowed"
                 )
             size = image.size
+            _check_scans(content, size)
             if side is not None:
                 image.draft(None, (_OVERSAMPLING * side,) * 2)
-            image.load()
-            orientation = _orientation(image)
-            width, height = size if orientation not in _TRANSPOSED else size[::-1]
-            return DecodedImage(np.asarray(_upright(_to_rgb(image), orientation)), width, height)
-    except (FileNotFoundError, UnreadableImageError):
+            with _ROOM.taken(_needed_bytes(image)):
+                image.load()
+                orientation = _orientation(image)
+                width, height = size if orientation not in _TRANSPOSED else size[::-1]
+                return DecodedImage(np.asarray(_upright(_to_rgb(image), orientation)), width, height)
+    except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError(f"not an image in a known format ({', '.join(_known_formats())})") from error
@@ -95,7 +105,7 @@ def decode_image(
         raise UnreadableImageError(_one_line(error)) from error
 
 
-def read_image(source: Path | BinaryIO | bytes, side: int | None = None) -> np.ndarray:
+def read_image(source: Path | bytes, side: int | None = None) -> np.ndarray:
     """The pixels alone of `decode_image`, uint8 (height, width, 3)."""
     return decode_image(source, side).pixels
 
@@ -120,6 +130,19 @@ def read_image_file(path: Path, digest: str | None = None, side: int | None = No
         raise UserError(f"{path}: {error}") from error
 
 
+def _check_scans(content: bytes, size: tuple[int, int]) -> None:
+    """Refuses a JPEG of so many scans that decoding it takes minutes, however small the file is."""
+    scans = content.count(_START_OF_SCAN) if content.startswith(_JPEG_MAGIC) else 0  # in a scan, 0 follows 0xff
+    if scans * size[0] * size[1] > _MAX_SCANS_TIMES_PIXELS:
+        raise UnreadableImageError(f"{scans} scans of {size[0]} × {size[1]} pixels take too long to decode")
+
+
+def _needed_bytes(image: Image.Image) -> int:
+    """The memory that decoding an image takes, roughly."""
+    samples = _BYTES_PER_SAMPLE.get(image.mode, len(image.getbands()))
+    return image.width * image.height * (samples + _COPIES_BYTES)
+
+
 @cache
 def _known_formats() -> tuple[str, ...]:
     Image.init()
@@ -141,19 +164,39 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
+        image = _converted(image, lambda values: values / 257 + 0.5)
     elif image.mode in {"I", "F"}:
-        image = Image.fromarray(_stretch(np.asarray(image, np.float64)))
+        image = _converted(image, _stretch_of(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _stretch(values: np.ndarray) -> np.ndarray:
-    low, high = np.nanmin(values), np.nanmax(values)
-    scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-    return np.nan_to_num(scaled).round().astype(np.uint8)
+def _converted(image: Image.Image, convert: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
+    """Converts wide samples to gray, 0…255, some rows at a time: floats of all of them take gigabytes."""
+    gray = np.empty((image.height, image.width), np.uint8)
+    for top, values in _strips(image):
+        gray[top : top + len(values)] = convert(values).astype(np.uint8)
+    return Image.fromarray(gray)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+    for top in range(0, image.height, _WIDE_ROWS):
+        strip = image.crop((0, top, image.width, min(top + _WIDE_ROWS, image.height)))
+        yield top, np.asarray(strip, np.float64)
+
+
+def _stretch_of(image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
+    """What stretches samples, which may be NaN, to 0…255 by the lowest and the highest of an image."""
+    ends = [(np.nanmin(values), np.nanmax(values)) for _, values in _strips(image) if not np.isnan(values).all()]
+    low, high = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0, 0)
+
+    def stretch(values: np.ndarray) -> np.ndarray:
+        scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+        return np.nan_to_num(scaled).round()
+
+    return stretch
 
 
 def _one_line(error: Exception) -> str:
