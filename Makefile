@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro install serve test bench lint format docs pins clean-cache clean
+.PHONY: repro install serve test torture bench lint format docs pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
@@ -25,6 +25,9 @@ test: .venv/.development ## unit, pipeline and quality tests
 
 bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
 	python benchmarks/all_claims.py
+
+torture: .venv/.development ## the faults of `make test` many times over; an hour
+	KILLS=200 python -m pytest tests/faults
 
 lint: .venv/.development ## style, formatting, types
 	ruff check .

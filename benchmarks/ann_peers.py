@@ -31,6 +31,7 @@ from vectors import add_sources, describe, load
 sys.path.insert(0, "src")
 
 from pipeline.stage import run_command
+
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
 from similarity.index.exact import nearest_to
 from similarity.index.recall import recall

@@ -21,6 +21,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import IMAGES, MANIFEST
 from pipeline.stage import run_command
+
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.images.decoding import read_image

@@ -24,6 +24,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import BACKBONE, IMAGES, MANIFEST
 from pipeline.stage import run_command
+
 from similarity.dataset.manifest import ImageRecord, read_manifest
 from similarity.features.computing import compute_features, load_pixels
 from similarity.features.extractor import Extractor, load_extractor

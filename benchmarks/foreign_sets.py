@@ -25,6 +25,7 @@ from data_sets import reproduce
 sys.path.insert(0, "src")
 
 from pipeline.paths import DUPLICATES, FEATURES, MANIFEST, METRICS, REFERENCE, SPLITS
+
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.duplication.grouping import group_rows
 from similarity.duplication.pairs import read_duplicates

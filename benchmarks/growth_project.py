@@ -20,6 +20,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from pipeline.paths import EMBEDDINGS, MANIFEST
+
 from similarity.dataset.manifest import read_manifest
 from similarity.files import Outputs, write_json_entries
 from similarity.index.inverted_index import write_inverted_index

@@ -30,6 +30,7 @@ from vectors import add_sources, describe, load, valid_source
 sys.path.insert(0, "src")
 
 from pipeline.stage import run_command
+
 from similarity.errors import UserError
 from similarity.index.exact import nearest_neighbors
 from similarity.parallel import ordered_map

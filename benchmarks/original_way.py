@@ -34,6 +34,7 @@ from vectors import generate
 sys.path.insert(0, "src")
 
 from pipeline.paths import BACKBONE
+
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.params import load_params
 from similarity.tensorflow_setup import prepare_tensorflow

@@ -28,6 +28,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import IMAGES, MANIFEST
 from pipeline.stage import run_command
+
 from similarity.dataset.manifest import read_manifest
 from similarity.params import load_params
 

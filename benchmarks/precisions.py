@@ -26,6 +26,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import BACKBONE, IMAGES, MANIFEST, SPLITS, VARIANTS
 from pipeline.stage import run_command
+
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.model import EmbeddingModel
 from similarity.embedding.training import Labeled, train_head

@@ -16,6 +16,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import EMBEDDINGS, IMAGES, MANIFEST
 from pipeline.stage import run_command
+
 from similarity.dataset.manifest import read_manifest
 
 BARE_KEY = "import orjson"

@@ -22,6 +22,7 @@ from running_service import running_service
 sys.path.insert(0, "src")
 
 from pipeline.paths import BACKBONE, IMAGES, MANIFEST
+
 from serve import open_catalog
 from service.catalog import SearchOptions
 from similarity.dataset.manifest import read_manifest

@@ -23,6 +23,7 @@ from running_service import running_service
 sys.path.insert(0, "src")
 
 from pipeline.paths import IMAGES, MANIFEST
+
 from similarity.dataset.manifest import read_manifest
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import FEATURES, MANIFEST, SPLITS
 from pipeline.stage import run_command
+
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.embedding.training import Labeled, train_head
 from similarity.params import TrainParams, load_params

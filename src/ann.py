@@ -1,12 +1,13 @@
 """Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
 
+from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
+from pipeline.stage import run_stage, track
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
-from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table

@@ -1,10 +1,5 @@
 """Stage `audit`: lists what is probably wrong with the images and their labels, and draws the worst of each kind."""
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
-
-import numpy as np
-
 from pipeline.paths import (
     AUDIT,
     DUPLICATES,
@@ -19,6 +14,12 @@ from pipeline.paths import (
     REMARKS_COLUMNS,
 )
 from pipeline.stage import run_stage, track
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+
 from similarity.dataset.manifest import UNLABELED, Manifest, read_manifest
 from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import Pairs, read_duplicates

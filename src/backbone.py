@@ -1,11 +1,12 @@
 """Stage `backbone`: brings the pretrained network into the form that indexing and queries run."""
 
+from pipeline.paths import BACKBONE
+from pipeline.stage import run_stage
+
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.paths import BACKBONE
-from pipeline.stage import run_stage
 from similarity.features.efficientnet_lite import VARIANTS
 from similarity.features.extractor import save_extractor
 from similarity.features.lite_backbone import LiteBackbone, load_lite_backbone

@@ -3,13 +3,14 @@
 None of it depends on the training, so that no experiment with it computes this again.
 """
 
+from pipeline.paths import FEATURES, HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS, VARIANTS
+from pipeline.stage import run_stage, track
+
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.paths import FEATURES, HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS, VARIANTS
-from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries

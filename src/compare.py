@@ -3,14 +3,15 @@
 Both are measured with the same test images, so the difference of each pair tells more than two intervals side by side.
 """
 
+from pipeline.paths import QUERY_SCORES, QUERY_SCORES_COLUMNS
+from pipeline.stage import run_command
+
 import argparse
 import csv
 import io
 
 import numpy as np
 
-from pipeline.paths import QUERY_SCORES, QUERY_SCORES_COLUMNS
-from pipeline.stage import run_command
 from similarity.confidence import LEVEL, paired_difference
 from similarity.errors import UserError
 

@@ -1,9 +1,10 @@
 """Stage `duplicates`: finds images that are there twice, with the same bytes or nearly the same pixels."""
 
-import numpy as np
-
 from pipeline.paths import DUPLICATES, MANIFEST, METRICS, THUMBNAILS
 from pipeline.stage import run_stage
+
+import numpy as np
+
 from similarity.dataset.manifest import read_manifest
 from similarity.duplication.detection import identical_images, near_duplicates
 from similarity.duplication.pairs import write_duplicates

@@ -1,9 +1,10 @@
 """Stage `embed`: joins the parts of the model, and maps every image's features to its embedding."""
 
-import numpy as np
-
 from pipeline.paths import BACKBONE, EMBEDDER, EMBEDDINGS, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
 from pipeline.stage import run_stage, track
+
+import numpy as np
+
 from similarity.dataset.manifest import read_manifest
 from similarity.embedding.embedder import save_embedder
 from similarity.embedding.head import load_head, without_embedding

@@ -1,10 +1,5 @@
 """Stage `evaluate`: what the model is worth on images that nothing was learned from, in figures and pictures."""
 
-from functools import partial
-from typing import NamedTuple
-
-import numpy as np
-
 from pipeline.paths import (
     DUPLICATES,
     EMBEDDER,
@@ -20,6 +15,12 @@ from pipeline.paths import (
     VARIANTS,
 )
 from pipeline.stage import run_stage, track
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
 from similarity.confidence import mean_interval
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.duplication.pairs import linked_to, read_duplicates

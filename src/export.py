@@ -3,6 +3,10 @@
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
+from pipeline.paths import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
+from pipeline.results import Stored, open_stored
+from pipeline.stage import run_command, track
+
 import argparse
 from collections.abc import Iterator
 from functools import partial
@@ -11,9 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.paths import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
-from pipeline.results import Stored, open_stored
-from pipeline.stage import run_command, track
 from similarity.errors import UserError
 from similarity.exporting import formats as exporting
 from similarity.exporting.notes import TITLE, Check, describe, digests

@@ -1,5 +1,8 @@
 """Stage `featurize`: runs the frozen backbone over every image that it was not run over before."""
 
+from pipeline.paths import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST
+from pipeline.stage import run_stage, track
+
 import os
 import sys
 from collections.abc import Iterator
@@ -7,8 +10,6 @@ from contextlib import closing
 
 import numpy as np
 
-from pipeline.paths import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST
-from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.features.cache import FeatureCache, cache_limit
 from similarity.features.computing import compute_features, fingerprint

@@ -1,11 +1,12 @@
 """Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`."""
 
+from pipeline.paths import CACHE, IMAGES
+from pipeline.stage import run_stage, track
+
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.paths import CACHE, IMAGES
-from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.files import Outputs

@@ -1,9 +1,10 @@
 """Stage `map`: places every image in the plane, for a picture of them all."""
 
-import numpy as np
-
 from pipeline.paths import EMBEDDINGS, MAP
 from pipeline.stage import run_stage, track
+
+import numpy as np
+
 from similarity.files import Outputs, write_array
 from similarity.params import Params
 from similarity.pictures.projection import project

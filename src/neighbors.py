@@ -1,9 +1,10 @@
 """Stage `neighbors`: finds every image's most similar others by comparing it with all of them."""
 
-import numpy as np
-
 from pipeline.paths import EMBEDDINGS, INVERTED_INDEX, MANIFEST
 from pipeline.stage import run_stage, track
+
+import numpy as np
+
 from similarity.dataset.manifest import read_manifest
 from similarity.files import Outputs
 from similarity.index.exact import nearest_neighbors

@@ -4,6 +4,9 @@ An image is a key of the data set, or any image file. What only a file needs is 
 is answered at once.
 """
 
+from pipeline.paths import IMAGES, INVERTED_INDEX
+from pipeline.stage import run_command, track
+
 import argparse
 import os
 import sys
@@ -18,8 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import orjson
 
-from pipeline.paths import IMAGES, INVERTED_INDEX
-from pipeline.stage import run_command, track
 from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 
@@ -176,6 +177,7 @@ def embed(paths: Sequence[Path]) -> list[tuple[np.ndarray, float, float]]:
     if not paths:
         return []
     from pipeline.results import open_embedder, open_reference
+
     from similarity.features.computing import load_pixels
     from similarity.parallel import ordered_map
 

@@ -1,9 +1,5 @@
 """Stage `scan`: decodes every image once, and keeps what the later stages want of its pixels."""
 
-from collections.abc import Iterable, Iterator
-
-import numpy as np
-
 from pipeline.paths import (
     HISTOGRAMS,
     IMAGES,
@@ -17,6 +13,11 @@ from pipeline.paths import (
     THUMBNAILS,
 )
 from pipeline.stage import run_stage, track
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
 from similarity.errors import UserError

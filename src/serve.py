@@ -1,5 +1,9 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
+from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
+from pipeline.stage import run_command
+
 import argparse
 import ctypes
 import hashlib
@@ -12,9 +16,6 @@ import numpy as np
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
-from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
-from pipeline.stage import run_command
 from service.app import create_app
 from service.batching import BatchingExtractor
 from service.catalog import Catalog

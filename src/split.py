@@ -1,9 +1,10 @@
 """Stage `split`: decides which images train, validate and test."""
 
-import numpy as np
-
 from pipeline.paths import DUPLICATES, MANIFEST, METRICS, SPLITS
 from pipeline.stage import run_stage
+
+import numpy as np
+
 from similarity.dataset.manifest import SPLIT_NAMES, read_manifest, write_splits
 from similarity.dataset.splitting import split_images
 from similarity.duplication.grouping import bounded_groups, group_rows

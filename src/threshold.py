@@ -1,12 +1,13 @@
 """Stage `threshold`: up to which distance an image is similar to something indexed, and what that refuses."""
 
+from pipeline.origin import describe_origin
+from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
+from pipeline.stage import run_stage, track
+
 from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.origin import describe_origin
-from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
-from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import read_duplicates

@@ -1,10 +1,11 @@
 """Stage `train`: fits the embedding and the classifier to the labeled training images, and keeps the best epoch."""
 
+from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
+from pipeline.stage import run_stage, stop_if_told
+
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from pipeline.stage import run_stage, stop_if_told
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.head import Head, save_head, untaught_head
 from similarity.embedding.training import Epoch, Labeled, train_head

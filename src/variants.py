@@ -3,12 +3,13 @@
 Whether they are found is measured by `evaluate`; no parameter of the training reruns this stage.
 """
 
+from pipeline.paths import BACKBONE, IMAGES, MANIFEST, SPLITS, VARIANTS
+from pipeline.stage import run_stage, track
+
 from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.paths import BACKBONE, IMAGES, MANIFEST, SPLITS, VARIANTS
-from pipeline.stage import run_stage, track
 from similarity.dataset.manifest import ImageRecord, read_manifest, read_splits
 from similarity.evaluation.retrieval import sample_queries
 from similarity.features.extractor import load_extractor

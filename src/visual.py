@@ -1,9 +1,10 @@
 """Stage `visual`: fits the visual part of the embedding, which no label and no parameter of `train` has a say in."""
 
-import numpy as np
-
 from pipeline.paths import BACKBONE, FEATURES, MANIFEST, SPLITS, VISUAL_PART
 from pipeline.stage import run_stage
+
+import numpy as np
+
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.embedding.visual_part import fit_visual_part, save_visual_part
 from similarity.features.extractor import tapped_columns

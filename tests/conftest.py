@@ -14,11 +14,12 @@ from projects import Project, copy_small_project
 from samples import write_rocks
 from similarity.images.decoding import read_image
 
-SLOWEST_FIRST = ("networks", "service", "pipeline", "quality")  # the folders, and then the others
+SLOWEST_FIRST = ("networks", "service", "faults", "pipeline", "quality")  # the folders, and then the others
 SHARING = {
     "test_accesses.py",
     "test_audit.py",
     "test_comparisons.py",
+    "test_kills.py",
     "test_run_cache.py",
     "test_unlabeled.py",
 }  # a project
@@ -44,7 +45,8 @@ class SharingTogether(LoadScopeScheduling):
         path = Path(nodeid.split("::")[0])
         if path.parent.name in {"networks", "service"}:  # TensorFlow; a service and a browser
             return path.parent.name
-        return nodeid if path.parent.name == "pipeline" and path.name not in SHARING else path.name
+        alone = path.parent.name in {"faults", "pipeline"} and path.name not in SHARING
+        return nodeid if alone else path.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,9 +1,10 @@
 """What results were made from, so that none is used with another model or other images."""
 
+from pipeline.paths import MANIFEST
+
 from hashlib import sha256
 from pathlib import Path
 
-from pipeline.paths import MANIFEST
 from similarity.features.extractor import backbone_digest
 
 

@@ -1,13 +1,5 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-import orjson
-
 from pipeline.origin import describe_origin
 from pipeline.paths import (
     ANN_INDEX,
@@ -21,6 +13,15 @@ from pipeline.paths import (
     METRICS,
     REFERENCE,
 )
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
 from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
 from similarity.embedding.model import EmbeddingModel

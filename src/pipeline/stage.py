@@ -1,9 +1,12 @@
 """How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure."""
 
+import ctypes
+import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -13,6 +16,8 @@ from similarity.errors import UserError
 from similarity.files import Outputs
 from similarity.params import Params, load_params
 
+_LOCKS = Path(".dvc/tmp")
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
 
 Item = TypeVar("Item")
@@ -24,11 +29,12 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
     """Runs a stage on the checked parameters, puts its outputs in place together if it succeeds, and exits.
 
     See `run_command` for the exit status. A failure also names the way back: DVC removes a stage's outputs before it
-    runs the stage.
+    runs the stage. A stage that still runs is waited for; if DVC is killed, the stage ends as well.
     """
 
     def run() -> None:
-        with Outputs() as outputs:
+        _end_with_dvc()
+        with _only_run_of(Path(sys.argv[0]).stem), Outputs() as outputs:
             main(load_params(), outputs)
 
     try:
@@ -41,9 +47,9 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
 def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
-    signal.signal(signal.SIGTERM, _stop)  # so that a killed run cleans up as well
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that a killed run cleans up as well
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         main()
     except UserError as error:
@@ -52,6 +58,8 @@ def run_command(main: Callable[[], object]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except FileNotFoundError as error:
+        if error.filename is None:
+            sys.exit(f"error: {error}")
         sys.exit(f"error: {error.filename} is missing{_how_to_get(str(error.filename))}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
@@ -66,6 +74,28 @@ def _stop(number: int, _: object) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _end_with_dvc() -> None:
+    """Asks for SIGTERM when DVC ends before the stage: the next `dvc repro` would run the stage beside this one."""
+    if "DVC_STAGE" in os.environ and sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent or parent == 1:  # it ended before that
+            sys.exit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def _only_run_of(stage: str) -> Iterator[None]:
+    """Waits until no other process runs a stage of this project; the lock goes with the process, however it ends."""
+    _LOCKS.mkdir(parents=True, exist_ok=True)
+    with (_LOCKS / f"{stage}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{stage}: waiting for another run of this stage to end", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def stop_if_told() -> None:

@@ -1,6 +1,7 @@
 """Writing files whole or not at all, several of them together, and the formats that the stages share."""
 
 import csv
+import glob
 import math
 import mmap
 import os
@@ -35,10 +36,16 @@ class Outputs:
         self._temporaries: dict[Path, Path] = {}
 
     def file(self, path: Path) -> Path:
-        """The temporary path, in the same folder, to write the new version of a file to; it keeps the suffixes."""
+        """The temporary path, in the same folder, to write the new version of a file to; it keeps the suffixes.
+
+        It is of this process alone. What killed ones left behind is removed.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".new.{path.name}")
-        _remove(temporary)  # left behind by a killed run
+        for left in path.parent.glob(f".new.*.{glob.escape(path.name)}"):
+            if not _is_running(left.name.split(".")[2]):
+                _remove(left)
+        temporary = path.with_name(f".new.{os.getpid()}.{path.name}")
+        _remove(temporary)
         self._temporaries[path] = temporary
         return temporary
 
@@ -104,6 +111,18 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     """Gives an empty temporary folder beside `path`, which replaces `path` only if the block ends without an error."""
     with Outputs() as outputs:
         yield outputs.folder(path)
+
+
+def _is_running(process: str) -> bool:
+    if not process.isdecimal() or int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _outdated(path: Path) -> Path:

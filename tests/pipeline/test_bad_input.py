@@ -1,5 +1,7 @@
 """What cannot work is refused in one line with status 1, and what was made before stays."""
 
+from pipeline.stage import WAY_BACK
+
 import csv
 import fcntl
 import json
@@ -21,7 +23,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.stage import WAY_BACK
 from projects import Project
 from samples import write_rocks
 from similarity.generated.rocks import draw_rock

@@ -1,5 +1,7 @@
 """`dvc exp`, `metrics`, `params` and `plots` as an ML engineer uses them."""
 
+from pipeline.stage import WAY_BACK
+
 import json
 import shutil
 import time
@@ -9,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from onnx_files import write_onnx
-from pipeline.stage import WAY_BACK
 from projects import Project, stages_run
 from samples import write_rocks
 from similarity.generated.rocks import draw_rock

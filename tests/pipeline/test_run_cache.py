@@ -1,12 +1,13 @@
 """What was computed once is not computed again, and one line leads back to the last commit."""
 
+from pipeline.stage import WAY_BACK
+
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from pipeline.stage import WAY_BACK
 from projects import Project, stages_run
 
 LEARNING_RATE: dict[str, dict[str, object]] = {"train": {"lr": 0.02}}

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -77,9 +78,31 @@ def test_a_folder_survives_an_error_while_it_is_replaced(
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/old.jpg"]
 
 
+def dead_process() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_what_another_process_writes_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    path, process = tmp_path / "a.csv", subprocess.Popen(["sleep", "60"])
+    others = tmp_path / f".new.{process.pid}.a.csv"
+    others.write_text("half")
+    try:
+        with replaced_file(path) as temporary:
+            temporary.write_text("whole")
+        assert (path.read_text(), others.read_text()) == ("whole", "half")
+    finally:
+        process.kill()
+        process.wait()
+    with replaced_file(path) as temporary:
+        temporary.write_text("whole")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_a_killed_run_left_is_cleaned_up(tmp_path: Path) -> None:
     folder = tmp_path / "images"
-    for name in (".new.images", ".old.images"):
+    for name in (f".new.{dead_process()}.images", ".old.images"):
         (tmp_path / name).mkdir()
     (tmp_path / ".old.images" / "old.jpg").touch()
     with pytest.raises(ValueError, match="later"), replaced_folder(folder):

@@ -1,5 +1,6 @@
 """The class part of the embedding: a ReLU layer and a softmax over the classes, on top of frozen features."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,17 +55,19 @@ def save_head(head: Head, path: Path) -> None:
     """
     import h5py
 
+    content = BytesIO()  # HDF5 itself crashes on a full disk
     layers = {
         "dense": ("embedding", head.kernel, head.bias),
         "dense_1": ("classes", head.class_kernel, head.class_bias),
     }
-    with h5py.File(path, "w") as file:
+    with h5py.File(content, "w") as file:
         file.create_group("vars")
         for place, (name, *weights) in layers.items():
             variables = file.create_group(f"layers/{place}/vars")
             variables.attrs["name"] = name
             for number, values in enumerate(weights):
                 variables[str(number)] = values
+    path.write_bytes(content.getvalue())
 
 
 def load_head(path: Path) -> Head:

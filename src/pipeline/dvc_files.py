@@ -1,0 +1,37 @@
+"""The files that DVC itself keeps, which a kill at the wrong moment leaves cut off."""
+
+from pathlib import Path
+
+import orjson
+import yaml
+
+from similarity.errors import UserError
+
+_LOCK, _RUNNING = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
+
+
+def check_dvc_files() -> None:
+    """Looks whether DVC can read its own files.
+
+    Raises:
+        UserError: it cannot; the message has the line that mends it.
+    """
+    if _LOCK.exists() and not _is_lock(_LOCK):
+        raise UserError(f"{_LOCK} is damaged, as by a run that was killed: run `git checkout HEAD -- {_LOCK}`")
+    if _RUNNING.exists() and not _is_json(_RUNNING):
+        raise UserError(f"{_RUNNING} is damaged, as by a run that was killed: run `rm {_RUNNING}`")
+
+
+def _is_lock(path: Path) -> bool:
+    try:
+        content = yaml.load(path.read_bytes(), yaml.CSafeLoader)  # it is a safe loader
+    except yaml.YAMLError:
+        return False
+    return isinstance(content, dict) and isinstance(content.get("stages"), dict)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(orjson.loads(path.read_bytes()), dict)
+    except orjson.JSONDecodeError:
+        return False
