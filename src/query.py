@@ -5,6 +5,7 @@ is answered at once.
 """
 
 from pipeline.paths import IMAGES, INVERTED_INDEX
+from pipeline.sealing import check_run
 from pipeline.stage import run_command, track
 
 import argparse
@@ -159,6 +160,7 @@ def answer(
 
 @cache
 def inverted_index() -> mmap:
+    check_run(INVERTED_INDEX)
     return map_inverted_index(INVERTED_INDEX)
 
 

@@ -122,8 +122,8 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
         image_size=size,
         max_pixels=int(megapixels * 1e6),
         images=IMAGES,
-        inverted_index=map_inverted_index(INVERTED_INDEX),
-        positions=open_positions(len(searcher.units)),
+        inverted_index=map_inverted_index(INVERTED_INDEX, copy=True),
+        positions=open_positions(),
         info=describe(searcher, embedder, limits),
     )
 

@@ -1,6 +1,5 @@
 """Stage `threshold`: up to which distance an image is similar to something indexed, and what that refuses."""
 
-from pipeline.origin import describe_origin
 from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
 from pipeline.stage import run_stage, track
 
@@ -44,7 +43,7 @@ def main(params: Params, outputs: Outputs) -> None:
     rows = _sample(manifest, np.arange(len(groups)), seed)
     columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
     features = np.load(FEATURES, mmap_mode="r")
-    reference = fit_reference(features[rows], columns, groups[rows], accepted, describe_origin(BACKBONE), seed)
+    reference = fit_reference(features[rows], columns, groups[rows], accepted, seed)
     save_reference(reference, outputs.file(REFERENCE))
     test = _sample(manifest, read_splits(SPLITS, manifest)["test"], seed)
     own = distances_across(reference.project(features[test]), groups[test], reference.points, groups[rows])

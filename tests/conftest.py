@@ -20,6 +20,7 @@ SHARING = {
     "test_audit.py",
     "test_comparisons.py",
     "test_kills.py",
+    "test_one_run.py",
     "test_run_cache.py",
     "test_unlabeled.py",
 }  # a project

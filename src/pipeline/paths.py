@@ -28,6 +28,7 @@ REFERENCE = Path("models/reference.npz")
 DUPLICATES = DATA / "duplicates.csv"
 AUDIT = DATA / "audit.csv"
 MAP = Path("models/map.npy")
+RUN = Path("models/run.json")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
 QUERY_SCORES = DATA / "query_scores.csv"

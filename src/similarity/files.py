@@ -268,6 +268,21 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
             archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
 
 
+@contextmanager
+def copied_into_memory(path: Path) -> Iterator[str]:
+    """Gives the path of a copy of a file that nothing else can change, for what maps files by their path.
+
+    The copy lives as long as it is mapped. Where the system has no files in memory (not Linux), it is the file itself.
+    """
+    if not hasattr(os, "memfd_create"):
+        yield str(path)
+        return
+    with path.open("rb") as source, os.fdopen(os.memfd_create(path.name), "wb") as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        yield f"/proc/self/fd/{copy.fileno()}"
+
+
 def release_pages(array: np.ndarray) -> None:
     """Takes what was read of an array that is mapped from a file out of this process' memory; else does nothing.
 

@@ -120,3 +120,14 @@ def test_damaged_settings_are_refused_with_what_to_do(content: str, tmp_path: Pa
     path.write_text(content)
     with pytest.raises(UserError, match="run `dvc"):
         load_settings(path)
+
+
+@BACKENDS
+def test_an_open_index_does_not_mind_what_happens_to_its_file(build: Build, tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    index = build(EMBEDDINGS, 5, 0)
+    index.save(path)
+    opened, expected = load_index(path, index.backend, EMBEDDINGS.shape[1]), index.search(EMBEDDINGS[7], 10, 500)
+    path.write_bytes(b"")
+    assert opened.search(EMBEDDINGS[7], 10, 500) == expected
+    assert len(opened) == 2000

@@ -43,3 +43,11 @@ def test_a_file_that_is_cut_off_is_refused(kept: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match="is damaged: run `dvc checkout`"):
         map_inverted_index(path)
+
+
+def test_a_copy_does_not_mind_what_happens_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "inverted-index.json"
+    write_inverted_index(path, ["a", "b"], [(np.array([1]), np.array([0.5])), (np.array([0]), np.array([0.5]))])
+    content = map_inverted_index(path, copy=True)
+    path.write_bytes(b"")
+    assert find_neighbors(content, "b") == [("a", 0.5)]

@@ -32,7 +32,7 @@ def alone(rows: int) -> np.ndarray:
 
 
 def test_as_many_images_are_similar_to_another_one_as_are_to_be_and_foreign_ones_are_not() -> None:
-    reference = fit_reference(cluster(500, 0), COLUMNS, alone(500), 0.98, "here", 0)
+    reference = fit_reference(cluster(500, 0), COLUMNS, alone(500), 0.98, 0)
     own = distances_to_others(reference.points, alone(500))
     assert (own <= reference.max_distance).mean() == pytest.approx(0.98, abs=0.003)
     assert (reference.distances(cluster(300, 0)) <= reference.max_distance).mean() > 0.95
@@ -41,7 +41,7 @@ def test_as_many_images_are_similar_to_another_one_as_are_to_be_and_foreign_ones
 
 def test_distances_are_about_those_of_the_chosen_features_at_length_1() -> None:
     features = np.concatenate([cluster(100, 0), cluster(100, 1)])
-    reference = fit_reference(features, COLUMNS, alone(200), 0.98, "here", 0)
+    reference = fit_reference(features, COLUMNS, alone(200), 0.98, 0)
     units = normalize(features[:, COLUMNS])
     true = np.linalg.norm(units[:, None] - units, axis=2)
     projected = np.linalg.norm(reference.points[:, None] - reference.points, axis=2)
@@ -59,7 +59,7 @@ def test_distances_are_those_of_a_plain_comparison_and_never_to_the_own_group() 
 
 def test_an_indexed_image_is_at_distance_0_and_a_little_noise_is_not_lost() -> None:
     features = cluster(400, 0)
-    reference = fit_reference(features, COLUMNS, alone(400), 0.98, "here", 0)
+    reference = fit_reference(features, COLUMNS, alone(400), 0.98, 0)
     assert reference.distances(features).max() < 1e-5
     noisy = features * (1 + 1e-4 * RNG.standard_normal(features.shape)).astype(np.float32)
     np.testing.assert_allclose(reference.distances(noisy), 1e-4, rtol=0.3)
@@ -67,14 +67,14 @@ def test_an_indexed_image_is_at_distance_0_and_a_little_noise_is_not_lost() -> N
 
 def test_a_duplicate_does_not_count_as_another_image() -> None:
     features = np.repeat(cluster(100, 0), 20, axis=0)
-    reference = fit_reference(features, COLUMNS, np.repeat(np.arange(100), 20), 0.98, "here", 0)
+    reference = fit_reference(features, COLUMNS, np.repeat(np.arange(100), 20), 0.98, 0)
     assert reference.max_distance > 0.1
-    assert fit_reference(features, COLUMNS, alone(2000), 0.98, "here", 0).max_distance < 0.01
+    assert fit_reference(features, COLUMNS, alone(2000), 0.98, 0).max_distance < 0.01
 
 
 def test_a_class_that_is_held_out_is_refused_if_it_is_like_no_other() -> None:
     features = np.concatenate([cluster(200, 0), cluster(200, 0), cluster(50, 4)])
-    reference = fit_reference(features, COLUMNS, alone(450), 0.98, "here", 0)
+    reference = fit_reference(features, COLUMNS, alone(450), 0.98, 0)
     shares = refused_shares_by_class(reference, np.repeat([0, 1, 2], [200, 200, 50]))
     assert shares[0] < 0.1 > shares[1]
     assert shares[2] == 1
@@ -91,7 +91,7 @@ def test_few_images_and_constant_features_give_finite_distances_and_are_similar_
     features: np.ndarray, groups: np.ndarray, rows: int
 ) -> None:
     features = features.astype(np.float32)[:rows]
-    reference = fit_reference(features, COLUMNS, groups[:rows], 0.98, "here", 0)
+    reference = fit_reference(features, COLUMNS, groups[:rows], 0.98, 0)
     assert np.isfinite(reference.max_distance)
     assert (reference.distances(features * np.float32(1 + 1e-6)) <= reference.max_distance).all()
     assert np.isfinite(refused_shares_by_class(reference, np.arange(rows) // 3)).all()
@@ -103,7 +103,7 @@ def test_an_image_with_no_other_does_not_decide() -> None:
 
 
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
-    reference = fit_reference(cluster(50, 0), COLUMNS, alone(50), 0.9, "backbone x, images y", 3)
+    reference = fit_reference(cluster(50, 0), COLUMNS, alone(50), 0.9, 3)
     save_reference(reference, tmp_path / "reference.npz")
     loaded = load_reference(tmp_path / "reference.npz")
     for field in fields(reference):

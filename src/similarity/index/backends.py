@@ -12,7 +12,7 @@ import orjson
 from annoy import AnnoyIndex
 
 from similarity.errors import UserError
-from similarity.files import write_json_entries
+from similarity.files import copied_into_memory, write_json_entries
 from similarity.vectors import normalize
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class AnnIndex(Protocol):
 
 
 class AnnoyForest:
-    """A forest of random projection trees (Annoy), which is mapped into memory from its file."""
+    """A forest of random projection trees (Annoy)."""
 
     backend: Backend = "annoy"
 
@@ -75,9 +75,13 @@ class AnnoyForest:
 
     @classmethod
     def load(cls, path: Path, size: int) -> "AnnoyForest":
-        """Opens a file; see `load_index`."""
+        """Opens a copy of a file in memory; see `load_index`.
+
+        Annoy maps what it opens, and a mapped file that is cut off kills the process.
+        """
         index = AnnoyIndex(size, "angular")
-        index.load(str(path))
+        with copied_into_memory(path) as copy:
+            index.load(copy)
         return cls(index)
 
     def __len__(self) -> int:

@@ -36,16 +36,23 @@ def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float
                 yield from orjson.loads(b"{" + entry + b"}").items()
 
 
-def map_inverted_index(path: Path) -> mmap.mmap:
+def map_inverted_index(path: Path, copy: bool = False) -> mmap.mmap:
     """Opens what `write_inverted_index` wrote for `find_neighbors`, as it is: a later file is not seen.
+
+    Args:
+        path: where it is.
+        copy: whether to hold it in memory, for a process that goes on whatever happens to the file.
 
     Raises:
         FileNotFoundError: it is not there.
         UserError: it is empty or cut off.
     """
     with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END):
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if size := file.seek(0, os.SEEK_END):
+            content = mmap.mmap(-1, size) if copy else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if copy:
+                file.seek(0)
+                file.readinto(content)
             if content[-2:] == b"}\n":
                 return content
     raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`")

@@ -23,14 +23,12 @@ class Reference:
         kernel: float32 (c, d), from these features, at length 1, to the space of the points.
         points: the indexed images there, float32 (m, d).
         max_distance: to the nearest point, up to which an image counts as similar to something.
-        origin: names what the reference was made from: the backbone and the images.
     """
 
     columns: np.ndarray
     kernel: np.ndarray
     points: np.ndarray
     max_distance: float
-    origin: str
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """The distance of each row of features, float32 (n, D), to the nearest point, float64 (n,)."""
@@ -48,7 +46,7 @@ class Reference:
 
 
 def fit_reference(
-    features: np.ndarray, columns: np.ndarray, groups: np.ndarray, accepted: float, origin: str, seed: int
+    features: np.ndarray, columns: np.ndarray, groups: np.ndarray, accepted: float, seed: int
 ) -> Reference:
     """Finds the distance within which nearly all indexed images have another one.
 
@@ -63,12 +61,11 @@ def fit_reference(
         groups: images that are duplicates share a number, int64 (m,): the distance to a duplicate says nothing about
             that to a new image.
         accepted: share of the images that are to be similar to another one, 0…1.
-        origin: what is kept as `Reference.origin`.
         seed: of the projection.
     """
     projection = np.random.default_rng(seed).standard_normal((len(columns), _DIMENSIONS)) / np.sqrt(_DIMENSIONS)
     kernel = projection.astype(np.float32)
-    reference = Reference(columns, kernel, np.empty((0, _DIMENSIONS), np.float32), 0, origin)
+    reference = Reference(columns, kernel, np.empty((0, _DIMENSIONS), np.float32), 0)
     points = reference.project(features)
     return replace(reference, points=points, max_distance=calibrate(distances_to_others(points, groups), accepted))
 
@@ -164,4 +161,4 @@ def load_reference(path: Path) -> Reference:
     """Reads what `save_reference` wrote."""
     with np.load(path) as arrays:
         columns, kernel, points = (arrays[name] for name in ("columns", "kernel", "points"))
-        return Reference(columns, kernel, points, float(arrays["max_distance"]), str(arrays["origin"]))
+        return Reference(columns, kernel, points, float(arrays["max_distance"]))

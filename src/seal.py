@@ -1,0 +1,30 @@
+"""Stage `seal`: writes down the digests of all that is searched with: only files of one run are used together."""
+
+from pipeline.paths import (
+    ANN_INDEX,
+    ANN_SETTINGS,
+    EMBEDDER,
+    EMBEDDINGS,
+    INVERTED_INDEX,
+    MANIFEST,
+    MAP,
+    REFERENCE,
+    RUN,
+)
+from pipeline.stage import run_stage
+
+from similarity.digests import digest_files
+from similarity.files import Outputs, write_json_entries
+from similarity.params import Params
+
+SEALED = (MANIFEST, EMBEDDER, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP)
+
+
+def main(_: Params, outputs: Outputs) -> None:
+    digests = digest_files(SEALED)
+    write_json_entries(outputs.file(RUN), digests.items())
+    print(f"seal: {len(digests)} files are of one run")
+
+
+if __name__ == "__main__":
+    run_stage(main)
