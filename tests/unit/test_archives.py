@@ -1,3 +1,4 @@
+import gzip
 import io
 import shutil
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from similarity.errors import UserError
-from similarity.sources.archives import open_archive
+from similarity.sources.archives import DamagedArchiveError, open_archive
 from similarity.sources.class_folders import list_archive, unpack_images
 
 LIMIT = 10**9
@@ -86,9 +87,82 @@ def test_a_broken_archive_is_refused_in_one_line(name: str, rocks: Path, tmp_pat
     broken.write_bytes(
         b"no archive" if name.startswith("text") else content if "fl" in name else content[: len(content) // 2]
     )
-    with pytest.raises(UserError, match="broken or not an archive") as refusal:
+    with pytest.raises(DamagedArchiveError, match="is cut off, damaged, or no archive") as refusal:
         unpack(broken, tmp_path / "out")
     assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture(params=[tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["ustar", "gnu", "pax"])
+def plain_tar(request: pytest.FixtureRequest, rocks: Path, tmp_path: Path) -> Path:
+    with tarfile.open(tmp_path / "set.tar", "w", format=request.param) as archive:
+        archive.add(rocks, ".")
+    return tmp_path / "set.tar"
+
+
+def headers_of(archive: Path) -> list[int]:
+    """Where the headers of the files in a .tar begin, but for the first one's; a member may have several."""
+    with tarfile.open(archive) as file:
+        return [member.offset for member in file if member.isfile()][1:]
+
+
+def refuse_whole(content: bytes | bytearray, path: Path) -> None:
+    """Checks that an archive is refused before anything is unpacked, in one line that names it."""
+    path.write_bytes(content)
+    with pytest.raises(DamagedArchiveError, match="get it again") as refusal:
+        unpack(path, path.with_name("out"))
+    assert str(refusal.value).startswith(str(path))
+    assert "\n" not in str(refusal.value)
+    assert not list(path.with_name("out").iterdir())
+    path.with_name("out").rmdir()
+
+
+def test_a_tar_that_is_cut_anywhere_is_refused(plain_tar: Path, tmp_path: Path) -> None:
+    """Also where one member ends and the next begins, within a header, and within the two zero blocks at the end."""
+    content, headers = plain_tar.read_bytes(), headers_of(plain_tar)
+    with tarfile.open(plain_tar) as file:
+        end = file.getmembers()[-1].offset_data + 512 * -(-file.getmembers()[-1].size // 512)
+    cuts = {len(content) * 7 // 10, *headers, *(at + 100 for at in headers), *(at + 512 for at in headers)}
+    for cut in sorted(cuts | {end, end + 1, end + 512, end + 1023}):
+        refuse_whole(content[:cut], tmp_path / "cut.tar")
+        refuse_whole(gzip.compress(content[:cut]), tmp_path / "cut.tar.gz")
+    (tmp_path / "short.tar").write_bytes(content[: end + 1024])
+    assert len(unpack(tmp_path / "short.tar", tmp_path / "short")) == 6
+
+
+def test_a_wrong_byte_in_any_header_of_a_tar_is_refused(plain_tar: Path, tmp_path: Path) -> None:
+    for header in headers_of(plain_tar):
+        for byte in (0, 100, 124, 148, 156, 257):  # of the name, mode, size, checksum, type, and magic number
+            content = bytearray(plain_tar.read_bytes())
+            content[header + byte] ^= 1
+            refuse_whole(content, tmp_path / "flipped.tar")
+
+
+@pytest.mark.parametrize(
+    "size", [b"%011o\0" % 8_000_000_000, b"\x80" + (2**40).to_bytes(11, "big"), b"\xff" * 11 + b"\0"]
+)
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_member_that_claims_an_impossible_size_is_refused(
+    size: bytes, number: int, plain_tar: Path, tmp_path: Path
+) -> None:
+    """The last of the sizes is −256: it would lead back to where the member begins, for ever."""
+    content = bytearray(plain_tar.read_bytes())
+    with tarfile.open(plain_tar) as file:
+        header = [member for member in file if member.isfile()][number].offset_data - 512
+    content[header + 124 : header + 136] = size
+    content[header + 148 : header + 156] = b" " * 8
+    content[header + 148 : header + 156] = b"%06o\0 " % sum(content[header : header + 512])
+    refuse_whole(content, tmp_path / "liar.tar")
+    refuse_whole(gzip.compress(content), tmp_path / "liar.tar.gz")
+
+
+def test_a_tar_that_goes_on_after_its_end_is_refused(plain_tar: Path, tmp_path: Path) -> None:
+    """As where two were put together, or a piece of zeros stands where members should be; or nothing else comes."""
+    content, header = plain_tar.read_bytes(), headers_of(plain_tar)[2]
+    refuse_whole(content + content, tmp_path / "two.tar")
+    refuse_whole(content[:header] + bytes(1024) + content[header + 1024 :], tmp_path / "hole.tar")
+    refuse_whole(content[:header] + bytes(1_100_000), tmp_path / "hole.tar")
+    (tmp_path / "padded.tar").write_bytes(content + bytes(500_000))
+    assert len(unpack(tmp_path / "padded.tar", tmp_path / "padded")) == 6
 
 
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
@@ -105,6 +179,6 @@ def test_sizes_that_lie_do_not_get_past_the_bound(tmp_path: Path) -> None:
     central = content.index(b"PK\x01\x02")
     content[central + 24 : central + 28] = (10).to_bytes(4, "little")
     (tmp_path / "liar.zip").write_bytes(io.BytesIO(content).getvalue())
-    with pytest.raises(UserError, match="broken"):
+    with pytest.raises(UserError, match="damaged"):
         unpack(tmp_path / "liar.zip", tmp_path / "out")
     assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")) <= 10

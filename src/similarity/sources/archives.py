@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from similarity.errors import UserError
 
@@ -24,8 +24,14 @@ _DAMAGE = (
     UnicodeDecodeError,
 )
 _CHUNK = 1 << 20
+_END = 2 * tarfile.BLOCKSIZE  # zeros that end a .tar
+_LONGEST_PADDING = 1 << 20  # zeros after the end, up to the size of a tape's record
 _UNIX_LINK = 0o120000
 _UNIX_TYPE = 0o170000
+
+
+class DamagedArchiveError(UserError):
+    """The archive is cut off, damaged, or none: another copy of it may be whole."""
 
 
 class Member(NamedTuple):
@@ -43,7 +49,8 @@ class Archive(Protocol):
         """Lists the content.
 
         Raises:
-            UserError: a member lies outside the archive, is a link or a device, or is listed twice.
+            UserError: a member lies outside the archive, is a link or a device, or is listed twice; or members are
+                missing, as where the archive is cut off.
         """
 
     def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
@@ -63,7 +70,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     """Opens an archive for reading.
 
     Raises:
-        UserError: at any time within the block, if the archive turns out to be damaged.
+        DamagedArchiveError: at any time within the block, if the archive turns out to be damaged.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -80,9 +87,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise _broken(path, error) from error  # the decompressors' own errors come without a number
 
 
-def _broken(path: Path, error: Exception) -> UserError:
+def _broken(path: Path, error: Exception) -> DamagedArchiveError:
     reason = " ".join(str(error).split())
-    return UserError(f"{path} is broken or not an archive ({reason}): obtain it again")
+    return DamagedArchiveError(f"{path} is cut off, damaged, or no archive ({reason}): get it again")
 
 
 class _Zip:
@@ -110,7 +117,7 @@ class _Tar:
         self._file = file
 
     def members(self) -> list[Member]:
-        entries = self._file.getmembers()
+        entries = self._entries()
         for entry in entries:
             if not (entry.isfile() or entry.isdir()):
                 raise _hostile(self._path, entry.name, "is a link or a device")
@@ -122,9 +129,31 @@ class _Tar:
             if content is not None:
                 with content:
                     yield _posix(entry.name), content  # type: ignore[misc]  # IO[bytes] is one
-        # Only at the very end of the file stands the checksum of a compressed archive.
-        while self._file.fileobj is not None and self._file.fileobj.read(_CHUNK):
-            pass
+
+    def _entries(self) -> list[tarfile.TarInfo]:
+        """Reads all headers, and to the very end, where a compressed archive has its checksum."""
+        entries = []
+        for entry in self._file:
+            if entry.size < 0:  # would lead back to where it stands, for ever
+                raise tarfile.ReadError(f"the size of {entry.name!r} is negative")
+            entries.append(entry)
+        # Python takes a header that it cannot read, and the end of the file, for the end of the archive.
+        _check_end(cast("BinaryIO", self._file.fileobj), self._file.offset, len(entries))
+        return entries
+
+
+def _check_end(file: BinaryIO, end: int, members: int) -> None:
+    """Checks that nothing but zeros, enough and not too many, comes after the last member that was found."""
+    file.seek(end)
+    zeros = 0
+    while chunk := file.read(_CHUNK):
+        if chunk.count(0) < len(chunk):
+            raise tarfile.ReadError(f"after {members} members comes neither another one nor the end")
+        zeros += len(chunk)
+    if zeros < _END:
+        raise tarfile.ReadError(f"it ends without an end mark, after {members} members")
+    if zeros > _END + _LONGEST_PADDING:
+        raise tarfile.ReadError(f"after {members} members, {zeros} bytes are zero, as if they never arrived")
 
 
 def _posix(name: str) -> PurePosixPath:
