@@ -2,11 +2,13 @@
 
 import fcntl
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from similarity.errors import UserError
 
@@ -47,7 +49,7 @@ def _download(url: str, sha256: str | None, target: Path, progress: Progress) ->
     partial = target.with_name(f"{target.name}.part")
     try:
         _receive(url, partial, progress)
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:  # the latter, of urllib3, comes while the body is read
         raise UserError(
             f"cannot download {url}: {_reason(error)}; the part received was kept; run again to resume"
         ) from error
@@ -73,31 +75,58 @@ def digest(path: Path) -> str:
 def _receive(url: str, partial: Path, progress: Progress) -> None:
     # The validator goes with the partial file: without it, parts of two versions could be glued together.
     validator = partial.with_name(f"{partial.name}.etag")
-    headers = {"Accept-Encoding": "identity"}
+    headers, start = {"Accept-Encoding": "identity"}, 0
     if partial.exists() and validator.exists():
-        headers |= {"Range": f"bytes={partial.stat().st_size}-", "If-Range": validator.read_text()}
+        # The last byte is asked for again: of a file that is complete, a server has no other part to send.
+        start = max(0, partial.stat().st_size - 1)
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator.read_text(encoding="utf-8")}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
-            validator.unlink()
-            return  # all of it had arrived before
-        response.raise_for_status()
-        resumed = response.status_code == requests.codes.partial_content
-        received = partial.stat().st_size if resumed else 0
-        total = received + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
-        mark = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        if mark:
-            validator.write_text(mark)
-        with partial.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(_CHUNK):
-                file.write(chunk)
-                received += len(chunk)
-                progress(received, total)
+        place = _place(response, start)
+        if place == 0:
+            _begin(response, partial, validator)
+        if place is not None:
+            _write(response, partial, place, progress)
+    validator.unlink(missing_ok=True)
+    if place is None:
+        _receive(url, partial, progress)  # from the start, as there is no validator any more
+
+
+def _place(response: requests.Response, start: int) -> int | None:
+    """Where in the file the body of an answer belongs: at its start, or at the byte that was asked for; or nowhere."""
+    if response.status_code == requests.codes.ok:
+        return 0
+    if start and response.status_code == requests.codes.requested_range_not_satisfiable:
+        return None
+    if start and response.status_code == requests.codes.partial_content:
+        return start if response.headers.get("Content-Range", "").startswith(f"bytes {start}-") else None
+    raise requests.HTTPError(response=response)
+
+
+def _begin(response: requests.Response, partial: Path, validator: Path) -> None:
+    """Removes what there is of an older version, and only then notes the new one's mark."""
+    partial.unlink(missing_ok=True)
+    validator.unlink(missing_ok=True)
+    mark = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    if mark:
+        validator.write_text(mark, encoding="utf-8")
+
+
+def _write(response: requests.Response, partial: Path, start: int, progress: Progress) -> None:
+    """Writes the body of an answer into the file, from a byte on; checks the length if the server tells a valid one."""
+    length, received = response.headers.get("Content-Length", ""), start
+    total = start + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+    with partial.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        for chunk in response.raw.stream(_CHUNK, decode_content=False):  # a .tar.gz stays one
+            file.write(chunk)
+            received += len(chunk)
+            progress(received, total)
     if total is not None and received != total:
         raise requests.ConnectionError(f"the connection ended after {received} of {total} bytes")
-    validator.unlink(missing_ok=True)
 
 
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
+def _reason(error: requests.RequestException | HTTPError) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answered {response.status_code} {response.reason}"
     return f"no connection ({type(error).__name__})" if not str(error).startswith("the ") else str(error)
