@@ -11,7 +11,7 @@ from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.files import Outputs
 from similarity.params import Params
-from similarity.sources.archives import is_archive, open_archive
+from similarity.sources.archives import DamagedArchiveError, is_archive, open_archive
 from similarity.sources.class_folders import Layout, copy_images, list_archive, list_folder, unpack_images
 from similarity.sources.downloads import digest, download
 from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
@@ -20,17 +20,17 @@ DOWNLOADS = CACHE / "downloads"
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    source = Path(params.data.source)
+    source, max_bytes = Path(params.data.source), int(params.data.max_unpacked_gb * 1e9)
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         recipe = read_recipe(source)
         if recipe.generate is not None:
             return _generate(recipe.generate, recipe.title, outputs)
         if recipe.url is not None:
-            source = _download(recipe.url, recipe)
+            return _fetch(recipe.url, recipe, max_bytes, outputs)
     if source.is_dir():
         _copy(source, outputs)
     elif source.is_file() and is_archive(source):
-        _unpack(source, int(params.data.max_unpacked_gb * 1e9), outputs)
+        _unpack(source, max_bytes, outputs)
     elif source.exists():
         raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
     else:
@@ -46,21 +46,26 @@ def _generate(settings: GeneratedSet, title: str, outputs: Outputs) -> None:
     print(f"fetch: generated {len(paths)} images: {title}")
 
 
-def _download(url: str, recipe: Recipe) -> Path:
+def _fetch(url: str, recipe: Recipe, max_bytes: int, outputs: Outputs) -> None:
+    path = _download(url, recipe.sha256)
+    try:
+        _unpack(path, max_bytes, outputs)
+    except DamagedArchiveError as error:
+        path.unlink(missing_ok=True)  # else it would be found there for ever
+        raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url {url}") from error
+    if recipe.sha256 is None:
+        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
+    print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
+
+
+def _download(url: str, sha256: str | None) -> Path:
     with tqdm(desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
 
         def show(received: int, total: int | None) -> None:
             bar.total = total
             bar.update(received - bar.n)
 
-        path = download(url, recipe.sha256, DOWNLOADS, show)
-    if not is_archive(path):
-        path.unlink()
-        raise UserError(f"{url} is not a .zip or .tar archive; the download was removed: correct the recipe's url")
-    if recipe.sha256 is None:
-        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
-    print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
-    return path
+        return download(url, sha256, DOWNLOADS, show)
 
 
 def _copy(source: Path, outputs: Outputs) -> None:

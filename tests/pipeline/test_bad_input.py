@@ -172,7 +172,7 @@ def test_a_hostile_or_broken_archive_is_refused_and_the_images_stay(
 
 @pytest.fixture
 def server(project: Project, tmp_path: Path) -> Iterator[str]:
-    """Serves an archive of images as `/content`, and a page as `/page.zip`; gives the address."""
+    """Serves `served`: an archive of images as `/content`, and a page as `/page.zip`; gives the address."""
     folder = tmp_path / "served"
     rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
     Path(shutil.make_archive(str(folder / "set"), "zip", rocks)).rename(folder / "content")
@@ -201,7 +201,25 @@ def test_a_download_with_a_wrong_digest_is_refused(project: Project, server: str
 def test_a_download_that_is_no_archive_is_refused_and_not_kept(project: Project, server: str) -> None:
     use_recipe(project, url=f"{server}/page.zip")
     for _ in range(2):
-        assert "page.zip is not a .zip or .tar archive" in refusal(project, "fetch")
+        assert "no archive (file could not be opened successfully" in (message := refusal(project, "fetch"))
+        assert message.endswith(f"the download was removed: run again, or correct the recipe's url {server}/page.zip")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_a_download_that_comes_damaged_is_refused_and_comes_again_in_the_next_run(
+    project: Project, server: str, tmp_path: Path, kind: str
+) -> None:
+    whole = Path(shutil.make_archive(str(tmp_path / "set"), kind, tmp_path / "rocks")).read_bytes()
+    content = bytearray(whole)
+    content[len(content) // 2] ^= 1
+    damaged = whole[: len(whole) * 7 // 10] if kind == "tar" else bytes(content)
+    before = project.contents(*RESULTS)
+    use_recipe(project, url=f"{server}/published")
+    (tmp_path / "served" / "published").write_bytes(damaged)
+    assert "is cut off, damaged, or no archive" in refusal(project, "fetch")
+    assert project.contents(*RESULTS) == before
+    (tmp_path / "served" / "published").write_bytes(whole)
+    assert "6 images in 2 classes" in project.run("python", "src/fetch.py")
 
 
 def test_a_download_without_digest_says_so_and_is_kept(project: Project, server: str) -> None:
