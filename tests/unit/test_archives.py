@@ -165,6 +165,24 @@ def test_a_tar_that_goes_on_after_its_end_is_refused(plain_tar: Path, tmp_path: 
     assert len(unpack(tmp_path / "padded.tar", tmp_path / "padded")) == 6
 
 
+def test_a_zip_that_hides_members_behind_a_wrong_length_is_refused(rocks: Path, tmp_path: Path) -> None:
+    """The length is that of a member's comment, which then swallows the members after it in the list."""
+    content = bytearray(Path(shutil.make_archive(str(tmp_path / "set"), "zip", rocks)).read_bytes())
+    third = content.index(b"marble/001.png", content.index(b"PK\x01\x02")) - 46
+    content[third + 33] ^= 0x80
+    refuse_whole(content, tmp_path / "hiding.zip")
+
+
+def test_a_zip_of_very_many_members_is_read(tmp_path: Path) -> None:
+    """More than 65,535 are counted in other records."""
+    archive = zip_with(tmp_path / "many.zip", ("a/x.jpg", b"x"), *((f"notes/{i}.txt", b"") for i in range(65_536)))
+    with open_archive(archive) as opened:
+        assert len(opened.members()) == 65_537
+    content = archive.read_bytes()
+    end = content.rindex(b"PK\x06\x06")
+    refuse_whole(content[: end + 32] + (65_538).to_bytes(8, "little") + content[end + 40 :], tmp_path / "more.zip")
+
+
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     content = bytearray(zip_with(tmp_path / "locked.zip", ("a/x.jpg", b"x"), ("b/x.jpg", b"x")).read_bytes())
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

@@ -26,6 +26,8 @@ _DAMAGE = (
 _CHUNK = 1 << 20
 _END = 2 * tarfile.BLOCKSIZE  # zeros that end a .tar
 _LONGEST_PADDING = 1 << 20  # zeros after the end, up to the size of a tape's record
+_ZIP_END = 22 + (1 << 16) + 20 + 56  # bytes, of a .zip's two records at its end and a comment between
+_UINT16 = 0xFFFF
 _UNIX_LINK = 0o120000
 _UNIX_TYPE = 0o170000
 
@@ -99,6 +101,7 @@ class _Zip:
 
     def members(self) -> list[Member]:
         entries = self._file.infolist()
+        _check_count(self._path, len(entries))
         for entry in entries:
             if entry.external_attr >> 16 & _UNIX_TYPE == _UNIX_LINK:
                 raise _hostile(self._path, entry.filename, "is a link")
@@ -109,6 +112,19 @@ class _Zip:
             if not entry.is_dir():
                 with self._file.open(entry) as content:
                     yield _posix(entry.filename), content  # type: ignore[misc]  # IO[bytes] is one
+
+
+def _check_count(path: Path, members: int) -> None:
+    """Checks that a .zip lists as many members as it says at its end: a wrong length in the list can hide some."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _ZIP_END))
+        tail = file.read()
+    end, large_end = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little")
+    if count == _UINT16 and large_end >= 0:
+        count = int.from_bytes(tail[large_end + 32 : large_end + 40], "little")
+    if (count - members) & _UINT16:  # some writers know no larger numbers
+        raise zipfile.BadZipFile(f"{members} of {count} members are listed")
 
 
 class _Tar:
