@@ -28,8 +28,10 @@ _END = 2 * tarfile.BLOCKSIZE  # zeros that end a .tar
 _LONGEST_PADDING = 1 << 20  # zeros after the end, up to the size of a tape's record
 _ZIP_END = 22 + (1 << 16) + 20 + 56  # bytes, of a .zip's two records at its end and a comment between
 _UINT16 = 0xFFFF
-_UNIX_LINK = 0o120000
+_UTF8 = 0x800  # flag of a .zip's member whose name is in UTF-8
+_UNIX = 3  # the system that made a .zip's member
 _UNIX_TYPE = 0o170000
+_UNIX_PLAIN = {0, 0o040000, 0o100000}  # not told, a folder, or a file
 
 
 class DamagedArchiveError(UserError):
@@ -103,15 +105,29 @@ class _Zip:
         entries = self._file.infolist()
         _check_count(self._path, len(entries))
         for entry in entries:
-            if entry.external_attr >> 16 & _UNIX_TYPE == _UNIX_LINK:
-                raise _hostile(self._path, entry.filename, "is a link")
-        return _checked(self._path, [Member(_posix(e.filename), e.is_dir(), e.file_size) for e in entries])
+            if entry.external_attr >> 16 & _UNIX_TYPE not in _UNIX_PLAIN:
+                raise _hostile(self._path, entry.filename, "is a link or a device")
+            if "\0" in entry.orig_filename or entry.header_offset < 0 or (entry.is_dir() and entry.file_size):
+                raise zipfile.BadZipFile(f"the entry of {entry.orig_filename!r} is wrong")
+        return _checked(self._path, [Member(_zip_path(e), e.is_dir(), e.file_size) for e in entries])
 
     def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
         for entry in self._file.infolist():
             if not entry.is_dir():
                 with self._file.open(entry) as content:
-                    yield _posix(entry.filename), content  # type: ignore[misc]  # IO[bytes] is one
+                    yield _zip_path(entry), content  # type: ignore[misc]  # IO[bytes] is one
+
+
+def _zip_path(entry: zipfile.ZipInfo) -> PurePosixPath:
+    """The path as it would be in a folder: those of Unix and macOS are bytes, and only others' have backslashes."""
+    if entry.create_system != _UNIX:
+        return PurePosixPath(entry.filename.replace("\\", "/"))
+    if entry.flag_bits & _UTF8:
+        return PurePosixPath(entry.filename)
+    try:
+        return PurePosixPath(entry.filename.encode("cp437").decode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # Python 3.13 finds a name in UTF-8 elsewhere
+        return PurePosixPath(entry.filename)
 
 
 def _check_count(path: Path, members: int) -> None:
@@ -137,14 +153,14 @@ class _Tar:
         for entry in entries:
             if not (entry.isfile() or entry.isdir()):
                 raise _hostile(self._path, entry.name, "is a link or a device")
-        return _checked(self._path, [Member(_posix(e.name), e.isdir(), e.size) for e in entries])
+        return _checked(self._path, [Member(PurePosixPath(e.name), e.isdir(), e.size) for e in entries])
 
     def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
         for entry in self._file.getmembers():
             content = self._file.extractfile(entry)
             if content is not None:
                 with content:
-                    yield _posix(entry.name), content  # type: ignore[misc]  # IO[bytes] is one
+                    yield PurePosixPath(entry.name), content  # type: ignore[misc]  # IO[bytes] is one
 
     def _entries(self) -> list[tarfile.TarInfo]:
         """Reads all headers, and to the very end, where a compressed archive has its checksum."""
@@ -170,10 +186,6 @@ def _check_end(file: BinaryIO, end: int, members: int) -> None:
         raise tarfile.ReadError(f"it ends without an end mark, after {members} members")
     if zeros > _END + _LONGEST_PADDING:
         raise tarfile.ReadError(f"after {members} members, {zeros} bytes are zero, as if they never arrived")
-
-
-def _posix(name: str) -> PurePosixPath:
-    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _checked(archive: Path, members: list[Member]) -> list[Member]:
