@@ -1,15 +1,16 @@
-"""Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`."""
+"""Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`, and lists what it leaves out."""
 
-from pipeline.paths import CACHE, IMAGES
+from pipeline.paths import CACHE, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from pipeline.stage import run_stage, track
 
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
-from similarity.files import Outputs
+from similarity.files import Outputs, write_table
 from similarity.params import Params
 from similarity.sources.archives import DamagedArchiveError, is_archive, open_archive
 from similarity.sources.class_folders import Layout, copy_images, list_archive, list_folder, unpack_images
@@ -43,6 +44,7 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def _generate(settings: GeneratedSet, title: str, outputs: Outputs) -> None:
     paths = list(track(generate_images(settings, outputs.folder(IMAGES)), "generate"))
+    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
     print(f"fetch: generated {len(paths)} images: {title}")
 
 
@@ -72,7 +74,7 @@ def _copy(source: Path, outputs: Outputs) -> None:
     layout = list_folder(source)
     for _ in track(copy_images(source, layout, outputs.folder(IMAGES)), "copy", len(layout.images)):
         pass
-    _report(source, layout)
+    _report(source, layout, outputs)
 
 
 def _unpack(source: Path, max_bytes: int, outputs: Outputs) -> None:
@@ -80,17 +82,17 @@ def _unpack(source: Path, max_bytes: int, outputs: Outputs) -> None:
         layout = list_archive(archive, source, max_bytes)
         for _ in track(unpack_images(archive, layout, outputs.folder(IMAGES)), "unpack", len(layout.images)):
             pass
-    _report(source, layout)
+    _report(source, layout, outputs)
 
 
-def _report(source: Path, layout: Layout) -> None:
+def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
+    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, layout.left_out)
     folders = [key.parts[0] for key in layout.images.values()]
     unlabeled = f", {count} of them without a class" if (count := folders.count(UNLABELED)) else ""
     classes = len(set(folders) - {UNLABELED})
     print(f"fetch: {len(layout.images)} images in {classes} classes from {source}{unlabeled}")
-    if layout.ignored:
-        few = ", ".join(map(str, layout.ignored[:3])) + (", …" if len(layout.ignored) > 3 else "")
-        print(f"fetch: skipped {len(layout.ignored)} files whose names do not end like those of images: {few}")
+    for reason, count in Counter(each.reason for each in layout.left_out).most_common():
+        print(f"fetch: left out {count} files, {reason}; all are listed in {LEFT_OUT}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from pipeline.paths import (
     HISTOGRAMS,
     IMAGES,
+    LEFT_OUT,
+    LEFT_OUT_COLUMNS,
     MANIFEST,
     METRICS,
     PREVIEWS,
@@ -21,7 +23,7 @@ import numpy as np
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
 from similarity.errors import UserError
-from similarity.files import Outputs, open_array, replaced_file, write_metrics, write_table
+from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.images.previews import open_previews
 from similarity.params import Params
 
@@ -30,6 +32,7 @@ def main(params: Params, outputs: Outputs) -> None:
     keys = list_keys(IMAGES)
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
+    left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
     settings, rejections = params.scan, list[Rejection]()
     results = track(scan_images(IMAGES, keys, settings.thumbnail_size, settings.histogram_bins), "scan", len(keys))
     records, remarks = _keep_pixels(_readable(results, rejections), outputs)
@@ -42,11 +45,12 @@ def main(params: Params, outputs: Outputs) -> None:
         "images": len(records),
         "classes": len(manifest.classes),
         "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
+        "left_out": left_out,
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
     }
     write_metrics(outputs.file(METRICS / "data.json"), figures)
-    print("scan: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+    print("scan: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in figures.items()))
 
 
 def _readable(results: Iterable[ScannedImage | Rejection], rejections: list[Rejection]) -> Iterator[ScannedImage]:

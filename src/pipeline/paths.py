@@ -5,6 +5,8 @@ from pathlib import Path
 
 DATA = Path("data")
 IMAGES = DATA / "images"
+LEFT_OUT = DATA / "left-out.csv"
+LEFT_OUT_COLUMNS = ("path", "reason")
 REJECTED = DATA / "rejected.csv"
 REJECTED_COLUMNS = ("path", "reason")
 MANIFEST = DATA / "manifest.csv"

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from projects import Project
+from projects import ROOT, Project
 from samples import write_rocks
 from similarity.generated.rocks import draw_rock
 
@@ -243,7 +243,46 @@ def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Projec
     assert set(rejected) == {"marble/text.jpg", "schist/cut.png"}
     assert all(rejected.values())
     metrics = json.loads((project.folder / "metrics/data.json").read_text())
-    assert metrics == {"images": 21, "classes": 2, "unlabeled": 0, "rejected": 2, "duplicates": 0}
+    assert metrics == {"images": 21, "classes": 2, "unlabeled": 0, "left_out": 0, "rejected": 2, "duplicates": 0}
+
+
+def test_a_source_that_would_be_read_for_ever_is_refused_before_dvc_begins_and_by_fetch(
+    project: Project, tmp_path: Path
+) -> None:
+    before = project.contents(*RESULTS)
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    (rocks / "schist" / "endless.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "fifo")
+    for source, name in ((rocks, rocks / "schist" / "endless.png"), (tmp_path / "fifo", tmp_path / "fifo")):
+        project.set_params(data={"source": str(source)})
+        assert f"error: {str(name)!r} is no file, but" in project.run("python", "src/check.py", status=1)
+    assert "fifo is not a folder, a complete" in refusal(project, "fetch")
+    project.set_params(data={"source": str(rocks)})
+    assert "endless.png' is no file, but" in refusal(project, "fetch")
+    assert project.contents(*RESULTS) == before
+
+
+def test_make_repro_checks_before_dvc_begins() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\nrepro:")[1]
+    assert recipe.index("python src/check.py") < recipe.index("dvc repro")
+
+
+def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_path: Path) -> None:
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist", "..a"), 10)
+    for number in range(100):
+        (rocks / "marble" / f"{number}.heic").write_bytes(b"x")
+    (rocks / "notes, old.txt").write_bytes(b"x")
+    project.set_params(data={"source": str(rocks)})
+    printed = project.run("python", "src/fetch.py")
+    assert "fetch: left out 100 files, HEIC is not supported" in printed
+    with (project.folder / "data/left-out.csv").open(encoding="utf-8", newline="") as file:
+        listed = [row["path"] for row in csv.DictReader(file)]
+    assert listed == sorted(listed)
+    assert set(listed) == {path.relative_to(rocks).as_posix() for path in rocks.rglob("*.*") if path.is_file()} - {
+        f"{label}/{number:03d}.png" for label in ("marble", "schist") for number in range(10)
+    }
+    project.run("python", "src/scan.py")
+    assert json.loads((project.folder / "metrics/data.json").read_text())["left_out"] == len(listed) == 111
 
 
 def test_a_missing_input_says_how_to_get_it(project: Project) -> None:

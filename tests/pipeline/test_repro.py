@@ -68,7 +68,7 @@ def test_inverted_indexes_hold_true_cosines_best_first_without_the_image_itself(
 
 def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: Project) -> None:
     expected = {
-        "data": {"images", "classes", "unlabeled", "rejected", "duplicates"},
+        "data": {"images", "classes", "unlabeled", "left_out", "rejected", "duplicates"},
         "duplicates": {"identical_pairs", "near_pairs"},
         "splits": {"train", "valid", "test", "near_duplicates_across_splits"},
         "train": {"val_loss", "val_accuracy", "best_epoch"},

@@ -1,6 +1,5 @@
 """How the files of a folder or an archive become ``<class>/<name>``."""
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,8 +10,16 @@ from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.images.decoding import IMAGE_SUFFIXES
 from similarity.sources.archives import Archive
+from similarity.sources.folders import list_tree
 
-_MAX_DEPTH = 4  # folders below the source that are looked into; what lies deeper is refused anyway
+_UNSUPPORTED = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC is not supported: convert it, to JPEG for example")
+
+
+class LeftOut(NamedTuple):
+    """A file that does not become an image: its path in the source, printable, and the reason."""
+
+    path: str
+    reason: str
 
 
 class Layout(NamedTuple):
@@ -20,42 +27,81 @@ class Layout(NamedTuple):
 
     Attributes:
         images: the path below the images' folder, ``<class>/<name>``, by the path in the source.
-        ignored: files in the source that are no images by their name; hidden ones are not counted.
+        left_out: all other files, by their path.
     """
 
     images: dict[PurePosixPath, PurePosixPath]
-    ignored: list[PurePosixPath]
+    left_out: list[LeftOut]
 
 
 def plan_layout(files: Iterable[PurePosixPath], folders: Iterable[PurePosixPath]) -> Layout:
     """Finds the class folders among a source's relative paths.
 
     Images in no folder, like those in a folder ``unlabeled``, have no class. A single folder around all others is left
-    out of the keys; hidden files, ``__MACOSX`` and files that are no images by their name are left out altogether.
+    out of the keys; hidden files, ``__MACOSX`` and files that are no images by their name are left out.
 
     Raises:
         UserError: there are no images, one is nested too deep, two would get the same key, or a class is empty.
     """
-    visible = sorted(path for path in files if not _is_hidden(path))
-    images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
-    ignored = [path for path in visible if path.suffix.lower() not in IMAGE_SUFFIXES]
+    files = sorted(files)
+    reasons = {path: reason for path in files if (reason := _why_left_out(path))}
+    left_out = [LeftOut(_printable(path), reason) for path, reason in reasons.items()]
+    images = [path for path in files if path not in reasons]
     if not images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"data.source has no images: files ending in {kinds} are needed, preferably in class folders")
+        raise UserError(
+            f"data.source has no images: files ending in {kinds} are needed, preferably in class folders"
+            + _describe(left_out)
+        )
     around = _folder_around(images)
     placed = {path: path.relative_to(around) for path in images}
     _check_places(placed)
     keys = {path: place if len(place.parts) > 1 else UNLABELED / place for path, place in placed.items()}
+    # An archive need not list its folders.
+    _check_classes({*folders, *(folder for path in files for folder in path.parents)}, around, keys, left_out)
+    return Layout(keys, left_out)
+
+
+def _why_left_out(path: PurePosixPath) -> str | None:
+    suffix = path.suffix.lower()
+    return _why_hidden(path) or (
+        None if suffix in IMAGE_SUFFIXES else _UNSUPPORTED.get(suffix, "not named like an image")
+    )
+
+
+def _why_hidden(path: PurePosixPath) -> str | None:
+    if any(part.startswith(".") for part in path.parts):
+        return "hidden: a name in its path begins with a dot"
+    return "what macOS adds to archives" if "__MACOSX" in path.parts else None
+
+
+def _printable(path: PurePosixPath) -> str:
+    """The path with control characters, and what is not valid UTF-8, escaped."""
+    return "".join(each.encode("unicode_escape").decode() if _is_odd(each) else each for each in str(path))
+
+
+def _is_odd(character: str) -> bool:
+    return category(character) in {"Cc", "Cs"}
+
+
+def _describe(left_out: Sequence[LeftOut]) -> str:
+    return f"; {len(left_out)} were left out, such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
+
+
+def _check_classes(
+    folders: Iterable[PurePosixPath],
+    around: PurePosixPath,
+    keys: Mapping[PurePosixPath, PurePosixPath],
+    left_out: Sequence[LeftOut],
+) -> None:
     classes = {key.parts[0] for key in keys.values()}
     for folder in sorted(folders):
-        is_class = folder != around and folder.parent == around and not _is_hidden(folder)
+        is_class = folder != around and folder.parent == around and not _why_hidden(folder)
         if is_class and folder.name not in classes:
-            raise UserError(f"the class folder {str(folder)!r} has no images: add some, or remove the folder")
-    return Layout(keys, ignored)
-
-
-def _is_hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+            inside = [each for each in left_out if each.path.startswith(f"{_printable(folder)}/")]
+            raise UserError(
+                f"the class folder {str(folder)!r} has no images: add some, or remove the folder{_describe(inside)}"
+            )
 
 
 def _folder_around(images: Sequence[PurePosixPath]) -> PurePosixPath:
@@ -68,8 +114,10 @@ def _folder_around(images: Sequence[PurePosixPath]) -> PurePosixPath:
 def _check_places(placed: Mapping[PurePosixPath, PurePosixPath]) -> None:
     places = set(placed.values())
     for path, place in placed.items():
-        if any(category(character) in {"Cc", "Cs"} for character in str(path)):
-            raise UserError(f"the name {str(path)!r} has control characters or is not valid UTF-8: rename it")
+        if any(character == "\\" or _is_odd(character) for character in str(path)):
+            raise UserError(
+                f"the name {str(path)!r} has a backslash or control characters, or is not valid UTF-8: rename it"
+            )
         if len(place.parts) > 2:
             raise UserError(f"the image {str(path)!r} is nested too deep: images must lie in <class>/<name>")
         if len(place.parts) == 1 and UNLABELED / place in places:
@@ -80,16 +128,10 @@ def list_folder(source: Path) -> Layout:
     """Plans how a folder of class folders is copied.
 
     Raises:
-        UserError: as `plan_layout`.
+        UserError: as `plan_layout` and `list_tree`.
+        OSError: a folder cannot be read.
     """
-    files, folders = [], []
-    for root, names, found in os.walk(source, followlinks=True):
-        here = PurePosixPath(Path(root).relative_to(source).as_posix())
-        folders += [here / name for name in names]
-        files += [here / name for name in found]
-        if len(here.parts) >= _MAX_DEPTH:
-            names.clear()
-    return plan_layout(files, folders)
+    return plan_layout(*list_tree(source))
 
 
 def copy_images(source: Path, layout: Layout, target: Path) -> Iterator[Path]:
