@@ -10,6 +10,7 @@ COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
 _ROWS_PER_BLOCK = 8192
 _VARIANCE_EPSILON = 1e-3
+_SAFE_NORMS = 1e-15, 1e15  # whose squares, and those of all numbers that count beside them, are float32 numbers
 
 
 def row_blocks(array: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -48,9 +49,44 @@ def standardization(features: np.ndarray, rows: np.ndarray | None = None) -> tup
 
 
 def normalize(embeddings: np.ndarray) -> np.ndarray:
-    """Scales each row, float32 (n, d), to length 1; a row of zeros stays, so that its cosine to anything is 0."""
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.where(norms > 0, norms, 1)
+    """Scales each row, float32 (n, d), to length 1, however short or long it is.
+
+    A row of zeros stays, so that its cosine to anything is 0; one with a number that is not finite becomes NaN.
+    """
+    rows, norms = _with_safe_norms(embeddings)
+    return rows / np.where(norms == 0, 1, norms)
+
+
+def scale_extremes(embeddings: np.ndarray) -> np.ndarray:
+    """Divides each row, float32 (n, d), that is too short or too long for its square by its largest number.
+
+    The others stay as they are, to the bit.
+    """
+    return _with_safe_norms(embeddings)[0]
+
+
+def _with_safe_norms(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `scale_extremes` gives, and the norms of its rows, float32 (n, 1)."""
+    norms = _norms(embeddings)
+    extreme = ~((norms >= _SAFE_NORMS[0]) & (norms <= _SAFE_NORMS[1]))[:, 0]
+    extreme &= (embeddings != 0).any(axis=1) if extreme.any() else False
+    if extreme.any():
+        with np.errstate(invalid="ignore"):  # infinity by infinity
+            scaled = embeddings[extreme] / np.abs(embeddings[extreme]).max(axis=1, keepdims=True)
+        embeddings, norms = embeddings.copy(), norms.copy()
+        embeddings[extreme], norms[extreme] = scaled, _norms(scaled)
+    return embeddings, norms
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # these rows are scaled, or are not finite
+        return np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def rows_not_finite(array: np.ndarray) -> np.ndarray:
+    """The rows of an array, (n, d), that hold NaN or infinity: int64 (m,), ascending. It may be mapped from a file."""
+    finite = [np.isfinite(block).all(axis=1) for block in row_blocks(array)]
+    return np.flatnonzero(~np.concatenate(finite)) if finite else np.empty(0, np.int64)
 
 
 def count_zero_rows(embeddings: np.ndarray) -> int:

@@ -13,7 +13,7 @@ from annoy import AnnoyIndex
 
 from similarity.errors import UserError
 from similarity.files import copied_into_memory, write_json_entries
-from similarity.vectors import normalize
+from similarity.vectors import normalize, scale_extremes
 
 if TYPE_CHECKING:
     import faiss
@@ -68,7 +68,7 @@ class AnnoyForest:
         """
         index = AnnoyIndex(embeddings.shape[1], "angular")
         index.set_seed(seed)
-        for row, embedding in enumerate(embeddings):
+        for row, embedding in enumerate(scale_extremes(embeddings)):
             index.add_item(row, embedding)
         index.build(trees, n_jobs=1)
         return cls(index)
