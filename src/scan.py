@@ -14,6 +14,7 @@ from pipeline.paths import (
     REMARKS_COLUMNS,
     THUMBNAILS,
 )
+from pipeline.problems import listing_problems
 from pipeline.stage import run_stage, track
 
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,13 @@ import numpy as np
 
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
-from similarity.errors import UserError
+from similarity.errors import DataError, UserError, list_first
 from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.images.previews import open_previews
 from similarity.params import Params
 
 
+@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     keys = list_keys(IMAGES)
     if not keys:
@@ -84,13 +86,15 @@ def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejecti
     if len(rejections) > max_rejected * len(keys):
         with replaced_file(REJECTED) as path:  # the list is what the user needs in order to correct the data set
             write_table(path, REJECTED_COLUMNS, rejections)
+        reasons = list_first([": ".join(rejection) for rejection in rejections])
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
-            f"of {max_rejected:g}; first {rejections[0].path}: {rejections[0].reason}; all are in {REJECTED}"
+            f"of {max_rejected:g}: {reasons}; all are in {REJECTED}"
         )
     unreadable = sorted({key.split("/")[0] for key in keys} - {record.label for record in records})
     if unreadable:
-        raise UserError(f"no image in the folder {unreadable[0]!r} can be read: correct or remove it in the source")
+        problems = [f"no image in the folder {folder!r} can be read" for folder in unreadable]
+        raise DataError(problems, "correct or remove this in the source")
 
 
 if __name__ == "__main__":

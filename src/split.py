@@ -1,6 +1,7 @@
 """Stage `split`: decides which images train, validate and test."""
 
 from pipeline.paths import DUPLICATES, MANIFEST, METRICS, SPLITS
+from pipeline.problems import listing_problems
 from pipeline.stage import run_stage
 
 import numpy as np
@@ -13,6 +14,7 @@ from similarity.files import Outputs, write_metrics
 from similarity.params import Params
 
 
+@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     manifest, settings = read_manifest(MANIFEST), params.split
     identical, near = read_duplicates(DUPLICATES, manifest)

@@ -14,6 +14,7 @@ THUMBNAILS = DATA / "thumbnails.npy"
 HISTOGRAMS = DATA / "histograms.npy"
 PREVIEWS = DATA / "previews"
 VARIANTS = DATA / "variants"
+PROBLEMS = DATA / "problems.txt"
 REMARKS = DATA / "remarks.csv"
 REMARKS_COLUMNS = ("path", "remark")
 SPLITS = DATA / "splits.csv"

@@ -1,5 +1,29 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that a user is meant to read."""
+
+from collections.abc import Sequence
+
+_SHOWN = 10
 
 
 class UserError(Exception):
     """Something the user can correct; the message is one line that says what is wrong, where, and how to correct it."""
+
+
+class DataError(UserError):
+    """Something wrong with one or many pieces of the data; the message names the first ten and counts the others.
+
+    Attributes:
+        problems: all of them, a line each.
+        is_complete: whether the message names them all.
+    """
+
+    def __init__(self, problems: Sequence[str], advice: str) -> None:
+        """Takes the problems, at least one, and how to correct them all."""
+        self.problems, self.is_complete = list(problems), len(problems) <= _SHOWN
+        super().__init__(f"{list_first(problems)}: {advice}")
+
+
+def list_first(problems: Sequence[str]) -> str:
+    """The first ten of some problems, and how many more there are, as part of a line."""
+    more = [f"and {len(problems) - _SHOWN} more"] * (len(problems) > _SHOWN)
+    return "; ".join([*problems[:_SHOWN], *more])

@@ -10,7 +10,7 @@ from similarity.dataset.splitting import split_images
 from similarity.duplication.detection import identical_images
 from similarity.duplication.grouping import bounded_groups, group_rows
 from similarity.duplication.pairs import Pairs, linked_to
-from similarity.errors import UserError
+from similarity.errors import DataError, UserError
 
 
 def records(**classes: list[int]) -> list[ImageRecord]:
@@ -72,6 +72,45 @@ def test_renaming_moves_nothing_and_adding_images_moves_few() -> None:
 def test_a_class_that_is_too_small_is_named(images: list[int], share: float) -> None:
     with pytest.raises(UserError, match="class 'small' has too few distinct images"):
         split_distinct(records(big=list(range(10, 40)), small=images), share, share, 0)
+
+
+@pytest.mark.parametrize("copied", [0, 1, 2])
+def test_a_class_of_copies_is_told_whose_copies_they_are(copied: int) -> None:
+    """Of two classes of the same size, the first one keeps what both have."""
+    shared, own = list(range(6)), list(range(20, 20 + copied))
+    with pytest.raises(DataError) as refusal:
+        split_distinct(records(a=[*shared, *range(90, 90 + copied)], b=[*shared, *own]), 0.2, 0.2, 0)
+    count = "all 6" if not copied else f"6 of {6 + copied}"
+    assert refusal.value.problems == [
+        f"class 'b' has too few distinct images ({copied}): {count} are copies of images in 'a'"
+    ]
+
+
+def test_what_is_only_nearly_the_same_is_not_called_a_copy() -> None:
+    images = records(a=list(range(6)), b=list(range(10, 16)))
+    with pytest.raises(DataError, match="all 6 are copies of, or nearly the same as, images in 'a'"):
+        split_images(Manifest(images), group_rows(12, pairs(*((i, i + 6) for i in range(6)))), 0.2, 0.2, 0)
+
+
+def test_copies_within_a_class_are_told_from_a_lack_of_images() -> None:
+    with pytest.raises(DataError, match=r"'b' has too few distinct images \(2 among 9\)"):
+        split_distinct(records(a=list(range(10, 40)), b=[1, 1, 1, 1, 1, 2, 2, 2, 2]), 0.2, 0.2, 0)
+
+
+@given(st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 8), min_size=1, max_size=30))
+def test_every_class_that_is_too_small_is_named_and_no_other(sizes: dict[str, int]) -> None:
+    first = iter(range(1000))
+    images = records(**{label: [next(first) for _ in range(size)] for label, size in sizes.items()})
+    small = [f"class {label!r} has too few distinct images ({sizes[label]})" for label in sorted(sizes)]
+    small = [problem for problem in small if sizes[problem.split("'")[1]] < 3]
+    if not small:
+        assert set(split_distinct(images, 0.2, 0.2, 0)) == {"train", "valid", "test"}
+        return
+    with pytest.raises(DataError) as refusal:
+        split_distinct(images, 0.2, 0.2, 0)
+    assert refusal.value.problems == small
+    assert str(refusal.value).count("class '") == min(10, len(small))
+    assert (f"; and {len(small) - 10} more: " in str(refusal.value)) == (len(small) > 10)
 
 
 def test_images_without_a_class_are_split_like_one_and_very_few_are_for_training() -> None:

@@ -1,11 +1,17 @@
 """Which images are learned from, which choose the best epoch, and which are only for the final figures."""
 
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
 from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, ImageRecord, Manifest
-from similarity.errors import UserError
+from similarity.errors import DataError
+
+_ADVICE = (
+    "each class needs some for each of split.train, split.valid and split.test: add images, change the shares, or "
+    "remove the class"
+)
 
 
 def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
@@ -27,26 +33,33 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
         The split of each image.
 
     Raises:
-        UserError: a class has fewer groups than there are splits, or the shares leave none for training.
+        DataError: classes have fewer groups than there are splits, or the shares leave none for training; it names all.
     """
     members: dict[int, list[ImageRecord]] = {}
     for record, number in zip(manifest.records, groups.tolist(), strict=True):
         members.setdefault(number, []).append(record)
     by_label: dict[str, list[int]] = {label: [] for label in manifest.folders}
-    for number, owner in enumerate(manifest.owners(groups).tolist()):
-        by_label[manifest.folders[owner]].append(number)
+    owners = [manifest.folders[owner] for owner in manifest.owners(groups).tolist()]
+    for number, owner in enumerate(owners):
+        by_label[owner].append(number)
     sizes = {number: len({image.sha256 for image in images}) for number, images in members.items()}
     drawn = {number: min(_draw(image.sha256, seed) for image in images) for number, images in members.items()}
     split_of: dict[int, str] = {}
+    scarce = {}
     for label, numbers in sorted(by_label.items()):
         if label == UNLABELED and len(numbers) < len(SPLIT_NAMES) and len(by_label) > 1:
             split_of |= dict.fromkeys(numbers, "train")
-        else:
-            split_of |= _split_class(label, sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
+            continue
+        parts = _split_class(sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
+        if set(parts.values()) != set(SPLIT_NAMES):
+            scarce[label] = len(numbers)
+        split_of |= parts
+    if scarce:
+        raise DataError(_shortages(scarce, manifest.records, [owners[number] for number in groups.tolist()]), _ADVICE)
     return [split_of[number] for number in groups.tolist()]
 
 
-def _split_class(label: str, drawn: list[int], sizes: dict[int, int], valid: float, test: float) -> dict[int, str]:
+def _split_class(drawn: list[int], sizes: dict[int, int], valid: float, test: float) -> dict[int, str]:
     """Fills the test part, then the validation part, with groups in the order drawn; gives the split of each group."""
     total = sum(sizes[number] for number in drawn)
     split_of = dict.fromkeys(drawn, "train")
@@ -59,12 +72,32 @@ def _split_class(label: str, drawn: list[int], sizes: dict[int, int], valid: flo
         left = [number for number in drawn if split_of[number] == "train"]
         if split not in split_of.values() and len(left) > 1:
             split_of[min(left, key=sizes.__getitem__)] = split
-    if len(drawn) < len(SPLIT_NAMES) or set(split_of.values()) != set(SPLIT_NAMES):
-        raise UserError(
-            f"class {label!r} has too few distinct images ({len(drawn)}) for the shares split.train, "
-            "split.valid and split.test: add images, change the shares, or remove the class"
-        )
     return split_of
+
+
+def _shortages(scarce: Mapping[str, int], records: Sequence[ImageRecord], owner_of: Sequence[str]) -> list[str]:
+    """Says of each class that cannot be split, given with the number of its groups, why that is so."""
+    members: dict[str, list[tuple[str, str]]] = {label: [] for label in scarce}
+    holders: dict[str, set[str]] = {}
+    for record, owner in zip(records, owner_of, strict=True):
+        holders.setdefault(record.sha256, set()).add(record.label)
+        if record.label in scarce:
+            members[record.label].append((record.sha256, owner))
+    return [_shortage(label, count, members[label], holders) for label, count in scarce.items()]
+
+
+def _shortage(
+    label: str, distinct: int, members: Sequence[tuple[str, str]], holders: Mapping[str, Collection[str]]
+) -> str:
+    """Tells whether a class has few images, or few that are not copies; `members` are its digests and their owners."""
+    problem = f"class {label!r} has too few distinct images ({distinct})"
+    elsewhere = [(digest, owner) for digest, owner in members if owner != label]
+    if not elsewhere:
+        return problem if distinct == len(members) else f"{problem[:-1]} among {len(members)})"
+    identical = all(len(holders[digest]) > 1 for digest, _ in elsewhere)
+    copies = "copies of" if identical else "copies of, or nearly the same as,"
+    count = f"all {len(members)}" if len(elsewhere) == len(members) else f"{len(elsewhere)} of {len(members)}"
+    return f"{problem}: {count} are {copies} images in {', '.join(sorted({repr(owner) for _, owner in elsewhere}))}"
 
 
 def _draw(sha256: str, seed: int) -> bytes:
