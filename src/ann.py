@@ -1,10 +1,12 @@
 """Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
 
+from pipeline.inputs import load_rows
 from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
 from pipeline.stage import run_stage, track
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -40,9 +42,10 @@ class Measured:
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    keys, embeddings = read_manifest(MANIFEST).keys, np.load(EMBEDDINGS)
+    manifest = read_manifest(MANIFEST)
+    keys, embeddings = manifest.keys, np.asarray(load_rows(EMBEDDINGS, manifest))
     rows, search_k = np.arange(len(keys)), params.ann.search_k
-    exact = _exact_cosines((len(keys), min(params.neighbors.top_k, len(keys) - 1)))
+    exact = _exact_cosines(keys, params.neighbors.top_k)
     measured = Measured(_build(embeddings, params.ann, params.base.seed), embeddings, exact)
     reported = rows
     if params.ann.target_recall is not None:
@@ -73,13 +76,20 @@ def _build(embeddings: np.ndarray, params: AnnParams, seed: int) -> AnnIndex:
     return FaissGraph.build(embeddings, params.links, seed)
 
 
-def _exact_cosines(shape: tuple[int, ...]) -> np.ndarray:
-    """The true neighbors' cosines, float64 (n, k), from the inverted index."""
-    cosines = np.full(shape, np.nan)
-    for row, (_, neighbors) in enumerate(read_inverted_index(INVERTED_INDEX)):
+def _exact_cosines(keys: list[str], top_k: int) -> np.ndarray:
+    """The true neighbors' cosines, float64 (n, k), from an inverted index of these images and this k."""
+    count = min(top_k, len(keys) - 1)
+    cosines = np.empty((len(keys), count))
+    for row, (expected, entry) in enumerate(zip_longest(keys, read_inverted_index(INVERTED_INDEX))):
+        key, neighbors = entry or (None, [])
+        if key != expected:
+            raise UserError(f"{INVERTED_INDEX} lists other images than {MANIFEST}: run `dvc repro`")
+        if len(neighbors) != count:
+            raise UserError(
+                f"{INVERTED_INDEX} holds {len(neighbors)} neighbors of each image, where {count} are needed for "
+                f"neighbors.top_k {top_k}: run `dvc repro`"
+            )
         cosines[row] = [cosine for _, cosine in neighbors]
-    if np.isnan(cosines).any():
-        raise UserError(f"{INVERTED_INDEX} is of fewer images than {MANIFEST}: run `dvc repro`")
     return cosines
 
 

@@ -1,5 +1,6 @@
 """Stage `audit`: lists what is probably wrong with the images and their labels, and draws the worst of each kind."""
 
+from pipeline.inputs import check_rows, load_rows
 from pipeline.paths import (
     AUDIT,
     DUPLICATES,
@@ -52,7 +53,9 @@ COUNTED = {
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, features, seed = read_manifest(MANIFEST), np.load(FEATURES, mmap_mode="r"), params.base.seed
+    manifest, seed = read_manifest(MANIFEST), params.base.seed
+    features = load_rows(FEATURES, manifest)
+    check_rows(PREVIEWS, len(Previews(PREVIEWS)), manifest)
     identical, near = read_duplicates(DUPLICATES, manifest)
     near = confirm(near, features, seed)
     components = principal_components(features, COMPONENTS_FOR_LABELS)

@@ -3,7 +3,8 @@
 None of it depends on the training, so that no experiment with it computes this again.
 """
 
-from pipeline.paths import FEATURES, HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS, VARIANTS
+from pipeline.inputs import load_rows, load_variants
+from pipeline.paths import FEATURES, HISTOGRAMS, MANIFEST, METRICS, SPLITS, THUMBNAILS
 from pipeline.stage import run_stage, track
 
 from functools import partial
@@ -21,20 +22,20 @@ from similarity.vectors import standardization
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    histograms, thumbnails, features = (np.load(path, mmap_mode="r") for path in (HISTOGRAMS, THUMBNAILS, FEATURES))
+    manifest = read_manifest(MANIFEST)
+    histograms, thumbnails, features = (load_rows(path, manifest) for path in (HISTOGRAMS, THUMBNAILS, FEATURES))
     mean, scale = standardization(features)
     baselines: dict[str, tuple[np.ndarray, Prepare]] = {
         "color_histogram": (histograms, np.asarray),
         "pixels": (thumbnails, centered_pixels),
     }
-    manifest = read_manifest(MANIFEST)
-    protocol, contents = _protocol(manifest, params), manifest.contents
+    protocol = _protocol(manifest, params)
     figures = {
         name: (_retrieve(vectors, prepare, protocol) if protocol else {})
-        | _find_changed(name, vectors, prepare, contents)
+        | _find_changed(name, vectors, prepare, manifest)
         for name, (vectors, prepare) in baselines.items()
     }
-    figures["features"] = _find_changed("features", features, lambda rows: (rows - mean) / scale, contents)
+    figures["features"] = _find_changed("features", features, lambda rows: (rows - mean) / scale, manifest)
     write_metrics(outputs.file(METRICS / "baselines.json"), figures)
     for name, values in figures.items():
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
@@ -64,12 +65,12 @@ def _retrieve(vectors: np.ndarray, prepare: Prepare, protocol: _Protocol) -> dic
     return mean_scores(evaluate_retrieval(vectors, *protocol, progress, prepare).scores)
 
 
-def _find_changed(name: str, vectors: np.ndarray, prepare: Prepare, contents: np.ndarray) -> dict[str, float]:
-    """Looks for the originals of changed test images, by descriptors, (n, …), and contents, (n,), of all."""
-    changed = np.load(VARIANTS / f"{name}.npy")
-    originals = np.repeat(np.load(VARIANTS / "rows.npy"), changed.shape[1])
+def _find_changed(name: str, vectors: np.ndarray, prepare: Prepare, manifest: Manifest) -> dict[str, float]:
+    """Looks for the originals of changed test images, by descriptors of all, (n, …)."""
+    originals, changed = load_variants(name, manifest)
     progress = partial(track, label=f"baselines: {name}", unit=" blocks")
-    return shares_found(ranks_of_originals(np.concatenate(changed), originals, vectors, prepare, contents, progress))
+    ranks = ranks_of_originals(changed, originals, vectors, prepare, manifest.contents, progress)
+    return shares_found(ranks)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Stage `embed`: joins the parts of the model, and maps every image's features to its embedding."""
 
+from pipeline.inputs import check_finite, load_rows
 from pipeline.paths import BACKBONE, EMBEDDER, EMBEDDINGS, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
+from pipeline.problems import listing_problems
 from pipeline.stage import run_stage, track
 
 import numpy as np
@@ -13,9 +15,10 @@ from similarity.embedding.visual_part import load_visual_part
 from similarity.errors import UserError
 from similarity.files import Outputs, write_array, write_json_entries, write_metrics
 from similarity.params import Params
-from similarity.vectors import count_zero_rows
+from similarity.vectors import count_zero_rows, rows_not_finite
 
 
+@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     manifest, head = read_manifest(MANIFEST), load_head(HEAD)
     if not manifest.can_teach:
@@ -25,7 +28,10 @@ def main(params: Params, outputs: Outputs) -> None:
         raise UserError(
             "the backbone sees no difference between the images, so that they cannot be compared: add others"
         )
-    embeddings, keys = model(np.load(FEATURES, mmap_mode="r")), manifest.keys
+    features, keys = load_rows(FEATURES, manifest, len(model.head.kernel)), manifest.keys
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        embeddings = model(features)
+    check_finite(EMBEDDINGS, rows_not_finite(embeddings), manifest)
     write_array(outputs.file(EMBEDDINGS), [embeddings])
     entries = track(zip(keys, embeddings, strict=True), "embed", len(keys))
     write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), entries)

@@ -1,5 +1,6 @@
 """Stage `evaluate`: what the model is worth on images that nothing was learned from, in figures and pictures."""
 
+from pipeline.inputs import check_rows, load_rows, load_variants
 from pipeline.paths import (
     DUPLICATES,
     EMBEDDER,
@@ -12,7 +13,6 @@ from pipeline.paths import (
     QUERY_SCORES,
     QUERY_SCORES_COLUMNS,
     SPLITS,
-    VARIANTS,
 )
 from pipeline.stage import run_stage, track
 
@@ -45,7 +45,8 @@ class Measured(NamedTuple):
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
-    splits, embeddings = read_splits(SPLITS, manifest), np.load(EMBEDDINGS)
+    splits, embeddings = read_splits(SPLITS, manifest), np.asarray(load_rows(EMBEDDINGS, manifest))
+    check_rows(PREVIEWS, len(Previews(PREVIEWS)), manifest)
     if manifest.can_teach:
         splits = {split: manifest.labeled(rows) for split, rows in splits.items()}
     valid, test = (_measure(manifest, splits, split, embeddings, params) for split in ("valid", "test"))
@@ -70,7 +71,8 @@ def _measure(
     labels = manifest.labels if manifest.can_teach else np.zeros_like(manifest.labels)
     rows = splits[split]
     queries = sample_queries(rows, labels[rows], params.evaluate.max_queries, params.base.seed)
-    predicted = predict_classes(np.load(FEATURES, mmap_mode="r")[queries], load_embedding_model(EMBEDDER).head)
+    head = load_embedding_model(EMBEDDER).head
+    predicted = predict_classes(load_rows(FEATURES, manifest, len(head.kernel))[queries], head)
     evaluation = evaluate_retrieval(
         embeddings, labels, queries, splits["train"], lambda blocks: track(blocks, f"evaluate: {split}", unit=" blocks")
     )
@@ -92,8 +94,9 @@ def _figures(manifest: Manifest, gallery: np.ndarray, valid: Measured, test: Mea
 
 def _likeness(manifest: Manifest, embeddings: np.ndarray) -> dict[str, object]:
     """Looks for the originals of changed test images among all: by the embedding, and by its class part alone."""
-    model, features = load_embedding_model(EMBEDDER), np.load(VARIANTS / "features.npy")
-    originals, changed = np.repeat(np.load(VARIANTS / "rows.npy"), len(CHANGES)), model(np.concatenate(features))
+    model = load_embedding_model(EMBEDDER)
+    originals, features = load_variants("features", manifest, len(model.head.kernel))
+    changed = model(features)
 
     def ranks_by(part: slice) -> np.ndarray:
         progress = partial(track, label="likeness", unit=" blocks")
@@ -104,7 +107,7 @@ def _likeness(manifest: Manifest, embeddings: np.ndarray) -> dict[str, object]:
     by_change = ranks.reshape(-1, len(CHANGES))
     return {
         **shares_found(ranks),
-        "queries": len(features),
+        "queries": len(by_change),
         "changes": {name: shares_found(by_change[:, i]) for i, name in enumerate(CHANGES)},
         **({"class_part": shares_found(ranks_by(slice(model.class_size)))} if model.class_size else {}),
     }

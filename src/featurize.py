@@ -1,12 +1,15 @@
 """Stage `featurize`: runs the frozen backbone over every image that it was not run over before."""
 
+from pipeline.inputs import check_finite
 from pipeline.paths import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST
+from pipeline.problems import listing_problems
 from pipeline.stage import run_stage, track
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import compress
 
 import numpy as np
 
@@ -21,14 +24,16 @@ FEATURE_CACHE = CACHE / "features" / "features.sqlite"
 DEFAULT_CACHE_GB = "10"
 
 
+@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     batch_size = params.backbone.batch_size
     limit = cache_limit(os.environ.get("IMAGE_SIMILARITY_CACHE_GB", DEFAULT_CACHE_GB))
     manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, (batch_size,), throughput=True)
-    missing = np.ones(len(manifest.records), bool)
+    missing, damaged = np.ones(len(manifest.records), bool), np.zeros(len(manifest.records), bool)
     with closing(FeatureCache(FEATURE_CACHE, fingerprint(BACKBONE, extractor, batch_size), limit)) as cache:
-        blocks = _features(manifest, extractor, batch_size, cache, missing)
+        blocks = _noting(_features(manifest, extractor, batch_size, cache, missing), damaged)
         write_scattered_array(outputs.file(FEATURES), (len(missing), extractor.features), blocks)
+    check_finite(FEATURES, np.flatnonzero(damaged), manifest)
     if limit and cache.problem:
         print(f"warning: {FEATURE_CACHE} is not used any further: {cache.problem}", file=sys.stderr)
     print(f"featurize: {len(missing)} × {extractor.features} features, {missing.sum()} images computed")
@@ -47,8 +52,18 @@ def _features(
     blocks = compute_features([IMAGES / manifest.keys[row] for row in rows], wanted, extractor, batch_size)
     starts = range(0, len(rows), batch_size)
     for start, features in zip(track(starts, "featurize", unit=" batches"), blocks, strict=True):
-        cache.add(wanted[start : start + batch_size], features)
+        finite = np.isfinite(features).all(axis=1)
+        cache.add(list(compress(wanted[start : start + batch_size], finite)), features[finite])
         yield rows[start : start + batch_size], features
+
+
+def _noting(
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]], damaged: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Passes rows and their features on, and marks the rows with numbers that are not finite."""
+    for rows, features in blocks:
+        damaged[rows] = ~np.isfinite(features).all(axis=1)
+        yield rows, features
 
 
 if __name__ == "__main__":

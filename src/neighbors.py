@@ -1,5 +1,6 @@
 """Stage `neighbors`: finds every image's most similar others by comparing it with all of them."""
 
+from pipeline.inputs import load_rows
 from pipeline.paths import EMBEDDINGS, INVERTED_INDEX, MANIFEST
 from pipeline.stage import run_stage, track
 
@@ -13,8 +14,8 @@ from similarity.params import Params
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    keys = read_manifest(MANIFEST).keys
-    embeddings = np.load(EMBEDDINGS)
+    manifest = read_manifest(MANIFEST)
+    keys, embeddings = manifest.keys, np.asarray(load_rows(EMBEDDINGS, manifest))
     found = nearest_neighbors(
         embeddings, params.neighbors.top_k, lambda rounds: track(rounds, "neighbors", unit=" rounds")
     )

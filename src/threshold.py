@@ -1,5 +1,6 @@
 """Stage `threshold`: up to which distance an image is similar to something indexed, and what that refuses."""
 
+from pipeline.inputs import load_rows
 from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
 from pipeline.stage import run_stage, track
 
@@ -42,7 +43,7 @@ def main(params: Params, outputs: Outputs) -> None:
     groups = bounded_groups(manifest, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
     rows = _sample(manifest, np.arange(len(groups)), seed)
     columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
-    features = np.load(FEATURES, mmap_mode="r")
+    features = load_rows(FEATURES, manifest, extractor.features)
     reference = fit_reference(features[rows], columns, groups[rows], accepted, seed)
     save_reference(reference, outputs.file(REFERENCE))
     test = _sample(manifest, read_splits(SPLITS, manifest)["test"], seed)

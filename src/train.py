@@ -1,5 +1,6 @@
 """Stage `train`: fits the embedding and the classifier to the labeled training images, and keeps the best epoch."""
 
+from pipeline.inputs import load_rows
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
 from pipeline.stage import run_stage, stop_if_told
 
@@ -17,7 +18,7 @@ from similarity.params import EmbeddingParams, Params
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
     _check_there_is_a_part(manifest, params.embedding)
-    features, labels = np.load(FEATURES, mmap_mode="r"), manifest.labels
+    features, labels = load_rows(FEATURES, manifest), manifest.labels
     splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
     if not manifest.can_teach:
         _write([], {}, untaught_head(features.shape[1], params.embedding.size), outputs)
@@ -50,7 +51,10 @@ def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[
     history: list[Epoch] = []
     best: tuple[Epoch, Head] | None = None
     steps = train_head(train, valid, classes, params.embedding.size, params.train, params.base.seed)
-    with tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress:
+    with (
+        np.errstate(over="ignore", divide="ignore", invalid="ignore"),  # told below
+        tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress,
+    ):
         for epoch, head in progress:
             stop_if_told()
             if not np.isfinite([epoch.loss, epoch.val_loss]).all():

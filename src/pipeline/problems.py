@@ -1,9 +1,10 @@
 """What is wrong with the data in full, where it is too much for one line."""
 
+from pipeline.paths import PROBLEMS
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.paths import PROBLEMS
 from similarity.errors import DataError, UserError
 from similarity.files import replaced_file
 

@@ -9,6 +9,7 @@ import os
 import pty
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import termios
@@ -18,13 +19,17 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from onnx_files import write_onnx
 from projects import ROOT, Project
 from samples import write_rocks
+from similarity.files import write_json_entries
 from similarity.generated.rocks import draw_rock
 
 RESULTS = ("data/images/*/*", "data/*.*", "models/*", "metrics/**/*")
@@ -150,6 +155,22 @@ def test_a_class_with_fewer_images_than_splits_is_refused(project: Project, tmp_
     for stage in ("scan", "duplicates"):
         project.run("python", f"src/{stage}.py")
     assert "class 'schist' has too few distinct images (2)" in refusal(project, "split")
+
+
+def test_of_many_small_classes_ten_are_named_and_all_are_listed(project: Project, tmp_path: Path) -> None:
+    rocks = write_rocks(tmp_path / "few", ("marble", "schist"), 6)
+    for number in range(15):
+        (rocks / f"rare{number:02d}").mkdir()
+        Image.fromarray(draw_rock("gneiss", 2, number, 32)).save(rocks / f"rare{number:02d}" / "only.png")
+    images_from(project, rocks)
+    for stage in ("scan", "duplicates"):
+        project.run("python", f"src/{stage}.py")
+    message = refusal(project, "split")
+    assert [f"'rare{number:02d}'" in message for number in range(15)] == [True] * 10 + [False] * 5
+    assert "; and 5 more: each class needs some" in message
+    assert message.endswith("; all are in data/problems.txt")
+    listed = (project.folder / "data/problems.txt").read_text(encoding="utf-8").splitlines()
+    assert listed == [f"class 'rare{number:02d}' has too few distinct images (1)" for number in range(15)]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +304,128 @@ def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_pa
     }
     project.run("python", "src/scan.py")
     assert json.loads((project.folder / "metrics/data.json").read_text())["left_out"] == len(listed) == 111
+
+
+def test_what_a_scan_refuses_is_named_in_full_up_to_ten(project: Project, tmp_path: Path) -> None:
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    for number in range(12):
+        (rocks / f"text{number:02d}").mkdir()
+        (rocks / f"text{number:02d}" / "note.jpg").write_text("no image", encoding="utf-8")
+    images_from(project, rocks)
+    message = refusal(project, "scan")
+    assert "12 of 18 images cannot be read" in message
+    assert message.count("/note.jpg: not an image in a known format") == 10
+    assert message.endswith("; and 2 more; all are in data/rejected.csv")
+    project.set_params(scan={"max_rejected": 1})
+    message = refusal(project, "scan")
+    assert message.count("no image in the folder 'text") == 10
+    listed = (project.folder / "data/problems.txt").read_text(encoding="utf-8").splitlines()
+    assert listed[-1] == "no image in the folder 'text11' can be read"
+
+
+STEPS = ("train", "visual", "embed", "neighbors", "ann", "threshold", "variants", "baselines", "evaluate", "audit")
+
+
+def test_no_stage_takes_results_of_other_images_for_its_own(project: Project, tmp_path: Path) -> None:
+    images_from(project, write_rocks(tmp_path / "rocks", ("marble", "schist"), 20))
+    project.run("python", "src/scan.py")
+    before = project.contents(*RESULTS)
+    for stage in STEPS:
+        assert "run `dvc repro`" in refusal(project, stage), stage
+    assert project.contents(*RESULTS) == before
+
+
+@pytest.mark.parametrize("stage", ["visual", "embed", "threshold", "evaluate"])
+def test_features_of_another_backbone_are_refused(project: Project, stage: str) -> None:
+    path = project.folder / "data/features.npy"
+    replace_array(path, np.load(path)[:, :-3])
+    assert "data/features.npy has rows of 157 numbers, where 160 are expected: run `dvc repro`" in refusal(
+        project, stage
+    )
+
+
+@pytest.mark.parametrize("top_k", [9, 11, 1000])
+def test_an_inverted_index_for_another_number_of_neighbors_is_refused(project: Project, top_k: int) -> None:
+    project.set_params(neighbors={"top_k": top_k})
+    message = "models/inverted-index.json holds 10 neighbors of each image, where"
+    assert message in refusal(project, "ann")
+    printed = project.run("dvc", "repro", "-s", "ann", status=255)
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_an_inverted_index_of_other_images_is_refused(project: Project) -> None:
+    path = project.folder / "models/inverted-index.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    without_first, renamed = dict(list(stored.items())[1:]), {f"{key}x": found for key, found in stored.items()}
+    longer = {**stored, "z/another.png": stored[next(iter(stored))]}
+    for other in (without_first, dict(list(stored.items())[:-1]), renamed, longer, {}):
+        path.unlink()  # it may be a link to what other tests use
+        write_json_entries(path, other.items())
+        assert "lists other images than data/manifest.csv: run `dvc repro`" in refusal(project, "ann")
+
+
+def test_a_damaged_array_is_named(project: Project) -> None:
+    for name, stage in (("data/features.npy", "train"), ("models/embeddings.npy", "neighbors")):
+        path = project.folder / name
+        content = path.read_bytes()
+        for damaged in (b"", content[:7], content[:100], content[:-5], b"x" * len(content)):
+            path.unlink()
+            path.write_bytes(damaged)
+            assert f"{name} is damaged: run `dvc checkout`" in refusal(project, stage)
+
+
+def test_embeddings_that_are_not_finite_are_named_by_their_images(project: Project) -> None:
+    path = project.folder / "data/features.npy"
+    features = np.load(path)
+    features[3], features[5] = np.nan, 3e38
+    replace_array(path, features)
+    before = project.contents(*RESULTS)
+    message = refusal(project, "embed")
+    for key in ("andesite/andesite_0003.jpg", "andesite/andesite_0005.jpg"):
+        assert f"{key} has numbers that are not finite" in message
+    assert message.count("finite") == 2
+    assert message.endswith(": nothing can be compared with them, so models/embeddings.npy is not written")
+    assert project.contents(*RESULTS) == before
+
+
+def test_features_that_are_not_finite_are_named_by_their_images_and_not_remembered(
+    project: Project, tmp_path: Path
+) -> None:
+    def network(images: Any) -> Any:
+        """The mean color, and infinity for what is nearly white."""
+        import tensorflow as tf
+
+        mean = tf.reduce_mean(images, (1, 2))
+        return tf.concat([mean, 1 / tf.nn.relu(0.99 - mean)], 1)
+
+    project = project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    rocks, white = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3), Image.new("RGB", (48, 48), "white")
+    for name in ("marble/white.png", "schist/white.png"):
+        white.save(rocks / name)
+    images_from(project, rocks)
+    path = write_onnx(network, project.folder / "net.onnx", (None, 48, 48, 3))
+    project.set_params(backbone={"name": path.name, "taps": [], "mean": [0, 0, 0], "std": [1, 1, 1]})
+    project.set_params(embedding={"visual_taps": []})
+    for stage in ("scan", "backbone"):
+        project.run("python", f"src/{stage}.py")
+    message = refusal(project, "featurize")
+    assert "error: marble/white.png has numbers that are not finite; schist/white.png has" in message
+    assert message.endswith("so data/features.npy is not written")
+    with sqlite3.connect(tmp_path / "cache" / "image-similarity" / "features" / "features.sqlite") as remembered:
+        assert remembered.execute("SELECT COUNT(*) FROM features").fetchall() == [(6,)]
+
+
+def test_training_that_diverges_is_told_and_not_warned_about(project: Project) -> None:
+    project.set_params(train={"lr": 10, "momentum": 0.99, "loss": "softmax", "standardize": False})
+    path = project.folder / "data/features.npy"
+    replace_array(path, 1e10 * np.load(path))
+    assert "training diverged in epoch" in refusal(project, "train")
+
+
+def replace_array(path: Path, array: np.ndarray) -> None:
+    path.unlink()  # it may be a link to what other tests use
+    np.save(path, array)
 
 
 def test_a_missing_input_says_how_to_get_it(project: Project) -> None:

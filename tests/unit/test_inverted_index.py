@@ -34,6 +34,7 @@ def test_each_image_is_found_in_the_file_and_no_other(keys: list[str], absent: s
 def test_nothing_is_found_in_an_index_of_nothing(tmp_path: Path) -> None:
     write_inverted_index(tmp_path / "empty.json", [], [])
     assert find_neighbors(map_inverted_index(tmp_path / "empty.json"), "marble/1.jpg") is None
+    assert list(read_inverted_index(tmp_path / "empty.json")) == []
 
 
 @pytest.mark.parametrize("kept", [0, 1, 10])
@@ -51,3 +52,12 @@ def test_a_copy_does_not_mind_what_happens_to_the_file(tmp_path: Path) -> None:
     content = map_inverted_index(path, copy=True)
     path.write_bytes(b"")
     assert find_neighbors(content, "b") == [("a", 0.5)]
+
+
+@pytest.mark.parametrize("kept", [3, 10, 30])
+def test_a_line_that_is_cut_off_is_no_neighbor(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "inverted-index.json"
+    write_inverted_index(path, ["a/1", "a/2"], [(np.array([1]), np.array([0.5])), (np.array([0]), np.array([0.5]))])
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match="is damaged: run `dvc checkout`"):
+        list(read_inverted_index(path))

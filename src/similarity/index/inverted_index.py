@@ -28,12 +28,19 @@ def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tu
 
 
 def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Reads what `write_inverted_index` wrote, an image at a time."""
-    with path.open("rb") as file:
-        for line in file:
-            entry = line.strip().rstrip(b",")
-            if entry not in {b"{", b"}"}:
-                yield from orjson.loads(b"{" + entry + b"}").items()
+    """Reads what `write_inverted_index` wrote, an image at a time.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                entry = line.strip().rstrip(b",")
+                if entry not in {b"{", b"}", b"{}"}:
+                    yield from orjson.loads(b"{" + entry + b"}").items()
+    except orjson.JSONDecodeError as error:
+        raise _damaged(path) from error
 
 
 def map_inverted_index(path: Path, copy: bool = False) -> mmap.mmap:
@@ -55,7 +62,11 @@ def map_inverted_index(path: Path, copy: bool = False) -> mmap.mmap:
                 file.readinto(content)
             if content[-2:] == b"}\n":
                 return content
-    raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`")
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`")
 
 
 def find_neighbors(content: mmap.mmap, key: str) -> list[tuple[str, float]] | None:
