@@ -1,7 +1,8 @@
 """Shows the images most similar to some: `python src/query.py marble/marble_0042.jpg`, `python src/query.py photo.jpg`.
 
-An image is a key of the data set, or any image file. What only a file needs is imported where it is used, so that a key
-is answered at once.
+An image is a key of the data set, or any image file; of a folder, all images below it are asked for. What cannot be
+answered is told in its place, and the exit status is 1. What only a file needs is imported where it is used, so that a
+key is answered at once.
 """
 
 from pipeline.paths import IMAGES, INVERTED_INDEX
@@ -11,7 +12,7 @@ from pipeline.stage import run_command, track
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import islice
@@ -26,7 +27,7 @@ from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 
 if TYPE_CHECKING:
-    from similarity.index.searcher import Index, Searcher
+    from similarity.index.searcher import Answer, Index, Searcher
 
 MAX_BATCH = 64  # images that are embedded at a time
 
@@ -59,29 +60,62 @@ class Result:
         return self.distance <= self.max_distance
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What was asked for and cannot be answered, and the line that says why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search: how many images, of which class, in which index, and for which look."""
+
+    count: int
+    label: str | None
+    index: "Index | None"
+    look: float | None
+
+
+class Embedded(NamedTuple):
+    """An embedding, float32 (E + K,), the distance to the nearest indexed image, and how far that may be."""
+
+    embedding: np.ndarray
+    distance: float
+    max_distance: float
+
+
 def main() -> None:
     arguments = parse_arguments()
     if arguments.save:
         check_picture_name(arguments.save)
-    queries = [resolve(name) for name in arguments.images]
-    results = answer(queries, arguments.k, arguments.label, arguments.index, arguments.look)
+    queries = [query for name in arguments.images for query in resolve(name)]
+    results = answer(queries, Options(arguments.k, arguments.label, arguments.index, arguments.look))
     if not arguments.any:
-        results = [result if result.similar else replace(result, neighbors=[]) for result in results]
-    if arguments.save:
-        save_sheet(results, arguments.save)
+        results = [without_foreign(result) for result in results]
+    answered = [result for result in results if isinstance(result, Result)]
+    if arguments.save and answered:
+        save_sheet(answered, arguments.save)
     if arguments.json:
         sys.stdout.buffer.write(as_json(results))
-    else:
+    elif answered or len(results) > 1:
         print("\n\n".join(as_text(result) for result in results))
-        if arguments.save:
+        if arguments.save and answered:
             print(f"\nThe pictures are in {arguments.save}")
+    sys.stdout.flush()
+    if failures := [result for result in results if isinstance(result, Failure)]:
+        count = len(results)
+        raise UserError(failures[0].reason if count == 1 else f"{len(failures)} of {count} images cannot be answered")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="query.py", description="Shows the indexed images that are most similar to each of the given ones."
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, or an image file")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, an image file, or a folder of these"
+    )
     parser.add_argument("-k", type=positive, default=10, help="how many to show for each (default: 10)")
     parser.add_argument(
         "--index",
@@ -117,45 +151,89 @@ def share(text: str) -> float:
     return number
 
 
-def resolve(name: str) -> Query:
-    """Tells whether a key or a file is meant; a name that is both is the key."""
+def resolve(name: str) -> list[Query | Failure]:
+    """Tells whether a key, a file or a folder is meant; a name that is both is the key."""
     path = Path(name)
     # Not resolved: DVC may have made the images links to its cache.
     absolute, images = Path(os.path.normpath(path.absolute())), IMAGES.absolute()
     key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
     if find_neighbors(inverted_index(), key) is not None:
-        return Query(name, key, IMAGES / key)
-    if path.is_dir():
-        raise UserError(f"{name} is a folder: give the images in it, as in {path / '*'}")
-    if path.exists():
-        return Query(name, None, path)
+        return [Query(name, key, IMAGES / key)]
+    try:
+        if path.is_dir():
+            return [query for file in images_below(path) for query in resolve(file)] or [
+                Failure(name, f"{name}: there are no images in this folder, nor below it")
+            ]
+        if path.exists():
+            return [Query(name, None, path)]
+    except OSError as error:
+        return [Failure(name, reason_of(error, name))]
     from similarity.index.searcher import unknown_name
 
-    raise UserError(f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file")
+    reason = f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file"
+    return [Failure(name, reason)]
 
 
-def answer(
-    queries: Sequence[Query], k: int, label: str | None, index: "Index | None", look: float | None = None
-) -> list[Result]:
-    """Answers from the inverted index where it holds enough, and by a search where it does not."""
-    embedded = iter(embed([query.path for query in queries if query.key is None]))
-    results = []
+def images_below(folder: Path) -> list[str]:
+    """The paths of all images in a folder and below it by their names, sorted; hidden ones are left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    from similarity.images.decoding import IMAGE_SUFFIXES
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found = []
+    for root, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [str(Path(root, name)) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if Path(path).suffix.lower() in IMAGE_SUFFIXES)
+
+
+def reason_of(error: Exception, name: str | Path) -> str:
+    return f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+
+
+def answer(queries: Sequence[Query | Failure], options: Options) -> list[Result | Failure]:
+    """Answers all that can be answered, in the order of the queries."""
+    asked = [query for query in queries if isinstance(query, Query)]
+    embedded = iter(embed([query.path for query in asked if query.key is None]))
+    results: list[Result | Failure] = []
     for query in queries:
-        stored = find_neighbors(inverted_index(), query.key) if query.key else None
-        if stored is not None and len(stored) >= k and label is look is None and index in {None, "exact"}:
-            results.append(Result(query, "exact", str(INVERTED_INDEX), stored[:k]))
-            continue
-        distances = (0.0, 0.0)
-        if query.key is None:
-            embedding, distance, max_distance = next(embedded)
-            distances = (distance, max_distance)
-            found = searcher().similar(embedding, k, label, index, look)
+        if isinstance(query, Failure):
+            results.append(query)
+        elif query.key is not None:
+            results.append(answer_key(query, query.key, options))
         else:
-            found = searcher().similar_to_row(searcher().row(query.key), k, label, index, look)
-        neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
-        source = f"search of {len(searcher().units)} images"
-        results.append(Result(query, found.index, source, neighbors, *distances))
+            found = next(embedded)
+            results.append(Failure(query.name, found) if isinstance(found, str) else answer_file(query, found, options))
     return results
+
+
+def answer_key(query: Query, key: str, options: Options) -> Result:
+    """Answers from the inverted index where it holds enough, and by a search where it does not."""
+    stored, count = find_neighbors(inverted_index(), key), options.count
+    is_plain = options.label is options.look is None and options.index in {None, "exact"}
+    if stored is not None and len(stored) >= count and is_plain:
+        return Result(query, "exact", str(INVERTED_INDEX), stored[:count])
+    return as_result(query, searcher().similar_to_row(searcher().row(key), **vars(options)))
+
+
+def answer_file(query: Query, embedded: Embedded, options: Options) -> Result:
+    result = as_result(query, searcher().similar(embedded.embedding, **vars(options)))
+    return replace(result, distance=embedded.distance, max_distance=embedded.max_distance)
+
+
+def as_result(query: Query, found: "Answer") -> Result:
+    neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
+    return Result(query, found.index, f"search of {len(searcher().units)} images", neighbors)
+
+
+def without_foreign(result: Result | Failure) -> Result | Failure:
+    """Takes the neighbors away that are only the nearest, not similar."""
+    return replace(result, neighbors=[]) if isinstance(result, Result) and not result.similar else result
 
 
 @cache
@@ -171,27 +249,42 @@ def searcher() -> "Searcher":
     return open_searcher()
 
 
-def embed(paths: Sequence[Path]) -> list[tuple[np.ndarray, float, float]]:
-    """Embeds image files.
-
-    Gives for each its embedding, float32 (E + K,), its distance to the nearest indexed image, and how far that may be.
-    """
+def embed(paths: Sequence[Path]) -> list[Embedded | str]:
+    """Embeds image files; of a file that cannot be, it says why."""
     if not paths:
         return []
     from pipeline.results import open_embedder, open_reference
 
-    from similarity.features.computing import load_pixels
     from similarity.parallel import ordered_map
 
-    embedder = open_embedder(searcher(), (min(len(paths), MAX_BATCH),))
-    load = partial(load_pixels, size=embedder.extractor.image_size)
-    pixels = iter(track(ordered_map(load, paths), "embed", len(paths)))
-    blocks = iter(lambda: list(islice(pixels, MAX_BATCH)), [])
-    features = np.concatenate([embedder.extractor(np.stack(block)) for block in blocks])
-    reference = open_reference()
-    distances = reference.distances(features).tolist()
-    embeddings = embedder.model(features)
-    return [(*each, reference.max_distance) for each in zip(embeddings, distances, strict=True)]
+    embedder, reasons = open_embedder(searcher(), (min(len(paths), MAX_BATCH),)), dict[int, str]()
+
+    def readable() -> Iterator[np.ndarray]:
+        loaded = ordered_map(partial(load, size=embedder.extractor.image_size), paths)
+        for place, pixels in enumerate(track(loaded, "embed", len(paths))):
+            if isinstance(pixels, str):
+                reasons[place] = pixels
+            else:
+                yield pixels
+
+    images, reference = readable(), open_reference()
+    found: list[Embedded | str] = []
+    while block := list(islice(images, MAX_BATCH)):
+        features = embedder.extractor(np.stack(block))
+        measured = zip(embedder.model(features), reference.distances(features).tolist(), strict=True)
+        found += [Embedded(*each, reference.max_distance) for each in measured]
+    waiting = iter(found)
+    return [reasons[place] if place in reasons else next(waiting) for place in range(len(paths))]
+
+
+def load(path: Path, size: int) -> np.ndarray | str:
+    """The pixels of an image file as the backbone wants them, or why it cannot be read."""
+    from similarity.features.computing import load_pixels
+
+    try:
+        return load_pixels(path, size)
+    except (OSError, UserError) as error:
+        return reason_of(error, path)
 
 
 def class_of(key: str) -> str:
@@ -200,10 +293,12 @@ def class_of(key: str) -> str:
 
 def printable(name: str) -> str:
     """The name of a file, which may hold bytes that are no UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def as_text(result: Result) -> str:
+def as_text(result: Result | Failure) -> str:
+    if isinstance(result, Failure):
+        return f"error: {printable(result.reason)}"
     state = "indexed" if result.query.key else "not indexed"
     lines = [f"{printable(result.query.name)} ({state}; {result.index}, {result.source})"]
     lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
@@ -216,20 +311,23 @@ def as_text(result: Result) -> str:
     return "\n".join(lines)
 
 
-def as_json(results: Sequence[Result]) -> bytes:
-    queries = [
-        {
-            "query": printable(result.query.name),
-            "key": result.query.key,
-            "index": result.index,
-            "source": result.source,
-            "similar": result.similar,
-            "distance": None if result.query.key else result.distance,
-            "max_distance": None if result.query.key else result.max_distance,
-            "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
-        }
-        for result in results
-    ]
+def as_entry(result: Result | Failure) -> dict[str, object]:
+    if isinstance(result, Failure):
+        return {"query": printable(result.name), "error": printable(result.reason)}
+    return {
+        "query": printable(result.query.name),
+        "key": result.query.key,
+        "index": result.index,
+        "source": result.source,
+        "similar": result.similar,
+        "distance": None if result.query.key else result.distance,
+        "max_distance": None if result.query.key else result.max_distance,
+        "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
+    }
+
+
+def as_json(results: Sequence[Result | Failure]) -> bytes:
+    queries = [as_entry(result) for result in results]
     return orjson.dumps({"queries": queries}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
         (["marble/marble_003.jpg"], "no image 'marble/marble_003.jpg' is indexed; near it are: marble/marble_0003.jpg"),
         ([KEY, "--label", "marbel"], "no class 'marbel' is indexed; near it are: marble"),
         (["params.yaml"], "params.yaml: not an image in a known format"),
-        (["src"], "src is a folder: give the images in it"),
+        (["src"], "src: there are no images in this folder, nor below it"),
+        (["x" * 300], f"{'x' * 300}: File name too long"),
         ([KEY, "--save", "out.xyz"], "--save out.xyz: the name must end in .png"),
         ([KEY, "--look", "0.5", "--index", "annoy"], "search with the exact one"),
     ],
@@ -116,6 +118,89 @@ def test_what_cannot_be_answered_is_refused_in_one_line(
     reproduced: Project, arguments: list[str], message: str
 ) -> None:
     assert message in refusal(reproduced, *arguments)
+
+
+@pytest.fixture
+def mixed(reproduced: Project, tmp_path: Path) -> list[str]:
+    """A key, a file and a folder that can be answered, with what cannot be before, between and after them."""
+    folder = tmp_path / "photos"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    (tmp_path / "empty").mkdir()
+    photo = reproduced.folder / "data/images" / KEY
+    for name in ("b.JPG", "deep/er/a.jpg", ".hidden/c.jpg", "photo.jpg"):
+        shutil.copyfile(photo, folder / name)
+    (folder / "deep" / "cut.jpg").write_bytes(photo.read_bytes()[:700])
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
+    names = ("empty", "photos/deep/cut.jpg", "photos/photo.jpg", "photos")
+    return ["marble/marble_003.jpg", *(str(tmp_path / name) for name in names), KEY, "params.yaml"]
+
+
+IN_PLACE = {
+    "marble_003.jpg": "near it are: marble/marble_0003.jpg",
+    "empty": "empty: there are no images in this folder, nor below it",
+    "cut.jpg": "cut.jpg: image file is truncated",
+    "params.yaml": "params.yaml: not an image in a known format",
+}
+ORDER = [
+    *("marble_003.jpg", "empty", "cut.jpg", "photo.jpg"),
+    *("b.JPG", "cut.jpg", "a.jpg", "photo.jpg"),
+    *("marble_0003.jpg", "params.yaml"),
+]
+
+
+def ask_in_part(project: Project, *arguments: str) -> tuple[str, str]:
+    """Asks for what fails in part; gives what was printed on both ways."""
+    done = subprocess.run(
+        ["python", "src/query.py", *arguments],
+        cwd=project.folder, env=project.environment, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_what_cannot_be_answered_is_told_in_its_place_and_the_others_are_answered(
+    reproduced: Project, mixed: list[str]
+) -> None:
+    printed, error = ask_in_part(reproduced, *mixed, "--json", "-k", "3")
+    assert error == "error: 5 of 10 images cannot be answered\n"
+    results = json.loads(printed)["queries"]
+    assert [Path(result["query"]).name for result in results] == ORDER
+    for name, result in zip(ORDER, results, strict=True):
+        if name in IN_PLACE:
+            assert set(result) == {"query", "error"}
+            assert IN_PLACE[name] in result["error"]
+        else:
+            assert len(result["neighbors"]) == 3
+
+
+def test_text_has_the_errors_in_their_places_too(reproduced: Project, mixed: list[str], tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    printed, error = ask_in_part(reproduced, *mixed, "-k", "2", "--save", str(sheet))
+    *blocks, where = printed.split("\n\n")
+    assert str(sheet) in where
+    for name, block in zip(ORDER, blocks, strict=True):
+        assert block.startswith("error: ") == (name in IN_PLACE)
+        assert IN_PLACE.get(name, "   1  ") in block
+    assert error.count("\n") == 1
+    with Image.open(sheet) as picture:
+        assert picture.height > 5 * 112
+
+
+def test_files_that_all_fail_are_all_told(reproduced: Project, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
+    printed, error = ask_in_part(reproduced, str(tmp_path))
+    assert printed.count("error: ") == printed.count("not an image in a known format") == 3
+    assert error == "error: 3 of 3 images cannot be answered\n"
+    printed, _ = ask_in_part(reproduced, str(tmp_path / "0.png"), "--json")
+    assert [set(result) for result in json.loads(printed)["queries"]] == [{"query", "error"}]
+
+
+def test_a_class_folder_of_the_data_set_is_asked_for_by_its_keys(reproduced: Project) -> None:
+    results = ask(reproduced, "data/images/marble")
+    assert [result["key"] for result in results] == [f"marble/marble_{number:04d}.jpg" for number in range(24)]
+    assert {result["source"] for result in results} == {"models/inverted-index.json"}
 
 
 def test_without_results_it_says_what_to_run(project: Project) -> None:
