@@ -48,7 +48,7 @@ def main() -> None:
 def rows_of(script: str, arguments: Sequence[str]) -> str:
     """Runs a script and gives the rows of its last table, or nothing if it failed."""
     command = [sys.executable, str(Path("benchmarks", script)), *arguments]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(command, encoding="utf-8", stdout=subprocess.PIPE, check=False)
     _, header, rows = done.stdout.rpartition(HEADER)
     return rows.strip() if header and not done.returncode else ""
 

@@ -50,7 +50,9 @@ def processor() -> str:
 
 def describe_run() -> str:
     """Where a table comes from, Markdown: the machine, the commit, the day, and the command without folders."""
-    commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=True).stdout
+    commit = subprocess.run(
+        ("git", "rev-parse", "--short", "HEAD"), capture_output=True, encoding="utf-8", check=True
+    ).stdout
     arguments = " ".join(Path(argument).name if "/" in argument else argument for argument in sys.argv[1:])
     return (
         f"{processor()}; commit {commit.strip()}; {time.strftime('%Y-%m-%d')}\n\n"

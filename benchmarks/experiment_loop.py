@@ -76,7 +76,7 @@ def run(folder: Path, *command: str) -> float:
     """Runs a command and gives the seconds that it took."""
     start = time.perf_counter()
     done = subprocess.run(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        command, cwd=folder, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         env={**os.environ, **{f"GIT_{who}_{what}": "benchmark" for who in ROLES for what in ("NAME", "EMAIL")}},
     )  # fmt: skip
     if done.returncode:

@@ -136,7 +136,7 @@ def measure(name: str, folder: str) -> Cost:
 def run(arguments: Sequence[str], folder: str) -> str:
     """Runs `growth_project.py` in a folder and gives what it prints."""
     command = [sys.executable, str(PROJECT), *arguments]
-    finished = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    finished = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if finished.returncode:
         sys.exit(f"error: {' '.join(arguments)} failed")
     return finished.stdout

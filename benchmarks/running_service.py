@@ -10,7 +10,7 @@ from contextlib import contextmanager
 def running_service(*options: str) -> Iterator[tuple[str, int]]:
     """Starts `src/serve.py` on a free port; gives its address as host:port, and its process number."""
     command = [sys.executable, "src/serve.py", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         if "http://" not in line:

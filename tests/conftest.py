@@ -14,6 +14,13 @@ from projects import Project, copy_small_project
 from samples import write_rocks
 from similarity.images.decoding import read_image
 
+# What is set where the tests happen to run must not decide what comes out; all processes that they start inherit this.
+os.environ["PYTHONUTF8"] = "1"  # whatever the locale
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")  # the tests' servers are on this machine
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # git's own, where one runs the tests
+for name in (*PROXIES, *(proxy.upper() for proxy in PROXIES), *OF_A_HOOK, "IMAGE_SIMILARITY_CACHE_GB"):
+    os.environ.pop(name, None)
+
 SLOWEST_FIRST = ("networks", "service", "faults", "pipeline", "quality")  # the folders, and then the others
 SHARING = {
     "test_accesses.py",
@@ -30,6 +37,13 @@ SHARING = {
 def rocks(tmp_path: Path) -> Path:
     """A folder with two classes of three images."""
     return write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+
+
+@pytest.fixture
+def unicode_names() -> None:
+    """Skips a test if this process, not one that it starts, cannot name files in any script: -n0 with LC_ALL=C."""
+    if sys.getfilesystemencoding() != "utf-8":
+        pytest.skip(f"names of files are in {sys.getfilesystemencoding()} here")
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ class Project(NamedTuple):
     def run(self, *command: str, status: int = 0) -> str:
         """Runs a command, checks its exit status, and returns what it printed."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, text=True, check=False, stdout=subprocess.PIPE,
+            command, cwd=self.folder, env=self.environment, encoding="utf-8", check=False, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=400,
         )  # fmt: skip
         assert done.returncode == status, f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}"

@@ -22,7 +22,7 @@ class ServiceProcesses:
     def start(self, *options: str, before: str = ":") -> str:
         process = subprocess.Popen(
             ["bash", "-c", f'{before}; exec python src/serve.py --port 0 "$@"', "bash", *options],
-            cwd=self.project.folder, env=self.project.environment, stdout=subprocess.PIPE, text=True,
+            cwd=self.project.folder, env=self.project.environment, stdout=subprocess.PIPE, encoding="utf-8",
         )  # fmt: skip
         self.processes.append(process)
         assert process.stdout is not None

@@ -14,7 +14,7 @@ from similarity.dataset.manifest import read_manifest
 
 LOGGING = """
 import os, sys
-log = open(os.environ["LOG_OF_ACCESSES"], "a", buffering=1)
+log = open(os.environ["LOG_OF_ACCESSES"], "a", buffering=1, encoding="utf-8")
 def note(event, arguments):
     if event == "open" and isinstance(arguments[0], (str, os.PathLike)):
         what = os.path.abspath(arguments[0])
@@ -44,8 +44,8 @@ class Watched(NamedTuple):
 
     def accesses(self) -> list[Access]:
         """Those since the last call."""
-        lines = self.log.read_text().splitlines()
-        self.log.write_text("")
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        self.log.write_text("", encoding="utf-8")
         return [Access(*line.split("\t")) for line in lines]
 
     def images_opened(self, accesses: list[Access]) -> Counter[tuple[str, str]]:
@@ -57,14 +57,14 @@ class Watched(NamedTuple):
 
     @property
     def stages(self) -> list[str]:
-        return list(yaml.safe_load((self.project.folder / "dvc.yaml").read_text())["stages"])
+        return list(yaml.safe_load((self.project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 
 
 @pytest.fixture(scope="module")
 def watched(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """A reproduced project without its cache of features, in a home of its own."""
     folder = tmp_path_factory.mktemp("watched")
-    (folder / "sitecustomize.py").write_text(LOGGING)
+    (folder / "sitecustomize.py").write_text(LOGGING, encoding="utf-8")
     (folder / "home").mkdir()
     environment = {
         **reproduced.environment,

@@ -60,7 +60,7 @@ def planted(reproduced: Project, tmp_path_factory: pytest.TempPathFactory, photo
     for row in rows:
         key = frozenset((row["path"], row["other"])) if row["other"] else row["path"]
         found.setdefault(row["finding"], set()).add(key)
-    metrics = json.loads((project.folder / "metrics/audit.json").read_text())
+    metrics = json.loads((project.folder / "metrics/audit.json").read_text(encoding="utf-8"))
     pictures = {path.stem for path in (project.folder / "metrics/plots/audit").glob("*.png")}
     project.run("dvc", "plots", "show", "--out", "report")
     page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")

@@ -197,10 +197,10 @@ def server(project: Project, tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "served"
     rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
     Path(shutil.make_archive(str(folder / "set"), "zip", rocks)).rename(folder / "content")
-    (folder / "page.zip").write_text("<html>Please log in</html>")
+    (folder / "page.zip").write_text("<html>Please log in</html>", encoding="utf-8")
     process = subprocess.Popen(
         ["python", "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"],
-        cwd=folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
     )  # fmt: skip
     assert process.stdout is not None
     yield f"http://127.0.0.1:{process.stdout.readline().split(' port ')[1].split()[0]}"
@@ -210,7 +210,7 @@ def server(project: Project, tmp_path: Path) -> Iterator[str]:
 
 def use_recipe(project: Project, **fields: str) -> None:
     recipe = {"title": "t", "licence": "l", "citation": "c", **fields}
-    (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump(recipe))
+    (project.folder / "data/sources/remote.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     project.set_params(data={"source": "data/sources/remote.yaml"})
 
 
@@ -250,9 +250,10 @@ def test_a_download_without_digest_says_so_and_is_kept(project: Project, server:
     assert "6 images in 2 classes" in printed
 
 
+@pytest.mark.usefixtures("unicode_names")
 def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Project, tmp_path: Path) -> None:
     rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 10)
-    (rocks / "marble" / "text.jpg").write_text("no image")
+    (rocks / "marble" / "text.jpg").write_text("no image", encoding="utf-8")
     (rocks / "schist" / "cut.png").write_bytes((rocks / "schist" / "000.png").read_bytes()[:500])
     Image.fromarray(draw_rock("marble", 5, 5, 40)).convert("CMYK").save(rocks / "marble" / "druck ü.jpg")
     images_from(project, rocks)
@@ -263,7 +264,7 @@ def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Projec
         rejected = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert set(rejected) == {"marble/text.jpg", "schist/cut.png"}
     assert all(rejected.values())
-    metrics = json.loads((project.folder / "metrics/data.json").read_text())
+    metrics = json.loads((project.folder / "metrics/data.json").read_text(encoding="utf-8"))
     assert metrics == {"images": 21, "classes": 2, "unlabeled": 0, "left_out": 0, "rejected": 2, "duplicates": 0}
 
 
@@ -284,7 +285,7 @@ def test_a_source_that_would_be_read_for_ever_is_refused_before_dvc_begins_and_b
 
 
 def test_make_repro_checks_before_dvc_begins() -> None:
-    recipe = (ROOT / "Makefile").read_text().split("\nrepro:")[1]
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrepro:")[1]
     assert recipe.index("python src/check.py") < recipe.index("dvc repro")
 
 
@@ -303,7 +304,9 @@ def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_pa
         f"{label}/{number:03d}.png" for label in ("marble", "schist") for number in range(10)
     }
     project.run("python", "src/scan.py")
-    assert json.loads((project.folder / "metrics/data.json").read_text())["left_out"] == len(listed) == 111
+    assert (
+        json.loads((project.folder / "metrics/data.json").read_text(encoding="utf-8"))["left_out"] == len(listed) == 111
+    )
 
 
 def test_what_a_scan_refuses_is_named_in_full_up_to_ten(project: Project, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def experiment(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) ->
 def test_a_small_learning_rate_in_scientific_notation_works(experiment: tuple[Project, str]) -> None:
     project, printed = experiment
     assert set(stages_run(printed)) == {"train", "embed", "neighbors", "ann", "map", "evaluate", "seal"}
-    assert "lr: 1e-05" in (project.folder / "params.yaml").read_text()
+    assert "lr: 1e-05" in (project.folder / "params.yaml").read_text(encoding="utf-8")
 
 
 def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> None:
@@ -43,7 +43,7 @@ def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, st
 def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:
     project, _ = experiment
     printed = project.run("python", "src/compare.py", "HEAD", "untrained").splitlines()
-    queries = json.loads((project.folder / "metrics/retrieval.json").read_text())["queries"]
+    queries = json.loads((project.folder / "metrics/retrieval.json").read_text(encoding="utf-8"))["queries"]
     assert printed[0].startswith(f"{queries} test images; HEAD, untrained")
     assert [line.split()[0] for line in printed[1:]] == ["correct", "p_at_1", "p_at_10", "map_at_r"]
     assert float(printed[1].split()[3]) < 0

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from onnx_files import write_onnx
@@ -30,10 +31,10 @@ def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(proje
 def test_retrieval_is_measured_with_a_sample_where_there_are_more_queries(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "-S", "evaluate.max_queries=12")
     assert stages_run(printed) == ["baselines", "evaluate"]
-    retrieval = json.loads((project.folder / "metrics/retrieval.json").read_text())
+    retrieval = json.loads((project.folder / "metrics/retrieval.json").read_text(encoding="utf-8"))
     assert retrieval["queries"] == 12
-    assert len((project.folder / "metrics/plots/confusion.csv").read_text().splitlines()) == 1 + 12
-    assert len((project.folder / "metrics/plots/per_class.csv").read_text().splitlines()) == 1 + 6
+    assert len((project.folder / "metrics/plots/confusion.csv").read_text(encoding="utf-8").splitlines()) == 1 + 12
+    assert len((project.folder / "metrics/plots/per_class.csv").read_text(encoding="utf-8").splitlines()) == 1 + 6
 
 
 def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Project, tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
     raise TimeoutError(project.run("dvc", "queue", "status"))
 
 
+@pytest.mark.usefixtures("unicode_names")
 def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, tmp_path: Path) -> None:
     """Some in class folders, and two beside them."""
     photos = write_rocks(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
@@ -98,13 +100,13 @@ def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, 
     for number, path in enumerate(loose):
         Image.fromarray(draw_rock("schist", 1, number, 32)).save(path)
     project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
-    figures = json.loads((project.folder / "metrics/data.json").read_text())
+    figures = json.loads((project.folder / "metrics/data.json").read_text(encoding="utf-8"))
     assert (figures["images"], figures["classes"], figures["unlabeled"]) == (10, 2, 2)
     folders = sorted(path.name for path in (project.folder / "data/images").iterdir())
     assert folders == ["Gneis ß", "unlabeled", "大理石"]
-    retrieval = json.loads((project.folder / "metrics/retrieval.json").read_text())
+    retrieval = json.loads((project.folder / "metrics/retrieval.json").read_text(encoding="utf-8"))
     assert retrieval["queries"] == 2  # those without a class are no queries of this kind
-    indexed = json.loads((project.folder / "models/inverted-index.json").read_text())
+    indexed = json.loads((project.folder / "models/inverted-index.json").read_text(encoding="utf-8"))
     assert {"unlabeled/stray.png", "unlabeled/another.png"} < set(indexed)
     (photos / "大理石" / "000.png").unlink()
     assert f"modified:           {photos}" in project.run("dvc", "status", "fetch")

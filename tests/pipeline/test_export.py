@@ -91,7 +91,7 @@ def test_onnx_gives_the_stored_embeddings(project: Project) -> None:
 
 
 def test_a_missing_package_is_told_before_anything_is_computed(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tf2onnx'] = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tf2onnx'] = None\n", encoding="utf-8")
     project.environment["PYTHONPATH"] = str(tmp_path)
     try:
         assert "pip install " in refusal(project, "--format", "onnx")
@@ -102,7 +102,7 @@ def test_a_missing_package_is_told_before_anything_is_computed(project: Project,
 def test_a_model_that_does_not_give_the_stored_embeddings_leaves_the_former_export(project: Project) -> None:
     former = project.folder / "export"
     former.mkdir()
-    (former / "README.md").write_text("# Exported embedding model\n")
+    (former / "README.md").write_text("# Exported embedding model\n", encoding="utf-8")
     path = project.folder / "models/embeddings.npy"
     embeddings = np.load(path)
     path.unlink()  # it may be a link to DVC's cache

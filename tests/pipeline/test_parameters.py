@@ -50,13 +50,13 @@ def test_each_parameter_reruns_what_its_page_says(
     monkeypatch.chdir(project.folder)
     path = project.folder / "params.yaml"
     table = dict(PAGE_ROW.findall((ROOT / "docs/parameters.md").read_text(encoding="utf-8")))
-    params = yaml.safe_load(path.read_text())
-    pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name, value in flat(params).items():
         section, key = name.split(".")
         other = "data/sources/geological.yaml" if name == "data.source" else other_value(value)
         changed = {**params, section: {**params[section], key: other}}
-        path.write_text(yaml.safe_dump(changed))
+        path.write_text(yaml.safe_dump(changed), encoding="utf-8")
         with Repo(os.fspath(project.folder)) as repo:
             settings = [(stage.name, dep) for stage in repo.index.stages for dep in stage.deps if is_setting(dep)]
             direct = {stage for stage, dep in settings if dep.status()}

@@ -39,7 +39,7 @@ def refusal(project: Project, *arguments: str) -> str:
 
 def test_a_key_is_answered_from_the_inverted_index_without_heavy_imports(reproduced: Project) -> None:
     (result,) = ask(reproduced, KEY)
-    stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text())[KEY]
+    stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
     assert [[each["key"], each["cosine"]] for each in result["neighbors"]] == stored
     assert (result["key"], result["index"], result["source"]) == (KEY, "exact", "models/inverted-index.json")
     imported = imported_by_query(reproduced, KEY)
@@ -79,7 +79,7 @@ def test_a_label_gives_as_many_of_the_class_as_there_are(reproduced: Project, in
 
 def test_the_index_of_another_backend_is_asked_for_by_its_name(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "-S", "ann.backend=faiss", "-S", "ann.search_k=64")
-    assert json.loads((project.folder / "metrics/ann.json").read_text())["recall_at_k"] > 0.99
+    assert json.loads((project.folder / "metrics/ann.json").read_text(encoding="utf-8"))["recall_at_k"] > 0.99
     (exact,) = ask(project, KEY, "--index", "exact", "--label", "marble")
     (approximate,) = ask(project, KEY, "--index", "faiss", "--label", "marble")
     assert approximate["index"] == "faiss"
@@ -284,6 +284,6 @@ def test_without_a_visual_part_a_look_is_refused(project: Project) -> None:
 def test_few_images_get_a_threshold_and_finite_figures(project: Project, tmp_path: Path) -> None:
     photos = write_rocks(tmp_path / "photos", ("marble", "schist"), 3)
     project.run("dvc", "exp", "run", "-S", f"data.source={photos}", "threshold")
-    metrics = json.loads((project.folder / "metrics/threshold.json").read_text())
+    metrics = json.loads((project.folder / "metrics/threshold.json").read_text(encoding="utf-8"))
     assert set(metrics) == {"distance", "accepted", "refused", "refused_held_out", "auroc"}
     assert all(0 <= value < 10 for value in metrics.values())

@@ -132,7 +132,7 @@ def test_running_everything_again_in_a_clone_leaves_the_same_files_and_computes_
 
 
 def test_every_stage_and_artifact_is_described(reproduced: Project) -> None:
-    pipeline = yaml.safe_load((reproduced.folder / "dvc.yaml").read_text())
+    pipeline = yaml.safe_load((reproduced.folder / "dvc.yaml").read_text(encoding="utf-8"))
     listed = reproduced.run("dvc", "stage", "list")
     for name, stage in pipeline["stages"].items():
         assert stage["desc"]

@@ -96,7 +96,8 @@ def test_one_line_leads_back_to_the_last_commit(project: Project, command: str) 
     elif command == "killed experiment":
         process = subprocess.Popen(
             ["dvc", "exp", "run", "-S", "train.epochs=100000"],
-            cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, encoding="utf-8",
+            start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None
         assert any("Running stage 'train'" in line for line in process.stdout)

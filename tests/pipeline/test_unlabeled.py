@@ -27,7 +27,7 @@ def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def metrics(project: Project, name: str) -> dict:
-    return json.loads((project.folder / f"metrics/{name}.json").read_text())
+    return json.loads((project.folder / f"metrics/{name}.json").read_text(encoding="utf-8"))
 
 
 def test_training_says_that_there_is_nothing_to_learn(unlabeled: tuple[Project, str]) -> None:
@@ -43,7 +43,7 @@ def test_figures_that_need_labels_are_left_out_and_likeness_is_not(unlabeled: tu
     assert metrics(project, "likeness")["same_image_at_10"] > 0.8
     assert set(metrics(project, "baselines")["pixels"]) == {"same_image_at_1", "same_image_at_10"}
     for name in ("per_class", "confusion"):
-        with (project.folder / f"metrics/plots/{name}.csv").open() as file:
+        with (project.folder / f"metrics/plots/{name}.csv").open(encoding="utf-8", newline="") as file:
             assert list(csv.DictReader(file)) == []
     page = project.run("dvc", "plots", "show", "--out", "report")
     assert "index.html" in page

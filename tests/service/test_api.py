@@ -242,7 +242,7 @@ def test_the_service_keeps_its_promises_when_it_is_fuzzed(service: str, reproduc
     command = ["schemathesis", "run", f"{service}/api/openapi.json", "--checks", checks, "--seed", "1"]
     done = subprocess.run(
         [*command, "--max-examples", "40", "--suppress-health-check", "all", "--no-color"],
-        cwd=tmp_path, env=reproduced.environment, text=True, capture_output=True, check=False, timeout=300,
+        cwd=tmp_path, env=reproduced.environment, encoding="utf-8", capture_output=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]
     assert "generated" in done.stdout
@@ -261,7 +261,7 @@ def test_every_response_carries_the_security_headers_and_no_foreign_host_is_answ
 
 def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Project) -> None:
     info = api.get("/api/info").json()
-    stages = yaml.safe_load((reproduced.folder / "dvc.lock").read_text())["stages"]
+    stages = yaml.safe_load((reproduced.folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     locked = {out["path"]: out.get("md5") for stage in stages.values() for out in stage["outs"]}
     assert info["data"]["md5"] == locked["data/manifest.csv"]
     assert f"{info['model']['md5']}.dir" == locked["models/embedder"]

@@ -117,7 +117,7 @@ def test_settings_come_back_as_they_were_saved(settings: SearchSettings, tmp_pat
 @pytest.mark.parametrize("content", ["", "[1]", '{"backend":"annoy"}', '{"backend":"tree","search_k":5}'])
 def test_damaged_settings_are_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
     path = tmp_path / "index.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="run `dvc"):
         load_settings(path)
 

@@ -88,6 +88,7 @@ def test_an_empty_class_is_refused(wrap: str) -> None:
         plan_layout(files, paths(*(["wrap"] if wrap else []), f"{wrap}a", f"{wrap}b", f"{wrap}empty"))
 
 
+@pytest.mark.usefixtures("unicode_names")
 def test_a_folder_is_copied_with_unicode_names_spaces_and_links(rocks: Path, tmp_path: Path) -> None:
     (rocks / "marble" / "000.png").rename(rocks / "marble" / "weißer Marmor 大理石.png")
     (rocks / "marble" / "001.png").rename(rocks / "marble" / "Screenshot 9.41\u202fAM \u0645\u06cc\u200c.png")

@@ -36,11 +36,11 @@ DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f935
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(KeyboardInterrupt), replaced_file(path) as temporary:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -135,7 +135,7 @@ def test_floats_in_json_are_the_same_floats_when_read(
 
 def test_no_entries_are_an_empty_object(tmp_path: Path) -> None:
     write_json_entries(tmp_path / "empty.json", [])
-    assert json.loads((tmp_path / "empty.json").read_text()) == {}
+    assert json.loads((tmp_path / "empty.json").read_text(encoding="utf-8")) == {}
 
 
 def test_an_inverted_index_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_an_inverted_index_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_metrics_have_six_decimals_and_are_finite(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     write_metrics(path, {"a": np.float32(1 / 3), "n": np.int64(3), "per_class": {"x": 0.1234567}})
-    assert json.loads(path.read_text()) == {"a": 0.333333, "n": 3, "per_class": {"x": 0.123457}}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.333333, "n": 3, "per_class": {"x": 0.123457}}
     with pytest.raises(ValueError, match="finite"):
         write_metrics(path, {"a": float("nan")})
 
@@ -171,7 +171,7 @@ def test_a_table_keeps_commas_and_unicode(tmp_path: Path) -> None:
     ],
 )
 def test_a_table_of_other_columns_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "table.csv").write_text(content)
+    (tmp_path / "table.csv").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         list(read_table(tmp_path / "table.csv", ("a", "b")))
 
@@ -182,8 +182,8 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     def write(text: str, fails: bool) -> None:
         with Outputs() as outputs:
             for path in paths[:2]:
-                outputs.file(path).write_text(text)
-            (outputs.folder(paths[2]) / f"{text}.txt").write_text(text)
+                outputs.file(path).write_text(text, encoding="utf-8")
+            (outputs.folder(paths[2]) / f"{text}.txt").write_text(text, encoding="utf-8")
             if fails:
                 raise OSError(28, "No space left on device")
 
@@ -193,9 +193,9 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     assert error.value.filename == str(paths[2])  # the one that was being written
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {"a.json", "deep/b.npy", "folder/old.txt"}
-    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"old"}
+    assert {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()} == {"old"}
     write("new", fails=False)
-    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"new"}
+    assert {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()} == {"new"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]
 
 
@@ -224,8 +224,8 @@ def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt), Outputs() as outputs:
         for path in paths:
-            outputs.file(path).write_text("new")
-    assert [path.read_text() for path in paths] == ["new", "new"]
+            outputs.file(path).write_text("new", encoding="utf-8")
+    assert [path.read_text(encoding="utf-8") for path in paths] == ["new", "new"]
 
 
 def test_an_array_is_written_while_its_rows_come_in(tmp_path: Path) -> None:

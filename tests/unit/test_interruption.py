@@ -31,6 +31,6 @@ run_command(main)
 def test_a_signal_in_a_finalizer_ends_the_run_at_the_next_step(number: int) -> None:
     source = Path(__file__).parents[2] / "src"
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(int(number))], cwd=source, check=False, capture_output=True, text=True
+        [sys.executable, "-c", SCRIPT, str(int(number))], cwd=source, check=False, capture_output=True, encoding="utf-8"
     )
     assert (done.stdout, done.returncode) == ("lost\n", 128 + number)

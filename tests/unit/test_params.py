@@ -12,10 +12,10 @@ DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
 def changed(tmp_path: Path, name: str, value: object) -> Path:
     section, key = name.split(".")
-    content = yaml.safe_load(DEFAULTS.read_text())
+    content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     content[section][key] = value
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
 
 
@@ -37,8 +37,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 def test_numbers_that_yaml_reads_as_strings_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS.read_text().replace("lr: 0.03", "lr: 1e-05"))
-    assert isinstance(yaml.safe_load(path.read_text())["train"]["lr"], str)
+    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("lr: 0.03", "lr: 1e-05"), encoding="utf-8")
+    assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8"))["train"]["lr"], str)
     assert load_params(path).train.lr == 0.00001
 
 
@@ -74,7 +74,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
 
 def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS.read_text().replace("  momentum: 0.9\n", ""))
+    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  momentum: 0.9\n", ""), encoding="utf-8")
     with pytest.raises(UserError, match=r"train\.momentum is missing"):
         load_params(path)
 
@@ -93,33 +93,33 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 
 
 def test_an_onnx_file_is_run_by_openvino_and_has_no_layers_to_tap(tmp_path: Path) -> None:
-    content = yaml.safe_load(DEFAULTS.read_text())
+    content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     content["backbone"] |= {"name": "tower.onnx", "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1], "taps": []}
     content["embedding"]["visual_taps"] = []
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
     assert load_params(path).backbone.mean == (0.5, 0.5, 0.5)
     refused: list[tuple[dict[str, object], str]] = [
         ({"engine": "keras"}, "backbone: engine must be openvino with an ONNX file"),
         ({"taps": ["block4"]}, r"backbone: taps must be \[\] with an ONNX file, not \['block4'\]"),
     ]
     for change, message in refused:
-        path.write_text(yaml.safe_dump({**content, "backbone": content["backbone"] | change}))
+        path.write_text(yaml.safe_dump({**content, "backbone": content["backbone"] | change}), encoding="utf-8")
         with pytest.raises(UserError, match=message):
             load_params(path)
 
 
 def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Path) -> None:
-    content = yaml.safe_load(DEFAULTS.read_text())
+    content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     content["backbone"]["taps"] = []
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(UserError, match=r"params\.yaml: embedding\.visual_taps: 'block4' is none of backbone\.taps"):
         load_params(path)
     choices: list[dict[str, object]] = [{"visual_size": 0}, {"visual_taps": []}]
     for allowed in choices:
-        content["embedding"] = yaml.safe_load(DEFAULTS.read_text())["embedding"] | allowed
-        path.write_text(yaml.safe_dump(content))
+        content["embedding"] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))["embedding"] | allowed
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
         assert load_params(path).embedding.visual_weight == 0.3
 
 
@@ -134,14 +134,17 @@ def test_a_list_that_an_experiment_sets_leaves_the_file_readable(
     tmp_path: Path, name: str, values: list[object]
 ) -> None:
     """The writer that DVC uses spoils a file where a list with a comment behind its key becomes something else."""
-    defaults = yaml.safe_load(DEFAULTS.read_text())
+    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     section, key = name.split(".")
     path = tmp_path / "params.yaml"
     path.write_bytes(DEFAULTS.read_bytes())
     for value in values:
         with modify_yaml(str(path)) as content:
             content[section][key] = value
-        assert yaml.safe_load(path.read_text()) == {**defaults, section: {**defaults[section], key: value}}
+        assert yaml.safe_load(path.read_text(encoding="utf-8")) == {
+            **defaults,
+            section: {**defaults[section], key: value},
+        }
 
 
 def test_experiments_change_nothing_but_their_parameter(tmp_path: Path) -> None:
@@ -150,6 +153,6 @@ def test_experiments_change_nothing_but_their_parameter(tmp_path: Path) -> None:
     path.write_bytes(DEFAULTS.read_bytes())
     with modify_yaml(str(path)) as content:
         content["train"]["lr"] = 0.5
-    before, after = (each.read_text().splitlines() for each in (DEFAULTS, path))
+    before, after = (each.read_text(encoding="utf-8").splitlines() for each in (DEFAULTS, path))
     assert [line for line in after if line not in before] == ["  lr: 0.5"]
     assert len(after) == len(before)

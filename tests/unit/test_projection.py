@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bits_in_any_process_with_any_number_of_thr
     for threads in ("1", "2"):
         variables = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONPATH": "src:tests"}
         printed = subprocess.check_output(
-            [sys.executable, "-c", PRINT_A_MAP], cwd=ROOT, env=os.environ | variables, text=True
+            [sys.executable, "-c", PRINT_A_MAP], cwd=ROOT, env=os.environ | variables, encoding="utf-8"
         )
         assert bytes.fromhex(printed) == points.tobytes()
 

@@ -18,7 +18,7 @@ from similarity.sources.recipes import read_recipe
 )
 def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(content)
+    recipe.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message) as refusal:
         read_recipe(recipe)
     assert str(recipe) in str(refusal.value)

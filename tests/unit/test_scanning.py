@@ -14,8 +14,9 @@ from similarity.images.previews import PREVIEW_SIZE, Previews, encode_preview, o
 from similarity.parallel import ordered_map
 
 
+@pytest.mark.usefixtures("unicode_names")
 def test_every_file_is_either_recorded_or_rejected_with_a_reason(rocks: Path) -> None:
-    (rocks / "marble" / "000.png").write_text("no image")
+    (rocks / "marble" / "000.png").write_text("no image", encoding="utf-8")
     Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(rocks / "schist" / "ä b.png")
     results = list(scan_images(rocks, list_keys(rocks), 28, 16))
     images = [result for result in results if isinstance(result, ScannedImage)]

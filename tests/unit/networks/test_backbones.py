@@ -125,7 +125,9 @@ def test_a_number_is_not_the_beginning_of_a_longer_one(tap: str, layer: str) -> 
 
 
 def test_columns_are_those_of_the_taps(tmp_path: Path) -> None:
-    (tmp_path / "backbone.json").write_text('{"tap_features": {"block1": 3, "block4": 2, "final": 4}}')
+    (tmp_path / "backbone.json").write_text(
+        '{"tap_features": {"block1": 3, "block4": 2, "final": 4}}', encoding="utf-8"
+    )
     assert tapped_columns(tmp_path, ["final", "block4"]).tolist() == [3, 4, 5, 6, 7, 8]
     assert tapped_columns(tmp_path, []).tolist() == list(range(9))
     with pytest.raises(UserError, match="has no tap 'block2'; it has block1, block4, final"):
