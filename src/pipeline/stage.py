@@ -89,7 +89,7 @@ def _end_with_dvc() -> None:
 def _only_run_of(stage: str) -> Iterator[None]:
     """Waits until no other process runs a stage of this project; the lock goes with the process, however it ends."""
     _LOCKS.mkdir(parents=True, exist_ok=True)
-    with (_LOCKS / f"{stage}.lock").open("w") as file:
+    with (_LOCKS / f"{stage}.lock").open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

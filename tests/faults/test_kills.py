@@ -52,7 +52,7 @@ def undisturbed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def outputs_of(project: Project, stage: str) -> dict[str, bytes]:
-    listed = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"][stage]
+    listed = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
     entries = [*listed.get("outs", []), *listed.get("metrics", []), *listed.get("plots", [])]
     names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
     return project.contents(*names, *(f"{name}/**/*" for name in names))
@@ -74,7 +74,7 @@ def is_stage_of(project: Project, process: Path) -> bool:
 def disturb(project: Project, kill: Kill) -> str:
     """Starts a stage again, kills it, waits for all that belongs to it, and gives what was printed."""
     command = ["dvc", "repro", "--force", "--single-item", kill.stage]
-    with (project.folder.parent / "printed.txt").open("w+") as printed:
+    with (project.folder.parent / "printed.txt").open("w+", encoding="utf-8") as printed:
         process = subprocess.Popen(
             command, cwd=project.folder, env=project.environment, stdout=printed, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=heed_sigint,  # no thread runs here
@@ -117,7 +117,7 @@ def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_makes_it_wh
 def mend_what_dvc_leaves(project: Project) -> None:
     """Does what `make repro` tells, if DVC was killed while it wrote a file of its own."""
     done = subprocess.run(
-        ("python", "src/check.py"), cwd=project.folder, env=project.environment, capture_output=True, text=True,
+        ("python", "src/check.py"), cwd=project.folder, env=project.environment, capture_output=True, text=True, encoding="utf-8",
         check=False,
     )  # fmt: skip
     if done.returncode:
@@ -135,7 +135,7 @@ def mend_what_dvc_leaves(project: Project) -> None:
 def test_what_dvc_leaves_cut_off_is_told_with_the_line_that_mends_it(
     project: Project, name: str, content: str, told: str
 ) -> None:
-    (project.folder / name).write_text(content)
+    (project.folder / name).write_text(content, encoding="utf-8")
     printed = project.run("python", "src/check.py", status=1)
     assert f"run `{told}`" in printed
     assert len(printed.splitlines()) == 1

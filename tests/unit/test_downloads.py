@@ -135,7 +135,7 @@ def test_a_download_that_was_killed_after_its_last_byte_needs_no_other_than_that
 ) -> None:
     folder = get(server, tmp_path).parent
     (folder / "rocks.zip").rename(folder / "rocks.zip.part")
-    (folder / "rocks.zip.part.etag").write_text(server.etag)
+    (folder / "rocks.zip.part.etag").write_text(server.etag, encoding="utf-8")
     assert get(server, tmp_path).read_bytes() == CONTENT
     assert server.ranges[1:] == [f"bytes={len(CONTENT) - 1}-"]
 

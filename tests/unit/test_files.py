@@ -87,16 +87,16 @@ def dead_process() -> int:
 def test_what_another_process_writes_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path, process = tmp_path / "a.csv", subprocess.Popen(["sleep", "60"])
     others = tmp_path / f".new.{process.pid}.a.csv"
-    others.write_text("half")
+    others.write_text("half", encoding="utf-8")
     try:
         with replaced_file(path) as temporary:
-            temporary.write_text("whole")
-        assert (path.read_text(), others.read_text()) == ("whole", "half")
+            temporary.write_text("whole", encoding="utf-8")
+        assert (path.read_text(encoding="utf-8"), others.read_text(encoding="utf-8")) == ("whole", "half")
     finally:
         process.kill()
         process.wait()
     with replaced_file(path) as temporary:
-        temporary.write_text("whole")
+        temporary.write_text("whole", encoding="utf-8")
     assert list(tmp_path.iterdir()) == [path]
 
 
