@@ -12,6 +12,7 @@ from similarity.sources.recipes import read_recipe
         ("{", "not valid YAML"),
         ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
         ("title: t\nlicence: l\ncitation: c\nurl: ftp://x/y\n", "url: "),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url: "),
         ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265: "),
         ("", "the recipe: "),
     ],

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import yaml
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from similarity.errors import UserError
 from similarity.generated.rocks import CLASSES, draw_rock
@@ -22,6 +23,11 @@ class GeneratedSet(BaseModel):
     seed: Annotated[int, Field(ge=0)]
 
 
+def _check_address(url: str) -> str:
+    urlsplit(url)  # raises ValueError, as for a bracket that is not closed
+    return url
+
+
 class Recipe(BaseModel):
     """A data set in words: an archive to download, or the demo set's settings."""
 
@@ -30,7 +36,7 @@ class Recipe(BaseModel):
     title: str
     licence: str
     citation: str
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_check_address)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     generate: GeneratedSet | None = None
 
