@@ -182,10 +182,10 @@ def _check_end(file: BinaryIO, end: int, members: int) -> None:
         if chunk.count(0) < len(chunk):
             raise tarfile.ReadError(f"after {members} members comes neither another one nor the end")
         zeros += len(chunk)
+        if zeros > _END + _LONGEST_PADDING:
+            raise tarfile.ReadError(f"after {members} members come so many zeros as if others never arrived")
     if zeros < _END:
         raise tarfile.ReadError(f"it ends without an end mark, after {members} members")
-    if zeros > _END + _LONGEST_PADDING:
-        raise tarfile.ReadError(f"after {members} members, {zeros} bytes are zero, as if they never arrived")
 
 
 def _checked(archive: Path, members: list[Member]) -> list[Member]:

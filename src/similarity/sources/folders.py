@@ -23,9 +23,8 @@ def list_tree(source: Path) -> Tree:
         OSError: a folder cannot be read.
     """
     tree = Tree([], [])
-    for entry in _walk(source, frozenset()):
-        path = PurePosixPath(Path(entry.path).relative_to(source).as_posix())
-        (tree.folders if entry.is_dir() else tree.files).append(path)
+    for path, is_folder in _walk(source, PurePosixPath(), frozenset()):
+        (tree.folders if is_folder else tree.files).append(path)
     return tree
 
 
@@ -37,23 +36,24 @@ def check_source(source: Path) -> None:
         OSError: a folder cannot be read.
     """
     if source.is_dir():
-        for _ in _walk(source, frozenset()):
+        for _ in _walk(source, PurePosixPath(), frozenset()):
             pass
     elif source.exists() and not source.is_file():
         raise _no_file(source)
 
 
-def _walk(folder: Path, around: frozenset[Path]) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: Path, here: PurePosixPath, around: frozenset[Path]) -> Iterator[tuple[PurePosixPath, bool]]:
     real = folder.resolve()
     if real in around:
         raise UserError(f"{str(folder)!r} is a link to a folder that it lies in: remove it")
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.is_dir() and not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110  # as cheap as it gets
-                raise _no_file(Path(entry.path))
-            yield entry
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), around | {real})
+            path, is_folder = here / entry.name, entry.is_dir()
+            if not is_folder and not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110  # a string
+                raise _no_file(folder / entry.name)
+            yield path, is_folder
+            if is_folder:
+                yield from _walk(folder / entry.name, path, around | {real})
 
 
 def _no_file(path: Path) -> UserError:
