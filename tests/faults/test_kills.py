@@ -117,8 +117,8 @@ def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_makes_it_wh
 def mend_what_dvc_leaves(project: Project) -> None:
     """Does what `make repro` tells, if DVC was killed while it wrote a file of its own."""
     done = subprocess.run(
-        ("python", "src/check.py"), cwd=project.folder, env=project.environment, capture_output=True, text=True, encoding="utf-8",
-        check=False,
+        ("python", "src/check.py"), cwd=project.folder, env=project.environment, capture_output=True, text=True,
+        encoding="utf-8", check=False,
     )  # fmt: skip
     if done.returncode:
         subprocess.run(done.stderr.split("`")[1], shell=True, cwd=project.folder, check=True)  # noqa: S602  # our own
