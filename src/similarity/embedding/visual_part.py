@@ -7,7 +7,7 @@ import numpy as np
 
 from similarity.files import write_arrays
 from similarity.principal_axes import axes_of_rows
-from similarity.vectors import standardization
+from similarity.vectors import row_blocks, standardization
 
 SHRINKAGE = 0.3  # of the variances, by which components are divided
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
@@ -55,7 +55,7 @@ def fit_visual_part(
         shrinkage: s.
     """
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS])
-    taken = np.stack([features[row][columns] for row in sample])
+    taken = np.concatenate([block[:, columns] for block in row_blocks(features, sample)])
     mean, scale = standardization(taken)
     taken = (taken - mean) / scale
     squares, axes = axes_of_rows(taken, min(size, *taken.shape))
