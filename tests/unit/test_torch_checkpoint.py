@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from similarity.errors import UserError
 from similarity.features.torch_checkpoint import read_checkpoint
@@ -96,6 +98,40 @@ def test_a_storage_longer_than_the_file_is_refused_before_it_is_read(elements: i
 def test_a_storage_shorter_than_its_tensor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"size \(6,\), stride \(1,\) and offset 0 does not fit into .* 4 elements"):
         read(checkpoint(elements=4), tmp_path)
+
+
+@given(
+    offset=st.integers(-3, 9),
+    size=st.lists(st.integers(-2, 7), max_size=3).map(tuple),
+    stride=st.lists(st.integers(-7, 9), max_size=3).map(tuple),
+)
+def test_whatever_is_declared_only_elements_of_the_storage_are_given(
+    offset: int, size: tuple[int, ...], stride: tuple[int, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    places = np.array(offset)
+    if len(size) == len(stride) and min(size, default=1) > 0:
+        for length, step in zip(size, stride, strict=True):
+            places = places[..., None] + step * np.arange(length)
+        inside = places.min() >= 0 and places.max() < len(CONTENT) and places.size <= len(CONTENT)
+    else:
+        inside = False
+    inside = inside and min(stride, default=0) >= 0
+    try:
+        (tensor,) = read(checkpoint(offset, size, stride), tmp_path_factory.getbasetemp()).values()
+    except UserError:
+        assert not inside
+    else:
+        assert inside
+        np.testing.assert_array_equal(tensor, CONTENT[places])
+
+
+@pytest.mark.parametrize("name", ["first\nsecond", "x" * 100_000])
+def test_a_name_in_a_hostile_file_does_not_make_the_message_longer_than_a_line(name: str, tmp_path: Path) -> None:
+    texts = (b"X" + len(each).to_bytes(4, "little") + each.encode() for each in ("torch", name))
+    with pytest.raises(UserError, match=r"cannot read the PyTorch checkpoint .*: torch\.(first second|xxx)") as refusal:
+        read(b"\x80\x04" + b"".join(texts) + b"\x93.", tmp_path)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 600
 
 
 class _Hostile:

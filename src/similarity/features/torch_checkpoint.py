@@ -17,6 +17,7 @@ import numpy as np
 from similarity.errors import UserError
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+_MAX_REASON = 300  # characters; names in a hostile file may be long, and of several lines
 _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
@@ -98,4 +99,5 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
             storages = {key: _read_storage(file, dtypes[key]) for key in storage_keys}
             return {name: reference.view(storages[reference.storage_key]) for name, reference in references.items()}
     except Exception as error:  # the documentation of pickle: unpickling may raise others than its own
-        raise UserError(f"cannot read the PyTorch checkpoint {path}: {error}") from error
+        reason = " ".join(str(error).split())[:_MAX_REASON]
+        raise UserError(f"cannot read the PyTorch checkpoint {path}: {reason}") from error
