@@ -1,0 +1,179 @@
+"""A seeded corpus of odd image files: each kind of picture, and each kind of damage to it."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.images.decoding import IMAGE_SUFFIXES
+
+MODES = {
+    "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"),
+    "WEBP": ("RGB", "RGBA"),
+    "GIF": ("1", "L", "P", "RGBA"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "PPM": ("1", "L", "RGB"),
+    "AVIF": ("RGB", "RGBA"),
+}
+NOT_OPENED = ("EPS", "ICO", "PCX", "QOI", "SGI", "TGA")
+SHAPES = ((1, 1), (1, 2), (2, 1), (3, 3), (1, 2500), (2500, 1), (7, 400), (400, 7), (16, 16), (33, 21))
+SUFFIXES = sorted(IMAGE_SUFFIXES)
+WITH_EXIF = ("JPEG", "PNG", "WEBP", "TIFF")
+
+
+class OddFile(NamedTuple):
+    """A file: what is odd about it, its content, and whether it must be readable (None: it may)."""
+
+    kind: str
+    content: bytes
+    is_readable: bool | None
+
+
+@cache
+def draw(number: int) -> Image.Image:
+    return Image.fromarray(draw_rock(CLASSES[number % len(CLASSES)], 3, number, 24))
+
+
+def picture(number: int, size: tuple[int, int], mode: str) -> Image.Image:
+    """One of ten drawn rocks in some mode, at some size as (width, height)."""
+    rock = draw(number % 10).resize(size)
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(rock.convert("L"), np.uint16) * 257)
+    if mode == "LAB":
+        return Image.merge("LAB", rock.split())
+    return rock.convert(mode)
+
+
+def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
+    """Pictures of every mode, shape, and orientation, and animations."""
+    for file_format, modes in MODES.items():
+        for mode in modes:
+            for number, size in enumerate(SHAPES):
+                image = picture(number, size, mode)
+                yield OddFile(
+                    f"{file_format} {mode} {size}", encode(image, file_format), None if mode == "LAB" else True
+                )
+        frames = [picture(number, (20, 12), "RGB") for number in range(3)]
+        if file_format in {"GIF", "PNG", "WEBP", "TIFF"}:  # that of AVIF has the time in it
+            animation = encode(frames[0], file_format, save_all=True, append_images=frames[1:])
+            yield OddFile(f"animated {file_format}", animation, True)
+    for file_format in WITH_EXIF:
+        for orientation in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 255, 65535):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            content = encode(picture(1, (20, 12), "RGB"), file_format, exif=exif)
+            yield OddFile(f"orientation {orientation} {file_format}", content, True)
+    for size in ((1, 20_000), (20_000, 1), (3000, 2)):
+        yield OddFile(f"PNG {size}", encode(picture(5, size, "RGB"), "PNG"), True)
+    yield OddFile("transparent palette", encode(picture(2, (20, 12), "P"), "PNG", transparency=3), True)
+    yield OddFile("progressive", encode(picture(2, (20, 12), "RGB"), "JPEG", progressive=True), True)
+    yield OddFile("bytes behind the end", encode(picture(2, (20, 12), "RGB"), "PNG") + rng.bytes(500), True)
+    for tiff_compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield OddFile(tiff_compression, encode(picture(3, (20, 12), "RGB"), "TIFF", compression=tiff_compression), True)
+
+
+def odd_exif(rng: np.random.Generator) -> Iterator[OddFile]:
+    """Metadata that is damaged, or says what cannot be: it must not make a picture unreadable."""
+    for number in range(150):
+        noise = rng.bytes(int(rng.integers(0, 60)))
+        tag = struct.pack(
+            ">HHLL", 0x0112, int(rng.integers(0, 14)), int(rng.integers(0, 5)), int(rng.integers(0, 2**32))
+        )
+        exif = (noise, b"Exif\0\0" + noise, b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + tag + noise)[number % 3]
+        yield OddFile("odd EXIF", encode(picture(number, (20, 12), "RGB"), "JPEG", exif=exif), True)
+
+
+def other_files(rng: np.random.Generator) -> Iterator[OddFile]:
+    """What is no picture, or one of a format that is not opened."""
+    for file_format in NOT_OPENED:
+        yield OddFile(file_format, encode(picture(4, (20, 12), "RGB"), file_format), False)
+    texts = (
+        b"",
+        b"\0" * 300,
+        b"<html>Please log in</html>",
+        b"%PDF-1.4\n",
+        b"P6",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff",
+    )
+    for content in (*texts, *(rng.bytes(int(size)) for size in rng.integers(1, 400, 40))):
+        yield OddFile("no picture", content, False)
+    yield OddFile("bomb", bomb(), False)
+
+
+def bomb() -> bytes:
+    """A small PNG file that claims to be a picture of 3.6 gigapixels."""
+    content = bytearray(encode(Image.new("1", (8, 8)), "PNG"))
+    content[16:24] = 2 * (60_000).to_bytes(4, "big")
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+def flip_bits(content: bytes, rng: np.random.Generator) -> bytes:
+    damaged = np.frombuffer(content, np.uint8).copy()
+    places = rng.integers(0, len(damaged), int(rng.integers(1, 20)))
+    damaged[places] ^= (1 << rng.integers(0, 8, len(places))).astype(np.uint8)
+    return damaged.tobytes()
+
+
+def truncate(content: bytes, rng: np.random.Generator) -> bytes:
+    return content[: int(rng.integers(0, len(content)))]
+
+
+def mutate(content: bytes, rng: np.random.Generator) -> bytes:
+    """Overwrites, inserts, removes, or repeats a part."""
+    start, length = int(rng.integers(0, len(content))), int(rng.integers(1, 40))
+    before, part, after = content[:start], content[start : start + length], content[start + length :]
+    choices = (before + rng.bytes(len(part)) + after, before + rng.bytes(length) + part + after, before + after)
+    return (*choices, before + 3 * part + after)[int(rng.integers(0, 4))]
+
+
+def damaged_heads(content: bytes, rng: np.random.Generator) -> bytes:
+    """Changes a few of the first bytes, where sizes, kinds and offsets are told."""
+    damaged = bytearray(content)
+    for place in rng.integers(0, min(64, len(content)), int(rng.integers(1, 4))):
+        damaged[place] = int(rng.integers(0, 256))
+    return bytes(damaged)
+
+
+DAMAGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (flip_bits, truncate, mutate, damaged_heads)
+
+
+def write_corpus(folder: Path, seed: int, damaged: int) -> dict[str, OddFile]:
+    """Writes the files below `folder` in class folders by their kind, each with any suffix; gives them by their keys.
+
+    Args:
+        folder: where to.
+        seed: another one gives other files.
+        damaged: how many of the sound pictures' damaged copies there are of each kind of damage.
+    """
+    rng = np.random.default_rng(seed)
+    sound = list(sound_files(rng))
+    files = [*sound, *odd_exif(rng), *other_files(rng)]
+    for damage in DAMAGES:
+        for chosen in rng.integers(0, len(sound), damaged):
+            origin = sound[chosen]
+            files.append(OddFile(f"{damage.__name__}: {origin.kind}", damage(origin.content, rng), None))
+    corpus = {}
+    for number, file in enumerate(files):
+        key = f"class{number % 3}/{number:05d}{SUFFIXES[int(rng.integers(0, len(SUFFIXES)))]}"
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(file.content)
+        corpus[key] = file
+    return corpus
