@@ -3,8 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
 from similarity.errors import UserError
@@ -81,6 +82,29 @@ def test_every_row_is_full_even_where_the_search_is_narrow_or_embeddings_are_zer
     rows, cosines = approximate_neighbors(build(embeddings, 2, 0), embeddings, range(35), 40, 1)
     assert all(len(set(found)) == 34 for found in rows.tolist())
     assert (cosines[33] == 0).all()
+
+
+@given(
+    embeddings=arrays(np.float32, st.tuples(st.integers(2, 40), st.just(3)), elements=st.integers(-2, 3)),
+    power=st.integers(-25, 25),
+    top_k=st.integers(1, 45),
+    build=st.sampled_from([AnnoyForest.build, FaissGraph.build]),
+    seed=st.integers(0, 2**31 - 1),
+)
+@settings(deadline=None)
+def test_neighbors_are_true_ones_at_their_true_cosines_and_looking_at_all_candidates_misses_none(
+    embeddings: np.ndarray, power: int, top_k: int, build: Build, seed: int
+) -> None:
+    """Whatever the rows are: equal, zeros, or of any size."""
+    scaled = embeddings * np.float32(10.0**power)
+    rows, cosines = approximate_neighbors(build(scaled, 3, seed), scaled, range(len(scaled)), top_k, 10_000)
+    _, exact = nearest_neighbors(embeddings, top_k)
+    assert rows.shape == cosines.shape == exact.shape
+    assert all(len({*found, row}) == len(found) + 1 for row, found in enumerate(rows.tolist()))
+    np.testing.assert_allclose(cosines, true_cosines(embeddings, rows), atol=2e-6)
+    assert (cosines <= exact + 2e-6).all()
+    if build == AnnoyForest.build:  # a graph need not lead everywhere
+        assert recall(cosines, exact) == 1
 
 
 def test_recall_counts_ties_as_found() -> None:

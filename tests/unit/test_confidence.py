@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from similarity import confidence
 from similarity.confidence import mean_interval, mean_lower_bound, paired_difference
 
 
@@ -15,6 +16,27 @@ def test_the_true_share_lies_in_nearly_all_intervals(share: float, count: int) -
     rng = np.random.default_rng(1)
     intervals = [mean_interval((rng.random(count) < share).astype(float)) for _ in range(2000)]
     assert np.mean([low <= share <= high for low, high in intervals]) >= 0.945
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 2000), (0.9, 2000), (0.98, 5000)])
+def test_with_many_values_an_interval_is_no_wider_than_it_must_be(share: float, count: int) -> None:
+    rng = np.random.default_rng(4)
+    intervals = [mean_interval((rng.random(count) < share).astype(float)) for _ in range(2000)]
+    assert 0.94 <= np.mean([low <= share <= high for low, high in intervals]) <= 0.97
+
+
+@pytest.mark.parametrize("count", [60, 200])
+@pytest.mark.parametrize(("gain", "loss"), [(0.1, 0.1), (0.15, 0.05)])
+def test_the_true_difference_of_pairs_lies_in_95_of_100_intervals(count: int, gain: float, loss: float) -> None:
+    """Of two models that are right or wrong; the second one gains some of the queries and loses others."""
+    rng, first = np.random.default_rng(5), np.zeros(count)
+    draws = rng.choice([1.0, -1.0, 0.0], (300, count), p=[gain, loss, 1 - gain - loss])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confidence, "_DRAWS", 999)  # of so many intervals
+        found = [paired_difference(first, pairs, seed) for seed, pairs in enumerate(draws)]
+    assert 0.91 <= np.mean([each.low <= gain - loss <= each.high for each in found]) <= 0.98
+    rejected = np.mean([each.p_value < 0.05 for each in found])
+    assert rejected <= 0.08 if gain == loss else rejected > 0.3
 
 
 def test_means_of_values_in_between_are_on_the_safe_side() -> None:

@@ -133,6 +133,32 @@ def test_floats_in_json_are_the_same_floats_when_read(
     np.testing.assert_array_equal(np.array(list(read.values()), np.float32), values)
 
 
+any_key = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.dictionaries(any_key, st.lists(st.floats(allow_nan=False, allow_infinity=False) | any_key, max_size=4)))
+def test_entries_with_any_key_are_read_as_they_were_written_and_in_their_order(
+    tmp_path_factory: pytest.TempPathFactory, entries: dict[str, list[object]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "entries.json"
+    write_json_entries(path, entries.items())
+    read = json.loads(path.read_text(encoding="utf-8"))
+    assert list(read.items()) == list(entries.items())
+    assert len(path.read_bytes().split(b"\n")) == (len(entries) + 3 if entries else 2)
+
+
+any_name = st.text(st.characters(exclude_categories=["Cs", "Cc"]))  # as `fetch` lets in
+
+
+@given(st.lists(st.tuples(any_name, any_name), max_size=5))
+def test_a_table_with_any_names_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "table.csv"
+    write_table(path, ("path", "reason"), rows)
+    assert [tuple(row) for row in read_table(path, ("path", "reason"))] == rows
+
+
 def test_no_entries_are_an_empty_object(tmp_path: Path) -> None:
     write_json_entries(tmp_path / "empty.json", [])
     assert json.loads((tmp_path / "empty.json").read_text(encoding="utf-8")) == {}

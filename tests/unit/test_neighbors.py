@@ -36,6 +36,15 @@ def test_neighbors_are_those_of_the_slow_way_with_ties_by_row(
     np.testing.assert_allclose(similarities, true_cosines(embeddings, rows), atol=1.1e-6)
 
 
+@given(small_embeddings, st.data())
+@settings(deadline=None)
+def test_the_length_of_a_row_changes_no_neighbor(embeddings: np.ndarray, data: st.DataObject) -> None:
+    powers = data.draw(arrays(np.int64, len(embeddings), elements=st.integers(-100, 100)))
+    scaled = np.ldexp(embeddings, powers[:, None])  # by powers of two, which keep every digit
+    for ours, theirs in zip(nearest_neighbors(scaled, 5), nearest_neighbors(embeddings, 5), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1.1e-6)
+
+
 @pytest.mark.parametrize("rows", [100, 6000])
 def test_neighbors_are_those_of_scikit_learn(rows: int) -> None:
     embeddings = relu_clusters(rows)

@@ -1,8 +1,12 @@
+import math
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from similarity.errors import UserError
 from similarity.params import load_params
@@ -145,6 +149,34 @@ def test_a_list_that_an_experiment_sets_leaves_the_file_readable(
             **defaults,
             section: {**defaults[section], key: value},
         }
+
+
+NAMES = [
+    f"{section}.{key}" for section, keys in yaml.safe_load(DEFAULTS.read_text(encoding="utf-8")).items() for key in keys
+]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2)
+)
+
+
+@given(name=st.sampled_from(NAMES), value=VALUES)
+@settings(deadline=None)
+def test_whatever_a_parameter_is_set_to_is_taken_as_it_is_or_refused_by_its_name(
+    tmp_path_factory: pytest.TempPathFactory, name: str, value: object
+) -> None:
+    section, key = name.split(".")
+    try:
+        taken = getattr(getattr(load_params(changed(tmp_path_factory.getbasetemp(), name, value)), section), key)
+    except UserError as error:
+        assert re.search(r"params\.yaml(: \w+\.?\w*| is not valid YAML)", str(error))  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017  # both outcomes are right
+    else:
+        assert not isinstance(taken, float) or math.isfinite(taken)
+        if isinstance(taken, int | float) and not isinstance(taken, bool):
+            assert taken == float(str(value))
+        elif isinstance(taken, str | None):
+            assert taken == value
 
 
 def test_experiments_change_nothing_but_their_parameter(tmp_path: Path) -> None:

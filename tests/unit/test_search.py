@@ -1,13 +1,14 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samples import relu_clusters, true_cosines
 from similarity.dataset.manifest import ImageRecord, Manifest
-from similarity.index.backends import AnnoyForest
+from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
 from similarity.index.searcher import Index, LookUnavailableError, Searcher, UnknownNameError
 from similarity.vectors import normalize
 
@@ -45,6 +46,48 @@ def test_as_many_images_of_the_class_are_found_as_there_are_without_the_image_it
     cosines = [neighbor.cosine for neighbor in found.neighbors]
     assert cosines == sorted(cosines, reverse=True)
     assert (found.index, found.seconds >= 0) == (index, True)
+
+
+def searcher_of(sizes: list[int], build: Callable[..., AnnIndex]) -> tuple[Searcher, np.ndarray]:
+    """A searcher over classes of some sizes, and the numbers of the classes of its images."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    records = [
+        ImageRecord(f"c{label:02d}/{i:04d}.png", f"c{label:02d}", "0" * 64, 8, 8) for i, label in enumerate(labels)
+    ]
+    embeddings = relu_clusters(len(labels))
+    return Searcher(Manifest(records), normalize(embeddings), build(embeddings, 4, 0), None, 20, 0.3), labels
+
+
+RARE = [(build, *searcher_of([300, 1, 2, 90, 5, 1], build)) for build in (AnnoyForest.build, FaissGraph.build)]
+
+
+@given(
+    case=st.sampled_from(RARE),
+    label=st.integers(0, 5),
+    row=st.integers(0, 398),
+    count=st.integers(1, 12),
+    is_indexed=st.booleans(),
+    exact=st.booleans(),
+)
+@settings(deadline=None)
+def test_a_search_of_a_rare_class_gives_all_of_it_and_what_numpy_gives(
+    case: tuple[object, Searcher, np.ndarray], label: int, row: int, count: int, is_indexed: bool, exact: bool
+) -> None:
+    _, searcher, labels = case
+    index = searcher.indexes[0 if exact else 1]
+    if is_indexed:
+        found = searcher.similar_to_row(row, count, f"c{label:02d}", index)
+    else:
+        found = searcher.similar(searcher.units[row], count, f"c{label:02d}", index)
+    members = [other for other in np.flatnonzero(labels == label) if not (is_indexed and other == row)]
+    assert len(found.neighbors) == min(count, len(members))
+    cosines = np.sort(searcher.units[members].astype(np.float64) @ searcher.units[row])[::-1][:count]
+    mine = [neighbor.cosine for neighbor in found.neighbors]
+    assert {neighbor.label for neighbor in found.neighbors} <= {f"c{label:02d}"}
+    if exact or len(members) <= count:  # an approximate search may miss some of a large class
+        np.testing.assert_allclose(mine, cosines, atol=2e-6)
+    else:
+        assert (np.array(mine) <= cosines + 2e-6).all()
 
 
 @pytest.mark.parametrize("index", ["exact", "annoy"])

@@ -122,6 +122,37 @@ def test_images_without_a_class_are_split_like_one_and_very_few_are_for_training
         split_distinct(records(unlabeled=[1, 2]), 0.2, 0.2, 0)
 
 
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=5),
+        st.lists(st.integers(0, 200), min_size=1, max_size=40),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(0, 2**31 - 1),
+    st.data(),
+)
+def test_every_split_is_a_partition_that_keeps_groups_together_or_tells_what_it_lacks(
+    classes: dict[str, list[int]], seed: int, data: st.DataObject
+) -> None:
+    """Whatever the classes are called, and whatever they share."""
+    images = sorted(records(**classes))
+    rows = st.integers(0, len(images) - 1)
+    near = pairs(*data.draw(st.lists(st.tuples(rows, rows), max_size=10)))
+    manifest = Manifest(images)
+    groups = bounded_groups(manifest, identical_images(images), near, 3)
+    try:
+        splits = split_images(manifest, groups, 0.2, 0.2, seed)
+    except DataError as error:
+        told = [problem.removeprefix("class ").rsplit(" has too few", 1)[0] for problem in error.problems]
+        assert set(told) <= {repr(label) for label in classes}  # both outcomes are right
+        return
+    assert len(splits) == len(images)
+    assert set(splits) == {"train", "valid", "test"}
+    assert len(set(zip(groups.tolist(), splits, strict=True))) == len(set(groups.tolist()))
+    assert splits == split_images(manifest, groups, 0.2, 0.2, seed)
+
+
 @given(contents, st.data())
 def test_near_duplicates_share_a_split_and_the_shares_stay(images: list[int], data: st.DataObject) -> None:
     count = len(images)
