@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters, true_cosines
 from similarity.index import exact
-from similarity.index.exact import nearest_neighbors
+from similarity.index.exact import nearest_neighbors, nearest_to
 from similarity.vectors import count_zero_rows, normalize, rank
 
 
@@ -78,6 +78,14 @@ def test_zero_vectors_are_similar_to_nothing_and_never_nan() -> None:
 def test_rank_sorts_as_a_stable_sort_does(values: np.ndarray, count: int) -> None:
     expected = np.argsort(-values / 4, axis=1, kind="stable")[:, :count]
     np.testing.assert_array_equal(rank(values / 4, count), expected)
+
+
+def test_cosines_that_are_nearly_equal_are_in_the_order_of_what_is_shown() -> None:
+    """Whether float32 or float64 rounds them to six digits: these differ for one in some hundreds."""
+    cosines = np.random.default_rng(0).uniform(0.36, 0.361, 5000).astype(np.float32)
+    rows, shown = nearest_to(cosines[:, None], np.ones(1, np.float32), 5000)
+    np.testing.assert_array_equal(shown, cosines[rows].astype(np.float64).round(6))
+    assert rows.tolist() == np.lexsort((np.arange(5000), -cosines.astype(np.float64).round(6))).tolist()
 
 
 def test_neighbors_are_the_same_whatever_the_number_of_threads() -> None:

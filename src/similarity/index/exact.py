@@ -113,4 +113,6 @@ def nearest_to(
     if excluded is not None:
         similarities[excluded] = _BELOW_EVERY_COSINE
     rows = rank(similarities[None], count)[0]
-    return rows, similarities[rows].astype(np.float64).round(COSINE_DECIMALS)
+    cosines = similarities[rows].astype(np.float64).round(COSINE_DECIMALS)
+    order = np.lexsort((rows, -cosines))  # `rank` rounds in float32, which may differ in the last digit
+    return rows[order], cosines[order]
