@@ -1,5 +1,7 @@
 """More than two thousand odd files, of each of which every way in says that it is indexed, or why it cannot be."""
 
+from pipeline.paths import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
+
 import json
 import random
 from collections.abc import Iterator
@@ -14,7 +16,6 @@ import featurize
 import query
 import scan
 from odd_files import OddFile, write_corpus
-from pipeline.paths import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
 from projects import Project
 from service_process import ServiceProcesses
 from similarity.dataset.manifest import read_manifest
