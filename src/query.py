@@ -268,13 +268,20 @@ def embed(paths: Sequence[Path]) -> list[Embedded | str]:
                 yield pixels
 
     images, reference = readable(), open_reference()
-    found: list[Embedded | str] = []
+    found: list[Embedded] = []
     while block := list(islice(images, MAX_BATCH)):
-        features = embedder.extractor(np.stack(block))
-        measured = zip(embedder.model(features), reference.distances(features).tolist(), strict=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `checked`
+            features = embedder.extractor(np.stack(block))
+            measured = zip(embedder.model(features), reference.distances(features).tolist(), strict=True)
         found += [Embedded(*each, reference.max_distance) for each in measured]
     waiting = iter(found)
-    return [reasons[place] if place in reasons else next(waiting) for place in range(len(paths))]
+    return [reasons.get(place) or checked(next(waiting), path) for place, path in enumerate(paths)]
+
+
+def checked(embedded: Embedded, path: Path) -> Embedded | str:
+    """What was found for a file, or what is wrong with it."""
+    is_finite = np.isfinite([embedded.distance, *embedded.embedding]).all()
+    return embedded if is_finite else f"{path}: the backbone gives numbers for it that are not finite"
 
 
 def load(path: Path, size: int) -> np.ndarray | str:

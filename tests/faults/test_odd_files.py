@@ -11,6 +11,7 @@ from typing import NamedTuple
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 import featurize
 import query
@@ -19,6 +20,7 @@ from odd_files import OddFile, write_corpus
 from projects import Project
 from service_process import ServiceProcesses
 from similarity.dataset.manifest import read_manifest
+from similarity.features.extractor import Extractor
 from similarity.files import Outputs, read_table
 from similarity.params import load_params
 
@@ -109,6 +111,21 @@ def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned) 
     for key in scanned.indexed:
         assert len(entries[key]["neighbors"]) == 5
         assert np.isfinite([entries[key]["distance"], *(each["cosine"] for each in entries[key]["neighbors"])]).all()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_query_whose_features_are_not_finite_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def extract(extractor: Extractor, pixels: np.ndarray) -> np.ndarray:
+        return np.where(pixels.mean(axis=(1, 2, 3))[:, None] > 250, np.inf, original(extractor, pixels))
+
+    original = Extractor.__call__
+    monkeypatch.setattr(Extractor, "__call__", extract)
+    for name, color in (("black", 0), ("white", 255), ("gray", 99)):
+        Image.new("L", (30, 30), color).save(tmp_path / f"{name}.png")
+    results = query.answer(query.resolve(str(tmp_path)), query.Options(5, None, None, None))
+    reasons = [result.reason if isinstance(result, query.Failure) else None for result in results]
+    told = f"{tmp_path / 'white.png'}: the backbone gives numbers for it that are not finite"
+    assert reasons == [None, None, told]
 
 
 def test_the_service_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned, reproduced: Project) -> None:
