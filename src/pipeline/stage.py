@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -47,6 +48,9 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
 def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # whatever the locale, a key or a × is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # so that a killed run cleans up as well
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)

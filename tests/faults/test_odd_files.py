@@ -29,7 +29,6 @@ UPLOADED = 300
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # as the program does, which pytest undoes
-    pytest.mark.filterwarnings("default::RuntimeWarning:similarity"),  # a float picture may hold any number
 ]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "tests", "benchmarks", "scripts")
-ASCII_ONLY = {"downloads.py"}  # a lock without content, and the validators of servers
 FILE_MODES = set("rwax+bt")
 
 
@@ -33,7 +32,7 @@ def opens_text(call: ast.Call) -> bool:
 
 
 def test_every_text_has_its_encoding_named() -> None:
-    modules = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if path.name not in ASCII_ONLY]
+    modules = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     found = [f"{path.relative_to(ROOT)}:{line}" for path in modules for line in calls_in_the_locale(path)]
     assert found == []
 

@@ -188,13 +188,14 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _stretch_of(image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
-    """What stretches samples, which may be NaN, to 0…255 by the lowest and the highest of an image."""
-    ends = [(np.nanmin(values), np.nanmax(values)) for _, values in _strips(image) if not np.isnan(values).all()]
+    """What stretches samples to 0…255 by the lowest and the highest finite one of an image; NaN becomes 0."""
+    finite = (values[np.isfinite(values)] for _, values in _strips(image))
+    ends = [(values.min(), values.max()) for values in finite if len(values)]
     low, high = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0, 0)
 
     def stretch(values: np.ndarray) -> np.ndarray:
-        scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-        return np.nan_to_num(scaled).round()
+        bounded = np.nan_to_num(np.clip(values, low, high), nan=low)
+        return ((bounded - low) * (255 / (high - low)) if high > low else np.zeros_like(values)).round()
 
     return stretch
 

@@ -38,7 +38,7 @@ def download(url: str, sha256: str | None, folder: Path, progress: Progress) -> 
     """
     target = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / (Path(urlsplit(url).path).name or "download")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name("lock").open("w") as lock:
+    with target.with_name("lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # experiments in several workers want the same file
         if not target.exists() or (sha256 is not None and digest(target) != sha256):
             _download(url, sha256, target, progress)
