@@ -1,19 +1,21 @@
 """The REST API and the search page."""
 
 from functools import partial
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from service.catalog import Catalog, SearchOptions
+from service.image_files import ImageFileError, open_image
 from service.limits import SecurityHeaders, UploadLimits
 from service.schema import (
     Count,
@@ -102,7 +104,11 @@ def list_images(
 
 @router.get(
     "/images/{key:path}",
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified"}, **_failures(404, 415, 422)},
+    responses={
+        200: {"content": {"image/*": {}}},
+        304: {"description": "Not modified"},
+        **_failures(404, 409, 415, 422),
+    },
     response_class=Response,
     summary="Get an indexed image",
 )
@@ -114,16 +120,16 @@ def get_image(
         int | None, Query(ge=16, le=1024, description="Side of the square that a JPEG of it is to fit into.")
     ] = None,
 ) -> Response:
-    """Gives the file as it is, or a small picture of it that every browser can show."""
+    """Gives the file as it is, or a small picture of it that every browser can show; never that of another image."""
     record = catalog.searcher.manifest.records[catalog.searcher.row(key)]
     headers = {"etag": f'"{record.sha256}-{thumbnail or "file"}"', "cache-control": "no-cache"}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
-    if not (catalog.images / key).is_file():
-        raise HTTPException(404, f"The file of {key} is not there: run `dvc checkout data/images` or `dvc pull`.")
-    if thumbnail is None:
-        return FileResponse(catalog.images / key, headers=headers)
-    return Response(catalog.thumbnail(key, thumbnail), media_type="image/jpeg", headers=headers)
+    if thumbnail is not None:
+        return Response(catalog.thumbnail(record, thumbnail), media_type="image/jpeg", headers=headers)
+    checked = open_image(catalog.images, key, record.sha256)
+    headers["content-length"] = str(checked.size)
+    return StreamingResponse(checked.chunks(), media_type=guess_type(key)[0], headers=headers)
 
 
 @router.get("/map", responses=_failures(404), summary="Get the images as points in the plane")
@@ -168,6 +174,7 @@ def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> ASGIApp:
     app.get("/healthz", summary="Tell whether the service is up")(health)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_exception_handler(UnreadableImageError, _unreadable)
+    app.add_exception_handler(ImageFileError, _unavailable)
     app.add_exception_handler(UnknownNameError, _unknown)
     app.add_exception_handler(LookUnavailableError, _impossible)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -183,6 +190,11 @@ def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> ASGIApp:
 
 async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"This cannot be read as an image: {error}."}, 415)
+
+
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ImageFileError)
+    return JSONResponse({"detail": str(error)}, error.status)
 
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:

@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from service.batching import BatchingExtractor
+from service.image_files import read_image_bytes
 from service.schema import Answer, EmbeddingMap, Info, Neighbor, Novelty, Query, SearchResult
+from similarity.dataset.manifest import ImageRecord
 from similarity.embedding.model import EmbeddingModel
 from similarity.images.decoding import decode_image, read_image
 from similarity.images.resizing import resize
@@ -118,10 +120,16 @@ class Catalog:
         query = Query(key=key, label=record.label, width=record.width, height=record.height)
         return _as_result(query, answers, None, None)
 
-    def thumbnail(self, key: str, size: int) -> bytes:
-        """A JPEG of an indexed image that fits into a square of `size` pixels."""
+    def thumbnail(self, record: ImageRecord, size: int) -> bytes:
+        """A JPEG of an indexed image that fits into a square of `size` pixels.
+
+        Raises:
+            ImageFileError: its file is gone, or is another image.
+            UnreadableImageError: it cannot be decoded any more.
+        """
         with self._thumbnails:  # apart from the uploads, behind which a page would wait for its pictures
-            picture = Image.fromarray(read_image(self.images / key, size))
+            content = read_image_bytes(self.images, record.path, record.sha256)
+            picture = Image.fromarray(read_image(content, size))
         picture.thumbnail((size, size))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=88)
