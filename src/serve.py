@@ -4,7 +4,6 @@ from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
 from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
 from pipeline.stage import run_command
 
-import argparse
 import ctypes
 import hashlib
 import json
@@ -19,6 +18,8 @@ from threadpoolctl import threadpool_limits
 from service.app import create_app
 from service.batching import BatchingExtractor
 from service.catalog import Catalog
+from service.connections import limited_connections
+from service.options import parse_arguments, upload_rules
 from service.schema import (
     MAX_NEIGHBORS,
     ApproximateInfo,
@@ -41,55 +42,19 @@ LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]", "::1"]
 
 def main() -> None:
     arguments = parse_arguments()
+    http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
     catalog = open_catalog(int(arguments.max_upload_mb * 1e6), arguments.max_megapixels)
     hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
-    app = create_app(catalog, hosts, arguments.max_uploads)
+    app = create_app(catalog, hosts, upload_rules(arguments))
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"{len(catalog.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
-    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, http=http, ws="none", log_level="warning", server_header=False, timeout_graceful_shutdown=5
+    )
     with suppress(KeyboardInterrupt):  # that is how it is stopped
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 for all network interfaces (default: 127.0.0.1)",
-    )
-    parser.add_argument(
-        "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
-    )
-    parser.add_argument("--max-upload-mb", type=positive, default=20, help="largest upload, in 10⁶ bytes (default: 20)")
-    parser.add_argument(
-        "--max-megapixels", type=positive, default=50, help="largest uploaded image, in 10⁶ pixels (default: 50)"
-    )
-    parser.add_argument(
-        "--max-uploads",
-        type=positive_whole,
-        default=256,
-        help="uploads at once; more are answered with 503 (default: 256)",
-    )
-    return parser.parse_args()
-
-
-def positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0 and below a million is needed")
-    return number
-
-
-def positive_whole(text: str) -> int:
-    if positive(text) % 1:
-        raise argparse.ArgumentTypeError(f"{text}: a whole number is needed")
-    return int(positive(text))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from service.catalog import Catalog, SearchOptions
 from service.image_files import ImageFileError, open_image
-from service.limits import SecurityHeaders, UploadLimits
+from service.limits import SecurityHeaders, UploadLimits, UploadRules
 from service.schema import (
     Count,
     EmbeddingMap,
@@ -34,7 +34,6 @@ from similarity.images.decoding import UnreadableImageError
 from similarity.index.searcher import Index, LookUnavailableError, UnknownNameError
 
 PAGE = Path(__file__).parent / "page"
-_MAX_TOTAL_UPLOAD_BYTES = 256_000_000
 _UPLOAD_THREADS = 32  # what a batch of the model can be gathered from
 
 router = APIRouter(prefix="/api")
@@ -152,13 +151,13 @@ async def health() -> Health:
     return Health(status="ok")
 
 
-def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> ASGIApp:
+def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules) -> ASGIApp:
     """Makes the service.
 
     Args:
         catalog: what to answer from.
         hosts: names that it may be addressed by (others could be a foreign page's, pointed here); ``*`` for all.
-        max_uploads: how many may be on their way at once.
+        rules: of uploads.
     """
     app = FastAPI(
         title="Image similarity",
@@ -179,11 +178,8 @@ def create_app(catalog: Catalog, hosts: list[str], max_uploads: int) -> ASGIApp:
     app.add_exception_handler(LookUnavailableError, _impossible)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unexpected)
-    max_bytes = catalog.info.limits.upload_bytes
-    MultiPartParser.spool_max_size = 2 * max_bytes  # above it, uploads would go to a temporary file
-    app.add_middleware(
-        UploadLimits, max_bytes=max_bytes, max_total_bytes=_MAX_TOTAL_UPLOAD_BYTES, max_uploads=max_uploads
-    )
+    MultiPartParser.spool_max_size = 2 * rules.max_bytes  # above it, uploads would go to a temporary file
+    app.add_middleware(UploadLimits, rules=rules)  # the last that is added is the first that is asked
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     return SecurityHeaders(app)  # around all of it, also around what answers when something went wrong
 

@@ -1,15 +1,17 @@
 """What protects the service: bounds on uploads, and headers that keep browsers from doing more than the page needs."""
 
 from asyncio import TimeoutError, wait_for  # noqa: A004  # Python 3.10 has one of its own
+from http import HTTPStatus
+from time import monotonic
+from typing import NamedTuple
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SECONDS_BETWEEN_PARTS = 20  # of an upload
 _FORM_OVERHEAD = 16_384  # bytes of a form beside its file
-_BUSY = JSONResponse({"detail": "Too many uploads at once; try again in a second."}, 503, {"retry-after": "1"})
+_BUSY = "Too many uploads at once; try again in a second."
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -24,7 +26,7 @@ _HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers to every response."""
+    """Adds the headers to every response, and closes the connection after an error, on what is left of the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,63 +34,112 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                if message["status"] >= HTTPStatus.BAD_REQUEST:
+                    headers["connection"] = "close"
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class UploadLimits:
-    """Refuses a body that is too large with 413, and one for which there is no room now with 503 and Retry-After.
+class UploadRules(NamedTuple):
+    """What uploads must keep to.
 
-    Room is counted in bytes, from the first byte of an upload to its answer, so that memory stays bounded however many
-    clients there are.
+    Attributes:
+        max_bytes: of one.
+        max_total_bytes: of all that are in memory; at least one has room.
+        max_waiting: how many may wait for their answer.
+        seconds: in which one must have arrived.
+        bytes_per_second: that must have arrived on average, at any time after the first `grace_seconds`.
+        grace_seconds: before that.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int, max_uploads: int) -> None:
+    max_bytes: int
+    max_total_bytes: int
+    max_waiting: int
+    seconds: float
+    bytes_per_second: float
+    grace_seconds: float
+
+
+class UploadLimits:
+    """Refuses a body that is too large with 413, one that is too slow with 408, and one without room with 503.
+
+    Room is counted in bytes that have been received and not yet been answered, so that memory stays bounded however
+    many clients there are, and that none takes room by what it announces.
+    """
+
+    def __init__(self, app: ASGIApp, rules: UploadRules) -> None:
         self.app = app
-        self.max_bytes = max_bytes + _FORM_OVERHEAD
-        self.max_total_bytes = max(max_total_bytes, self.max_bytes)
-        self.max_uploads = max_uploads
-        self.uploads = 0
+        self.rules = rules
         self.total_bytes = 0
+        self.waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         length = Headers(scope=scope).get("content-length", "")
-        size = int(length) if length.isdecimal() else self.max_bytes
-        if size > self.max_bytes:
-            return await self._refuse_size()(scope, receive, send)
-        if self.uploads >= self.max_uploads or self.total_bytes + size > self.max_total_bytes:
-            return await _BUSY(scope, receive, send)
-        self.uploads += 1
-        self.total_bytes += size
+        if length.isdecimal() and int(length) > self.rules.max_bytes + _FORM_OVERHEAD:
+            return await JSONResponse({"detail": self.too_large()}, 413)(scope, receive, send)
+        upload = _Upload(self, receive)
         try:
-            await self.app(scope, self._counted(receive), send)
+            await self.app(scope, upload.receive, send)
         finally:
-            self.uploads -= 1
-            self.total_bytes -= size
+            upload.leave()
         return None
 
-    def _refuse_size(self) -> JSONResponse:
-        return JSONResponse({"detail": self._message()}, 413, {"connection": "close"})
+    def too_large(self) -> str:
+        """What to answer to an upload that is too large."""
+        return f"The upload is too large: at most {self.rules.max_bytes / 1e6:g} MB are allowed."
 
-    def _message(self) -> str:
-        return f"The upload is too large: at most {(self.max_bytes - _FORM_OVERHEAD) / 1e6:g} MB are allowed."
 
-    def _counted(self, receive: Receive) -> Receive:
-        received = 0
+class _Upload:
+    """One upload: how much of it has arrived, and whether all."""
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            try:
-                message = await wait_for(receive(), _SECONDS_BETWEEN_PARTS)
-            except TimeoutError as error:
-                raise HTTPException(408, "The upload stalled.", {"connection": "close"}) from error
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise HTTPException(413, self._message(), {"connection": "close"})
-            return message
+    def __init__(self, limits: UploadLimits, receive: Receive) -> None:
+        self._limits = limits
+        self._receive = receive
+        self._start = monotonic()
+        self._bytes = 0
+        self._is_complete = False
 
-        return receive_counted
+    async def receive(self) -> Message:
+        """Receives the next part.
+
+        Raises:
+            HTTPException: the upload breaks a rule, or there is no room for it.
+        """
+        if self._is_complete:
+            return await self._receive()
+        message = await self._next_part()
+        self._count(len(message.get("body", b"")))
+        if not message.get("more_body", False):
+            self._is_complete = True
+            self._limits.waiting += 1
+        return message
+
+    async def _next_part(self) -> Message:
+        rules = self._limits.rules
+        allowed = min(rules.seconds, rules.grace_seconds + self._bytes / rules.bytes_per_second)
+        try:
+            return await wait_for(self._receive(), self._start + allowed - monotonic())
+        except TimeoutError as error:
+            rate = f"{rules.bytes_per_second / 1000:g} kB per second"
+            message = f"The upload is too slow: {rate} are needed, and {rules.seconds:g} s are allowed in all."
+            raise HTTPException(408, message) from error
+
+    def _count(self, size: int) -> None:
+        limits, rules = self._limits, self._limits.rules
+        self._bytes += size
+        limits.total_bytes += size
+        if self._bytes > rules.max_bytes + _FORM_OVERHEAD:
+            raise HTTPException(413, limits.too_large())
+        room = max(rules.max_total_bytes, rules.max_bytes + _FORM_OVERHEAD)
+        if limits.total_bytes > room or limits.waiting >= rules.max_waiting:
+            raise HTTPException(503, _BUSY, {"retry-after": "1"})
+
+    def leave(self) -> None:
+        """Gives the room back."""
+        self._limits.total_bytes -= self._bytes
+        self._limits.waiting -= self._is_complete

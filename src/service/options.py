@@ -1,0 +1,64 @@
+"""What the service can be told on its command line."""
+
+import argparse
+from collections.abc import Callable
+
+from service.limits import UploadRules
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 and below a million is needed")
+    return number
+
+
+def _positive_whole(text: str) -> int:
+    if _positive(text) % 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number is needed")
+    return int(_positive(text))
+
+
+_LIMITS: dict[str, tuple[Callable[[str], float], float, str]] = {
+    "max-upload-mb": (_positive, 20, "largest upload, in 10⁶ bytes"),
+    "max-megapixels": (_positive, 50, "largest uploaded image, in 10⁶ pixels"),
+    "max-uploads": (_positive_whole, 256, "uploads that may wait for their answer; more are answered with 503"),
+    "upload-room-mb": (_positive, 256, "room for all uploads together, in 10⁶ bytes; others are answered with 503"),
+    "upload-seconds": (_positive, 300, "in which an upload must have arrived"),
+    "upload-kb-per-second": (_positive, 16, "least rate of an upload, in 10³ bytes"),
+    "upload-grace-seconds": (_positive, 5, "after which an upload must have kept to the least rate"),
+    "max-connections": (_positive_whole, 2000, "open connections, at most half as many as file handles"),
+    "client-seconds": (_positive, 10, "that a client may take to send a request's head, or to take what it is sent"),
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 for all network interfaces (default: 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
+    )
+    limits = parser.add_argument_group("limits")
+    for name, (kind, default, meaning) in _LIMITS.items():
+        limits.add_argument(f"--{name}", type=kind, default=default, help=f"{meaning} (default: {default})")
+    return parser.parse_args()
+
+
+def upload_rules(arguments: argparse.Namespace) -> UploadRules:
+    """The rules that the arguments set."""
+    return UploadRules(
+        max_bytes=int(arguments.max_upload_mb * 1e6),
+        max_total_bytes=int(arguments.upload_room_mb * 1e6),
+        max_waiting=arguments.max_uploads,
+        seconds=arguments.upload_seconds,
+        bytes_per_second=arguments.upload_kb_per_second * 1000,
+        grace_seconds=arguments.upload_grace_seconds,
+    )

@@ -1,0 +1,183 @@
+"""What protects the service, and whoever uses it: docs/security.md has the same points."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import pytest
+
+from projects import Project
+from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upload_head
+from service_process import StartService
+
+KEY = "marble/marble_0003.jpg"
+
+
+@contextmanager
+def connections(service: str, number: int) -> Iterator[list[socket.socket]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(connect(service)) for _ in range(number)]
+
+
+def upload(client: httpx.Client, content: bytes) -> httpx.Response:
+    return client.post("/api/search", files={"image": ("x", content)})
+
+
+@pytest.fixture(scope="session")
+def content(reproduced: Project) -> bytes:
+    """An indexed image."""
+    return (reproduced.folder / "data/images" / KEY).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def hurried(start_service: StartService) -> str:
+    """A service that gives its clients little time, and has room for no more than one upload of a megabyte."""
+    return start_service(
+        "--client-seconds=1", "--upload-seconds=3", "--upload-grace-seconds=1", "--upload-kb-per-second=100",
+        "--max-upload-mb=1", "--upload-room-mb=1",
+    )  # fmt: skip
+
+
+def test_uploads_that_are_announced_and_do_not_come_keep_nobody_away(service: str, content: bytes) -> None:
+    with connections(service, 300) as slow, httpx.Client(base_url=service, timeout=30) as client:
+        for connection in slow:
+            connection.sendall(upload_head(service, 20_000_000) + UPLOAD_START)
+        for _ in range(3):
+            assert upload(client, content).status_code == 200
+
+
+@pytest.mark.parametrize(("rate", "least"), [(0, 0.9), (20_000, 0.9), (250_000, 2.9)])
+def test_an_upload_that_stalls_drips_or_takes_too_long_is_ended(hurried: str, rate: int, least: float) -> None:
+    with connect(hurried) as connection, httpx.Client(base_url=hurried) as client:
+        start = client.get("/healthz").elapsed.total_seconds()
+        connection.sendall(upload_head(hurried, 1_000_000) + UPLOAD_START)
+        seconds = start + drip(connection, rate)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"The upload is too slow: 100 kB per second are needed, and 3 s are allowed in all." in answer
+    assert least < seconds < least + 1.5
+
+
+def drip(connection: socket.socket, rate: int) -> float:
+    """Sends at a rate, in bytes per second, until there is an answer; gives the seconds that it took."""
+    start = time.monotonic()
+    connection.settimeout(0.05)
+    while time.monotonic() - start < 10:
+        connection.sendall(bytes(rate // 20))
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+            break
+        except TimeoutError:
+            continue
+    connection.settimeout(20)
+    return time.monotonic() - start
+
+
+def test_room_is_taken_by_what_has_come_and_given_back(hurried: str, content: bytes) -> None:
+    with connect(hurried) as large, httpx.Client(base_url=hurried, timeout=30) as client:
+        large.sendall(upload_head(hurried, 1_010_000) + UPLOAD_START + bytes(1_009_000))
+        busy = until(lambda: upload(client, bytes(200_000)), 503)
+        assert "Too many uploads at once" in busy.json()["detail"]
+        assert busy.headers["retry-after"] == "1"
+        large.close()
+        until(lambda: upload(client, content), 200)
+
+
+@pytest.mark.parametrize(
+    ("start", "lines", "status"),
+    [
+        ("GET /healthz HTTP/1.1", ["Content-Length: 18000000000"], 200),
+        ("POST /healthz HTTP/1.1", ["Content-Length: 18000000000"], 413),
+        ("PUT /healthz HTTP/1.1", ["Content-Length: 18000000000"], 405),
+        ("POST /healthz HTTP/1.1", ["Transfer-Encoding: chunked"], 405),
+        ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: text/plain"], 422),
+        ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: multipart/form-data"], 400),
+    ],
+)
+def test_after_its_answer_nothing_more_of_a_body_is_read(
+    service: str, start: str, lines: list[str], status: int
+) -> None:
+    with connect(service) as connection:
+        connection.sendall(head(service, start, *lines))
+        if "Transfer-Encoding: chunked" in lines:
+            connection.sendall(b"%x\r\n" % 18_000_000_000)
+        sent = push(connection, 500_000_000)
+        answer = read_all(connection)
+    assert sent < 30_000_000
+    assert not answer or answer.startswith(b"HTTP/1.1 %d" % status)
+
+
+def test_an_error_closes_the_connection_and_an_answer_does_not(api: httpx.Client) -> None:
+    assert api.get("/api/nothing").headers["connection"] == "close"
+    assert "connection" not in api.get("/healthz").headers
+
+
+def test_more_idle_connections_than_file_handles_keep_nobody_away(start_service: StartService) -> None:
+    service = start_service(before="ulimit -n 256")
+    with connections(service, 1100) as idle:
+        assert httpx.get(f"{service}/healthz", timeout=5).status_code == 200
+        assert httpx.get(f"{service}/api/images/{KEY}", timeout=5).status_code == 200
+        idle[-1].sendall(head(service, "GET /healthz HTTP/1.1", "Connection: close"))
+        assert read_all(idle[-1]).startswith(b"HTTP/1.1 200")
+        assert read_all(idle[0]) == b""
+
+
+def test_connections_that_drip_uploads_or_take_no_answers_make_room_as_well(start_service: StartService) -> None:
+    service = start_service("--max-connections=6")
+    with connections(service, 12) as slow:
+        for number, connection in enumerate(slow):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            if number % 2:
+                connection.sendall(upload_head(service, 1000) + UPLOAD_START)
+            else:
+                connection.sendall(head(service, "GET /api/map HTTP/1.1") * 2000)
+        until(lambda: httpx.get(f"{service}/healthz", timeout=5), 200)
+
+
+def test_the_soft_limit_of_file_handles_is_raised_to_the_hard_one(start_service: StartService) -> None:
+    service = start_service("--client-seconds=30", before="ulimit -Sn 110")
+    with connections(service, 400) as idle:
+        idle[0].sendall(head(service, "GET /healthz HTTP/1.1", "Connection: close"))
+        assert read_all(idle[0]).startswith(b"HTTP/1.1 200")
+
+
+def test_too_few_file_handles_are_told_in_one_line(reproduced: Project) -> None:
+    printed = reproduced.run("bash", "-c", "ulimit -n 99; python src/serve.py --port 0", status=1)
+    assert printed == "error: only 99 files may be open at once: allow more with `ulimit -n 1024`\n"
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nX: y\r\n"])
+def test_a_connection_on_which_no_request_comes_is_closed(hurried: str, start: bytes) -> None:
+    with connect(hurried) as connection:
+        connection.settimeout(5)
+        connection.sendall(start)
+        assert read_all(connection) == b""
+
+
+def test_a_next_request_that_does_not_come_whole_is_not_waited_for_either(hurried: str) -> None:
+    with connect(hurried) as connection:
+        connection.settimeout(5)
+        connection.sendall(head(hurried, "GET /healthz HTTP/1.1") + b"GET /healthz")
+        assert read_all(connection).count(b"HTTP/1.1 200") == 1
+
+
+def test_a_head_without_end_is_refused(service: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        assert push(connection, 500_000_000) < 30_000_000
+    with connect(service) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 66_000)
+        assert read_all(connection).startswith(b"HTTP/1.1 431")
+
+
+def test_requests_that_are_sent_at_once_are_answered_in_their_order(hurried: str) -> None:
+    """The bounds on what a client may send must not take the next request for the rest of the one before."""
+    with connect(hurried) as connection:
+        paths = ["/healthz", f"/api/similar?key={KEY}", "/api/map", f"/api/images/{KEY}", "/healthz"]
+        connection.sendall(b"".join(head(hurried, f"GET {path} HTTP/1.1") for path in paths))
+        connection.sendall(head(hurried, "GET /api/info HTTP/1.1", "Connection: close"))
+        answers = read_all(connection)
+    assert answers.count(b"HTTP/1.1 200 OK") == 6
+    assert answers.index(b'"novelty"') < answers.index(b'"classes":["') < answers.index(b"JFIF")
