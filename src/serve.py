@@ -46,7 +46,7 @@ def main() -> None:
     listener = listen(arguments.host, arguments.port)
     catalog = open_catalog(int(arguments.max_upload_mb * 1e6), arguments.max_megapixels)
     hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
-    app = create_app(catalog, hosts, upload_rules(arguments))
+    app = create_app(catalog, hosts, upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"{len(catalog.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)

@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from service.access import COOKIE, HeadAsGet, OwnPagesOnly, TokenRequired, cookie_value
 from service.catalog import Catalog, SearchOptions
 from service.image_files import ImageFileError, open_image
 from service.limits import SecurityHeaders, UploadLimits, UploadRules
@@ -47,7 +48,14 @@ async def _catalog(request: Request) -> Catalog:
     return request.app.state.catalog
 
 
+async def _token(request: Request) -> str:
+    if request.app.state.token is None:
+        raise HTTPException(403, "This needs a token, and the service was started without one: set SIMILARITY_TOKEN.")
+    return request.app.state.token
+
+
 Served = Annotated[Catalog, Depends(_catalog)]
+Token = Annotated[str, Depends(_token)]
 
 
 @router.post(
@@ -146,18 +154,28 @@ async def info(catalog: Served) -> Info:
     return catalog.info
 
 
+@router.post("/session", responses=_failures(403), summary="Let the page in")
+async def begin_session(request: Request, response: Response, token: Token) -> Health:
+    """Sets a cookie, which a browser sends in place of the token, also for pictures; it ends with the browser."""
+    response.set_cookie(
+        COOKIE, cookie_value(token), path="/api", httponly=True, samesite="strict", secure=request.url.scheme == "https"
+    )
+    return Health(status="ok")
+
+
 async def health() -> Health:
     """Answers as soon as the model is loaded."""
     return Health(status="ok")
 
 
-def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules) -> ASGIApp:
+def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules, token: str | None) -> ASGIApp:
     """Makes the service.
 
     Args:
         catalog: what to answer from.
         hosts: names that it may be addressed by (others could be a foreign page's, pointed here); ``*`` for all.
         rules: of uploads.
+        token: that the API is to be asked with; None for an API that is open to all.
     """
     app = FastAPI(
         title="Image similarity",
@@ -168,6 +186,7 @@ def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules) -> ASGIAp
         redoc_url=None,
     )
     app.state.catalog = catalog
+    app.state.token = token
     app.state.upload_threads = CapacityLimiter(_UPLOAD_THREADS)
     app.include_router(router)
     app.get("/healthz", summary="Tell whether the service is up")(health)
@@ -180,6 +199,10 @@ def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules) -> ASGIAp
     app.add_exception_handler(Exception, _unexpected)
     MultiPartParser.spool_max_size = 2 * rules.max_bytes  # above it, uploads would go to a temporary file
     app.add_middleware(UploadLimits, rules=rules)  # the last that is added is the first that is asked
+    app.add_middleware(HeadAsGet)
+    if token is not None:
+        app.add_middleware(TokenRequired, token=token)
+    app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     return SecurityHeaders(app)  # around all of it, also around what answers when something went wrong
 

@@ -1,9 +1,21 @@
 """What the service can be told on its command line."""
 
 import argparse
+import os
 from collections.abc import Callable
 
 from service.limits import UploadRules
+
+VARIABLE = "SIMILARITY_TOKEN"
+_MIN_LENGTH = 16  # of a token
+
+
+def _token(text: str) -> str:
+    if len(text) < _MIN_LENGTH or not (text.isascii() and text.isprintable() and " " not in text):
+        raise argparse.ArgumentTypeError(
+            f"at least {_MIN_LENGTH} letters, digits or signs without spaces are needed: openssl rand -hex 16"
+        )
+    return text
 
 
 def _positive(text: str) -> float:
@@ -36,7 +48,7 @@ _LIMITS: dict[str, tuple[Callable[[str], float], float, str]] = {
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Reads the command line."""
+    """Reads the command line, and the token from the environment if it is not there."""
     parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
     parser.add_argument(
         "--host",
@@ -45,6 +57,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
+    )
+    parser.add_argument(
+        "--token",
+        type=_token,
+        default=os.environ.get(VARIABLE),
+        help=f"what the API is to be asked with; better set {VARIABLE}, which other users cannot see "
+        "(default: none, the API is open to all who reach it)",
     )
     limits = parser.add_argument_group("limits")
     for name, (kind, default, meaning) in _LIMITS.items():

@@ -263,7 +263,8 @@ def test_the_map_has_each_image_with_its_class(api: httpx.Client) -> None:
 def test_the_openapi_document_describes_every_route_with_models_and_examples(api: httpx.Client) -> None:
     document = api.get("/api/openapi.json").json()
     assert set(document["paths"]) == {
-        "/api/search", "/api/similar", "/api/images", "/api/images/{key}", "/api/map", "/api/info", "/healthz",
+        "/api/search", "/api/similar", "/api/images", "/api/images/{key}", "/api/map", "/api/info", "/api/session",
+        "/healthz",
     }  # fmt: skip
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from projects import Project
-from service_process import ServiceProcesses
+from service_process import ServiceProcesses, StartService
 from similarity.generated.foreign import draw_foreign
 from similarity.generated.rocks import draw_rock
 
@@ -336,3 +336,27 @@ def test_a_picture_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_de
     expect(page.locator("#results .card")).to_have_count(10)
     expect(page.locator("#status")).to_have_text("Nothing similar is indexed. These are only the nearest.")
     expect(page.get_by_role("list", name="Nearest images")).to_be_visible()
+
+
+def test_where_a_token_is_needed_the_page_asks_for_it_once_and_then_works(
+    browser: Browser, start_service: StartService, photo: Path
+) -> None:
+    address = start_service(before="export SIMILARITY_TOKEN=a+token/of=many%signs")
+    with browser.new_context(base_url=address) as context:
+        page = context.new_page()
+        page.goto("/")
+        page.get_by_label("Token").fill("not the token")
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator("#token-wrong")).to_have_text("That was not it.")
+        page.get_by_label("Token").fill("a+token/of=many%signs")
+        page.keyboard.press("Enter")
+        expect(page.locator("#samples .card")).to_have_count(8)
+        expect(page.locator("#sign-in")).to_be_hidden()
+        page.reload()
+        page.set_input_files("#upload", photo)
+        expect(page.locator("#results > li a")).to_have_count(10)
+        picture = page.locator("#results img").first
+        expect(picture).to_have_js_property("complete", value=True)
+        assert picture.evaluate("image => image.naturalWidth") > 0
+        expect(page.locator("#sign-in")).to_be_hidden()
+        assert page.evaluate("document.cookie") == ""

@@ -4,6 +4,8 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upl
 from service_process import StartService
 
 KEY = "marble/marble_0003.jpg"
+TOKEN = "correct-horse+battery/staple=="  # noqa: S105  # of this test
 
 
 @contextmanager
@@ -94,6 +97,7 @@ def test_room_is_taken_by_what_has_come_and_given_back(hurried: str, content: by
         ("POST /healthz HTTP/1.1", ["Transfer-Encoding: chunked"], 405),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: text/plain"], 422),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: multipart/form-data"], 400),
+        ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Origin: http://evil.example"], 403),
     ],
 )
 def test_after_its_answer_nothing_more_of_a_body_is_read(
@@ -181,3 +185,72 @@ def test_requests_that_are_sent_at_once_are_answered_in_their_order(hurried: str
         answers = read_all(connection)
     assert answers.count(b"HTTP/1.1 200 OK") == 6
     assert answers.index(b'"novelty"') < answers.index(b'"classes":["') < answers.index(b"JFIF")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
+def test_what_the_page_of_another_site_sends_is_refused(service: str, content: bytes, origin: str) -> None:
+    with httpx.Client(base_url=service, headers={"Origin": origin}) as client:
+        refused = upload(client, content)
+        assert refused.status_code == 403
+        assert "The page of another site" in refused.json()["detail"]
+        assert refused.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_the_own_page_sends_is_answered_also_behind_a_proxy(service: str, content: bytes) -> None:
+    for origin in (service, f"https://{urlsplit(service).netloc}"):
+        with httpx.Client(base_url=service, headers={"Origin": origin}) as client:
+            assert upload(client, content).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/info", "/api/images", f"/api/images/{KEY}", "/api/nothing"])
+def test_head_answers_as_get_does_without_the_body(api: httpx.Client, path: str) -> None:
+    got, asked = api.get(path), api.head(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    for name in ("content-type", "content-length", "etag"):
+        assert asked.headers.get(name) == got.headers.get(name)
+
+
+@pytest.fixture(scope="session")
+def closed(start_service: StartService) -> str:
+    """A service that asks for a token."""
+    return start_service(before=f"export SIMILARITY_TOKEN='{TOKEN}'")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer"}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": f"Basic {TOKEN}"},
+     {"Authorization": "Bearer ä".encode("latin-1")}, {"Cookie": f"similarity={TOKEN}"}, {"Cookie": "similarity="}],
+)  # fmt: skip
+def test_without_the_token_nothing_of_the_api_answers(closed: str, headers: dict, content: bytes) -> None:
+    with httpx.Client(base_url=closed, headers=headers) as client:
+        for path in ("info", "images", f"images/{KEY}", f"similar?key={KEY}", "map", "openapi.json", "nothing"):
+            for prefix in ("api", "%61pi"):
+                refused = client.get(f"/{prefix}/{path}")
+                assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert [upload(client, content).status_code, client.post("/api/session").status_code] == [401, 401]
+        assert [client.get("/").status_code, client.get("/healthz").status_code] == [200, 200]
+
+
+def test_the_token_opens_the_api_and_a_cookie_that_does_not_tell_it(closed: str, content: bytes) -> None:
+    with httpx.Client(base_url=closed) as client:
+        session = client.post("/api/session", headers={"Authorization": f"Bearer {TOKEN}"})
+        attributes = session.headers["set-cookie"].lower()
+        assert "httponly" in attributes
+        assert "samesite=strict" in attributes
+        assert TOKEN not in attributes
+        assert [client.get(f"/api/images/{KEY}").status_code, upload(client, content).status_code] == [200, 200]
+    assert httpx.get(f"{closed}/api/info", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_the_token_does_not_show_among_the_processes(closed: str) -> None:
+    assert closed
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert any(b"src/serve.py" in line for line in lines)
+    assert not any(TOKEN.encode() in line for line in lines if b"serve.py" in line)
+
+
+@pytest.mark.parametrize("token", ["", "short", "with a space in it all", "schlüsselschlüssel"])
+def test_a_token_that_protects_nothing_is_refused(reproduced: Project, token: str) -> None:
+    environment = {**reproduced.environment, "SIMILARITY_TOKEN": token}
+    printed = reproduced._replace(environment=environment).run("python", "src/serve.py", "--port", "0", status=2)
+    assert "--token: at least 16 letters, digits or signs without spaces are needed" in printed
