@@ -1,6 +1,16 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
+from pipeline.paths import (
+    ANN_INDEX,
+    ANN_SETTINGS,
+    EMBEDDER,
+    EMBEDDINGS,
+    IMAGES,
+    INVERTED_INDEX,
+    MANIFEST,
+    MAP,
+    REFERENCE,
+)
 from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
 from pipeline.stage import run_command
 
@@ -9,6 +19,7 @@ import hashlib
 import json
 import socket
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +31,7 @@ from service.batching import BatchingExtractor
 from service.catalog import Catalog
 from service.connections import limited_connections
 from service.options import parse_arguments, upload_rules
+from service.reloading import ServedCatalog
 from service.schema import (
     MAX_NEIGHBORS,
     ApproximateInfo,
@@ -35,6 +47,7 @@ from similarity.errors import UserError
 from similarity.index.inverted_index import map_inverted_index, read_inverted_index
 from similarity.index.searcher import Searcher
 
+FILES = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP)  # and the folder EMBEDDER
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]", "::1"]
@@ -44,12 +57,12 @@ def main() -> None:
     arguments = parse_arguments()
     http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
-    catalog = open_catalog(int(arguments.max_upload_mb * 1e6), arguments.max_megapixels)
+    served = ServedCatalog(partial(open_catalog, int(arguments.max_upload_mb * 1e6), arguments.max_megapixels))
     hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
-    app = create_app(catalog, hosts, upload_rules(arguments), arguments.token)
+    app = create_app(served, hosts, upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    print(f"{len(catalog.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
+    print(f"{len(served.current.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
     config = uvicorn.Config(
         app, http=http, ws="none", log_level="warning", server_header=False, timeout_graceful_shutdown=5
     )
@@ -67,7 +80,26 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
-    """Loads and warms up everything."""
+    """Loads, checks and warms up everything.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: the files are damaged, do not belong together, or were replaced while they were read.
+    """
+    before = identities()
+    catalog = load_catalog(upload_bytes, megapixels)
+    if identities() != before:
+        raise UserError("files in data/ or models/ were replaced while they were read: wait until `dvc repro` is done")
+    return catalog
+
+
+def identities() -> list[tuple[str, int, int, int]]:
+    """What changes when one of the files is replaced, for those that there are."""
+    status = {str(path): path.stat() for path in (*FILES, *sorted(EMBEDDER.glob("*"))) if path.exists()}
+    return [(path, of.st_ino, of.st_mtime_ns, of.st_size) for path, of in status.items()]
+
+
+def load_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     return_large_blocks()
     searcher = open_searcher()
     embedder = open_embedder(searcher, BATCH_SIZES)

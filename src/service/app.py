@@ -18,6 +18,7 @@ from service.access import COOKIE, HeadAsGet, OwnPagesOnly, TokenRequired, cooki
 from service.catalog import Catalog, SearchOptions
 from service.image_files import ImageFileError, open_image
 from service.limits import SecurityHeaders, UploadLimits, UploadRules
+from service.reloading import ReloadError, ServedCatalog
 from service.schema import (
     Count,
     EmbeddingMap,
@@ -45,7 +46,7 @@ def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def _catalog(request: Request) -> Catalog:
-    return request.app.state.catalog
+    return request.app.state.served.current
 
 
 async def _token(request: Request) -> str:
@@ -154,6 +155,14 @@ async def info(catalog: Served) -> Info:
     return catalog.info
 
 
+@router.post("/reload", responses=_failures(403, 409), summary="Serve what the pipeline has made by now")
+async def reload(request: Request, _: Token) -> Info:
+    """Opens and checks all files anew. Until that is done, and if it fails, the former version is served."""
+    served: ServedCatalog = request.app.state.served
+    await served.reload()
+    return served.current.info
+
+
 @router.post("/session", responses=_failures(403), summary="Let the page in")
 async def begin_session(request: Request, response: Response, token: Token) -> Health:
     """Sets a cookie, which a browser sends in place of the token, also for pictures; it ends with the browser."""
@@ -168,11 +177,11 @@ async def health() -> Health:
     return Health(status="ok")
 
 
-def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules, token: str | None) -> ASGIApp:
+def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, token: str | None) -> ASGIApp:
     """Makes the service.
 
     Args:
-        catalog: what to answer from.
+        served: what to answer from.
         hosts: names that it may be addressed by (others could be a foreign page's, pointed here); ``*`` for all.
         rules: of uploads.
         token: that the API is to be asked with; None for an API that is open to all.
@@ -184,8 +193,9 @@ def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules, token: st
         openapi_url="/api/openapi.json",
         docs_url=None,  # both documentation pages load their scripts from elsewhere
         redoc_url=None,
+        lifespan=served.reloading_on_signal,
     )
-    app.state.catalog = catalog
+    app.state.served = served
     app.state.token = token
     app.state.upload_threads = CapacityLimiter(_UPLOAD_THREADS)
     app.include_router(router)
@@ -193,6 +203,7 @@ def create_app(catalog: Catalog, hosts: list[str], rules: UploadRules, token: st
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_exception_handler(UnreadableImageError, _unreadable)
     app.add_exception_handler(ImageFileError, _unavailable)
+    app.add_exception_handler(ReloadError, _not_reloaded)
     app.add_exception_handler(UnknownNameError, _unknown)
     app.add_exception_handler(LookUnavailableError, _impossible)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -214,6 +225,10 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ImageFileError)
     return JSONResponse({"detail": str(error)}, error.status)
+
+
+async def _not_reloaded(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:

@@ -264,7 +264,7 @@ def test_the_openapi_document_describes_every_route_with_models_and_examples(api
     document = api.get("/api/openapi.json").json()
     assert set(document["paths"]) == {
         "/api/search", "/api/similar", "/api/images", "/api/images/{key}", "/api/map", "/api/info", "/api/session",
-        "/healthz",
+        "/api/reload", "/healthz",
     }  # fmt: skip
     for methods in document["paths"].values():
         for operation in methods.values():

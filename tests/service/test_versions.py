@@ -1,14 +1,18 @@
 """The service is of one version until it is told to reload."""
 
 import os
+import pty
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from projects import Project
+from projects import Project, update_yaml
 from service_process import ServiceProcesses
 
 KEY = "marble/marble_0003.jpg"
@@ -69,3 +73,131 @@ def test_a_file_that_is_gone_is_told_with_the_way_to_get_it_back(client: httpx.C
         refused = client.get(f"/api/images/{KEY}{query}")
         assert refused.status_code == 404
         assert "run `dvc checkout data/images`" in refused.json()["detail"]
+
+
+TOKEN = "a-token-for-reloading"  # noqa: S105  # of this test
+RETRAINING = ("train", "embed", "neighbors", "ann")
+
+
+@pytest.fixture
+def owner(processes: ServiceProcesses) -> Iterator[httpx.Client]:
+    """A client that knows the token of a service."""
+    address = processes.start(before=f"export SIMILARITY_TOKEN={TOKEN}; exec 2>stderr.txt")
+    with httpx.Client(base_url=address, timeout=30, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        yield client
+
+
+def neighbors(client: httpx.Client) -> list[dict]:
+    return client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
+
+
+def run_stages(project: Project, *stages: str) -> None:
+    for stage in stages:
+        project.run("python", f"src/{stage}.py")
+
+
+def wait_for_line(path: Path, start: str) -> str:
+    for _ in range(200):
+        lines = [line for line in path.read_text().splitlines() if line.startswith(start)]
+        if lines:
+            return lines[-1]
+        time.sleep(0.05)
+    raise AssertionError(f"no line that starts with {start}: {path.read_text()}")
+
+
+def test_while_images_are_fetched_anew_each_is_the_indexed_one_or_refused(
+    owner: httpx.Client, project: Project
+) -> None:
+    images = project.folder / "data/images"
+    before = {path.relative_to(images).as_posix(): path.read_bytes() for path in images.glob("*/*")}
+    found = neighbors(owner)
+    update_yaml(project.folder / "data/sources/demo.yaml", {"generate": {"seed": 5}})
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(run_stages, project, "fetch")
+        answers: list[tuple[str, httpx.Response]] = []
+        while not fetching.done() or len(answers) < 2 * len(before):
+            key = list(before)[len(answers) % len(before)]
+            answers.append((key, owner.get(f"/api/images/{key}")))
+        fetching.result()
+    assert {answer.status_code for _, answer in answers} <= {200, 404, 409}
+    assert answers[-1][1].status_code == 409
+    assert all(answer.content == before[key] for key, answer in answers if answer.status_code == 200)
+    refused = owner.post("/api/reload")
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith("Not reloaded, the former version goes on being served: ")
+    assert neighbors(owner) == found
+
+
+def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixture(
+    owner: httpx.Client, project: Project
+) -> None:
+    old = neighbors(owner)
+    project.set_params(train={"epochs": 2}, base={"seed": 5})
+    run_stages(project, *RETRAINING[:2])
+    refused = owner.post("/api/reload")
+    assert refused.status_code == 409
+    assert "are not from the same run: run `dvc repro`" in refused.json()["detail"]
+    run_stages(project, *RETRAINING[2:])
+    assert neighbors(owner) == old
+    md5 = owner.get("/api/info").json()["model"]["md5"]
+    with ThreadPoolExecutor(1) as pool:
+        reloading = pool.submit(owner.post, "/api/reload")
+        seen = []
+        while not reloading.done():
+            seen.append(neighbors(owner))
+        reloaded = reloading.result()
+    assert reloaded.status_code == 200
+    assert reloaded.json() == owner.get("/api/info").json()
+    assert reloaded.json()["model"]["md5"] != md5
+    new = neighbors(owner)
+    assert old in seen
+    assert all(each in (old, new) for each in seen)
+    assert new != old
+
+
+def test_a_signal_reloads_as_well_or_tells_in_one_line_why_not(
+    owner: httpx.Client, processes: ServiceProcesses, project: Project
+) -> None:
+    old, index = neighbors(owner), project.folder / "models/inverted-index.json"
+    content = index.read_bytes()
+    replace_content(index, content[:-100])
+    processes.processes[-1].send_signal(signal.SIGHUP)
+    line = wait_for_line(project.folder / "stderr.txt", "Not reloaded")
+    assert line.endswith("models/inverted-index.json is damaged: run `dvc checkout`, or `dvc repro`")
+    assert neighbors(owner) == old
+    replace_content(index, content)
+    project.set_params(train={"epochs": 2}, base={"seed": 5})
+    run_stages(project, *RETRAINING)
+    processes.processes[-1].send_signal(signal.SIGHUP)
+    assert wait_for_line(project.folder / "stderr.txt", "Reloaded") == "Reloaded: 144 images"
+    assert neighbors(owner) != old
+    assert "Traceback" not in (project.folder / "stderr.txt").read_text()
+
+
+def replace_content(path: Path, content: bytes) -> None:
+    path.with_name("new").write_bytes(content)
+    path.with_name("new").rename(path)
+
+
+def test_a_reload_needs_the_token(owner: httpx.Client, service: str) -> None:
+    assert httpx.post(f"{service}/api/reload").status_code == 403
+    assert "set SIMILARITY_TOKEN" in httpx.post(f"{service}/api/reload").json()["detail"]
+    assert httpx.post(str(owner.base_url.join("/api/reload"))).status_code == 401
+
+
+def test_a_service_whose_terminal_is_closed_ends(reproduced: Project) -> None:
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(reproduced.folder)
+        os.execvpe("python", ["python", "src/serve.py", "--port", "0"], reproduced.environment)  # noqa: S606
+    read = b""
+    while b"images are served" not in read:
+        read += os.read(terminal, 1024)
+    os.close(terminal)  # which sends SIGHUP
+    for _ in range(200):
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.05)
+    assert ended, "it goes on without a terminal"
+    assert os.waitstatus_to_exitcode(status) != 0

@@ -1,0 +1,80 @@
+"""The version that is served, and how a newer one takes its place."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from anyio import to_thread
+
+from service.catalog import Catalog
+
+
+class ReloadError(Exception):
+    """The newer version cannot be served; the message says why, and that the former is."""
+
+
+class ServedCatalog:
+    """The catalog that each request takes at its start, and that a reload exchanges.
+
+    Attributes:
+        current: the catalog.
+    """
+
+    def __init__(self, open_catalog: Callable[[], Catalog]) -> None:
+        """Opens the catalog with a function that checks it, and raises an error if it is not whole."""
+        self._open = open_catalog
+        self._reloading = asyncio.Lock()
+        self.current = open_catalog()
+
+    async def reload(self) -> None:
+        """Opens the catalog anew beside the current one, and exchanges them when all is well.
+
+        Raises:
+            ReloadError: it cannot be opened.
+        """
+        async with self._reloading:
+            try:
+                self.current = await to_thread.run_sync(self._open)
+            except Exception as error:  # damaged files have their readers raise anything
+                message = f"Not reloaded, the former version goes on being served: {_one_line(error)}"
+                print(message, file=sys.stderr, flush=True)
+                raise ReloadError(message) from error
+            print(f"Reloaded: {len(self.current.searcher.units)} images", file=sys.stderr, flush=True)
+
+    @asynccontextmanager
+    async def reloading_on_signal(self, _: object) -> AsyncIterator[None]:
+        """Reloads at each SIGHUP while the context lasts, or ends the process if its terminal is gone."""
+        tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them only weakly
+        had_terminal = _has_terminal()
+
+        def on_signal() -> None:
+            if had_terminal and not _has_terminal():
+                signal.raise_signal(signal.SIGTERM)
+                return
+            task = asyncio.create_task(self._reload_quietly())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, on_signal)
+        yield
+        loop.remove_signal_handler(signal.SIGHUP)
+
+    async def _reload_quietly(self) -> None:
+        with suppress(ReloadError):
+            await self.reload()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
