@@ -36,10 +36,9 @@ def content(reproduced: Project) -> bytes:
 
 @pytest.fixture(scope="session")
 def hurried(start_service: StartService) -> str:
-    """A service that gives its clients little time, and has room for no more than one upload of a megabyte."""
+    """A service that gives its clients little time."""
     return start_service(
         "--client-seconds=1", "--upload-seconds=3", "--upload-grace-seconds=1", "--upload-kb-per-second=100",
-        "--max-upload-mb=1", "--upload-room-mb=1",
     )  # fmt: skip
 
 
@@ -78,9 +77,10 @@ def drip(connection: socket.socket, rate: int) -> float:
     return time.monotonic() - start
 
 
-def test_room_is_taken_by_what_has_come_and_given_back(hurried: str, content: bytes) -> None:
-    with connect(hurried) as large, httpx.Client(base_url=hurried, timeout=30) as client:
-        large.sendall(upload_head(hurried, 1_010_000) + UPLOAD_START + bytes(1_009_000))
+def test_room_is_taken_by_what_has_come_and_given_back(start_service: StartService, content: bytes) -> None:
+    service = start_service("--max-upload-mb=1", "--upload-room-mb=1")
+    with connect(service) as large, httpx.Client(base_url=service, timeout=30) as client:
+        large.sendall(upload_head(service, 1_010_000) + UPLOAD_START + bytes(1_009_000))
         busy = until(lambda: upload(client, bytes(200_000)), 503)
         assert "Too many uploads at once" in busy.json()["detail"]
         assert busy.headers["retry-after"] == "1"
@@ -138,6 +138,14 @@ def test_connections_that_drip_uploads_or_take_no_answers_make_room_as_well(star
             else:
                 connection.sendall(head(service, "GET /api/map HTTP/1.1") * 2000)
         until(lambda: httpx.get(f"{service}/healthz", timeout=5), 200)
+
+
+def test_an_answer_that_is_not_taken_is_not_kept_for_ever(hurried: str) -> None:
+    with connect(hurried) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(head(hurried, "GET /api/map HTTP/1.1") * 1000)
+        time.sleep(3)
+        assert read_all(connection).count(b"HTTP/1.1 200 OK") < 1000
 
 
 def test_the_soft_limit_of_file_handles_is_raised_to_the_hard_one(start_service: StartService) -> None:
