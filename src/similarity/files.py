@@ -1,6 +1,7 @@
 """Writing files whole or not at all, several of them together, and the formats that the stages share."""
 
 import csv
+import errno
 import glob
 import math
 import mmap
@@ -9,7 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -272,15 +273,26 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
 def copied_into_memory(path: Path) -> Iterator[str]:
     """Gives the path of a copy of a file that nothing else can change, for what maps files by their path.
 
-    The copy lives as long as it is mapped. Where the system has no files in memory (not Linux), it is the file itself.
+    The copy lives as long as it is mapped. Where there can be none, as with `ulimit -f` or on other systems than Linux,
+    it is the file itself.
     """
+    with ExitStack() as stack:
+        yield _copy_into_memory(path, stack) or str(path)
+
+
+def _copy_into_memory(path: Path, stack: ExitStack) -> str | None:
     if not hasattr(os, "memfd_create"):
-        yield str(path)
-        return
-    with path.open("rb") as source, os.fdopen(os.memfd_create(path.name), "wb") as copy:
-        shutil.copyfileobj(source, copy, 1 << 20)
+        return None
+    copy = stack.enter_context(os.fdopen(os.memfd_create(path.name), "r+b"))
+    try:
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, copy, 1 << 20)
         copy.flush()
-        yield f"/proc/self/fd/{copy.fileno()}"
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return None
+        raise
+    return f"/proc/self/fd/{copy.fileno()}"
 
 
 def release_pages(array: np.ndarray) -> None:

@@ -229,7 +229,7 @@ def test_an_upload_is_searched_by_look_as_well_and_a_click_on_a_result_keeps_it(
 
 def test_without_a_visual_part_there_is_no_look_to_choose(browser: Browser, project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
-    for stage in ("visual", "embed", "neighbors", "ann"):
+    for stage in ("visual", "embed", "neighbors", "ann", "seal"):
         project.run("python", f"src/{stage}.py")
     processes = ServiceProcesses(project)
     try:
