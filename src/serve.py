@@ -126,12 +126,12 @@ def load_catalog(upload_bytes: int, megapixels: float) -> Catalog:
 
 
 def return_large_blocks() -> None:
-    """Has memory of more than a megabyte given back to the system as soon as it is free, where libc is GNU's.
+    """Has blocks of more than 16 megabytes given back to the system as soon as they are free, where libc is GNU's.
 
     Otherwise each thread keeps what the largest photograph has taken while it was decoded.
     """
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 24)
 
 
 def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
