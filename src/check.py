@@ -1,21 +1,27 @@
 """Checks what a run begins with, before DVC does: the parameters, DVC's own files, and the source of the images.
 
-A typing error is told at once, and so is what DVC would read for ever.
+A typing error is told at once, and so is what DVC would read for ever. What killed runs have left is removed.
 """
 
 from pipeline.dvc_files import check_dvc_files
+from pipeline.paths import DATA, METRICS, MODELS, PLOTS
 from pipeline.stage import run_command
 
 from pathlib import Path
 
+from similarity.files import remove_left_behind
 from similarity.params import load_params
 from similarity.sources.folders import check_source
+
+WRITTEN = (DATA, MODELS, METRICS, PLOTS)
 
 
 def main() -> None:
     source = load_params().data.source
     check_dvc_files()
     check_source(Path(source))
+    for folder in WRITTEN:
+        remove_left_behind(folder)
 
 
 if __name__ == "__main__":

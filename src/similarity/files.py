@@ -42,9 +42,7 @@ class Outputs:
         It is of this process alone. What killed ones left behind is removed.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".new.*.{glob.escape(path.name)}"):
-            if not _is_running(left.name.split(".")[2]):
-                _remove(left)
+        remove_left_behind(path.parent, path.name)
         temporary = path.with_name(f".new.{os.getpid()}.{path.name}")
         _remove(temporary)
         self._temporaries[path] = temporary
@@ -112,6 +110,13 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     """Gives an empty temporary folder beside `path`, which replaces `path` only if the block ends without an error."""
     with Outputs() as outputs:
         yield outputs.folder(path)
+
+
+def remove_left_behind(folder: Path, name: str | None = None) -> None:
+    """Removes what processes that were killed have left in a folder: new versions of a file, or of all."""
+    for left in folder.glob(f".new.*.{glob.escape(name) if name else '*'}"):
+        if not _is_running(left.name.split(".")[2]):
+            _remove(left)
 
 
 def _is_running(process: str) -> bool:

@@ -50,7 +50,7 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
         "backbone.taps=[]",
     ]
     changes = [f"--set-param={setting}" for setting in (*settings, "embedding.visual_taps=[]")]
-    printed = project.run("dvc", "exp", "run", *changes, "ann", "threshold")
+    printed = project.run("dvc", "exp", "run", *changes, "seal")
     assert "backbone: " in printed
     assert "32 features by openvino" in printed
     key = "marble/marble_0003.jpg"

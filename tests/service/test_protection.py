@@ -81,6 +81,7 @@ def test_room_is_taken_by_what_has_come_and_given_back(start_service: StartServi
     service = start_service("--max-upload-mb=1", "--upload-room-mb=1")
     with connect(service) as large, httpx.Client(base_url=service, timeout=30) as client:
         large.sendall(upload_head(service, 1_010_000) + UPLOAD_START + bytes(1_009_000))
+        time.sleep(1)  # for the service to read it all: whoever comes too late for the room is refused
         busy = until(lambda: upload(client, bytes(200_000)), 503)
         assert "Too many uploads at once" in busy.json()["detail"]
         assert busy.headers["retry-after"] == "1"

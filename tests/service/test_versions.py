@@ -98,11 +98,11 @@ def run_stages(project: Project, *stages: str) -> None:
 
 def wait_for_line(path: Path, start: str) -> str:
     for _ in range(200):
-        lines = [line for line in path.read_text().splitlines() if line.startswith(start)]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith(start)]
         if lines:
             return lines[-1]
         time.sleep(0.05)
-    raise AssertionError(f"no line that starts with {start}: {path.read_text()}")
+    raise AssertionError(f"no line that starts with {start}: {path.read_text(encoding='utf-8')}")
 
 
 def test_while_images_are_fetched_anew_each_is_the_indexed_one_or_refused(
@@ -171,7 +171,7 @@ def test_a_signal_reloads_as_well_or_tells_in_one_line_why_not(
     processes.processes[-1].send_signal(signal.SIGHUP)
     assert wait_for_line(project.folder / "stderr.txt", "Reloaded") == "Reloaded: 144 images"
     assert neighbors(owner) != old
-    assert "Traceback" not in (project.folder / "stderr.txt").read_text()
+    assert "Traceback" not in (project.folder / "stderr.txt").read_text(encoding="utf-8")
 
 
 def replace_content(path: Path, content: bytes) -> None:
