@@ -103,7 +103,7 @@ def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_makes_it_wh
 ) -> None:
     whole = outputs_of(reproduced, kill.stage)
     printed = disturb(undisturbed, kill)
-    assert "Traceback" not in printed or "<frozen site>" in printed  # Python's own start, before any script
+    assert f'File "{undisturbed.folder}/src' not in printed  # in a traceback; one of DVC's own start is not ours
     left = outputs_of(undisturbed, kill.stage)
     assert left.items() <= whole.items()
     mend_what_dvc_leaves(undisturbed)
