@@ -9,12 +9,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from similarity.dataset.manifest import UNLABELED
+from similarity.digests import digest_file
 from similarity.errors import UserError
 from similarity.files import Outputs, write_table
 from similarity.params import Params
 from similarity.sources.archives import DamagedArchiveError, is_archive, open_archive
 from similarity.sources.class_folders import Layout, copy_images, list_archive, list_folder, unpack_images
-from similarity.sources.downloads import digest, download
+from similarity.sources.downloads import download
 from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
 
 DOWNLOADS = CACHE / "downloads"
@@ -56,7 +57,7 @@ def _fetch(url: str, recipe: Recipe, max_bytes: int, outputs: Outputs) -> None:
         path.unlink(missing_ok=True)  # else it would be found there for ever
         raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url {url}") from error
     if recipe.sha256 is None:
-        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest(path)}")
+        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest_file(path)}")
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
 
 

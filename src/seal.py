@@ -1,23 +1,12 @@
 """Stage `seal`: writes down the digests of all that is searched with: only files of one run are used together."""
 
-from pipeline.paths import (
-    ANN_INDEX,
-    ANN_SETTINGS,
-    EMBEDDER,
-    EMBEDDINGS,
-    INVERTED_INDEX,
-    MANIFEST,
-    MAP,
-    REFERENCE,
-    RUN,
-)
+from pipeline.paths import RUN
+from pipeline.sealing import SEALED
 from pipeline.stage import run_stage
 
 from similarity.digests import digest_files
 from similarity.files import Outputs, write_json_entries
 from similarity.params import Params
-
-SEALED = (MANIFEST, EMBEDDER, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP)
 
 
 def main(_: Params, outputs: Outputs) -> None:

@@ -1,17 +1,8 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.paths import (
-    ANN_INDEX,
-    ANN_SETTINGS,
-    EMBEDDER,
-    EMBEDDINGS,
-    IMAGES,
-    INVERTED_INDEX,
-    MANIFEST,
-    MAP,
-    REFERENCE,
-)
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
 from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
+from pipeline.sealing import SEALED, check_run
 from pipeline.stage import run_command
 
 import ctypes
@@ -47,7 +38,6 @@ from similarity.errors import UserError
 from similarity.index.inverted_index import map_inverted_index, read_inverted_index
 from similarity.index.searcher import Searcher
 
-FILES = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP)  # and the folder EMBEDDER
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]", "::1"]
@@ -95,12 +85,14 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
 
 def identities() -> list[tuple[str, int, int, int]]:
     """What changes when one of the files is replaced, for those that there are."""
-    status = {str(path): path.stat() for path in (*FILES, *sorted(EMBEDDER.glob("*"))) if path.exists()}
+    files = [file for path in SEALED for file in (sorted(path.glob("*")) if path.is_dir() else [path])]
+    status = {str(path): path.stat() for path in files if path.exists()}
     return [(path, of.st_ino, of.st_mtime_ns, of.st_size) for path, of in status.items()]
 
 
 def load_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     return_large_blocks()
+    check_run(INVERTED_INDEX)
     searcher = open_searcher()
     embedder = open_embedder(searcher, BATCH_SIZES)
     size = embedder.extractor.image_size

@@ -6,7 +6,6 @@ from pipeline.paths import (
     EMBEDDER,
     EMBEDDINGS,
     IMAGES,
-    INVERTED_INDEX,
     MANIFEST,
     MAP,
     METRICS,
@@ -41,7 +40,7 @@ def open_searcher() -> Searcher:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
-    check_run(MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
+    check_run(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
     manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
     settings = load_settings(ANN_SETTINGS)
     index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])

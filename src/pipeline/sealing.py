@@ -1,6 +1,16 @@
 """Telling whether files are of one run; it imports little, as a key is answered at once."""
 
-from pipeline.paths import RUN
+from pipeline.paths import (
+    ANN_INDEX,
+    ANN_SETTINGS,
+    EMBEDDER,
+    EMBEDDINGS,
+    INVERTED_INDEX,
+    MANIFEST,
+    MAP,
+    REFERENCE,
+    RUN,
+)
 
 import errno
 from pathlib import Path
@@ -9,6 +19,9 @@ import orjson
 
 from similarity.digests import digest_files
 from similarity.errors import UserError
+
+SEALED = (MANIFEST, EMBEDDER, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP)
+"""What is searched with: files, and a folder."""
 
 
 def check_run(*paths: Path) -> None:

@@ -107,7 +107,7 @@ def _only_run_of(stage: str) -> Iterator[None]:
 
 
 def stop_if_told() -> None:
-    """Ends the run if a signal came whose exception was lost, as it is in a finalizer of TensorFlow's."""
+    """Ends the run if a signal came whose exception was lost, as it is in a finalizer."""
     if _received:
         _stop(_received[0], None)
 

@@ -58,10 +58,9 @@ def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
     """
     sample = np.unique(np.linspace(0, len(thumbnails) - 1, min(len(thumbnails), _SAMPLE)).astype(int))
     patterns = contrast_pattern(thumbnails[sample])
-    centered = patterns - patterns.mean(axis=0)
-    axes = axes_of_rows(centered, min(_COMPONENTS, *patterns.shape))[1].astype(np.float32)
-    mean = patterns.mean(axis=0) @ axes
-    return np.concatenate([contrast_pattern(block) @ axes - mean for block in row_blocks(thumbnails)])
+    mean = patterns.mean(axis=0)
+    axes = axes_of_rows(patterns - mean, min(_COMPONENTS, *patterns.shape))[1].astype(np.float32)
+    return np.concatenate([contrast_pattern(block) @ axes - mean @ axes for block in row_blocks(thumbnails)])
 
 
 def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import orjson
 
+from similarity.digests import digest_file
 from similarity.errors import UserError
 from similarity.features.lite_backbone import LiteBackbone
 from similarity.features.networks import Backbone, Preprocess, load_backbone
@@ -189,7 +190,7 @@ def backbone_digest(folder: Path) -> str:
     """
     (folder / _DESCRIPTION).stat()
     names = (_CHECK_FEATURES, _CHECK_PIXELS, _DESCRIPTION, _GRAPH, Path(_GRAPH).with_suffix(".bin").name, _WEIGHTS)
-    digests = [sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()]
+    digests = [digest_file(folder / name) for name in names if (folder / name).exists()]
     return sha256(" ".join(digests).encode()).hexdigest()
 
 

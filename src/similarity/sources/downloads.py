@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
+from similarity.digests import digest_file
 from similarity.errors import UserError
 
 _CHUNK = 1 << 20
@@ -40,7 +41,7 @@ def download(url: str, sha256: str | None, folder: Path, progress: Progress) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name("lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # experiments in several workers want the same file
-        if not target.exists() or (sha256 is not None and digest(target) != sha256):
+        if not target.exists() or (sha256 is not None and digest_file(target) != sha256):
             _download(url, sha256, target, progress)
     return target
 
@@ -53,7 +54,7 @@ def _download(url: str, sha256: str | None, target: Path, progress: Progress) ->
         raise UserError(
             f"cannot download {url}: {_reason(error)}; the part received was kept; run again to resume"
         ) from error
-    received = digest(partial)
+    received = digest_file(partial)
     if sha256 is not None and received != sha256:
         partial.unlink()
         raise UserError(
@@ -61,15 +62,6 @@ def _download(url: str, sha256: str | None, target: Path, progress: Progress) ->
             "the file was changed or damaged; correct the recipe if you trust the new one"
         )
     partial.replace(target)
-
-
-def digest(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        hasher = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
-            hasher.update(chunk)
-    return hasher.hexdigest()
 
 
 def _receive(url: str, partial: Path, progress: Progress) -> None:
