@@ -34,7 +34,7 @@ from similarity.embedding.visual_part import fit_visual_part
 from similarity.evaluation.likeness import ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores
 from similarity.features.computing import load_pixels
-from similarity.features.extractor import Engine, describe, load_engines, tapped_columns
+from similarity.features.extractor import Engine, Extractor, describe, load_engines, tapped_columns
 from similarity.images.changes import CHANGES, change
 from similarity.images.decoding import read_image_file
 from similarity.images.resizing import resize
@@ -112,16 +112,8 @@ def compute(manifest: Manifest, engine: Engine, batch: int, name: str) -> Featur
 
 def run_blocks(engine: Engine, blocks: "Iterator[np.ndarray] | tqdm", batch: int) -> np.ndarray:
     """The features of blocks of pixels of any length."""
-    counts = []
-
-    def batches() -> Iterator[np.ndarray]:
-        for block in blocks:
-            for start in range(0, len(block), batch):
-                part = block[start : start + batch]
-                counts.append(len(part))
-                yield np.concatenate([part, np.zeros((batch - len(part), *part.shape[1:]), np.float32)])
-
-    return np.concatenate([found[:count] for found, count in zip(engine.stream(batches()), counts, strict=False)])
+    parts = (block[start : start + batch] for block in blocks for start in range(0, len(block), batch))
+    return np.concatenate(list(Extractor(describe(BACKBONE), {batch: engine}).stream(parts)))
 
 
 def pixels_of(manifest: Manifest, rows: np.ndarray, block: int = 64) -> Iterator[np.ndarray]:
