@@ -13,7 +13,8 @@ _MIN_LENGTH = 16  # of a token
 def _token(text: str) -> str:
     if len(text) < _MIN_LENGTH or not (text.isascii() and text.isprintable() and " " not in text):
         raise argparse.ArgumentTypeError(
-            f"at least {_MIN_LENGTH} letters, digits or signs without spaces are needed, here or in {VARIABLE}; `openssl rand -hex 16` makes one"
+            f"at least {_MIN_LENGTH} letters, digits or signs without spaces are needed, here or in {VARIABLE}; "
+            "`openssl rand -hex 16` makes one"
         )
     return text
 
