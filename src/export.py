@@ -22,6 +22,7 @@ from similarity.features.computing import load_pixels
 from similarity.features.extractor import MIN_AGREEMENT
 from similarity.features.extractor import describe as describe_extractor
 from similarity.files import replaced_folder
+from similarity.images.shards import open_images
 from similarity.params import load_params
 
 SAVED_MODEL, ONNX, NOTES = "saved_model", "model.onnx", "README.md"
@@ -102,9 +103,10 @@ def take_sample(stored: Stored, size: int) -> Sample:
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
     records = [stored.manifest.records[row] for row in rows]
-    loaded = (load_pixels(IMAGES / record.path, size, record.sha256) for record in records)
+    images = open_images(IMAGES)
+    loaded = (load_pixels(images / record.path, size, record.sha256) for record in records)
     pixels = np.stack(list(track(loaded, "read", len(records))))
-    contents = [(IMAGES / record.path).read_bytes() for record in records]
+    contents = [(images / record.path).read_bytes() for record in records]
     decodable = np.flatnonzero([exporting.is_decoded_alike(content) for content in contents])
     return Sample(contents, pixels, stored.embeddings[rows], decodable)
 

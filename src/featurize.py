@@ -18,6 +18,7 @@ from similarity.features.cache import FeatureCache, cache_limit
 from similarity.features.computing import compute_features, fingerprint
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.files import Outputs, write_scattered_array
+from similarity.images.shards import open_images
 from similarity.params import Params
 
 FEATURE_CACHE = CACHE / "features" / "features.sqlite"
@@ -49,7 +50,8 @@ def _features(
         yield found
     rows = np.flatnonzero(missing)
     wanted = [digests[row] for row in rows]
-    blocks = compute_features([IMAGES / manifest.keys[row] for row in rows], wanted, extractor, batch_size)
+    images = open_images(IMAGES)
+    blocks = compute_features([images / manifest.keys[row] for row in rows], wanted, extractor, batch_size)
     starts = range(0, len(rows), batch_size)
     for start, features in zip(track(starts, "featurize", unit=" batches"), blocks, strict=True):
         finite = np.isfinite(features).all(axis=1)

@@ -348,16 +348,17 @@ def check_picture_name(path: Path) -> None:
 def save_sheet(results: Sequence[Result], path: Path) -> None:
     from similarity.files import replaced_file
     from similarity.images.decoding import read_image_file
+    from similarity.images.shards import open_images
     from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
-    rows = []
+    rows, images = [], open_images(IMAGES)
     for query, neighbors in ((result.query, result.neighbors) for result in results):
         label = class_of(query.key) if query.key else None
-        pixels = read_image_file(query.path, side=TILE_SIZE)
+        pixels = read_image_file(images / query.key if query.key else query.path, side=TILE_SIZE)
         first = (
             tile_of(pixels, query.key, "query", None) if query.key else Tile(pixels, ("query", query.path.name), None)
         )
-        found = ((read_image_file(IMAGES / key, side=TILE_SIZE), key, f"{cosine:.3f}") for key, cosine in neighbors)
+        found = ((read_image_file(images / key, side=TILE_SIZE), key, f"{cosine:.3f}") for key, cosine in neighbors)
         rows.append([first, *(tile_of(*each, label) for each in found)])
     sheet = draw_sheet(rows)
     with replaced_file(path) as temporary:

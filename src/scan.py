@@ -26,17 +26,19 @@ from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan
 from similarity.errors import DataError, UserError, list_first
 from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.images.previews import open_previews
+from similarity.images.shards import open_images
 from similarity.params import Params
 
 
 @listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
-    keys = list_keys(IMAGES)
+    images = open_images(IMAGES)
+    keys = list_keys(images)
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
     left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
     settings, rejections = params.scan, list[Rejection]()
-    results = track(scan_images(IMAGES, keys, settings.thumbnail_size, settings.histogram_bins), "scan", len(keys))
+    results = track(scan_images(images, keys, settings.thumbnail_size, settings.histogram_bins), "scan", len(keys))
     records, remarks = _keep_pixels(_readable(results, rejections), outputs)
     _check(keys, records, rejections, settings.max_rejected)
     write_manifest(outputs.file(MANIFEST), records)

@@ -35,6 +35,7 @@ from service.schema import (
 )
 from similarity.embedding.embedder import Embedder
 from similarity.errors import UserError
+from similarity.images.shards import open_images
 from similarity.index.inverted_index import map_inverted_index, read_inverted_index
 from similarity.index.searcher import Searcher
 
@@ -110,7 +111,7 @@ def load_catalog(upload_bytes: int, megapixels: float) -> Catalog:
         reference=open_reference(),
         image_size=size,
         max_pixels=int(megapixels * 1e6),
-        images=IMAGES,
+        images=open_images(IMAGES),
         inverted_index=map_inverted_index(INVERTED_INDEX, copy=True),
         positions=open_positions(),
         info=describe(searcher, embedder, limits),

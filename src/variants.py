@@ -18,6 +18,7 @@ from similarity.images.changes import CHANGES, change
 from similarity.images.decoding import read_image_file
 from similarity.images.descriptors import color_histogram, count_values, thumbnail
 from similarity.images.resizing import resize
+from similarity.images.shards import open_images
 from similarity.parallel import ordered_map
 from similarity.params import Params, ScanParams
 
@@ -53,8 +54,10 @@ def _change(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Gives, of all changes of each image, the pixels for the backbone, the color histograms and the thumbnails."""
 
+    images = open_images(IMAGES)
+
     def load(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pixels = read_image_file(IMAGES / record.path, record.sha256, image_size)
+        pixels = read_image_file(images / record.path, record.sha256, image_size)
         variants = [change(pixels, name) for name in CHANGES]
         return (
             np.stack([resize(variant, image_size) for variant in variants]),

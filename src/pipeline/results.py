@@ -25,6 +25,7 @@ from similarity.embedding.embedder import Embedder, load_embedder, load_embeddin
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
 from similarity.features.computing import load_pixels
+from similarity.images.shards import open_images
 from similarity.index.backends import load_index, load_settings
 from similarity.index.searcher import Searcher
 from similarity.novelty.reference import Reference, load_reference
@@ -78,7 +79,8 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     embedder = load_embedder(EMBEDDER, batch_sizes)
     rows = _spread(np.flatnonzero(searcher.units.any(axis=1)))
     size = embedder.extractor.image_size
-    pixels = [load_pixels(IMAGES / searcher.manifest.keys[row], size) for row in rows]
+    images = open_images(IMAGES)
+    pixels = [load_pixels(images / searcher.manifest.keys[row], size) for row in rows]
     embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])
     return embedder
 

@@ -5,7 +5,6 @@ import os
 import time
 from dataclasses import dataclass, field
 from mmap import mmap
-from pathlib import Path
 from threading import BoundedSemaphore
 
 import numpy as np
@@ -17,6 +16,7 @@ from service.schema import Answer, EmbeddingMap, Info, Neighbor, Novelty, Query,
 from similarity.dataset.manifest import ImageRecord
 from similarity.embedding.model import EmbeddingModel
 from similarity.images.decoding import decode_image, read_image
+from similarity.images.protocols import ImageFolder
 from similarity.images.resizing import resize
 from similarity.index.inverted_index import find_neighbors
 from similarity.index.searcher import Answer as SearchAnswer
@@ -58,7 +58,7 @@ class Catalog:
         reference: tells whether anything is similar to an image, by its features.
         image_size: what images are resized to, in pixels.
         max_pixels: larger images are refused before they are decoded.
-        images: the folder of the image files.
+        images: has their files.
         inverted_index: the stored neighbors, mapped into memory.
         positions: of the images in the plane, float32 (N, 2), if there is a projection.
         info: what to tell of all this.
@@ -70,7 +70,7 @@ class Catalog:
     reference: Reference
     image_size: int
     max_pixels: int
-    images: Path
+    images: ImageFolder
     inverted_index: mmap
     positions: np.ndarray | None
     info: Info

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from similarity.images.protocols import ImageFolder
 
 _CHUNK = 1 << 18  # bytes
 
@@ -40,7 +41,7 @@ class CheckedFile(NamedTuple):
             yield waiting
 
 
-def open_image(folder: Path, key: str, digest: str) -> CheckedFile:
+def open_image(folder: ImageFolder, key: str, digest: str) -> CheckedFile:
     """Opens the file of an indexed image.
 
     Args:
@@ -61,7 +62,7 @@ def open_image(folder: Path, key: str, digest: str) -> CheckedFile:
     return CheckedFile(file, size, digest)
 
 
-def read_image_bytes(folder: Path, key: str, digest: str) -> bytes:
+def read_image_bytes(folder: ImageFolder, key: str, digest: str) -> bytes:
     """Reads the file of an indexed image; see `open_image`."""
     with _open(folder, key) as file:
         content = file.read()
@@ -69,7 +70,7 @@ def read_image_bytes(folder: Path, key: str, digest: str) -> bytes:
     return content
 
 
-def _open(folder: Path, key: str) -> BinaryIO:
+def _open(folder: ImageFolder, key: str) -> BinaryIO:
     try:
         return (folder / key).open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:

@@ -13,6 +13,8 @@ from similarity.dataset.manifest import ImageRecord
 from similarity.images.decoding import UnreadableImageError, decode_image
 from similarity.images.descriptors import color_histogram, color_spread, count_values, thumbnail
 from similarity.images.previews import PREVIEW_SIZE, encode_preview
+from similarity.images.protocols import ImageFolder
+from similarity.images.shards import ShardedFolder
 from similarity.parallel import ordered_map
 
 _PLAIN = 2  # of 255, standard deviation
@@ -43,19 +45,21 @@ class ScannedImage(NamedTuple):
     remark: str
 
 
-def list_keys(images: Path) -> list[str]:
-    """The sorted keys ``<class>/<name>`` of all files in the class folders below `images`."""
+def list_keys(images: Path | ShardedFolder) -> list[str]:
+    """The sorted keys ``<class>/<name>`` of all images."""
+    if isinstance(images, ShardedFolder):
+        return list(images.places)
     return sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
 
 
 def scan_images(
-    images: Path, keys: list[str], thumbnail_size: int, histogram_bins: int
+    images: ImageFolder, keys: list[str], thumbnail_size: int, histogram_bins: int
 ) -> Iterator[ScannedImage | Rejection]:
     """Decodes each image once, and yields what is kept of it or its rejection, in the order of the keys.
 
     Args:
-        images: the folder that the keys are below.
-        keys: of the images.
+        images: has the images.
+        keys: of them.
         thumbnail_size: side of the thumbnails, in pixels.
         histogram_bins: of the color histograms, per channel.
     """
@@ -64,7 +68,7 @@ def scan_images(
         yield from ordered_map(scan, keys)
 
 
-def _scan(images: Path, key: str, thumbnail_size: int, histogram_bins: int) -> ScannedImage | Rejection:
+def _scan(images: ImageFolder, key: str, thumbnail_size: int, histogram_bins: int) -> ScannedImage | Rejection:
     content = (images / key).read_bytes()
     try:
         pixels, width, height = decode_image(content, max(PREVIEW_SIZE, thumbnail_size))

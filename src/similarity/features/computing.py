@@ -13,35 +13,36 @@ from similarity.features import extractor as extractor_module
 from similarity.features.extractor import Extractor, backbone_digest
 from similarity.images import decoding, resizing
 from similarity.images.decoding import read_image_file
+from similarity.images.protocols import ImageFile
 from similarity.images.resizing import resize
 from similarity.parallel import ordered_map
 
 _BATCHES_AHEAD = 4  # for each core, loaded while others are computed
 
 
-def load_pixels(path: Path, size: int, digest: str | None = None) -> np.ndarray:
+def load_pixels(file: ImageFile, size: int, digest: str | None = None) -> np.ndarray:
     """Reads an image file as an extractor wants it: float32 (size, size, 3) in 0…255.
 
     Args:
-        path: of the file.
+        file: of the image.
         size: side of the result, in pixels.
         digest: the SHA-256 that its bytes must have, in hexadecimal.
 
     Raises:
         UserError: it cannot be decoded, or has another digest.
     """
-    return resize(read_image_file(path, digest, size), size)
+    return resize(read_image_file(file, digest, size), size)
 
 
 def compute_features(
-    paths: Sequence[Path], digests: Sequence[str], extractor: Extractor, batch_size: int
+    files: Sequence[ImageFile], digests: Sequence[str], extractor: Extractor, batch_size: int
 ) -> Iterator[np.ndarray]:
     """Computes the features of image files, and yields them in blocks of up to `batch_size` rows, float32 (n, D).
 
     Reading and resizing go on in other threads while the extractor works.
 
     Args:
-        paths: the files, in the order of the rows.
+        files: of the images, in the order of the rows.
         digests: the SHA-256 that the content of each must have, in hexadecimal.
         extractor: what turns pixels into features.
         batch_size: images per batch.
@@ -50,9 +51,9 @@ def compute_features(
     from threadpoolctl import threadpool_limits
 
     def load(rows: range) -> np.ndarray:
-        return np.stack([load_pixels(paths[row], extractor.image_size, digests[row]) for row in rows])
+        return np.stack([load_pixels(files[row], extractor.image_size, digests[row]) for row in rows])
 
-    batches = [range(start, min(start + batch_size, len(paths))) for start in range(0, len(paths), batch_size)]
+    batches = [range(start, min(start + batch_size, len(files))) for start in range(0, len(files), batch_size)]
     with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
         yield from extractor.stream(ordered_map(load, batches, ahead=_BATCHES_AHEAD * (os.cpu_count() or 1)))
 

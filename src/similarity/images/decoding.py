@@ -5,13 +5,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from similarity.errors import UserError
+from similarity.images.protocols import ImageFile
 from similarity.parallel import Room
 
 IMAGE_SUFFIXES = frozenset(
@@ -62,7 +62,7 @@ class UnreadableImageError(ValueError):
     """The file's content cannot be decoded as an image; the message says why, without the path."""
 
 
-def decode_image(source: Path | bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
+def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
     """Decodes an image, upright and in color.
 
     The first frame of an animation is taken, EXIF orientation is applied, transparency is laid over white, 16-bit
@@ -72,7 +72,7 @@ def decode_image(source: Path | bytes, side: int | None = None, max_pixels: int 
     are needed in each direction: a photograph of 12 megapixels in a sixth of the time.
 
     Args:
-        source: a path, or the file's bytes.
+        source: a file, or its bytes.
         side: of the square that the pixels are to be resized to, in pixels; None for the image at its own size.
         max_pixels: refuse more than that before they are decoded; without it, Pillow's own limit holds.
 
@@ -105,29 +105,29 @@ def decode_image(source: Path | bytes, side: int | None = None, max_pixels: int 
         raise UnreadableImageError(_one_line(error)) from error
 
 
-def read_image(source: Path | bytes, side: int | None = None) -> np.ndarray:
+def read_image(source: ImageFile | bytes, side: int | None = None) -> np.ndarray:
     """The pixels alone of `decode_image`, uint8 (height, width, 3)."""
     return decode_image(source, side).pixels
 
 
-def read_image_file(path: Path, digest: str | None = None, side: int | None = None) -> np.ndarray:
+def read_image_file(file: ImageFile, digest: str | None = None, side: int | None = None) -> np.ndarray:
     """Decodes an image file that is needed, as `read_image` does.
 
     Args:
-        path: of the file.
+        file: of the image.
         digest: the SHA-256 that its bytes must have, in hexadecimal.
         side: of the square that the pixels are to be resized to.
 
     Raises:
         UserError: it cannot be decoded, or has another digest; the message names the file.
     """
-    content = path.read_bytes()
+    content = file.read_bytes()
     if digest is not None and sha256(content).hexdigest() != digest:
-        raise UserError(f"{path} has changed since it was scanned: run `dvc repro`")
+        raise UserError(f"{file} has changed since it was scanned: run `dvc repro`")
     try:
         return read_image(content, side)
     except UnreadableImageError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{file}: {error}") from error
 
 
 def _check_scans(content: bytes, size: tuple[int, int]) -> None:
