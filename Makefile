@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro install serve test torture bench lint format docs pins clean-cache clean
+.PHONY: repro repro-ray install serve test test-cluster torture bench lint format docs pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
@@ -15,6 +15,10 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
+repro-ray: .venv/.development ## the same, with images scanned and run over by the workers of a Ray cluster on this machine
+	python src/check.py
+	RAY_ADDRESS=local dvc repro
+
 install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
 
 serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8000
@@ -22,6 +26,9 @@ serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8
 
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest
+
+test-cluster: .venv/.development ## two Ray nodes in network namespaces; as root, two minutes
+	python -m pytest -n0 tests/cluster
 
 bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
 	python benchmarks/all_claims.py

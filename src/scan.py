@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from similarity.cluster import is_cluster_named
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
 from similarity.errors import DataError, UserError, list_first
@@ -38,7 +39,8 @@ def main(params: Params, outputs: Outputs) -> None:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
     left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
     settings, rejections = params.scan, list[Rejection]()
-    results = track(scan_images(images, keys, settings.thumbnail_size, settings.histogram_bins), "scan", len(keys))
+    scanned = scan_images(images, keys, settings.thumbnail_size, settings.histogram_bins, is_cluster_named())
+    results = track(scanned, "scan", len(keys))
     records, remarks = _keep_pixels(_readable(results, rejections), outputs)
     _check(keys, records, rejections, settings.max_rejected)
     write_manifest(outputs.file(MANIFEST), records)

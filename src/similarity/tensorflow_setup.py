@@ -1,8 +1,8 @@
 """Importing TensorFlow quietly, and set to give the same bits on every run."""
 
 import os
-import sys
-import tempfile
+
+from similarity.held_stderr import held_stderr
 
 
 def prepare_tensorflow() -> None:
@@ -13,19 +13,7 @@ def prepare_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Python raises what matters; a missing GPU does not
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # stated, because another setting gives other bits
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # The C++ side writes to the file descriptor before its log level is set up.
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            import tensorflow as tf
-        except BaseException:
-            messages.seek(0)
-            os.write(stderr, messages.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    with held_stderr():  # the C++ side writes before its log level is set up
+        import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from similarity.cluster import cluster_map
 from similarity.dataset.manifest import ImageRecord
 from similarity.images.decoding import UnreadableImageError, decode_image
 from similarity.images.descriptors import color_histogram, color_spread, count_values, thumbnail
@@ -17,6 +18,7 @@ from similarity.images.protocols import ImageFolder
 from similarity.images.shards import ShardedFolder
 from similarity.parallel import ordered_map
 
+_KEYS_SENT = 64  # at a time to a core of a cluster
 _PLAIN = 2  # of 255, standard deviation
 
 
@@ -53,7 +55,7 @@ def list_keys(images: Path | ShardedFolder) -> list[str]:
 
 
 def scan_images(
-    images: ImageFolder, keys: list[str], thumbnail_size: int, histogram_bins: int
+    images: ImageFolder, keys: list[str], thumbnail_size: int, histogram_bins: int, on_cluster: bool = False
 ) -> Iterator[ScannedImage | Rejection]:
     """Decodes each image once, and yields what is kept of it or its rejection, in the order of the keys.
 
@@ -62,8 +64,12 @@ def scan_images(
         keys: of them.
         thumbnail_size: side of the thumbnails, in pixels.
         histogram_bins: of the color histograms, per channel.
+        on_cluster: whether to work on the cluster that the environment names.
     """
     scan = partial(_scan, images, thumbnail_size=thumbnail_size, histogram_bins=histogram_bins)
+    if on_cluster:
+        yield from cluster_map(scan, keys, _KEYS_SENT)
+        return
     with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
         yield from ordered_map(scan, keys)
 

@@ -136,7 +136,9 @@ def save_extractor(
     return agreement(folder, load_extractor(folder, (len(pictures),)))
 
 
-def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = False) -> Extractor:
+def load_extractor(
+    folder: Path, batch_sizes: Sequence[int], throughput: bool = False, threads: int | None = None
+) -> Extractor:
     """Loads what `save_extractor` wrote and checks that it computes the same on this machine.
 
     Args:
@@ -144,6 +146,7 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = 
         batch_sizes: the shapes to run in; fewer images than the smallest are filled up to it.
         throughput: whether to work on several batches at a time, a core or a few for each, so that a stream is
             computed the soonest; else all cores work on one batch. The features are the same.
+        threads: that OpenVINO may use, if not as many as there are cores. The features are the same.
 
     Raises:
         FileNotFoundError: the folder is missing or incomplete.
@@ -151,7 +154,7 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = 
     """
     description = describe(folder)
     if description["engine"] == "openvino":
-        engines = load_engines(folder / _GRAPH, batch_sizes, description["precision"], throughput)
+        engines = load_engines(folder / _GRAPH, batch_sizes, description["precision"], throughput, threads)
     else:
         engines = _load_keras(folder / _WEIGHTS, description, batch_sizes)
     extractor = Extractor(description, engines)
@@ -278,14 +281,21 @@ def _wait(request: "ov.InferRequest") -> np.ndarray:
     return request.get_output_tensor().data.copy()
 
 
-def load_engines(path: Path, batch_sizes: Sequence[int], precision: str, throughput: bool) -> dict[int, Engine]:
+def load_engines(
+    path: Path, batch_sizes: Sequence[int], precision: str, throughput: bool, threads: int | None = None
+) -> dict[int, Engine]:
     """Compiles a graph of OpenVINO for batches of some sizes; see `load_extractor`."""
     import openvino as ov
 
     core = ov.Core()
     graph, engines = core.read_model(path), dict[int, Engine]()
     # The precision is always stated: CPUs with bfloat16 would silently compute in it.
-    hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
+    hints: dict[str, str | int] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
+    }
+    if threads is not None:
+        hints["INFERENCE_NUM_THREADS"] = threads
     for size in batch_sizes:
         graph.reshape([size, *graph.inputs[0].partial_shape[1:]])
         engines[size] = _OpenVinoEngine(core.compile_model(graph, "CPU", hints))

@@ -47,6 +47,9 @@ class ShardedFolder:
         rows = read_table(self.path / INDEX, _COLUMNS)
         return {key: Place(shard, int(offset), int(size)) for key, shard, offset, size in rows}
 
+    def __reduce__(self) -> tuple[type["ShardedFolder"], tuple[Path]]:
+        return ShardedFolder, (self.path,)  # other processes read the index themselves
+
     def __truediv__(self, key: str) -> "ShardedImage":
         if key not in self.places:
             raise FileNotFoundError(2, os.strerror(2), str(self.path / key))
