@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from similarity.generated.rocks import CLASSES, draw_rock
@@ -23,11 +24,14 @@ MODES = {
     "BMP": ("1", "L", "P", "RGB"),
     "PPM": ("1", "L", "RGB"),
     "AVIF": ("RGB", "RGBA"),
+    "HEIF": ("RGB",),
 }
 NOT_OPENED = ("EPS", "ICO", "PCX", "QOI", "SGI", "TGA")
 SHAPES = ((1, 1), (1, 2), (2, 1), (3, 3), (1, 2500), (2500, 1), (7, 400), (400, 7), (16, 16), (33, 21))
 SUFFIXES = sorted(IMAGE_SUFFIXES)
 WITH_EXIF = ("JPEG", "PNG", "WEBP", "TIFF")
+
+pillow_heif.register_heif_opener()
 
 
 class OddFile(NamedTuple):

@@ -1,4 +1,5 @@
 import io
+import sys
 import time
 import tracemalloc
 import zlib
@@ -6,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,13 @@ from PIL import Image, ImageOps
 
 from similarity.errors import UserError
 from similarity.generated.rocks import draw_rock
-from similarity.images.decoding import UnreadableImageError, decode_image, read_image, read_image_file
+from similarity.images.decoding import (
+    MissingReaderError,
+    UnreadableImageError,
+    decode_image,
+    read_image,
+    read_image_file,
+)
 from similarity.images.resizing import resize
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
@@ -237,3 +245,49 @@ def test_wide_samples_are_converted_in_little_memory_and_as_they_are_all_at_once
     tracemalloc.stop()
     expected = scaled.astype(np.uint8) if mode == "I;16" else scaled.round().astype(np.uint8)
     np.testing.assert_array_equal(pixels, np.repeat(expected[..., None], 3, axis=2))
+
+
+@pytest.fixture
+def heic() -> bytes:
+    pillow_heif.register_heif_opener()
+    return encode(Image.fromarray(ROCK[:30]), "HEIF", quality=95)
+
+
+def test_heic_is_read_like_other_formats_whatever_it_is_called(heic: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(heic)
+    for source in (heic, tmp_path / "x.jpg"):
+        decoded = decode_image(source, 8)
+        assert (decoded.pixels.shape, decoded.width, decoded.height) == ((30, 48, 3), 48, 30)
+        assert np.abs(decoded.pixels.astype(float) - ROCK[:30]).mean() < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_turned_upright_once(orientation: int) -> None:
+    """Telephones write the orientation twice, as HEIC's own and as EXIF."""
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(ROCK[:30]), "HEIF", quality=95, exif=exif.tobytes())
+    expected = np.asarray(
+        ImageOps.exif_transpose(Image.open(io.BytesIO(encode(Image.fromarray(ROCK[:30]), "PNG", exif=exif))))
+    )
+    decoded = decode_image(content)
+    assert decoded.pixels.shape == expected.shape == (decoded.height, decoded.width, 3)
+    assert np.abs(decoded.pixels.astype(float) - expected).mean() < 8
+
+
+def test_heic_is_held_to_the_same_bounds_and_damage_is_told(heic: bytes) -> None:
+    with pytest.raises(UnreadableImageError, match="48 × 30 pixels are too many"):
+        decode_image(heic, max_pixels=1000)
+    for damaged in (heic[: len(heic) // 2], heic[:40], heic.replace(b"hvc1", b"xxxx")):
+        with pytest.raises(UnreadableImageError, match="damaged HEIC|Invalid input"):
+            decode_image(damaged)
+
+
+def test_without_its_reader_heic_is_named_with_the_line_that_installs_it_and_avif_is_read(
+    heic: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    with pytest.raises(MissingReaderError, match=r"HEIC, which is read after `pip install 'pillow-heif>=1,<2'`"):
+        decode_image(heic)
+    assert decode_image(encode(Image.fromarray(ROCK), "AVIF")).width == 48

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from similarity.cluster import cluster_map
 from similarity.dataset.manifest import ImageRecord
-from similarity.images.decoding import UnreadableImageError, decode_image
+from similarity.errors import UserError
+from similarity.images.decoding import MissingReaderError, UnreadableImageError, decode_image
 from similarity.images.descriptors import color_histogram, color_spread, count_values, thumbnail
 from similarity.images.previews import PREVIEW_SIZE, encode_preview
 from similarity.images.protocols import ImageFolder
@@ -65,6 +66,9 @@ def scan_images(
         thumbnail_size: side of the thumbnails, in pixels.
         histogram_bins: of the color histograms, per channel.
         on_cluster: whether to work on the cluster that the environment names.
+
+    Raises:
+        UserError: an image is HEIC, and what reads it is not installed.
     """
     scan = partial(_scan, images, thumbnail_size=thumbnail_size, histogram_bins=histogram_bins)
     if on_cluster:
@@ -78,6 +82,8 @@ def _scan(images: ImageFolder, key: str, thumbnail_size: int, histogram_bins: in
     content = (images / key).read_bytes()
     try:
         pixels, width, height = decode_image(content, max(PREVIEW_SIZE, thumbnail_size))
+    except MissingReaderError as error:  # what is installed must not decide which images there are
+        raise UserError(f"{key} is {error}") from error
     except UnreadableImageError as error:
         return Rejection(key, str(error))
     counts = count_values(pixels)

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,16 @@ from similarity.errors import UserError
 from similarity.images.protocols import ImageFile
 from similarity.parallel import Room
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+HEIC_PACKAGE = "pillow-heif>=1,<2"
+"""What reads HEIC, as pip takes it; the extra `heic`."""
+IMAGE_SUFFIXES = HEIC_SUFFIXES | {
+    ".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",
+}  # fmt: skip
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, say, would run Ghostscript
 _WHITE = (255, 255, 255)
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _JPEG_MAGIC, _START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT_BY_ORIENTATION = {
@@ -62,6 +68,10 @@ class UnreadableImageError(ValueError):
     """The file's content cannot be decoded as an image; the message says why, without the path."""
 
 
+class MissingReaderError(UnreadableImageError):
+    """The image may be whole, but what reads its format is not installed."""
+
+
 def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
     """Decodes an image, upright and in color.
 
@@ -80,10 +90,12 @@ def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels:
         FileNotFoundError: there is no such file.
         UnreadableImageError: not an image, truncated, corrupt, or too large to be decoded safely: of more than 179
             million pixels, or of so many scans that it takes minutes.
+        MissingReaderError: HEIC, without the package that reads it.
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
+    formats = _heic_formats() if _is_heic(content) else _known_formats()
     try:
-        with Image.open(io.BytesIO(content), formats=_known_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise UnreadableImageError(
                     f"{image.width} × {image.height} pixels are too many: {max_pixels / 1e6:g} million are allowed"
@@ -94,13 +106,15 @@ def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels:
                 image.draft(None, (_OVERSAMPLING * side,) * 2)
             with _ROOM.taken(_needed_bytes(image)):
                 image.load()
+                size = image.size if image.format == "HEIF" else size  # as decoded: the header may tell another one
                 orientation = _orientation(image)
                 width, height = size if orientation not in _TRANSPOSED else size[::-1]
                 return DecodedImage(np.asarray(_upright(_to_rgb(image), orientation)), width, height)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"not an image in a known format ({', '.join(_known_formats())})") from error
+        known = f"not an image in a known format ({', '.join(formats)})"
+        raise UnreadableImageError("damaged HEIC" if _is_heic(content) else known) from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError and more
         raise UnreadableImageError(_one_line(error)) from error
 
@@ -147,6 +161,35 @@ def _needed_bytes(image: Image.Image) -> int:
 def _known_formats() -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)  # AVIF is not in every build of Pillow
+
+
+def can_read_heic() -> bool:
+    """Whether the package is installed that reads HEIC."""
+    return find_spec("pillow_heif") is not None
+
+
+def _is_heic(content: bytes) -> bool:
+    """Tells a HEIC file by the brands in its first box; AVIF has the same container."""
+    if content[4:8] != b"ftyp":
+        return False
+    box = content[8 : min(int.from_bytes(content[:4], "big"), 256)]
+    brands = {box[start : start + 4] for start in range(0, len(box), 4)}
+    return bool(brands & _HEIC_BRANDS) and box[:4] not in _AVIF_BRANDS
+
+
+def _heic_formats() -> tuple[str, ...]:
+    if not can_read_heic():
+        raise MissingReaderError(f"HEIC, which is read after `pip install '{HEIC_PACKAGE}'`")
+    _register_heic_reader()
+    return ("HEIF",)
+
+
+@cache
+def _register_heic_reader() -> None:
+    import pillow_heif
+
+    # Images are decoded in as many threads as there are cores. It turns them upright itself.
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, decode_threads=1)
 
 
 def _orientation(image: Image.Image) -> int:
