@@ -130,6 +130,8 @@ def _write_classes(manifest: Manifest, test: Measured, outputs: Outputs) -> None
     classes = manifest.classes if manifest.can_teach else []
     for label, name in enumerate(classes):
         chosen = labels == label
+        if not chosen.any():  # as where the source gives splits
+            continue
         figures = [*(values[chosen].mean() for values in scores), *mean_interval(scores.p_at_10[chosen])]
         rows.append((name, int(chosen.sum()), *(f"{value:.6f}" for value in figures)))
     columns = ("class", "queries", *scores._fields, "p_at_10_low", "p_at_10_high")

@@ -1,6 +1,8 @@
 """Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`, and lists what it leaves out."""
 
-from pipeline.paths import CACHE, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
+from pipeline.dvc_files import cache_types
+from pipeline.paths import CACHE, GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
+from pipeline.problems import listing_problems
 from pipeline.stage import run_stage, track
 
 from collections import Counter
@@ -8,31 +10,40 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from similarity.dataset.manifest import UNLABELED
+from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.digests import digest_file
-from similarity.errors import UserError
+from similarity.errors import UserError, list_first
 from similarity.files import Outputs, write_table
-from similarity.params import Params
+from similarity.params import DataParams, Params
 from similarity.sources.archives import DamagedArchiveError, is_archive, open_archive
-from similarity.sources.class_folders import Layout, copy_images, list_archive, list_folder, unpack_images
+from similarity.sources.class_folders import (
+    Choices,
+    Layout,
+    copy_images,
+    link_images,
+    list_archive,
+    list_folder,
+    unpack_images,
+)
 from similarity.sources.downloads import download
 from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
 
 DOWNLOADS = CACHE / "downloads"
 
 
+@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
-    source, max_bytes = Path(params.data.source), int(params.data.max_unpacked_gb * 1e9)
+    settings, source = params.data, Path(params.data.source)
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         recipe = read_recipe(source)
         if recipe.generate is not None:
             return _generate(recipe.generate, recipe.title, outputs)
         if recipe.url is not None:
-            return _fetch(recipe.url, recipe, max_bytes, outputs)
+            return _fetch(recipe.url, recipe, settings, outputs)
     if source.is_dir():
-        _copy(source, outputs)
+        _copy(source, settings, outputs)
     elif source.is_file() and is_archive(source):
-        _unpack(source, max_bytes, outputs)
+        _unpack(source, settings, outputs)
     elif source.exists():
         raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
     else:
@@ -46,13 +57,14 @@ def main(params: Params, outputs: Outputs) -> None:
 def _generate(settings: GeneratedSet, title: str, outputs: Outputs) -> None:
     paths = list(track(generate_images(settings, outputs.folder(IMAGES)), "generate"))
     write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
+    write_splits(outputs.file(GIVEN_SPLITS), [], [])
     print(f"fetch: generated {len(paths)} images: {title}")
 
 
-def _fetch(url: str, recipe: Recipe, max_bytes: int, outputs: Outputs) -> None:
+def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> None:
     path = _download(url, recipe.sha256)
     try:
-        _unpack(path, max_bytes, outputs)
+        _unpack(path, settings, outputs)
     except DamagedArchiveError as error:
         path.unlink(missing_ok=True)  # else it would be found there for ever
         raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url {url}") from error
@@ -71,16 +83,34 @@ def _download(url: str, sha256: str | None) -> Path:
         return download(url, sha256, DOWNLOADS, show)
 
 
-def _copy(source: Path, outputs: Outputs) -> None:
-    layout = list_folder(source)
-    for _ in track(copy_images(source, layout, outputs.folder(IMAGES)), "copy", len(layout.images)):
+def _choices(settings: DataParams) -> Choices:
+    return Choices(settings.table, settings.label, settings.heic == "read")
+
+
+def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
+    layout = list_folder(source, _choices(settings))
+    bring = link_images if settings.mode == "link" and _may_link() else copy_images
+    for _ in track(bring(source, layout, outputs.folder(IMAGES)), "copy", len(layout.images)):
         pass
     _report(source, layout, outputs)
 
 
-def _unpack(source: Path, max_bytes: int, outputs: Outputs) -> None:
+def _may_link() -> bool:
+    """Whether links to the originals are safe from DVC, and says so where they save nothing."""
+    types = cache_types()
+    if types[:1] == ["hardlink"]:  # DVC would make the originals themselves its cache, and take away their write access
+        return False
+    if not {"hardlink", "symlink"} & set(types):
+        print(
+            "fetch: data.mode is link, but without reflinks in the file system, DVC will replace the links by copies: "
+            "`dvc config --local cache.type reflink,hardlink,copy` lets it link as well"
+        )
+    return True
+
+
+def _unpack(source: Path, settings: DataParams, outputs: Outputs) -> None:
     with open_archive(source) as archive:
-        layout = list_archive(archive, source, max_bytes)
+        layout = list_archive(archive, source, int(settings.max_unpacked_gb * 1e9), _choices(settings))
         for _ in track(unpack_images(archive, layout, outputs.folder(IMAGES)), "unpack", len(layout.images)):
             pass
     _report(source, layout, outputs)
@@ -88,10 +118,18 @@ def _unpack(source: Path, max_bytes: int, outputs: Outputs) -> None:
 
 def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
     write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, layout.left_out)
+    given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
+    write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
     folders = [key.parts[0] for key in layout.images.values()]
     unlabeled = f", {count} of them without a class" if (count := folders.count(UNLABELED)) else ""
     classes = len(set(folders) - {UNLABELED})
     print(f"fetch: {len(layout.images)} images in {classes} classes from {source}{unlabeled}")
+    if layout.unlisted:
+        names = list_first([str(path) for path in layout.unlisted])
+        print(f"fetch: the table does not list {len(layout.unlisted)} images, so they have no class: {names}")
+    if counts := Counter(layout.splits.values()):
+        shown = ", ".join(f"{counts[split]} {split}" for split in SPLIT_NAMES if split in counts)
+        print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
     for reason, count in Counter(each.reason for each in layout.left_out).most_common():
         print(f"fetch: left out {count} files, {reason}; all are listed in {LEFT_OUT}")
 

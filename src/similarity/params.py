@@ -49,7 +49,16 @@ class DataParams(_Section):
     """Stage `fetch`."""
 
     source: Annotated[str, Field(min_length=1)]
-    """A folder of class folders, an archive of one, or a recipe."""
+    """A folder of images, best in class folders, an archive of one, or a recipe."""
+    mode: Literal["copy", "link"]
+    """Whether the images of a folder are copied, or symbolic links to them are made; see [images.md](images.md)."""
+    heic: Literal["read", "leave_out"]
+    """What is done with HEIC images, for which the package `pillow-heif` is needed."""
+    table: Annotated[str, Field(min_length=1)] | None
+    """The path, in the source, of a CSV or Parquet file of classes; empty is `labels.csv` or `labels.parquet`, if there
+    is one."""
+    label: Annotated[str, Field(min_length=1)] | None
+    """The column of that table that has the classes; empty is `label`, or the only one there is."""
     max_unpacked_gb: Annotated[Number, Field(gt=0)]
     """The most that an archive may unpack to, in 10⁹ bytes."""
 
@@ -83,6 +92,9 @@ class SplitParams(_Section):
     """Share of each class that chooses the best epoch, and parameters."""
     test: PositiveShare
     """Share of each class that final figures are measured with."""
+    keep_given: bool
+    """Whether the splits that the source gives (folders such as `train`, or a column `split`) are kept; what it does
+    not give is drawn."""
     group_near_duplicates: bool
     """Whether nearly equal images share a split, as far as each class allows."""
 

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.dataset.manifest import ImageRecord, Manifest
-from similarity.dataset.splitting import split_images
+from similarity.dataset.splitting import complete_splits, split_images
 from similarity.duplication.detection import identical_images
 from similarity.duplication.grouping import bounded_groups, group_rows
-from similarity.duplication.pairs import Pairs, linked_to
+from similarity.duplication.leaks import find_leaks
+from similarity.duplication.pairs import Pairs, linked_to, pairs_among
 from similarity.errors import DataError, UserError
 
 
@@ -203,3 +204,64 @@ def test_images_linked_to_others_are_told() -> None:
         False,
         True,
     ]
+
+
+def complete(images: list[ImageRecord], given: list[str], seed: int = 0) -> list[str]:
+    """Completes given splits with the shares 0.6, 0.2 and 0.2."""
+    return complete_splits(Manifest(images), given, lambda rows: np.arange(len(rows)), 0.2, 0.2, seed)
+
+
+@given(contents, st.integers(0, 2**31 - 1))
+def test_where_nothing_is_given_all_is_drawn(images: list[int], seed: int) -> None:
+    drawn = records(a=images)
+    assert complete(drawn, [""] * len(drawn), seed) == split_distinct(drawn, 0.2, 0.2, seed)
+
+
+@given(st.lists(st.sampled_from(["", "train", "valid", "test"]), min_size=24, max_size=24), st.integers(0, 9))
+def test_what_is_given_for_validation_and_test_stays_and_each_class_can_be_learned(given: list[str], seed: int) -> None:
+    images = records(a=list(range(12)), b=list(range(12, 24)))
+    try:
+        splits = complete(images, given, seed)
+    except DataError:  # there are too few images to draw from
+        assert min(sum(split in {"", "train"} for split in part) for part in (given[:12], given[12:])) < 3
+        return
+    assert all(new == old for new, old in zip(splits, given, strict=True) if old in {"valid", "test"})
+    assert set(splits) == {"train", "valid", "test"}
+    assert "train" in splits[:12]
+    assert "train" in splits[12:]
+    if {"valid", "test"} <= set(given):
+        assert splits == [split or "train" for split in given]
+
+
+def test_a_split_that_is_lacking_is_drawn_from_the_training_images_of_each_class() -> None:
+    images = records(a=list(range(60)), b=list(range(60, 100)))
+    given = ["valid"] * 20 + ["train"] * 40 + ["valid"] * 20 + [""] * 20
+    splits = complete(images, given)
+    assert Counter(splits[:60]) == {"valid": 20, "train": 30, "test": 10}  # 0.2 of 0.6 + 0.2
+    assert Counter(splits[60:]) == {"valid": 20, "train": 15, "test": 5}
+    assert splits != complete(images, given, 1)
+
+
+def test_a_test_split_of_images_without_a_class_is_kept_and_another_one_is_drawn_of_those_with_one() -> None:
+    images = records(a=list(range(20)), b=list(range(20, 40)), unlabeled=list(range(40, 50)))
+    splits = complete(images, ["train"] * 40 + ["test"] * 10)
+    assert Counter(splits[:20]) == Counter(splits[20:40]) == {"train": 12, "valid": 4, "test": 4}
+    assert set(splits[40:]) == {"test"}
+
+
+def test_a_class_that_is_given_no_training_image_is_named() -> None:
+    images = records(a=list(range(4)), b=[4, 5], c=[6])
+    with pytest.raises(DataError) as refusal:
+        complete(images, ["train", "train", "valid", "test", "valid", "test", "test"])
+    assert refusal.value.problems == ["class 'b' has no image for training", "class 'c' has no image for training"]
+    assert "set split.keep_given to false" in str(refusal.value)
+
+
+def test_pairs_among_some_images_are_numbered_as_these() -> None:
+    among = pairs_among(pairs((0, 1), (1, 3), (3, 4)), np.array([1, 3, 4]), 5)
+    assert list(zip(among.first, among.second, strict=True)) == [(0, 1), (1, 2)]
+
+
+def test_what_is_alike_and_in_two_splits_is_found() -> None:
+    leaks = find_leaks(pairs((0, 1), (1, 2), (0, 3)), ["train", "train", "test", "valid"])
+    assert list(zip(leaks.first, leaks.second, strict=True)) == [(1, 2), (0, 3)]

@@ -75,6 +75,10 @@ class Manifest:
         order = np.lexsort((self.labels, sizes[self.labels], groups))
         return self.labels[order][np.unique(groups[order], return_index=True)[1]]
 
+    def of(self, rows: np.ndarray) -> "Manifest":
+        """The manifest of some rows, int64 (m,), ascending."""
+        return Manifest([self.records[row] for row in rows.tolist()])
+
     @property
     def can_teach(self) -> bool:
         """Whether there are classes to tell apart; otherwise nothing is learned from labels, nor measured with them."""
@@ -104,6 +108,15 @@ def read_manifest(path: Path) -> Manifest:
 def write_splits(path: Path, keys: Iterable[str], splits: Iterable[str]) -> None:
     """Writes the split of every image as CSV, in the order of the keys."""
     write_table(path, _SPLIT_COLUMNS, zip(keys, splits, strict=True))
+
+
+def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
+    """Reads the split of each image that the source gives one, "" for the others.
+
+    The file, as `write_splits` writes it, may list images that could not be read.
+    """
+    given = dict(read_table(path, _SPLIT_COLUMNS))
+    return [given.get(key, "") for key in manifest.keys]
 
 
 def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:

@@ -1,17 +1,79 @@
 """Which images are learned from, which choose the best epoch, and which are only for the final figures."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
-from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, ImageRecord, Manifest
+from similarity.dataset.manifest import UNLABELED, ImageRecord, Manifest
 from similarity.errors import DataError
 
 _ADVICE = (
     "each class needs some for each of split.train, split.valid and split.test: add images, change the shares, or "
     "remove the class"
 )
+
+
+def complete_splits(
+    manifest: Manifest,
+    given: Sequence[str],
+    group: Callable[[np.ndarray], np.ndarray],
+    valid: float,
+    test: float,
+    seed: int,
+) -> list[str]:
+    """Assigns each image to a split: those that are given stay, and what they lack is drawn.
+
+    If no image with a class is given ``valid``, or none ``test``, this split is drawn from the images that are given
+    ``train`` or nothing, in the proportion of its share to that of ``train``. If both are given, images that are given
+    nothing are for training. Given splits may part identical images; only those that are drawn are kept together.
+
+    Args:
+        manifest: the images.
+        given: the split of each image, "" where none is given.
+        group: maps rows, int64 (m,), to the numbers of their images' groups, as `split_images` takes them.
+        valid: share of each class for validation.
+        test: share of each class for testing.
+        seed: another one draws another split.
+
+    Returns:
+        The split of each image.
+
+    Raises:
+        DataError: classes have too few images to draw from, or none for training; it names all.
+    """
+    rows = np.arange(len(given))
+    with_class = manifest.labeled(rows) if manifest.classes else rows
+    present = {given[row] for row in with_class.tolist()}
+    pool = np.flatnonzero([split in {"", "train"} for split in given])
+    shares = {name: share for name, share in (("valid", valid), ("test", test)) if name not in present}
+    drawn = _draw_lacking(manifest, pool, group, shares, 1 - valid - test, seed)
+    splits = [drawn.get(row, split) for row, split in enumerate(given)]
+    _check_training(manifest, splits)
+    return splits
+
+
+def _draw_lacking(
+    manifest: Manifest,
+    pool: np.ndarray,
+    group: Callable[[np.ndarray], np.ndarray],
+    shares: Mapping[str, float],
+    train: float,
+    seed: int,
+) -> dict[int, str]:
+    """Draws some splits from a pool of rows, int64 (m,); all that is left is for training. Gives each row's split."""
+    if not (shares and len(pool)):
+        return dict.fromkeys(pool.tolist(), "train")
+    total = train + sum(shares.values())
+    valid, test = (shares.get(name, 0) / total for name in ("valid", "test"))
+    return dict(zip(pool.tolist(), split_images(manifest.of(pool), group(pool), valid, test, seed), strict=True))
+
+
+def _check_training(manifest: Manifest, splits: Sequence[str]) -> None:
+    taught = {record.label for record, split in zip(manifest.records, splits, strict=True) if split == "train"}
+    if missing := [label for label in manifest.classes or [UNLABELED] if label not in taught]:
+        problems = [f"class {label!r} has no image for training" for label in missing]
+        raise DataError(problems, "add some to the split train of the source, or set split.keep_given to false")
 
 
 def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
@@ -25,8 +87,8 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
     Args:
         manifest: the images.
         groups: images of the same group share a split, int (n,); identical images must share a group.
-        valid: share of each class for validation; at least one image.
-        test: share of each class for testing; at least one image. The rest is for training.
+        valid: share of each class for validation; at least one image, unless it is 0.
+        test: share of each class for testing; at least one image, unless it is 0. The rest is for training.
         seed: another one draws another split.
 
     Returns:
@@ -44,14 +106,15 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
         by_label[owner].append(number)
     sizes = {number: len({image.sha256 for image in images}) for number, images in members.items()}
     drawn = {number: min(_draw(image.sha256, seed) for image in images) for number, images in members.items()}
+    wanted = {"train", *(name for name, share in (("valid", valid), ("test", test)) if share)}
     split_of: dict[int, str] = {}
     scarce = {}
     for label, numbers in sorted(by_label.items()):
-        if label == UNLABELED and len(numbers) < len(SPLIT_NAMES) and len(by_label) > 1:
+        if label == UNLABELED and len(numbers) < len(wanted) and len(by_label) > 1:
             split_of |= dict.fromkeys(numbers, "train")
             continue
         parts = _split_class(sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
-        if set(parts.values()) != set(SPLIT_NAMES):
+        if set(parts.values()) != wanted:
             scarce[label] = len(numbers)
         split_of |= parts
     if scarce:
@@ -64,6 +127,8 @@ def _split_class(drawn: list[int], sizes: dict[int, int], valid: float, test: fl
     total = sum(sizes[number] for number in drawn)
     split_of = dict.fromkeys(drawn, "train")
     for split, share in (("test", test), ("valid", valid)):
+        if not share:
+            continue
         wanted = max(1, round(share * total))
         for number in drawn:
             if split_of[number] == "train" and sizes[number] <= wanted:

@@ -45,6 +45,14 @@ def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
     return linked
 
 
+def pairs_among(pairs: Pairs, rows: np.ndarray, count: int) -> Pairs:
+    """Those pairs both of whose images are among some rows of `count`, int64 (m,), ascending, and numbered as these."""
+    place = np.full(count, -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    among = (place[pairs.first] >= 0) & (place[pairs.second] >= 0)
+    return Pairs(place[pairs.first[among]], place[pairs.second[among]], pairs.correlations[among])
+
+
 def write_duplicates(path: Path, manifest: Manifest, identical: Pairs, near: Pairs) -> int:
     """Writes all pairs as CSV, identical ones first; near ones that are identical are left out. Gives how many near."""
     digests = [record.sha256 for record in manifest.records]

@@ -1,0 +1,220 @@
+"""Tables that say of which class, and in which split, each image is: CSV or Parquet."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import PurePosixPath
+from typing import NamedTuple
+from unicodedata import category, normalize
+
+from similarity.dataset.manifest import UNLABELED
+from similarity.errors import DataError, UserError
+from similarity.sources.split_names import SPLIT_OF_NAME, split_of_name
+
+TABLE_NAMES = ("labels.csv", "labels.parquet")
+PYARROW = "pyarrow>=17,<27"
+_PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
+_LABEL_COLUMN, _SPLIT_COLUMN = "label", "split"
+_DELIMITERS = ",;\t"
+_LONGEST_NAME = 255  # bytes
+
+
+class Row(NamedTuple):
+    """What a table says of an image.
+
+    Attributes:
+        label: its class; `UNLABELED` where the table names none.
+        split: one of `SPLIT_NAMES`; None where the table names none.
+    """
+
+    label: str
+    split: str | None
+
+
+class LabelTable(NamedTuple):
+    """What a table says, by the path of each image relative to the folder that the table is in."""
+
+    name: str
+    rows: dict[PurePosixPath, Row]
+    has_splits: bool
+
+
+class _Entry(NamedTuple):
+    """A row as it stands in the file, with the number that a message calls it by."""
+
+    number: int
+    path: str
+    label: str
+    split: str
+
+
+def read_label_table(name: str, content: bytes, column: str | None) -> LabelTable:
+    """Reads a table with a column `path`, one of labels, and perhaps one `split`.
+
+    A CSV file is in UTF-8, or in UTF-16 with its mark, and separated by commas, semicolons or tabs.
+
+    Args:
+        name: of the file; one that ends in ``.parquet`` is read as Parquet, others as CSV.
+        content: of the file.
+        column: the column of labels; if None, `label`, or the only one that there is beside the others.
+
+    Raises:
+        DataError: rows are wrong; it names all.
+        UserError: the file cannot be read, or columns are missing.
+    """
+    header, lines = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_csv(name, content)
+    columns = _choose_columns(name, header, column)
+    problems: list[str] = []
+    rows = _as_rows(name, _entries(name, lines, len(header), columns, problems), problems)
+    if problems:
+        raise DataError(problems, f"correct {name}")
+    return LabelTable(name, rows, columns[2] is not None)
+
+
+def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header, and the other lines by their numbers."""
+    text = _decode(name, content)
+    first = text.split("\n", 1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
+
+    def lines() -> Iterator[tuple[int, list[str]]]:
+        try:
+            yield from ((reader.line_num, line) for line in reader if any(line))
+        except csv.Error as error:
+            raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
+
+    read = lines()
+    return [cell.strip() for cell in next(read, (1, [""]))[1]], read
+
+
+def _decode(name: str, content: bytes) -> str:
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{name}, line {line}: this is not UTF-8: save the table as CSV in UTF-8") from error
+
+
+def _read_parquet(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header, and the rows by their numbers, from 1."""
+    if find_spec("pyarrow") is None:
+        raise UserError(f"{name}: to read Parquet, run `pip install '{PYARROW}'`, or save the table as labels.csv")
+    import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
+
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise UserError(f"{name} is damaged, or no Parquet ({' '.join(str(error).split())}): write it again") from error
+    cells = [map(_as_text, column.to_pylist()) for column in table.columns]
+    return list(table.column_names), enumerate((list(row) for row in zip(*cells, strict=True)), start=1)
+
+
+def _as_text(value: object) -> str:
+    """A cell as CSV would have it; whole numbers become floats in tables with empty cells."""
+    if value is None or value != value:  # NaN
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tuple[int, int, int | None]:
+    """The numbers of the columns of paths, of labels and, if there is one, of splits."""
+    place = {cell.casefold(): number for number, cell in reversed(list(enumerate(header)))}
+    shown = ", ".join(map(repr, header))
+    path = next((place[each] for each in _PATH_COLUMNS if each in place), None)
+    if path is None:
+        raise UserError(
+            f"{name} has the columns {shown}, but none called 'path': name one so, or rename the file if it is "
+            "no table of labels"
+        )
+    split = place.get(_SPLIT_COLUMN)
+    others = [cell for number, cell in enumerate(header) if number not in {path, split}]
+    if column is not None and column not in others:
+        raise UserError(f"data.label: {name} has no column {column!r} of labels; it has {', '.join(map(repr, others))}")
+    if column is None and _LABEL_COLUMN not in place and len(others) != 1:
+        raise UserError(
+            f"{name} has the columns {shown}, but none called 'label': set data.label to the one that is to be learned"
+        )
+    chosen = column or (header[place[_LABEL_COLUMN]] if _LABEL_COLUMN in place else others[0])
+    return path, header.index(chosen), split
+
+
+def _entries(
+    name: str,
+    lines: Iterable[tuple[int, list[str]]],
+    width: int,
+    columns: tuple[int, int, int | None],
+    problems: list[str],
+) -> Iterator[_Entry]:
+    path, label, split = columns
+    for number, line in lines:
+        if len(line) != width:
+            problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {width}")
+            continue
+        yield _Entry(number, line[path].strip(), line[label].strip(), "" if split is None else line[split].strip())
+
+
+def _as_rows(name: str, entries: Iterable[_Entry], problems: list[str]) -> dict[PurePosixPath, Row]:
+    """The rows by their paths; appends what is wrong with the others to `problems`."""
+    rows: dict[PurePosixPath, Row] = {}
+    first: dict[PurePosixPath, int] = {}
+    for entry in entries:
+        path = PurePosixPath(entry.path.replace("\\", "/"))
+        place = f"{name}, line {entry.number}"
+        if problem := _what_is_wrong(entry, path):
+            problems.append(f"{place}: {problem}")
+        elif path in first:
+            problems.append(f"{place}: {str(path)!r} stands in line {first[path]} already")
+        else:
+            first[path] = entry.number
+            rows[path] = Row(entry.label or UNLABELED, split_of_name(entry.split))
+    return rows
+
+
+def _what_is_wrong(entry: _Entry, path: PurePosixPath) -> str | None:
+    if not entry.path:
+        return "there is no path"
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:/", str(path)):
+        return f"{str(path)!r} is not below the folder of the table"
+    if entry.split and split_of_name(entry.split) is None:
+        return f"the split {entry.split!r} is none of {', '.join(SPLIT_OF_NAME)}"
+    if not _is_folder_name(entry.label or UNLABELED):
+        return f"the label {entry.label!r} cannot be the name of a folder"
+    return None
+
+
+def _is_folder_name(label: str) -> bool:
+    """Whether a class can be called so: its images lie in a folder of that name."""
+    is_odd = any(character in "/\\" or category(character) in {"Cc", "Cs"} for character in label)
+    return not (label.startswith(".") or is_odd or len(label.encode("utf-8", "surrogateescape")) > _LONGEST_NAME)
+
+
+def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
+    """Gives the row of each file that the table names, by the file's path in the source.
+
+    Names with accents are found in either of Unicode's forms: macOS writes another one than most programs do.
+
+    Args:
+        table: with paths relative to its folder.
+        folder: the one that the table is in, in the source.
+        files: all files of the source.
+
+    Raises:
+        DataError: rows name no file; it lists all.
+    """
+    known = set(files)
+    by_form = {normalize("NFC", str(path)): path for path in files}
+    found, problems = {}, []
+    for path, row in table.rows.items():
+        whole = folder / path
+        file = whole if whole in known else by_form.get(normalize("NFC", str(whole)))
+        if file is None:
+            problems.append(f"{table.name}: there is no file {str(path)!r}")
+        else:
+            found[file] = row
+    if problems:
+        raise DataError(problems, f"paths are relative to the folder that {table.name} is in; correct it")
+    return found
