@@ -294,9 +294,9 @@ def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_pa
     for number in range(100):
         (rocks / "marble" / f"{number}.heic").write_bytes(b"x")
     (rocks / "notes, old.txt").write_bytes(b"x")
-    project.set_params(data={"source": str(rocks)})
+    project.set_params(data={"source": str(rocks), "heic": "leave_out"})
     printed = project.run("python", "src/fetch.py")
-    assert "fetch: left out 100 files, HEIC is not supported" in printed
+    assert "fetch: left out 100 files, HEIC: to read it, run `pip install 'pillow-heif" in printed
     with (project.folder / "data/left-out.csv").open(encoding="utf-8", newline="") as file:
         listed = [row["path"] for row in csv.DictReader(file)]
     assert listed == sorted(listed)
@@ -307,6 +307,19 @@ def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_pa
     assert (
         json.loads((project.folder / "metrics/data.json").read_text(encoding="utf-8"))["left_out"] == len(listed) == 111
     )
+
+
+def test_rows_of_a_table_without_a_file_are_all_listed(project: Project, tmp_path: Path) -> None:
+    before = project.contents(*RESULTS)
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    lines = ["path,label", *(f"marble/{number:03d}.png,pretty" for number in range(15))]
+    (rocks / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    project.set_params(data={"source": str(rocks)})
+    message = refusal(project, "fetch")
+    assert message.count("there is no file 'marble/") == 10
+    assert "; and 2 more: paths are relative to the folder that labels.csv is in" in message
+    assert message.endswith("; all are in data/problems.txt")
+    assert project.contents(*RESULTS).items() >= before.items()
 
 
 def test_what_a_scan_refuses_is_named_in_full_up_to_ten(project: Project, tmp_path: Path) -> None:

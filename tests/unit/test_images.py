@@ -280,7 +280,7 @@ def test_heic_is_held_to_the_same_bounds_and_damage_is_told(heic: bytes) -> None
     with pytest.raises(UnreadableImageError, match="48 × 30 pixels are too many"):
         decode_image(heic, max_pixels=1000)
     for damaged in (heic[: len(heic) // 2], heic[:40], heic.replace(b"hvc1", b"xxxx")):
-        with pytest.raises(UnreadableImageError, match="damaged HEIC|Invalid input"):
+        with pytest.raises(UnreadableImageError, match=r"damaged HEIC|Invalid input"):
             decode_image(damaged)
 
 
