@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from projects import Project
 from service_process import ServiceProcesses, StartService
 from similarity.generated.foreign import draw_foreign
 from similarity.generated.rocks import CLASSES, draw_rock
+
+register_heif_opener()  # which the tests write with
 
 KEY = "marble/marble_0003.jpg"
 
@@ -79,7 +82,7 @@ def test_a_class_and_an_index_can_be_chosen_and_the_other_index_compared(api: ht
             assert [neighbor["label"] for neighbor in each["neighbors"]] == ["schist"] * 23
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "HEIF"])
 def test_the_content_tells_the_format_and_the_name_does_not(api: httpx.Client, file_format: str) -> None:
     response = api.post("/api/search", files={"image": ("story.txt", encoded(rock(), file_format), "text/plain")})
     assert len(response.json()["answer"]["neighbors"]) == 10

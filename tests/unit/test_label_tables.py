@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sys
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
@@ -9,9 +10,10 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
 from similarity.errors import DataError, UserError
+from similarity.images.decoding import HEIC_PACKAGE
 from similarity.sources.archives import open_archive
 from similarity.sources.class_folders import Choices, Layout, list_archive, list_folder, plan_layout
-from similarity.sources.label_tables import LabelTable, Row, read_label_table
+from similarity.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
 
 ROWS = {PurePosixPath("a.jpg"): Row("cat", "train"), PurePosixPath("b/c.jpg"): Row("unlabeled", None)}
 CSV = "path,label,split\na.jpg,cat,training\nb/c.jpg,,\n"
@@ -83,6 +85,19 @@ def test_one_of_several_columns_of_labels_is_chosen() -> None:
 def test_a_table_that_cannot_be_read_is_told_why(content: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_label_table("labels.csv", content, None)
+
+
+def test_without_its_reader_parquet_is_refused_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = as_parquet(path=["a.jpg"], label=["cat"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
+    with pytest.raises(UserError, match=r"labels\.parquet: to read Parquet, run `pip install 'pyarrow>="):
+        read_label_table("labels.parquet", content, None)
+
+
+def test_the_lines_that_install_readers_are_those_of_the_extras() -> None:
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'heic = ["{HEIC_PACKAGE}"]' in project
+    assert f'parquet = ["{PYARROW}"]' in project
 
 
 def test_damaged_parquet_is_told() -> None:

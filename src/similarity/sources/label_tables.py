@@ -14,7 +14,8 @@ from similarity.errors import DataError, UserError
 from similarity.sources.split_names import SPLIT_OF_NAME, split_of_name
 
 TABLE_NAMES = ("labels.csv", "labels.parquet")
-PYARROW = "pyarrow>=17,<27"
+PYARROW = "pyarrow>=18"
+"""What reads Parquet, as pip takes it; the extra `parquet`."""
 _PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
 _LABEL_COLUMN, _SPLIT_COLUMN = "label", "split"
 _DELIMITERS = ",;\t"
