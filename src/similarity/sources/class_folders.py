@@ -87,7 +87,7 @@ def plan_layout(
         files: paths of all files.
         folders: paths of all folders, as far as they are listed.
         choices: how the source is to be understood.
-        read: gives the content of a file, for a table of labels.
+        read: gives the content of a file; without it, no table of labels is looked for.
 
     Raises:
         DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
@@ -96,13 +96,13 @@ def plan_layout(
     choices, files = choices or Choices(), sorted(files)
     reasons = {path: reason for path in files if (reason := _why_left_out(path, choices.heic))}
     images = [path for path in files if path not in reasons]
-    at = _find_table(files, _folder_around(images, class_folders=False), choices.table)
+    at = _find_table(files, _folder_around(images, class_folders=False), choices.table) if read else None
     around = _folder_around(images, class_folders=at is None)
     left_out = [LeftOut(_printable(path), reason) for path, reason in reasons.items() if path != at]
     _check_images(images, left_out)
     split_folders = _find_split_folders(images, around, at is not None)
     places = {path: _place_by_folder(path, around, split_folders) for path in images}
-    if at is None or read is None:
+    if read is None or at is None:
         _refuse_column_without_table(choices.label)
         # An archive need not list its folders.
         all_folders = {*folders, *(folder for path in files for folder in path.parents)}
