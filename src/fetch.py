@@ -5,17 +5,30 @@ from pipeline.paths import CACHE, GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUM
 from pipeline.problems import listing_problems
 from pipeline.stage import run_stage, track
 
+import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
 from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
+from similarity.dataset.scanning import list_keys
 from similarity.digests import digest_file
 from similarity.errors import UserError, list_first
 from similarity.files import Outputs, write_table
+from similarity.images.shards import write_shards
 from similarity.params import DataParams, Params
-from similarity.sources.archives import DamagedArchiveError, is_archive, open_archive
+from similarity.sources.archives import (
+    Archive,
+    DamagedArchiveError,
+    Shards,
+    is_archive,
+    open_archive,
+    open_shards,
+)
 from similarity.sources.class_folders import (
     Choices,
     Layout,
@@ -27,6 +40,7 @@ from similarity.sources.class_folders import (
 )
 from similarity.sources.downloads import download
 from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
+from similarity.sources.webdataset import list_shards
 
 DOWNLOADS = CACHE / "downloads"
 
@@ -37,13 +51,14 @@ def main(params: Params, outputs: Outputs) -> None:
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         recipe = read_recipe(source)
         if recipe.generate is not None:
-            return _generate(recipe.generate, recipe.title, outputs)
+            return _generate(recipe.generate, recipe.title, settings, outputs)
         if recipe.url is not None:
             return _fetch(recipe.url, recipe, settings, outputs)
     if source.is_dir():
-        _copy(source, settings, outputs)
+        _take_folder(source, settings, outputs)
     elif source.is_file() and is_archive(source):
-        _unpack(source, settings, outputs)
+        with open_archive(source) as archive:
+            _unpack(archive, source, settings, outputs)
     elif source.exists():
         raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
     else:
@@ -54,8 +69,9 @@ def main(params: Params, outputs: Outputs) -> None:
     return None
 
 
-def _generate(settings: GeneratedSet, title: str, outputs: Outputs) -> None:
-    paths = list(track(generate_images(settings, outputs.folder(IMAGES)), "generate"))
+def _generate(generated: GeneratedSet, title: str, settings: DataParams, outputs: Outputs) -> None:
+    with _images(settings, outputs) as folder:
+        paths = list(track(generate_images(generated, folder), "generate"))
     write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
     write_splits(outputs.file(GIVEN_SPLITS), [], [])
     print(f"fetch: generated {len(paths)} images: {title}")
@@ -64,7 +80,8 @@ def _generate(settings: GeneratedSet, title: str, outputs: Outputs) -> None:
 def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> None:
     path = _download(url, recipe.sha256)
     try:
-        _unpack(path, settings, outputs)
+        with open_archive(path) as archive:
+            _unpack(archive, path, settings, outputs)
     except DamagedArchiveError as error:
         path.unlink(missing_ok=True)  # else it would be found there for ever
         raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url {url}") from error
@@ -87,11 +104,37 @@ def _choices(settings: DataParams) -> Choices:
     return Choices(settings.table, settings.label, settings.heic == "read")
 
 
+@contextmanager
+def _images(settings: DataParams, outputs: Outputs) -> Iterator[Path]:
+    """An empty folder to put images into, from which they are packed into shards if that is asked for."""
+    target = outputs.folder(IMAGES)
+    if settings.layout == "files":
+        yield target
+        return
+    # Called like what is removed after a kill.
+    with TemporaryDirectory(prefix=f".new.{os.getpid()}.", dir=IMAGES.parent) as name:
+        folder = Path(name)
+        yield folder
+        keys = list_keys(folder)
+        for _ in track(write_shards(folder, keys, target, settings.shards), "pack", len(keys)):
+            pass
+
+
+def _take_folder(source: Path, settings: DataParams, outputs: Outputs) -> None:
+    if shards := list_shards(source):
+        with open_shards(shards) as archive:
+            _unpack(archive, source, settings, outputs)
+    else:
+        _copy(source, settings, outputs)
+
+
 def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
     layout = list_folder(source, _choices(settings))
-    bring = link_images if settings.mode == "link" and _may_link() else copy_images
-    for _ in track(bring(source, layout, outputs.folder(IMAGES)), "copy", len(layout.images)):
-        pass
+    may_link = settings.layout == "shards" or (settings.mode == "link" and _may_link())
+    bring = link_images if may_link else copy_images
+    with _images(settings, outputs) as folder:
+        for _ in track(bring(source, layout, folder), "copy", len(layout.images)):
+            pass
     _report(source, layout, outputs)
 
 
@@ -108,10 +151,10 @@ def _may_link() -> bool:
     return True
 
 
-def _unpack(source: Path, settings: DataParams, outputs: Outputs) -> None:
-    with open_archive(source) as archive:
-        layout = list_archive(archive, source, int(settings.max_unpacked_gb * 1e9), _choices(settings))
-        for _ in track(unpack_images(archive, layout, outputs.folder(IMAGES)), "unpack", len(layout.images)):
+def _unpack(archive: Archive | Shards, source: Path, settings: DataParams, outputs: Outputs) -> None:
+    layout = list_archive(archive, source, int(settings.max_unpacked_gb * 1e9), _choices(settings))
+    with _images(settings, outputs) as folder:
+        for _ in track(unpack_images(archive, layout, folder), "unpack", len(layout.images)):
             pass
     _report(source, layout, outputs)
 

@@ -52,6 +52,11 @@ class DataParams(_Section):
     """A folder of images, best in class folders, an archive of one, or a recipe."""
     mode: Literal["copy", "link"]
     """Whether the images of a folder are copied, or symbolic links to them are made; see [images.md](images.md)."""
+    layout: Literal["files", "shards"]
+    """Whether `data/images` has a file for each image, or a few tar archives: best from 100,000 images on; see
+    [scaling.md](scaling.md)."""
+    shards: Annotated[Integer, Field(ge=1, le=100_000)]
+    """How many such archives; an image's key tells its archive. Only of `data.layout: shards`."""
     heic: Literal["read", "leave_out"]
     """What is done with HEIC images, for which the package `pillow-heif` is needed."""
     table: Annotated[str, Field(min_length=1)] | None

@@ -112,7 +112,7 @@ def test_all_wrong_rows_are_listed() -> None:
             "d.jpg,.x,train\ne.jpg,a/b,train\nf.jpg,cat\nC:\\g.jpg,cat,test\n"
         )
     assert [problem.removeprefix("labels.csv, line ") for problem in refusal.value.problems] == [
-        "3: 'a.jpg' stands in line 2 already",
+        "3: 'a.jpg' stands in labels.csv, line 2 already",
         "4: the split 'holdout' is none of train, training, val, valid, validation, dev, test, testing",
         "5: there is no path",
         "6: '../c.jpg' is not below the folder of the table",

@@ -5,8 +5,8 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
@@ -89,6 +89,39 @@ def open_archive(path: Path) -> Iterator[Archive]:
         if error.errno is not None:
             raise
         raise _broken(path, error) from error  # the decompressors' own errors come without a number
+
+
+@contextmanager
+def open_shards(paths: Sequence[Path]) -> Iterator["Shards"]:
+    """Opens several archives as one; see `open_archive`."""
+    with ExitStack() as stack:
+        yield Shards([(path, stack.enter_context(open_archive(path))) for path in paths])
+
+
+class Shards:
+    """Archives whose members are taken for those of one.
+
+    Attributes:
+        parts: the archives, by their paths.
+    """
+
+    def __init__(self, parts: list[tuple[Path, Archive]]) -> None:
+        self.parts = parts
+
+    def members(self) -> list[Member]:
+        """Lists the content of all; see `Archive`."""
+        found, owner = list[Member](), dict[PurePosixPath, Path]()
+        for path, archive in self.parts:
+            for member in archive.members():
+                if not member.is_folder and (other := owner.setdefault(member.path, path)) != path:
+                    raise UserError(f"{str(member.path)!r} is in {other} and in {path}: rename one")
+                found.append(member)
+        return found
+
+    def contents(self) -> Iterator[tuple[PurePosixPath, BinaryIO]]:
+        """Opens each file in turn."""
+        for _, archive in self.parts:
+            yield from archive.contents()
 
 
 def _broken(path: Path, error: Exception) -> DamagedArchiveError:

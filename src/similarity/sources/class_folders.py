@@ -11,10 +11,11 @@ from unicodedata import category
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import DataError, UserError
 from similarity.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
-from similarity.sources.archives import Archive
+from similarity.sources.archives import Archive, Shards
 from similarity.sources.folders import list_tree
-from similarity.sources.label_tables import TABLE_NAMES, Row, find_rows, read_label_table
+from similarity.sources.label_tables import TABLE_NAMES, LabelTable, Row, find_rows, read_label_table
 from similarity.sources.split_names import split_of_name
+from similarity.sources.webdataset import Samples, read_samples
 
 _JOIN = "__"  # of the names of folders and file in a key
 _LONGEST_NAME = 255  # bytes
@@ -75,6 +76,7 @@ def plan_layout(
     folders: Iterable[PurePosixPath],
     choices: Choices | None = None,
     read: _Read | None = None,
+    samples: Samples | None = None,
 ) -> Layout:
     """Finds the classes of a source's images, and their splits, by its relative paths or by a table of labels.
 
@@ -88,20 +90,28 @@ def plan_layout(
         folders: paths of all folders, as far as they are listed.
         choices: how the source is to be understood.
         read: gives the content of a file; without it, no table of labels is looked for.
+        samples: the classes that stand beside the images, which go before all else.
 
     Raises:
         DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
         UserError: there are no images, folders are ambiguous, a class is empty, or HEIC images cannot be read.
     """
     choices, files = choices or Choices(), sorted(files)
+    if samples:
+        files = [path for path in files if path not in samples.files]
     reasons = {path: reason for path in files if (reason := _why_left_out(path, choices.heic))}
     images = [path for path in files if path not in reasons]
-    at = _find_table(files, _folder_around(images, class_folders=False), choices.table) if read else None
-    around = _folder_around(images, class_folders=at is None)
+    has_table = read is not None and samples is None
+    at = _find_table(files, _folder_around(images, class_folders=False), choices.table) if has_table else None
+    is_by_folder = at is None and samples is None
+    around = _folder_around(images, class_folders=is_by_folder)
     left_out = [LeftOut(_printable(path), reason) for path, reason in reasons.items() if path != at]
     _check_images(images, left_out)
-    split_folders = _find_split_folders(images, around, at is not None)
+    split_folders = _find_split_folders(images, around, not is_by_folder)
     places = {path: _place_by_folder(path, around, split_folders) for path in images}
+    if samples is not None:
+        rows = find_rows(samples.table, PurePosixPath(), files)
+        return _make_layout_by_rows(places, rows, samples.table, left_out)
     if read is None or at is None:
         _refuse_column_without_table(choices.label)
         # An archive need not list its folders.
@@ -109,9 +119,17 @@ def plan_layout(
         _check_classes(all_folders, around, split_folders, {place.label for place in places.values()}, left_out)
         return _make_layout(places, left_out, [])
     table = read_label_table(str(at), read(at), choices.label)
-    rows = find_rows(table, at.parent, files)
-    places = {path: _place_by_row(place, rows.get(path), table.has_splits) for path, place in places.items()}
-    return _make_layout(places, left_out, [path for path in images if path not in rows])
+    return _make_layout_by_rows(places, find_rows(table, at.parent, files), table, left_out)
+
+
+def _make_layout_by_rows(
+    places: Mapping[PurePosixPath, _Place],
+    rows: Mapping[PurePosixPath, Row],
+    table: LabelTable,
+    left_out: list[LeftOut],
+) -> Layout:
+    labeled = {path: _place_by_row(place, rows.get(path), table.has_splits) for path, place in places.items()}
+    return _make_layout(labeled, left_out, [path for path in places if path not in rows])
 
 
 def _make_layout(
@@ -332,7 +350,7 @@ def _clone(original: Path, copy: Path) -> None:
             shutil.copyfileobj(read, written, 1 << 20)
 
 
-def list_archive(archive: Archive, source: Path, max_bytes: int, choices: Choices | None = None) -> Layout:
+def list_archive(archive: Archive | Shards, source: Path, max_bytes: int, choices: Choices | None = None) -> Layout:
     """Plans how an archive becomes images.
 
     Args:
@@ -353,11 +371,14 @@ def list_archive(archive: Archive, source: Path, max_bytes: int, choices: Choice
     free = shutil.disk_usage(Path.cwd()).free
     if size > free:
         raise UserError(f"{source} would unpack to {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of disk are free")
+    choices = choices or Choices()
+    shards = archive.parts if isinstance(archive, Shards) else [(source, archive)] if ".tar" in source.suffixes else []
     return plan_layout(
         (member.path for member in members if not member.is_folder),
         (member.path for member in members if member.is_folder),
         choices,
         lambda path: _read_member(archive, path),
+        read_samples(shards, choices.label) if choices.table is None else None,
     )
 
 

@@ -42,10 +42,10 @@ class LabelTable(NamedTuple):
     has_splits: bool
 
 
-class _Entry(NamedTuple):
-    """A row as it stands in the file, with the number that a message calls it by."""
+class Entry(NamedTuple):
+    """What is said of an image as it stands there, and the place that a message calls it by."""
 
-    number: int
+    place: str
     path: str
     label: str
     split: str
@@ -68,10 +68,29 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
     header, lines = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_csv(name, content)
     columns = _choose_columns(name, header, column)
     problems: list[str] = []
-    rows = _as_rows(name, _entries(name, lines, len(header), columns, problems), problems)
+    entries = _entries(name, lines, len(header), columns, problems)
+    return make_label_table(name, entries, columns[2] is not None, problems)
+
+
+def make_label_table(
+    name: str, entries: Iterable[Entry], has_splits: bool, problems: list[str] | None = None
+) -> LabelTable:
+    """Makes a table of what is said of images.
+
+    Args:
+        name: of what says it.
+        entries: of the images.
+        has_splits: whether it says of splits.
+        problems: what is wrong already when all entries have been taken.
+
+    Raises:
+        DataError: entries are wrong; it names all.
+    """
+    problems = [] if problems is None else problems
+    rows = _as_rows(entries, problems)
     if problems:
         raise DataError(problems, f"correct {name}")
-    return LabelTable(name, rows, columns[2] is not None)
+    return LabelTable(name, rows, has_splits)
 
 
 def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
@@ -149,33 +168,33 @@ def _entries(
     width: int,
     columns: tuple[int, int, int | None],
     problems: list[str],
-) -> Iterator[_Entry]:
+) -> Iterator[Entry]:
     path, label, split = columns
     for number, line in lines:
         if len(line) != width:
             problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {width}")
             continue
-        yield _Entry(number, line[path].strip(), line[label].strip(), "" if split is None else line[split].strip())
+        cells = (line[path], line[label], "" if split is None else line[split])
+        yield Entry(f"{name}, line {number}", *(cell.strip() for cell in cells))
 
 
-def _as_rows(name: str, entries: Iterable[_Entry], problems: list[str]) -> dict[PurePosixPath, Row]:
+def _as_rows(entries: Iterable[Entry], problems: list[str]) -> dict[PurePosixPath, Row]:
     """The rows by their paths; appends what is wrong with the others to `problems`."""
     rows: dict[PurePosixPath, Row] = {}
-    first: dict[PurePosixPath, int] = {}
+    first: dict[PurePosixPath, str] = {}
     for entry in entries:
         path = PurePosixPath(entry.path.replace("\\", "/"))
-        place = f"{name}, line {entry.number}"
         if problem := _what_is_wrong(entry, path):
-            problems.append(f"{place}: {problem}")
+            problems.append(f"{entry.place}: {problem}")
         elif path in first:
-            problems.append(f"{place}: {str(path)!r} stands in line {first[path]} already")
+            problems.append(f"{entry.place}: {str(path)!r} stands in {first[path]} already")
         else:
-            first[path] = entry.number
+            first[path] = entry.place
             rows[path] = Row(entry.label or UNLABELED, split_of_name(entry.split))
     return rows
 
 
-def _what_is_wrong(entry: _Entry, path: PurePosixPath) -> str | None:
+def _what_is_wrong(entry: Entry, path: PurePosixPath) -> str | None:
     if not entry.path:
         return "there is no path"
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:/", str(path)):

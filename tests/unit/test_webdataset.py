@@ -1,0 +1,123 @@
+"""Tar shards that somebody else made for webdataset become classes and splits."""
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import pytest
+import webdataset
+
+from similarity.errors import DataError, UserError
+from similarity.sources.archives import open_archive, open_shards
+from similarity.sources.class_folders import Choices, Layout, list_archive, unpack_images
+from similarity.sources.webdataset import list_shards
+
+PICTURE = b"not decoded here"
+
+
+def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def layout_of(folder: Path, choices: Choices | None = None) -> Layout:
+    with open_shards(list_shards(folder)) as shards:
+        return list_archive(shards, folder, 10**9, choices)
+
+
+def keys(layout: Layout) -> list[str]:
+    return sorted(str(key) for key in layout.images.values())
+
+
+def test_shards_written_by_webdataset_itself_are_read(tmp_path: Path) -> None:
+    with webdataset.ShardWriter(str(tmp_path / "photos-%06d.tar"), maxcount=3, verbose=0) as writer:
+        for number in range(6):
+            writer.write({"__key__": f"{number:06d}", "jpg": PICTURE, "cls": number % 2})
+    layout = layout_of(tmp_path)
+    assert keys(layout) == [f"{label}/{number:06d}.jpg" for label in (0, 1) for number in range(label, 6, 2)]
+    assert layout.splits == {}
+    assert layout.left_out == []
+    with open_shards(list_shards(tmp_path)) as shards:
+        assert all(path.read_bytes() == PICTURE for path in unpack_images(shards, layout, tmp_path))
+
+
+def test_splits_are_in_the_names_of_shards(tmp_path: Path) -> None:
+    for name in ("set-train-000000", "set-train-000001", "set-val-000000"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}.jpg": PICTURE, f"{name}.cls": b"cat"})
+    assert {str(key): split for key, split in layout_of(tmp_path).splits.items()} == {
+        "cat/set-train-000000.jpg": "train", "cat/set-train-000001.jpg": "train", "cat/set-val-000000.jpg": "valid",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def with_facts(tmp_path: Path) -> Path:
+    facts = json.dumps({"label": "cat", "species": "felis", "age": 7}).encode()
+    return write_tar(tmp_path / "a.tar", {"1.left.jpg": PICTURE, "1.right.jpg": PICTURE, "1.json": facts})
+
+
+@pytest.mark.parametrize(("column", "label"), [(None, "cat"), ("species", "felis"), ("age", "7")])
+def test_a_class_is_one_of_the_facts_in_json(with_facts: Path, column: str | None, label: str) -> None:
+    with open_archive(with_facts) as archive:
+        layout = list_archive(archive, with_facts, 10**9, Choices(label=column))
+    assert keys(layout) == [f"{label}/1.left.jpg", f"{label}/1.right.jpg"]
+
+
+def test_a_class_that_no_facts_have_is_told(with_facts: Path) -> None:
+    with (
+        open_archive(with_facts) as archive,
+        pytest.raises(UserError, match=r"^data.label: 'color' is to be the column"),
+    ):
+        list_archive(archive, with_facts, 10**9, Choices(label="color"))
+
+
+def test_an_image_without_a_class_is_unlabeled_and_counted(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", {"1.jpg": PICTURE, "1.cls": b"cat\n", "2.jpg": PICTURE, "2.txt": b"a dog"})
+    layout = layout_of(tmp_path)
+    assert keys(layout) == ["cat/1.jpg", "unlabeled/2.jpg"]
+    assert layout.unlisted == [PurePosixPath("2.jpg")]
+    assert [each.path for each in layout.left_out] == ["2.txt"]
+
+
+def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Path) -> None:
+    members = {"1.jpg": PICTURE, "1.cls": b"a/b", "2.jpg": PICTURE, "2.cls": b"cat", "2.json": b'{"label": "dog"}'}
+    write_tar(tmp_path / "a.tar", members)
+    with pytest.raises(DataError) as raised:
+        layout_of(tmp_path)
+    assert list(raised.value.problems) == [
+        "a.tar, 1.cls: the label 'a/b' cannot be the name of a folder",
+        "a.tar, 2.json: '2.jpg' stands in a.tar, 2.cls already",
+    ]
+
+
+def test_shards_of_class_folders_need_no_classes_beside_the_images(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE, "dog/2.jpg": PICTURE})
+    write_tar(tmp_path / "b.tar", {"cat/3.jpg": PICTURE})
+    assert keys(layout_of(tmp_path)) == ["cat/1.jpg", "cat/3.jpg", "dog/2.jpg"]
+
+
+def test_the_same_name_in_two_shards_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_tar(tmp_path / f"{name}.tar", {"cat/1.jpg": PICTURE})
+    with pytest.raises(UserError, match=r"'cat/1.jpg' is in .*a.tar and in .*b.tar: rename one"):
+        layout_of(tmp_path)
+
+
+def test_a_shard_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "b.tar", {"cat/1.jpg": PICTURE * 1000})
+    write_tar(tmp_path / "a.tar", {"cat/2.jpg": PICTURE})
+    shard.write_bytes(shard.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"b.tar is cut off"):
+        layout_of(tmp_path)
+
+
+def test_a_folder_with_images_outside_of_its_archives_is_one_of_images(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", {"1.jpg": PICTURE})
+    (tmp_path / "1.jpg").touch()
+    assert list_shards(tmp_path) == []
