@@ -183,7 +183,7 @@ def measure(units: np.ndarray, count: int, rounds: int) -> dict[str, Result]:
     """Builds each index over vectors of length 1, float32 (n, d), and searches for `count` of them."""
     rows = np.random.default_rng(SEED).choice(len(units), min(count, len(units)), replace=False)
     queries = list(units[rows])
-    exact = np.stack([nearest_to(units, units[row], K, excluded=row)[1] for row in rows])
+    exact = np.stack([nearest_to(units, units[row], K, excluded=[row])[1] for row in rows])
     costs, recalls, searches = {}, {}, {}
     with TemporaryDirectory() as folder:  # for as long as Annoy has its file mapped
         for name, make in INDEXES.items():

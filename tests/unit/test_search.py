@@ -177,3 +177,47 @@ def test_a_look_gives_true_cosines_to_images_that_have_one_part_only() -> None:
         expected = (1 - look) * kind[200, rows] + look * visual[200, rows]
         np.testing.assert_allclose([neighbor.cosine for neighbor in found], expected, atol=2e-6)
     assert max(neighbor.cosine for neighbor in searcher.similar_to_row(0, IMAGES, look=1).neighbors) <= 1
+
+
+@given(
+    row=st.integers(0, IMAGES - 1),
+    count=st.integers(1, 400),
+    label=st.sampled_from([None, *CLASSES]),
+    index=st.sampled_from(["exact", "annoy"]),
+    excluded=st.sets(st.integers(0, IMAGES - 1), max_size=20),
+    every=st.integers(1, 60),
+)
+def test_all_that_is_allowed_is_found_and_nothing_else(
+    row: int, count: int, label: str | None, index: Index, excluded: set[int], every: int
+) -> None:
+    allowed = np.arange(IMAGES) % every == 0
+    found = SEARCHER.similar(EMBEDDINGS[row], count, label, index, allowed=allowed, excluded=sorted(excluded))
+    of_class = {other for other in range(IMAGES) if label in {None, SEARCHER.manifest.records[other].label}}
+    possible = (of_class & set(np.flatnonzero(allowed).tolist())) - excluded
+    assert found.matches == len(possible)
+    assert {neighbor.row for neighbor in found.neighbors} <= possible
+    assert len(found.neighbors) == min(count, len(possible))
+    assert all(SEARCHER.manifest.keys[each.row] == each.key for each in found.neighbors)
+
+
+def test_a_query_of_several_images_is_as_near_to_each_of_them_in_both_parts() -> None:
+    searcher, _, _ = joined(0.3)
+    rows = [3, 150, 280]
+    query = searcher.combine(searcher.units[rows] * np.array([[1], [5], [0.1]], np.float32))
+    assert np.linalg.norm(query[:20]) == pytest.approx(0.7**0.5)
+    for part in (slice(20), slice(20, None)):
+        mean = normalize(searcher.units[rows][:, part]).mean(axis=0)
+        np.testing.assert_allclose(normalize(query[None, part])[0], normalize(mean[None])[0], atol=1e-6)
+    assert {each.row for each in searcher.similar(query, 3).neighbors} == set(rows)
+
+
+def test_what_is_liked_draws_a_query_near_and_what_is_not_pushes_it_away() -> None:
+    searcher, _, _ = joined(0.3)
+    query, liked, unliked = searcher.units[:1], 100, 200
+    nearer, farther = searcher.combine(query, like=[liked]), searcher.combine(query, unlike=[unliked])
+    assert nearer @ searcher.units[liked] > query[0] @ searcher.units[liked]
+    assert farther @ searcher.units[unliked] < query[0] @ searcher.units[unliked]
+    assert nearer @ query[0] > nearer @ searcher.units[liked]
+    np.testing.assert_array_equal(searcher.combine(query), query[0])
+    only_liked = searcher.combine(np.empty((0, 32), np.float32), like=[liked])
+    np.testing.assert_allclose(only_liked, searcher.units[liked], atol=1e-6)

@@ -34,7 +34,7 @@ def approximate_neighbors(
     count, units = min(top_k, len(embeddings) - 1), normalize(embeddings)
     found, cosines = np.empty((len(rows), count), np.int64), np.empty((len(rows), count))
     for i, row in enumerate(progress(rows)):
-        found[i], cosines[i] = search_index(index, units, units[row], count, search_k, excluded=int(row))
+        found[i], cosines[i] = search_index(index, units, units[row], count, search_k, excluded=[int(row)])
     return found, cosines
 
 
@@ -45,7 +45,7 @@ def search_index(
     count: int,
     search_k: int | None,
     allowed: np.ndarray | None = None,
-    excluded: int | None = None,
+    excluded: Sequence[int] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Searches an index for the rows most similar to a vector, and looks further until there are enough of them.
 
@@ -56,17 +56,18 @@ def search_index(
         count: how many rows to give; as many must be allowed.
         search_k: candidates that are looked at; None is the index's own default.
         allowed: the only rows to give, bool (n,); None is all.
-        excluded: a row not to give.
+        excluded: rows not to give.
 
     Returns:
         The rows, int64 (count,), best first, and their true cosines, rounded to 6 decimals, float64 (count,). Ties go
         by row.
     """
     rarity = 1 if allowed is None else len(units) / max(1, int(np.count_nonzero(allowed)))
-    reach, candidates = (count + 1) * rarity, (search_k or index.default_search_k(count + 1)) * rarity
+    wanted = count + max(1, len(excluded))
+    reach, candidates = wanted * rarity, (search_k or index.default_search_k(wanted)) * rarity
     while True:
         nearest = index.search(query, min(int(reach), len(units)), int(candidates))
-        rows = np.array([row for row in nearest if row != excluded and (allowed is None or allowed[row])], np.int64)
+        rows = np.array([row for row in nearest if row not in excluded and (allowed is None or allowed[row])], np.int64)
         if len(rows) >= count:
             break
         if reach >= len(units):  # a graph need not lead everywhere

@@ -1,6 +1,6 @@
 """Exact nearest neighbors by cosine."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def nearest_to(
     query: np.ndarray,
     count: int,
     allowed: np.ndarray | None = None,
-    excluded: int | None = None,
+    excluded: Sequence[int] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the rows most similar to one vector, by comparing it with all of them.
 
@@ -101,7 +101,7 @@ def nearest_to(
         query: of length 1 or all zeros, float32 (d,).
         count: how many rows to give, at least 1; as many must be allowed.
         allowed: the only rows to give, bool (n,); None is all.
-        excluded: a row not to give.
+        excluded: rows not to give.
 
     Returns:
         The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go by
@@ -110,8 +110,7 @@ def nearest_to(
     similarities = units @ query
     if allowed is not None:
         similarities[~allowed] = _BELOW_EVERY_COSINE
-    if excluded is not None:
-        similarities[excluded] = _BELOW_EVERY_COSINE
+    similarities[list(excluded)] = _BELOW_EVERY_COSINE
     rows = rank(similarities[None], count)[0]
     cosines = similarities[rows].astype(np.float64).round(COSINE_DECIMALS)
     order = np.lexsort((rows, -cosines))  # `rank` rounds in float32, which may differ in the last digit

@@ -14,6 +14,7 @@ from similarity.errors import UserError
 from similarity.index.approximate import search_index
 from similarity.index.backends import AnnIndex
 from similarity.index.exact import nearest_to
+from similarity.index.feedback import move_query
 from similarity.vectors import normalize
 
 Index = Literal["exact", "annoy", "faiss"]
@@ -22,18 +23,20 @@ _MAX_NAME_LENGTH = 200  # of what spellings are looked up for
 
 
 class Neighbor(NamedTuple):
-    """An indexed image and its similarity to the query."""
+    """An indexed image, its similarity to the query, and its row in the manifest."""
 
     key: str
     label: str
     cosine: float
+    row: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found, best first, with which index, and the seconds that it took."""
+    """What was found, best first, among how many that could be, with which index, and the seconds that it took."""
 
     neighbors: list[Neighbor]
+    matches: int
     index: Index
     seconds: float
 
@@ -104,10 +107,16 @@ class Searcher:
         return self.manifest.records[rows[0] : rows[-1] + 1]
 
     def similar_to_row(
-        self, row: int, count: int, label: str | None = None, index: Index | None = None, look: float | None = None
+        self,
+        row: int,
+        count: int,
+        label: str | None = None,
+        index: Index | None = None,
+        look: float | None = None,
+        allowed: np.ndarray | None = None,
     ) -> Answer:
         """Finds the images most similar to an indexed one, itself left out; see `similar`."""
-        return self._find(self.units[row], count, label, index, look, row)
+        return self._find(self.units[row], count, label, index, look, allowed, [row])
 
     def similar(
         self,
@@ -116,6 +125,8 @@ class Searcher:
         label: str | None = None,
         index: Index | None = None,
         look: float | None = None,
+        allowed: np.ndarray | None = None,
+        excluded: Sequence[int] = (),
     ) -> Answer:
         """Finds the images most similar to an embedding.
 
@@ -126,12 +137,31 @@ class Searcher:
             index: which one to search; None for `default_index`, or for the exact one if there is a `look`.
             look: weight of the visual part in the cosines, 0 (same kind) … 1 (same look); None for the weight that the
                 embeddings and the indexes have. Any other needs the exact search.
+            allowed: the only rows to give, bool (N,); None is all.
+            excluded: rows not to give.
 
         Raises:
             UnknownNameError: there is no such class, or the approximate index is of another backend.
             LookUnavailableError: the embeddings have no two parts, or the index is not the exact one.
         """
-        return self._find(normalize(embedding[None])[0], count, label, index, look, None)
+        return self._find(normalize(embedding[None])[0], count, label, index, look, allowed, excluded)
+
+    def combine(self, embeddings: np.ndarray, like: Sequence[int] = (), unlike: Sequence[int] = ()) -> np.ndarray:
+        """Makes one query of several, and moves it by what was liked and what was not; each of its parts for itself.
+
+        Args:
+            embeddings: float32 (n, E), of any length; a single one that nothing moves is given back as it is.
+            like: rows of images like those that are wanted; there must be some if there are no embeddings.
+            unlike: rows of images unlike those that are wanted.
+
+        Returns:
+            float32 (E,).
+        """
+        if len(embeddings) == 1 and not like and not unlike:
+            return embeddings[0]
+        given = normalize(embeddings), self.units[list(like)], self.units[list(unlike)]
+        moved = [length * move_query(*(each[:, part] for each in given)) for part, length in self._part_lengths]
+        return np.concatenate(moved).astype(np.float32)
 
     def _index(self, index: Index | None, look: float | None) -> Index:
         index = index or (self.default_index if look is None else "exact")
@@ -143,6 +173,14 @@ class Searcher:
         if look is not None and index != "exact":
             raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
         return index
+
+    @property
+    def _part_lengths(self) -> list[tuple[slice, float]]:
+        """The parts of an embedding, and their lengths where none is all zeros."""
+        if not self.has_both_parts:
+            return [(slice(None), 1.0)]
+        weights = 1 - self.visual_weight, self.visual_weight
+        return list(zip((slice(self.class_size), slice(self.class_size, None)), np.sqrt(weights), strict=True))
 
     @cached_property
     def _parts(self) -> np.ndarray:
@@ -165,27 +203,45 @@ class Searcher:
         return np.concatenate(scaled).astype(np.float32)
 
     def _find(
-        self, unit: np.ndarray, count: int, label: str | None, index: Index | None, look: float | None, own: int | None
+        self,
+        unit: np.ndarray,
+        count: int,
+        label: str | None,
+        index: Index | None,
+        look: float | None,
+        allowed: np.ndarray | None,
+        excluded: Sequence[int],
     ) -> Answer:
         start, index = time.perf_counter(), self._index(index, look)
         query = unit if look is None else self._weigh(unit, look)
         units = self.units if look is None else self._parts
-        allowed = None if label is None else self.manifest.labels == self._class_number(label)
-        available = len(self.units) if allowed is None else int(np.count_nonzero(allowed))
-        if own is not None and (allowed is None or allowed[own]):
-            available -= 1
-        count = min(count, available)
+        allowed = self._allow(label, allowed)
+        matches = self._count(allowed, excluded)
+        count = min(count, matches)
         if count == 0:
             rows, cosines = np.empty(0, np.int64), np.empty(0)
         elif index == "exact":
-            rows, cosines = nearest_to(units, query, count, allowed, own)
+            rows, cosines = nearest_to(units, query, count, allowed, excluded)
         else:
-            rows, cosines = search_index(self.index, units, query, count, self.search_k, allowed, own)
+            rows, cosines = search_index(self.index, units, query, count, self.search_k, allowed, excluded)
+        records = ((row, self.manifest.records[row]) for row in rows.tolist())
         neighbors = [
-            Neighbor(record.path, record.label, cosine)
-            for record, cosine in zip((self.manifest.records[row] for row in rows), cosines.tolist(), strict=True)
+            Neighbor(record.path, record.label, cosine, row)
+            for (row, record), cosine in zip(records, cosines.tolist(), strict=True)
         ]
-        return Answer(neighbors, index, time.perf_counter() - start)
+        return Answer(neighbors, matches, index, time.perf_counter() - start)
+
+    def _allow(self, label: str | None, allowed: np.ndarray | None) -> np.ndarray | None:
+        """The rows of a class among those that are allowed; None is all."""
+        if label is None:
+            return allowed
+        of_class = self.manifest.labels == self._class_number(label)
+        return of_class if allowed is None else of_class & allowed
+
+    def _count(self, allowed: np.ndarray | None, excluded: Sequence[int]) -> int:
+        if allowed is None:
+            return len(self.units) - len(set(excluded))
+        return int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[list(set(excluded))]))
 
     def _class_number(self, label: str) -> int:
         if label not in self.manifest.folders:
