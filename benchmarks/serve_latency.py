@@ -23,8 +23,10 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import BACKBONE, IMAGES, MANIFEST
 
-from serve import open_catalog
-from service.catalog import SearchOptions
+from serve import limits_of, open_catalog
+from service.catalog import Asked
+from service.forms import SearchOptions
+from service.options import parse_arguments
 from similarity.dataset.manifest import read_manifest
 from similarity.features.computing import load_pixels
 from similarity.features.extractor import load_extractor
@@ -84,9 +86,9 @@ def keras_forward(pixels: list[np.ndarray]) -> float:
 
 def direct_search(keys: list[str]) -> float:
     """Milliseconds of the service's own work for an upload, without HTTP."""
-    catalog, options = open_catalog(20_000_000, 50), SearchOptions(10, None, None, False, None)
+    catalog, options = open_catalog(limits_of(parse_arguments([]))), SearchOptions()
     contents = [(IMAGES / key).read_bytes() for key in keys]
-    return 1000 * float(np.median(timed(lambda content: catalog.search_upload(content, options), contents * 5)))
+    return 1000 * float(np.median(timed(lambda content: catalog.search(Asked([content]), options), contents * 5)))
 
 
 def timed(function: Callable, inputs: list) -> list[float]:

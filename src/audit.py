@@ -27,7 +27,7 @@ from similarity.duplication.pairs import Pairs, read_duplicates
 from similarity.files import Outputs, read_table, write_metrics, write_table
 from similarity.findings.class_sizes import small_classes
 from similarity.findings.components import principal_components
-from similarity.findings.finding import Finding, find_image
+from similarity.findings.finding import Finding, FindingKind, find_image
 from similarity.findings.label_judge import Judgement, draw_folds, judge_labels
 from similarity.findings.odd_images import odd_sizes
 from similarity.findings.outliers import are_outliers, mean_distances
@@ -39,7 +39,7 @@ from similarity.pictures.sheets import Tile, draw_sheet
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
 WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
 WORST = 10
-COUNTED = {
+COUNTED: dict[FindingKind, str] = {
     "duplicate": "duplicates",
     "near_duplicate": "near_duplicates",
     "wrong_label": "wrong_labels",
@@ -81,7 +81,7 @@ def main(params: Params, outputs: Outputs) -> None:
     print("audit: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
 
 
-def _pairs(manifest: Manifest, finding: str, pairs: Pairs, reason: str) -> list[Finding]:
+def _pairs(manifest: Manifest, finding: FindingKind, pairs: Pairs, reason: str) -> list[Finding]:
     """Images that are there twice; first those of different classes, since one of the labels is wrong."""
     found = [
         find_image(manifest, finding, row, value, reason, other)
@@ -96,7 +96,7 @@ def _labels(manifest: Manifest, rows: np.ndarray, judgement: Judgement) -> Itera
     for i in np.argsort(-judgement.wrong, kind="stable").tolist():
         if (probability := float(judgement.wrong[i])) < DOUBTFUL:
             return
-        finding = "wrong_label" if probability >= WRONG else "doubtful_label"
+        finding: FindingKind = "wrong_label" if probability >= WRONG else "doubtful_label"
         suggested = manifest.classes[judgement.suggested[i]]
         yield find_image(manifest, finding, int(rows[i]), probability, reason, suggested=suggested)
 

@@ -1,10 +1,19 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST
-from pipeline.results import open_embedder, open_positions, open_reference, open_searcher, read_metrics
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST, RUN
+from pipeline.results import (
+    open_embedder,
+    open_findings,
+    open_positions,
+    open_reference,
+    open_searcher,
+    open_splits,
+    read_metrics,
+)
 from pipeline.sealing import SEALED, check_run
 from pipeline.stage import run_command
 
+import argparse
 import ctypes
 import hashlib
 import json
@@ -17,14 +26,15 @@ import numpy as np
 import uvicorn
 from threadpoolctl import threadpool_limits
 
+from service.annotations import Annotations
 from service.app import create_app
 from service.batching import BatchingExtractor
 from service.catalog import Catalog
 from service.connections import limited_connections
+from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
 from service.options import parse_arguments, upload_rules
 from service.reloading import ServedCatalog
 from service.schema import (
-    MAX_NEIGHBORS,
     ApproximateInfo,
     ClassCount,
     DataInfo,
@@ -32,7 +42,9 @@ from service.schema import (
     Info,
     LimitInfo,
     ModelInfo,
+    SplitCount,
 )
+from service.uploads import UploadEmbedder
 from similarity.embedding.embedder import Embedder
 from similarity.errors import UserError
 from similarity.images.shards import open_images
@@ -48,7 +60,7 @@ def main() -> None:
     arguments = parse_arguments()
     http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
-    served = ServedCatalog(partial(open_catalog, int(arguments.max_upload_mb * 1e6), arguments.max_megapixels))
+    served = ServedCatalog(partial(open_catalog, limits_of(arguments)), read_version)
     hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
     app = create_app(served, hosts, upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
@@ -70,7 +82,27 @@ def listen(host: str, port: int) -> socket.socket:
         raise UserError(f"cannot listen on port {port} of {host} ({reason}): choose another with --port") from error
 
 
-def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
+def limits_of(arguments: argparse.Namespace) -> LimitInfo:
+    return LimitInfo(
+        upload_bytes=int(arguments.max_upload_mb * 1e6),
+        megapixels=arguments.max_megapixels,
+        k=MAX_NEIGHBORS,
+        results=MAX_RESULTS,
+        images=MAX_IMAGES,
+        download_images=MAX_DOWNLOADED,
+        download_bytes=int(arguments.max_download_mb * 1e6),
+    )
+
+
+def read_version() -> bytes:
+    """What tells a run from another; nothing while there is none."""
+    try:
+        return RUN.read_bytes()
+    except OSError:
+        return b""
+
+
+def open_catalog(limits: LimitInfo) -> Catalog:
     """Loads, checks and warms up everything.
 
     Raises:
@@ -78,7 +110,7 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
         UserError: the files are damaged, do not belong together, or were replaced while they were read.
     """
     before = identities()
-    catalog = load_catalog(upload_bytes, megapixels)
+    catalog = load_catalog(limits)
     if identities() != before:
         raise UserError("files in data/ or models/ were replaced while they were read: wait until `dvc repro` is done")
     return catalog
@@ -86,13 +118,14 @@ def open_catalog(upload_bytes: int, megapixels: float) -> Catalog:
 
 def identities() -> list[tuple[str, int, int, int]]:
     """What changes when one of the files is replaced, for those that there are."""
-    files = [file for path in SEALED for file in (sorted(path.glob("*")) if path.is_dir() else [path])]
+    files = [file for path in (*SEALED, RUN) for file in (sorted(path.glob("*")) if path.is_dir() else [path])]
     status = {str(path): path.stat() for path in files if path.exists()}
     return [(path, of.st_ino, of.st_mtime_ns, of.st_size) for path, of in status.items()]
 
 
-def load_catalog(upload_bytes: int, megapixels: float) -> Catalog:
+def load_catalog(limits: LimitInfo) -> Catalog:
     return_large_blocks()
+    version = read_version()
     check_run(INVERTED_INDEX)
     searcher = open_searcher()
     embedder = open_embedder(searcher, BATCH_SIZES)
@@ -100,21 +133,25 @@ def load_catalog(upload_bytes: int, megapixels: float) -> Catalog:
     # Threads of BLAS spin for a while after each search, on the cores that the next request's backbone needs.
     threadpool_limits(limits=1, user_api="blas")
     for index in searcher.indexes:
-        searcher.similar_to_row(0, MAX_NEIGHBORS, index=index)
+        searcher.similar_to_row(0, MAX_RESULTS, index=index)
     for batch_size in BATCH_SIZES:
         embedder.extractor(np.zeros((batch_size, size, size, 3), np.float32))
-    limits = LimitInfo(upload_bytes=upload_bytes, megapixels=megapixels, k=MAX_NEIGHBORS)
+    annotations = Annotations(searcher.manifest, open_splits(searcher.manifest), open_findings())
     return Catalog(
         searcher=searcher,
-        extractor=BatchingExtractor(embedder.extractor, max(BATCH_SIZES)),
-        model=embedder.model,
-        reference=open_reference(),
-        image_size=size,
-        max_pixels=int(megapixels * 1e6),
+        embedder=UploadEmbedder(
+            extractor=BatchingExtractor(embedder.extractor, max(BATCH_SIZES)),
+            model=embedder.model,
+            reference=open_reference(),
+            image_size=size,
+            max_pixels=int(limits.megapixels * 1e6),
+        ),
+        annotations=annotations,
         images=open_images(IMAGES),
         inverted_index=map_inverted_index(INVERTED_INDEX, copy=True),
         positions=open_positions(),
-        info=describe(searcher, embedder, limits),
+        info=describe(searcher, embedder, annotations, limits),
+        version=version,
     )
 
 
@@ -127,7 +164,7 @@ def return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 24)
 
 
-def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
+def describe(searcher: Searcher, embedder: Embedder, annotations: Annotations, limits: LimitInfo) -> Info:
     description = embedder.extractor.description
     manifest = searcher.manifest
     counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
@@ -145,6 +182,8 @@ def describe(searcher: Searcher, embedder: Embedder, limits: LimitInfo) -> Info:
         data=DataInfo(
             images=len(manifest.records),
             classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.folders, counts, strict=True)],
+            splits=[SplitCount(name=name, images=count) for name, count in annotations.split_sizes()],
+            audited=annotations.findings is not None,
             md5=md5(MANIFEST),
         ),
         indexes=IndexInfo(

@@ -3,6 +3,7 @@
 from pipeline.paths import (
     ANN_INDEX,
     ANN_SETTINGS,
+    AUDIT,
     EMBEDDER,
     EMBEDDINGS,
     IMAGES,
@@ -10,6 +11,7 @@ from pipeline.paths import (
     MAP,
     METRICS,
     REFERENCE,
+    SPLITS,
 )
 from pipeline.sealing import check_run
 
@@ -20,11 +22,13 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
 from similarity.features.computing import load_pixels
+from similarity.findings.finding import Finding
+from similarity.findings.listing import read_findings
 from similarity.images.shards import open_images
 from similarity.index.backends import load_index, load_settings
 from similarity.index.searcher import Searcher
@@ -95,6 +99,30 @@ def open_positions() -> np.ndarray | None:
         return None
     check_run(MAP)
     return np.load(MAP)
+
+
+def open_splits(manifest: Manifest) -> dict[str, np.ndarray] | None:
+    """Loads the manifest rows of each split, int64 (n,), if the images were split.
+
+    Raises:
+        UserError: the file is damaged, or of another run.
+    """
+    if not SPLITS.exists():
+        return None
+    check_run(SPLITS)
+    return read_splits(SPLITS, manifest)
+
+
+def open_findings() -> list[Finding] | None:
+    """Loads the findings, the most important first, if there was an audit.
+
+    Raises:
+        UserError: the file is damaged, or of another run.
+    """
+    if not AUDIT.exists():
+        return None
+    check_run(AUDIT)
+    return read_findings(AUDIT)
 
 
 def read_metrics() -> dict[str, dict]:

@@ -3,6 +3,7 @@
 from pipeline.paths import (
     ANN_INDEX,
     ANN_SETTINGS,
+    AUDIT,
     EMBEDDER,
     EMBEDDINGS,
     INVERTED_INDEX,
@@ -10,6 +11,7 @@ from pipeline.paths import (
     MAP,
     REFERENCE,
     RUN,
+    SPLITS,
 )
 
 import errno
@@ -20,8 +22,8 @@ import orjson
 from similarity.digests import digest_files
 from similarity.errors import UserError
 
-SEALED = (MANIFEST, EMBEDDER, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP)
-"""What is searched with: files, and a folder."""
+SEALED = (MANIFEST, EMBEDDER, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP, SPLITS, AUDIT)
+"""What is searched with and told of: files, and a folder."""
 
 
 def check_run(*paths: Path) -> None:

@@ -1,7 +1,7 @@
 """Running the model on batches gathered from concurrent requests."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -19,9 +19,16 @@ class _Item:
     def is_done(self) -> bool:
         return self.features is not None or self.error is not None
 
+    def result(self) -> np.ndarray:
+        """The features."""
+        if self.error is not None:
+            raise self.error
+        assert self.features is not None
+        return self.features
+
 
 class BatchingExtractor:
-    """Computes the features of one image per call, from any number of threads.
+    """Computes the features of some images per call, from any number of threads.
 
     Whoever finds the model free runs it for all that wait by then. So a lone request waits for nobody and is handed to
     no other thread, and the batches grow with the load.
@@ -30,21 +37,18 @@ class BatchingExtractor:
     def __init__(self, extract: Callable[[np.ndarray], np.ndarray], max_batch: int) -> None:
         """Takes what maps float32 (n, size, size, 3) to features, float32 (n, D), for n ≤ `max_batch`."""
         self._extract = extract
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._waiting: deque[_Item] = deque()
         self._model = Lock()
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Maps pixels, float32 (size, size, 3) in 0…255, to their features, float32 (D,)."""
-        item = _Item(pixels)
-        self._waiting.append(item)
+    def __call__(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        """Maps the pixels of images, float32 (size, size, 3) in 0…255, to their features, float32 (n, D)."""
+        items = [_Item(each) for each in pixels]
+        self._waiting.extend(items)
         with self._model:
-            while not item.is_done:
-                self._run([self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))])
-        if item.error is not None:
-            raise item.error
-        assert item.features is not None
-        return item.features
+            while not all(item.is_done for item in items):
+                self._run([self._waiting.popleft() for _ in range(min(self.max_batch, len(self._waiting)))])
+        return np.stack([item.result() for item in items])
 
     def _run(self, batch: list[_Item]) -> None:
         try:

@@ -53,13 +53,20 @@ def open_image(folder: ImageFolder, key: str, digest: str) -> CheckedFile:
         ImageFileError: the file is gone, or has another digest.
     """
     file = _open(folder, key)
-    found = sha256()
-    while chunk := file.read(_CHUNK):
-        found.update(chunk)
-    size = file.tell()
+    size = _check(file, digest, key)
     file.seek(0)
-    _require(found.hexdigest(), digest, key)
     return CheckedFile(file, size, digest)
+
+
+def stream_image(folder: ImageFolder, key: str, digest: str) -> Iterator[bytes]:
+    """Gives the file of an indexed image in parts, without looking at it before; see `CheckedFile.chunks`."""
+    return CheckedFile(_open(folder, key), 0, digest).chunks()
+
+
+def check_image(folder: ImageFolder, key: str, digest: str) -> int:
+    """Makes sure of the file of an indexed image, and gives its size in bytes; see `open_image`."""
+    with _open(folder, key) as file:
+        return _check(file, digest, key)
 
 
 def read_image_bytes(folder: ImageFolder, key: str, digest: str) -> bytes:
@@ -68,6 +75,14 @@ def read_image_bytes(folder: ImageFolder, key: str, digest: str) -> bytes:
         content = file.read()
     _require(sha256(content).hexdigest(), digest, key)
     return content
+
+
+def _check(file: BinaryIO, digest: str, key: str) -> int:
+    found = sha256()
+    while chunk := file.read(_CHUNK):
+        found.update(chunk)
+    _require(found.hexdigest(), digest, key)
+    return file.tell()
 
 
 def _open(folder: ImageFolder, key: str) -> BinaryIO:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.limits import UploadRules
 
@@ -36,20 +36,21 @@ def _positive_whole(text: str) -> int:
 
 
 _LIMITS: dict[str, tuple[Callable[[str], float], float, str]] = {
-    "max-upload-mb": (_positive, 20, "largest upload, in 10⁶ bytes"),
+    "max-upload-mb": (_positive, 20, "largest upload, of one image or several together, in 10⁶ bytes"),
     "max-megapixels": (_positive, 50, "largest uploaded image, in 10⁶ pixels"),
     "max-uploads": (_positive_whole, 256, "uploads that may wait for their answer; more are answered with 503"),
     "upload-room-mb": (_positive, 256, "room for all uploads together, in 10⁶ bytes; others are answered with 503"),
     "upload-seconds": (_positive, 300, "in which an upload must have arrived"),
     "upload-kb-per-second": (_positive, 16, "least rate of an upload, in 10³ bytes"),
     "upload-grace-seconds": (_positive, 5, "after which an upload must have kept to the least rate"),
+    "max-download-mb": (_positive, 500, "largest download of several images, in 10⁶ bytes"),
     "max-connections": (_positive_whole, 2000, "open connections, at most half as many as file handles"),
     "client-seconds": (_positive, 10, "that a client may take to send a request's head, or to take what it is sent"),
 }
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Reads the command line, and the token from the environment if it is not there."""
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads arguments, or those of the command line, and the token from the environment if it is not there."""
     parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
     parser.add_argument(
         "--host",
@@ -69,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
     limits = parser.add_argument_group("limits")
     for name, (kind, default, meaning) in _LIMITS.items():
         limits.add_argument(f"--{name}", type=kind, default=default, help=f"{meaning} (default: {default})")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def upload_rules(arguments: argparse.Namespace) -> UploadRules:

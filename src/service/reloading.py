@@ -1,15 +1,19 @@
 """The version that is served, and how a newer one takes its place."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 from anyio import to_thread
 
 from service.catalog import Catalog
+
+_VERSION_SECONDS = 1
 
 
 class ReloadError(Exception):
@@ -23,11 +27,24 @@ class ServedCatalog:
         current: the catalog.
     """
 
-    def __init__(self, open_catalog: Callable[[], Catalog]) -> None:
-        """Opens the catalog with a function that checks it, and raises an error if it is not whole."""
+    def __init__(self, open_catalog: Callable[[], Catalog], read_version: Callable[[], bytes]) -> None:
+        """Opens the catalog.
+
+        Args:
+            open_catalog: does it, and raises an error if it is not whole.
+            read_version: reads the version of the files as they are now.
+        """
         self._open = open_catalog
+        self._read_version = read_version
         self._reloading = asyncio.Lock()
+        self._version_now, self._version_at = b"", -math.inf
         self.current = open_catalog()
+
+    async def is_out_of_date(self) -> bool:
+        """Whether the files are of another version than what is served; they are looked at once a second at most."""
+        if monotonic() - self._version_at > _VERSION_SECONDS:
+            self._version_now, self._version_at = await to_thread.run_sync(self._read_version), monotonic()
+        return self._version_now != self.current.version
 
     async def reload(self) -> None:
         """Opens the catalog anew beside the current one, and exchanges them when all is well.
@@ -38,6 +55,7 @@ class ServedCatalog:
         async with self._reloading:
             try:
                 self.current = await to_thread.run_sync(self._open)
+                self._version_at = -math.inf
             except Exception as error:  # damaged files have their readers raise anything
                 message = f"Not reloaded, the former version goes on being served: {_one_line(error)}"
                 print(message, file=sys.stderr, flush=True)

@@ -1,19 +1,18 @@
-"""What the API takes and gives, as it stands in its OpenAPI document."""
+"""What the API gives, as it stands in its OpenAPI document."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from similarity.findings.finding import FindingKind
 from similarity.index.backends import Backend
 from similarity.index.searcher import Index
 
-MAX_NEIGHBORS = 100
-Count = Annotated[int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to give, if there are as many.")]
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["marble"])]
-Look = Annotated[
-    float,
-    Field(ge=0, le=1, description="0 finds images of the same kind, 1 those of the same look; by exact search only."),
+Split = Annotated[Literal["train", "valid", "test"], Field(description="A part of the data.", examples=["test"])]
+Findings = Annotated[
+    list[FindingKind], Field(description="Kinds of findings of the audit that are about the image.", examples=[["odd"]])
 ]
 Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
 Milliseconds = Annotated[float, Field(ge=0, description="Time that the server took.")]
@@ -35,6 +34,8 @@ class Neighbor(_Model):
     key: Key
     label: Label
     cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Similarity to the query.", examples=[0.974652])]
+    split: Split | None
+    findings: Findings
 
 
 class Answer(_Model):
@@ -43,16 +44,19 @@ class Answer(_Model):
     index: Annotated[Index, Field(description="What was searched.")]
     source: Annotated[str, Field(description="`inverted index` if stored neighbors were read, else `search`.")]
     milliseconds: Milliseconds
+    matches: Annotated[int, Field(ge=0, description="How many images could be given, with larger `k` and `offset`.")]
     neighbors: list[Neighbor]
 
 
 class Query(_Model):
-    """The image that was asked for. An uploaded one has neither key nor class."""
+    """An image that was asked for. An uploaded one has neither key nor class."""
 
     key: Key | None
     label: Label | None
     width: Annotated[int, Field(ge=1, description="Pixels.")]
     height: Annotated[int, Field(ge=1, description="Pixels.")]
+    split: Split | None
+    findings: Findings
 
 
 class Novelty(_Model):
@@ -65,7 +69,8 @@ class Novelty(_Model):
 class SearchResult(_Model):
     """The answer of one index and, if a comparison was asked for, that of the other."""
 
-    query: Query
+    query: Annotated[Query, Field(description="The first of `queries`.")]
+    queries: Annotated[list[Query], Field(description="All images that were asked for: uploads, then keys.")]
     answer: Answer
     comparison: Answer | None
     embed_milliseconds: Milliseconds | None
@@ -79,6 +84,20 @@ class SearchResult(_Model):
     novelty: Annotated[Novelty | None, Field(description="Of an upload: by what `similar` was decided.")]
 
 
+class BatchEntry(_Model):
+    """What became of one of several searches: a result, or an error."""
+
+    result: SearchResult | None
+    error: Annotated[str | None, Field(description="Why there is no result.")]
+    status: Annotated[int, Field(description="As if it had been asked for alone.", examples=[200])]
+
+
+class BatchResult(_Model):
+    """The results of several searches: of uploads in their order, then of keys in theirs."""
+
+    results: list[BatchEntry]
+
+
 class ImageEntry(_Model):
     """An indexed image."""
 
@@ -86,15 +105,54 @@ class ImageEntry(_Model):
     label: Label
     width: Annotated[int, Field(ge=1, description="Pixels.")]
     height: Annotated[int, Field(ge=1, description="Pixels.")]
+    split: Split | None
+    findings: Findings
 
 
-class ImagePage(_Model):
-    """Some of the indexed images, in the order of their keys."""
-
-    images: list[ImageEntry]
+class _Page(_Model):
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
-    total: Annotated[int, Field(ge=0, description="Images in all pages.")]
+    total: Annotated[int, Field(ge=0, description="What is on all pages together.")]
+
+
+def pages_of(total: int, size: int) -> int:
+    """How many pages of a size there are, at least one."""
+    return max(1, -(-total // size))
+
+
+class ImagePage(_Page):
+    """Some of the indexed images, in the order of their keys; if a name was asked for, the best match first."""
+
+    images: list[ImageEntry]
+
+
+class FindingEntry(_Model):
+    """Something that is probably wrong with an image, a pair of images, or a class."""
+
+    kind: FindingKind
+    key: Annotated[Key | None, Field(description="The image; null if it is about a class.")]
+    label: Annotated[Label | None, Field(description="Its class.")]
+    indexed: Annotated[bool, Field(description="Whether the image can be shown: false for an unreadable one.")]
+    suggested: Annotated[Label | None, Field(description="The class that it rather seems to be of.")]
+    other: Annotated[Key | None, Field(description="The other image of a pair.")]
+    other_label: Annotated[Label | None, Field(description="Its class.")]
+    score: Annotated[float | None, Field(description="What findings of its kind are sorted by.", examples=[0.931])]
+    explanation: Annotated[str, Field(examples=["Probably of class marble: the label is wrong with …"])]
+
+
+class FindingCount(_Model):
+    """A kind of findings and how many there are."""
+
+    kind: FindingKind
+    findings: int
+
+
+class FindingPage(_Page):
+    """Some of the findings, the most important first."""
+
+    audited: Annotated[bool, Field(description="Whether there was an audit at all.")]
+    counts: Annotated[list[FindingCount], Field(description="Of all findings, the most important kind first.")]
+    findings: list[FindingEntry]
 
 
 class ClassCount(_Model):
@@ -104,11 +162,20 @@ class ClassCount(_Model):
     images: int
 
 
+class SplitCount(_Model):
+    """A part of the data and how many images it has."""
+
+    name: Split
+    images: int
+
+
 class DataInfo(_Model):
     """The indexed images; `md5` is of their manifest, as in `dvc.lock`, which holds the SHA-256 of each."""
 
     images: int
     classes: list[ClassCount]
+    splits: Annotated[list[SplitCount], Field(description="Empty if the images are not split.")]
+    audited: Annotated[bool, Field(description="Whether there was an audit.")]
     md5: Md5
 
 
@@ -140,11 +207,15 @@ class IndexInfo(_Model):
 
 
 class LimitInfo(_Model):
-    """The largest upload in bytes, the largest image in millions of pixels, the most neighbors."""
+    """What a request may ask for at most."""
 
-    upload_bytes: int
-    megapixels: float
-    k: int
+    upload_bytes: Annotated[int, Field(description="Of all images of a request together.")]
+    megapixels: Annotated[float, Field(description="Millions of pixels of an image.")]
+    k: Annotated[int, Field(description="Neighbors in an answer.")]
+    results: Annotated[int, Field(description="Neighbors that can be paged through: `k` + `offset`.")]
+    images: Annotated[int, Field(description="Images and keys in a request.")]
+    download_images: Annotated[int, Field(description="Images in a download.")]
+    download_bytes: Annotated[int, Field(description="Of all images of a download together.")]
 
 
 class Info(_Model):
@@ -155,6 +226,9 @@ class Info(_Model):
     indexes: IndexInfo
     metrics: Annotated[dict[str, Any], Field(description="The files in `metrics/`, by name.")]
     limits: LimitInfo
+    out_of_date: Annotated[
+        bool, Field(description="Whether the pipeline has made something else since, or is about to; see `reload`.")
+    ] = False
 
 
 class EmbeddingMap(_Model):

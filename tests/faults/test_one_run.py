@@ -22,6 +22,8 @@ SEALED = {  # who reads it
     "models/index.json": BY_ALL,
     "models/reference.npz": BY_ALL,
     "models/map.npy": ("serve.py",),
+    "data/splits.csv": ("serve.py",),
+    "data/audit.csv": ("serve.py",),
 }
 
 

@@ -40,6 +40,11 @@ def search(api: httpx.Client, content: bytes, **fields: object) -> dict:
     return response.json()
 
 
+def split_of(project: Project, key: str) -> str:
+    lines = (project.folder / "data/splits.csv").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(",") for line in lines)[key]
+
+
 def refusal(response: httpx.Response, status: int) -> str:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
@@ -52,9 +57,11 @@ def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its
 ) -> None:
     uploaded = search(api, (reproduced.folder / "data/images" / KEY).read_bytes(), k=8)
     by_key = api.get("/api/similar", params={"key": KEY, "k": 7}).json()
-    assert uploaded["query"] == {"key": None, "label": None, "width": 48, "height": 48}
-    assert by_key["query"] == {"key": KEY, "label": "marble", "width": 48, "height": 48}
-    assert uploaded["answer"]["neighbors"][0] == {"key": KEY, "label": "marble", "cosine": 1}
+    known = {"split": split_of(reproduced, KEY), "findings": []}
+    unknown: dict[str, object] = {"split": None, "findings": []}
+    assert uploaded["query"] == {"key": None, "label": None, "width": 48, "height": 48, **unknown}
+    assert by_key["query"] == {"key": KEY, "label": "marble", "width": 48, "height": 48, **known}
+    assert uploaded["answer"]["neighbors"][0] == {"key": KEY, "label": "marble", "cosine": 1, **known}
     keys = [[each["key"] for each in answer["answer"]["neighbors"]] for answer in (uploaded, by_key)]
     assert keys[0][1:] == keys[1]
     assert uploaded["embed_milliseconds"] > 0
@@ -150,11 +157,15 @@ def test_nothing_outside_of_the_data_set_is_served(service: str, path: str) -> N
         (b"", "This cannot be read as an image: not an image in a known format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This cannot be read as an image: not an image"),
         (encoded(rock())[:800], "This cannot be read as an image: "),
-        (encoded(Image.new("1", (12_000, 6_000))), "12000 × 6000 pixels are too many: 50 million are allowed"),
     ],
 )
-def test_what_is_no_usable_image_is_refused_with_the_reason(api: httpx.Client, content: bytes, message: str) -> None:
+def test_what_is_no_image_is_refused_with_the_reason(api: httpx.Client, content: bytes, message: str) -> None:
     assert message in refusal(api.post("/api/search", files={"image": ("photo.jpg", content)}), 415)
+
+
+def test_an_image_of_too_many_pixels_is_refused_as_too_large(api: httpx.Client) -> None:
+    response = api.post("/api/search", files={"image": ("x", encoded(Image.new("1", (12_000, 6_000))))})
+    assert "12000 × 6000 pixels are too many: 50 million are allowed" in refusal(response, 413)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +184,11 @@ def test_what_is_no_usable_image_is_refused_with_the_reason(api: httpx.Client, c
         ("/api/similar", 422, "key: Field required"),
         ("/api/images?label=marbel", 404, "no class 'marbel'"),
         ("/api/images?page=0", 422, "page: Input should be greater"),
+        ("/api/images?split=training", 422, "split: Input should be 'train', 'valid' or 'test'"),
+        ("/api/images?lable=marble&x=1", 422, "lable: there is no such parameter; x: there is no such parameter"),
+        ("/api/info?verbose=1", 422, "verbose: there is no such parameter"),
+        (f"/api/images/{KEY}?thumb=64", 422, "thumb: there is no such parameter"),
+        ("/api/findings?kind=blurred", 422, "kind: Input should be"),
         ("/api/nothing", 404, "Not Found"),
     ],
 )
@@ -180,8 +196,32 @@ def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: st
     assert message in refusal(api.get(path), status)
 
 
-def test_a_form_without_an_image_is_refused(api: httpx.Client) -> None:
-    assert "image: Field required" in refusal(api.post("/api/search", data={"k": 5}), 422)
+@pytest.mark.parametrize(
+    ("path", "fields", "status", "message"),
+    [
+        ("search", {"k": 5}, 422, "image, key: at least one of them is needed"),
+        ("search/batch", {"k": 5}, 422, "image, key: at least one of them is needed"),
+        ("search", {"like": KEY}, 422, "image, key: at least one of them is needed"),
+        ("search", {"key": [KEY] * 30, "like": [KEY] * 3}, 422, "33 images and keys are too many: 32 are allowed"),
+        ("search", {"key": [KEY, KEY], "region": "0,0,1,1"}, 422, "a part of one image or key, and not of several"),
+        ("search", {"key": KEY, "region": "0,0,2,1"}, 422, "region: '0,0,2,1' is no region of the image"),
+        ("search", {"key": KEY, "like": "marble/x.jpg"}, 404, "no image 'marble/x.jpg' is indexed"),
+        ("search", {"key": KEY, "unlike": "marble/x.jpg"}, 404, "no image 'marble/x.jpg' is indexed"),
+        ("search", {"key": KEY, "finding": "blurred"}, 422, "finding: Input should be"),
+        ("search", {"key": KEY, "offset": 990, "k": 20}, 422, "k + offset is 1,010, and may be 1,000 at most"),
+        ("search", {"image": "no file"}, 422, "image.0: "),
+        ("search", {"key": KEY, "labels": "marble"}, 422, "labels: there is no such parameter"),
+        ("search?k=3", {"key": KEY}, 422, "k: there is no such parameter"),
+        ("search/batch", {"key": KEY, "region": "0,0,1,1"}, 422, "region: there is no such parameter"),
+        ("download", {"k": 5}, 422, "key: Field required"),
+        ("download", {"key": [KEY] * 1001}, 400, "Maximum number of fields is 1000"),
+        ("download", {"key": [KEY, "marble/x.jpg"]}, 404, "no image 'marble/x.jpg' is indexed"),
+    ],
+)
+def test_a_wrong_form_is_answered_with_a_sentence(
+    api: httpx.Client, path: str, fields: dict[str, object], status: int, message: str
+) -> None:
+    assert message in refusal(api.post(f"/api/{path}", data=fields), status)
 
 
 def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_size(
@@ -195,7 +235,7 @@ def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_si
         chunks = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
         assert "at most 0.1 MB" in refusal(client.post("/api/search", content=chunks, headers=headers), 413)
         assert "0.01 million are allowed" in refusal(
-            client.post("/api/search", files={"image": ("x", encoded(rock(1, 101)))}), 415
+            client.post("/api/search", files={"image": ("x", encoded(rock(1, 101)))}), 413
         )
         assert search(client, encoded(rock(1, 100)))["query"]["width"] == 100
 
@@ -266,8 +306,8 @@ def test_the_map_has_each_image_with_its_class(api: httpx.Client) -> None:
 def test_the_openapi_document_describes_every_route_with_models_and_examples(api: httpx.Client) -> None:
     document = api.get("/api/openapi.json").json()
     assert set(document["paths"]) == {
-        "/api/search", "/api/similar", "/api/images", "/api/images/{key}", "/api/map", "/api/info", "/api/session",
-        "/api/reload", "/healthz",
+        "/api/search", "/api/search/batch", "/api/similar", "/api/images", "/api/images/{key}", "/api/findings",
+        "/api/download", "/api/map", "/api/info", "/api/session", "/api/reload", "/healthz",
     }  # fmt: skip
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -137,9 +137,13 @@ def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixtur
     refused = owner.post("/api/reload")
     assert refused.status_code == 409
     assert "is not as the run left it that models/run.json is of" in refused.json()["detail"]
+    assert not owner.get("/api/info").json()["out_of_date"]
     run_stages(project, *RETRAINING[2:])
     assert neighbors(owner) == old
-    md5 = owner.get("/api/info").json()["model"]["md5"]
+    time.sleep(1)  # for which the answer is kept
+    info = owner.get("/api/info").json()
+    assert info["out_of_date"]
+    md5 = info["model"]["md5"]
     with ThreadPoolExecutor(1) as pool:
         reloading = pool.submit(owner.post, "/api/reload")
         seen = []
@@ -149,6 +153,7 @@ def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixtur
     assert reloaded.status_code == 200
     assert reloaded.json() == owner.get("/api/info").json()
     assert reloaded.json()["model"]["md5"] != md5
+    assert not reloaded.json()["out_of_date"]
     new = neighbors(owner)
     assert old in seen
     assert all(each in (old, new) for each in seen)

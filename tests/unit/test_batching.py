@@ -31,14 +31,14 @@ def test_requests_that_come_while_the_model_is_busy_share_batches_and_each_gets_
     model = Model()
     embed = BatchingExtractor(model, max_batch=8)
     with ThreadPoolExecutor(21) as pool:
-        first = pool.submit(embed, image(0))
+        first = pool.submit(embed, [image(0)])
         while not model.batches:
             pass
-        rest = [pool.submit(embed, image(value)) for value in range(1, 21)]
+        rest = [pool.submit(embed, [image(value)]) for value in range(1, 21)]
         while len(embed._waiting) < 20:
             pass
         model.gate.set()
-        assert [float(each.result()[0]) for each in [first, *rest]] == list(range(21))
+        assert [float(each.result()[0, 0]) for each in [first, *rest]] == list(range(21))
     assert model.batches == [1, 8, 8, 4]
 
 
@@ -47,5 +47,13 @@ def test_a_failure_reaches_every_request_of_its_batch_and_no_later_one() -> None
     model.gate.set()
     embed = BatchingExtractor(model, max_batch=8)
     with pytest.raises(ValueError, match="dark"):
-        embed(image(-1))
-    assert embed(image(3))[0] == 3
+        embed([image(-1)])
+    assert embed([image(3)])[0, 0] == 3
+
+
+def test_images_of_one_request_share_batches_and_come_in_their_order() -> None:
+    model = Model()
+    model.gate.set()
+    features = BatchingExtractor(model, max_batch=8)([image(value) for value in range(19)])
+    assert features[:, 0].tolist() == list(range(19))
+    assert model.batches == [8, 8, 3]

@@ -123,9 +123,9 @@ def test_unknown_names_are_answered_with_the_nearest_spellings() -> None:
     assert len(str(error.value)) < 1000
 
 
-def test_records_of_a_class_are_all_of_it() -> None:
-    assert [len(SEARCHER.records(label)) for label in (None, *CLASSES)] == [300, 100, 100, 100]
-    assert {record.label for record in SEARCHER.records("marble")} == {"marble"}
+def test_rows_of_a_class_are_all_of_it() -> None:
+    assert [len(SEARCHER.rows(label)) for label in (None, *CLASSES)] == [300, 100, 100, 100]
+    assert {SEARCHER.manifest.records[row].label for row in SEARCHER.rows("marble")} == {"marble"}
 
 
 def joined(weight: float) -> tuple[Searcher, np.ndarray, np.ndarray]:

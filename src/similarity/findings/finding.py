@@ -1,8 +1,22 @@
 """What an audit lists: a row for each thing that is probably wrong."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from similarity.dataset.manifest import Manifest
+
+FindingKind = Literal[
+    "wrong_label",
+    "duplicate",
+    "near_duplicate",
+    "unreadable",
+    "outlier",
+    "odd",
+    "doubtful_label",
+    "class_imbalance",
+    "class_not_judged",
+]
+KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+"""The kinds of findings; those first that more surely do harm."""
 
 
 class Finding(NamedTuple):
@@ -19,7 +33,7 @@ class Finding(NamedTuple):
         reason: in words.
     """
 
-    finding: str
+    finding: FindingKind
     path: str
     label: str
     score: str
@@ -31,7 +45,7 @@ class Finding(NamedTuple):
 
 def find_image(
     manifest: Manifest,
-    finding: str,
+    finding: FindingKind,
     row: int,
     score: float,
     reason: str,

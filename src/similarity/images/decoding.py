@@ -72,6 +72,10 @@ class MissingReaderError(UnreadableImageError):
     """The image may be whole, but what reads its format is not installed."""
 
 
+class TooManyPixelsError(UnreadableImageError):
+    """The image is larger than is allowed."""
+
+
 def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
     """Decodes an image, upright and in color.
 
@@ -88,6 +92,7 @@ def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels:
 
     Raises:
         FileNotFoundError: there is no such file.
+        TooManyPixelsError: it has more than `max_pixels`.
         UnreadableImageError: not an image, truncated, corrupt, or too large to be decoded safely: of more than 179
             million pixels, or of so many scans that it takes minutes.
         MissingReaderError: HEIC, without the package that reads it.
@@ -97,7 +102,7 @@ def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels:
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
-                raise UnreadableImageError(
+                raise TooManyPixelsError(
                     f"{image.width} × {image.height} pixels are too many: {max_pixels / 1e6:g} million are allowed"
                 )
             size = image.size

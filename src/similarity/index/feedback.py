@@ -22,6 +22,8 @@ def move_query(asked: np.ndarray, liked: np.ndarray, unliked: np.ndarray) -> np.
     Returns:
         The query at length 1, or all zeros, float32 (d,).
     """
-    terms = zip((_ASKED, _LIKED, -_UNLIKED), (asked, liked, unliked), strict=True)
-    moved = [weight * normalize(vectors).mean(axis=0) for weight, vectors in terms if len(vectors)]
-    return normalize(np.sum(moved, axis=0, dtype=np.float32)[None])[0]
+    query = np.zeros((1, asked.shape[1]), np.float32)
+    for weight, vectors in zip((_ASKED, _LIKED, -_UNLIKED), (asked, liked, unliked), strict=True):
+        if len(vectors):
+            query += weight * normalize(vectors).mean(axis=0)
+    return normalize(query)[0]

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.dataset.manifest import Manifest
 from similarity.errors import UserError
 from similarity.index.approximate import search_index
 from similarity.index.backends import AnnIndex
@@ -95,16 +95,15 @@ class Searcher:
             return row
         raise unknown_name("image", key, self.manifest.keys)
 
-    def records(self, label: str | None = None) -> Sequence[ImageRecord]:
-        """The images of a class, or all, in the order of their keys.
+    def rows(self, label: str | None = None) -> np.ndarray:
+        """The rows of the images of a class, or of all, ascending, int64 (n,).
 
         Raises:
             UnknownNameError: there is no such class.
         """
         if label is None:
-            return self.manifest.records
-        rows = np.flatnonzero(self.manifest.labels == self._class_number(label))  # one run: keys begin with the class
-        return self.manifest.records[rows[0] : rows[-1] + 1]
+            return np.arange(len(self.manifest.records))
+        return np.flatnonzero(self.manifest.labels == self._class_number(label))
 
     def similar_to_row(
         self,

@@ -1,0 +1,46 @@
+"""What the calls are given beside their parameters."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+
+from service.catalog import Catalog
+from service.reloading import ServedCatalog
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Refuses query parameters that a call does not have, which would be ignored without a word."""
+    known = _query_parameters(request.app.openapi())[request.scope["route"].name]
+    if unknown := [name for name in request.query_params if name not in known]:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": None} for name in unknown]
+        )
+
+
+def _query_parameters(document: dict[str, Any]) -> dict[str, set[str]]:
+    """The names of the query parameters of each call, by its operation id."""
+    operations = (operation for methods in document["paths"].values() for operation in methods.values())
+    return {
+        each["operationId"]: {taken["name"] for taken in each.get("parameters", ()) if taken["in"] == "query"}
+        for each in operations
+    }
+
+
+def _served(request: Request) -> ServedCatalog:
+    return request.app.state.served
+
+
+async def _catalog(request: Request) -> Catalog:
+    return _served(request).current
+
+
+async def _token(request: Request) -> str:
+    if request.app.state.token is None:
+        raise HTTPException(403, "This needs a token, and the service was started without one: set SIMILARITY_TOKEN.")
+    return request.app.state.token
+
+
+Served = Annotated[ServedCatalog, Depends(_served)]
+Current = Annotated[Catalog, Depends(_catalog)]
+Token = Annotated[str, Depends(_token)]

@@ -1,0 +1,186 @@
+"""What the calls take: the fields of their forms and queries. A field that a call does not have is refused."""
+
+from typing import Annotated, Literal
+
+from fastapi import UploadFile
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from service.schema import Key, Label, Split
+from similarity.errors import UserError
+from similarity.findings.finding import FindingKind
+from similarity.images.regions import parse_region
+from similarity.index.searcher import Index
+
+MAX_NEIGHBORS = 100
+MAX_RESULTS = 1000
+MAX_IMAGES = 32
+MAX_DOWNLOADED = 1000
+_MAX_PAGE = 10**9
+
+
+def _blank_as_none(value: object) -> object:
+    return None if value == "" else value
+
+
+def _check_region(text: str) -> str:
+    try:
+        parse_region(text)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]  # what makers of clients know
+Images = Annotated[
+    list[Image], Field(max_length=MAX_IMAGES, description="Image files; their content tells the format, not the name.")
+]
+Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES)]
+Look = Annotated[
+    float,
+    Field(ge=0, le=1, description="0 finds images of the same kind, 1 those of the same look; by exact search only."),
+]
+Region = Annotated[
+    str,
+    AfterValidator(_check_region),
+    Field(
+        description="`x,y,width,height`: the part of the one image or key to search with, in fractions of the image as "
+        "it stands upright.",
+        examples=["0.25,0,0.5,1"],
+    ),
+]
+Page = Annotated[int, Field(ge=1, le=_MAX_PAGE)]
+PageSize = Annotated[int, Field(ge=1, le=500)]
+FindingFilter = Literal[FindingKind, "any", "none"]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Filters(_Input):
+    """Which images to give; all conditions must hold."""
+
+    label: Annotated[Label | None, BeforeValidator(_blank_as_none), Field(description="Only images of this class.")] = (
+        None
+    )
+    split: Annotated[
+        Split | None, BeforeValidator(_blank_as_none), Field(description="Only images of this part of the data.")
+    ] = None
+    finding: Annotated[
+        FindingFilter | None,
+        BeforeValidator(_blank_as_none),
+        Field(description="Only images with a finding of this kind of the audit, with `any`, or with `none`."),
+    ] = None
+
+
+class SearchOptions(Filters):
+    """How to search."""
+
+    k: Annotated[
+        int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to give, if there are as many.")
+    ] = 10
+    offset: Annotated[
+        int,
+        Field(
+            ge=0, lt=MAX_RESULTS, description=f"How many to leave out before; with `k`, {MAX_RESULTS:,} at most.",
+        ),
+    ] = 0  # fmt: skip
+    index: Annotated[
+        Index | None, BeforeValidator(_blank_as_none), Field(description="What to search: by default, what is best.")
+    ] = None
+    compare: Annotated[bool, Field(description="Search the other index as well.")] = False
+    look: Look | None = None
+
+    @model_validator(mode="after")
+    def _check_end(self) -> "SearchOptions":
+        if self.end > MAX_RESULTS:
+            raise ValueError(f"k + offset is {self.end:,}, and may be {MAX_RESULTS:,} at most")
+        return self
+
+    @property
+    def end(self) -> int:
+        """How many neighbors to find."""
+        return self.offset + self.k
+
+
+class SimilarQuery(SearchOptions):
+    """A search with an indexed image."""
+
+    key: Key
+
+
+class UploadOptions(SearchOptions):
+    """How to search with what may be similar to nothing."""
+
+    any_distance: Annotated[
+        bool, Field(alias="any", description="Give the nearest images even if none is similar.")
+    ] = False
+
+
+class BatchForm(UploadOptions):
+    """Several searches."""
+
+    image: Images = []
+    key: Keys = []
+
+    @model_validator(mode="after")
+    def _check_number(self) -> "BatchForm":
+        if not self.image and not self.key:
+            raise ValueError("image, key: at least one of them is needed")
+        if self._number > MAX_IMAGES:
+            raise ValueError(f"{self._number} images and keys are too many: {MAX_IMAGES} are allowed")
+        return self
+
+    @property
+    def _number(self) -> int:
+        return len(self.image) + len(self.key)
+
+
+class SearchForm(BatchForm):
+    """One search with one image or several."""
+
+    like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
+    unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
+    region: Annotated[Region | None, BeforeValidator(_blank_as_none)] = None
+
+    @model_validator(mode="after")
+    def _check_region(self) -> "SearchForm":
+        if self.region and len(self.image) + len(self.key) != 1:
+            raise ValueError("region: it is a part of one image or key, and not of several")
+        return self
+
+    @property
+    def _number(self) -> int:
+        return len(self.image) + len(self.key) + len(self.like) + len(self.unlike)
+
+
+class ImagesQuery(Filters):
+    """A page of the indexed images."""
+
+    name: Annotated[
+        str | None,
+        BeforeValidator(_blank_as_none),
+        Field(max_length=200, description="Part of the files' names, in capitals or not.", examples=["0042"]),
+    ] = None
+    page: Page = 1
+    size: Annotated[PageSize, Field(description="Images per page.")] = 60
+
+
+class FindingsQuery(_Input):
+    """A page of the findings."""
+
+    kind: Annotated[FindingKind | None, BeforeValidator(_blank_as_none)] = None
+    label: Annotated[
+        Label | None, BeforeValidator(_blank_as_none), Field(description="Only findings about images of this class.")
+    ] = None
+    key: Annotated[
+        Key | None, BeforeValidator(_blank_as_none), Field(description="Only findings about this image.")
+    ] = None
+    page: Page = 1
+    size: Annotated[PageSize, Field(description="Findings per page.")] = 60
+
+
+class DownloadForm(_Input):
+    """Images to be packed together."""
+
+    key: Annotated[list[Key], Field(min_length=1, max_length=MAX_DOWNLOADED)]

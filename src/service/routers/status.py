@@ -1,0 +1,42 @@
+"""Calls about the service itself."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.access import COOKIE, cookie_value
+from service.dependencies import Served, Token
+from service.failures import failures
+from service.schema import Health, Info
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/info", responses=failures(422), summary="Tell what is served")
+async def get_info(served: Served) -> Info:
+    """Gives the model, the data, their versions by hash, the metrics, and the limits."""
+    return served.current.info.model_copy(update={"out_of_date": await served.is_out_of_date()})
+
+
+@router.post("/reload", responses=failures(403, 409, 422), summary="Serve what the pipeline has made by now")
+async def reload(served: Served, _: Token) -> Info:
+    """Opens and checks all files anew. Until that is done, and if it fails, the former version is served."""
+    await served.reload()
+    return served.current.info
+
+
+@router.post("/session", responses=failures(403, 422), summary="Let the page in")
+async def begin_session(request: Request, response: Response, token: Token) -> Health:
+    """Sets a cookie, which a browser sends in place of the token, also for pictures; it ends with the browser."""
+    response.set_cookie(
+        COOKIE,
+        cookie_value(token),
+        path=f"{request.scope['root_path']}/api",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return Health(status="ok")
+
+
+async def health() -> Health:
+    """Answers as soon as the model is loaded."""
+    return Health(status="ok")

@@ -1,0 +1,99 @@
+"""What the audit found, as the service tells it."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from projects import Project
+from service_process import ServiceProcesses
+from similarity.files import write_table
+from similarity.findings.finding import Finding
+
+KEY, COPY, ODD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"
+FINDINGS = [  # in the order of the stage `audit`
+    Finding("duplicate", KEY, "marble", "1.000000", "", COPY, "schist", "the same bytes"),
+    Finding("wrong_label", COPY, "schist", "0.910000", "marble", "", "", "probability that the label is wrong"),
+    Finding("doubtful_label", ODD, "gneiss", "0.300000", "schist", "", "", "probability that the label is wrong"),
+    Finding("odd", ODD, "gneiss", "0.000000", "", "", "", "nearly one color"),
+    Finding("unreadable", "gneiss/broken.png", "gneiss", "", "", "", "", "truncated"),
+    Finding("class_imbalance", "", "schist", "3", "", "", "", "3 images, where the median class has 24"),
+]
+
+
+@pytest.fixture(scope="module")
+def audited(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a service on images with which something is wrong."""
+    project = reproduced.copy_to(tmp_path_factory.mktemp("audited") / "project")
+    path = project.folder / "data/audit.csv"
+    path.unlink()  # it is a link to the cache
+    write_table(path, Finding._fields, FINDINGS)
+    project.run("python", "src/seal.py")
+    processes = ServiceProcesses(project)
+    with httpx.Client(base_url=processes.start(), timeout=30) as client:
+        yield client
+    processes.stop()
+
+
+def listed(client: httpx.Client, **query: str | int) -> list[dict]:
+    return client.get("/api/findings", params=query).json()["findings"]
+
+
+def test_the_most_important_findings_are_told_first_and_in_words(audited: httpx.Client) -> None:
+    page = audited.get("/api/findings").json()
+    kinds = ["duplicate", "wrong_label", "unreadable", "odd", "doubtful_label", "class_imbalance"]
+    assert [each["kind"] for each in page["findings"]] == kinds
+    assert (page["audited"], page["total"], page["pages"]) == (True, 6, 1)
+    assert {each["kind"]: each["findings"] for each in page["counts"]} == dict.fromkeys(kinds, 1)
+    duplicate, _, unreadable, *_, imbalance = page["findings"]
+    assert duplicate["explanation"] == f"The same as {COPY}, which is of class schist (the same bytes)."
+    assert (duplicate["key"], duplicate["other"], duplicate["score"], duplicate["indexed"]) == (KEY, COPY, 1, True)
+    assert (unreadable["indexed"], unreadable["score"]) == (False, None)
+    assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "schist", False)
+
+
+def test_findings_can_be_chosen_by_kind_class_and_image_and_come_in_pages(audited: httpx.Client) -> None:
+    assert [each["key"] for each in listed(audited, kind="odd")] == [ODD]
+    assert [each["kind"] for each in listed(audited, key=COPY)] == ["duplicate", "wrong_label"]
+    assert [each["kind"] for each in listed(audited, label="marble")] == ["duplicate"]
+    assert [each["kind"] for each in listed(audited, page=2, size=4)] == ["doubtful_label", "class_imbalance"]
+    assert listed(audited, page=3, size=4) == []
+
+
+def test_an_image_tells_its_findings_wherever_it_is_given(audited: httpx.Client) -> None:
+    [entry] = audited.get("/api/images", params={"name": "schist_0005"}).json()["images"]
+    assert entry["findings"] == ["wrong_label", "duplicate"]
+    answer = audited.get("/api/similar", params={"key": KEY, "k": 100, "index": "exact"}).json()
+    assert answer["query"]["findings"] == ["duplicate"]
+    found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
+    assert found[COPY] == ["wrong_label", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [("odd", {ODD}), ("duplicate", {KEY, COPY}), ("any", {KEY, COPY, ODD}), ("outlier", set()), ("unreadable", set())],
+)
+def test_images_with_a_finding_can_be_listed_and_searched(
+    audited: httpx.Client, finding: str, expected: set[str]
+) -> None:
+    page = audited.get("/api/images", params={"finding": finding}).json()
+    assert {each["key"] for each in page["images"]} == expected
+    answer = audited.get("/api/similar", params={"key": KEY, "finding": finding}).json()["answer"]
+    assert {each["key"] for each in answer["neighbors"]} == expected - {KEY}
+    assert audited.get("/api/images", params={"finding": "none"}).json()["total"] == 144 - 3
+
+
+def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(project: Project) -> None:
+    for name in ("audit", "splits"):
+        (project.folder / f"data/{name}.csv").unlink()
+    processes = ServiceProcesses(project)
+    try:
+        with httpx.Client(base_url=processes.start(), timeout=30) as client:
+            assert client.get("/api/findings").json()["audited"] is False
+            info = client.get("/api/info").json()
+            assert (info["data"]["splits"], info["data"]["audited"], info["out_of_date"]) == ([], False, False)
+            [first, *_] = client.get("/api/images").json()["images"]
+            assert (first["split"], first["findings"]) == (None, [])
+            assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
+    finally:
+        processes.stop()

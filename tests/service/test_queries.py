@@ -1,0 +1,169 @@
+"""What can be searched with and among: several images, likes, regions, filters, pages, batches."""
+
+import io
+from zipfile import ZipFile
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects import Project
+from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.generated.foreign import draw_foreign
+from similarity.vectors import normalize
+
+KEY, OTHER, THIRD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"
+
+
+class Data:
+    """The small project's images and embeddings."""
+
+    def __init__(self, project: Project) -> None:
+        self.images = project.folder / "data/images"
+        self.manifest = read_manifest(project.folder / "data/manifest.csv")
+        self.units = normalize(np.load(project.folder / "models/embeddings.npy"))
+        self.splits = read_splits(project.folder / "data/splits.csv", self.manifest)
+
+    def file(self, key: str) -> tuple[str, bytes]:
+        return key, (self.images / key).read_bytes()
+
+    def nearest(self, query: np.ndarray, *left_out: str) -> list[str]:
+        """All keys but some, the most similar to a query first."""
+        order = np.argsort(-(self.units @ query).astype(np.float64).round(6), kind="stable")
+        return [key for key in (self.manifest.keys[row] for row in order) if key not in left_out]
+
+    def mean(self, *keys: str) -> np.ndarray:
+        """The mean of some embeddings, part by part: 32 numbers of the class, 16 of the look at a weight of 0.3."""
+        units = self.units[[self.manifest.keys.index(key) for key in keys]]
+        kind, look = (normalize(units[:, part]).mean(axis=0)[None] for part in (slice(32), slice(32, None)))
+        return np.hstack([0.7**0.5 * normalize(kind), 0.3**0.5 * normalize(look)])[0]
+
+
+@pytest.fixture(scope="session")
+def data(reproduced: Project) -> Data:
+    return Data(reproduced)
+
+
+def found(response: httpx.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [each["key"] for each in response.json()["answer"]["neighbors"]]
+
+
+def search(api: httpx.Client, *uploads: tuple[str, bytes], **fields: object) -> httpx.Response:
+    return api.post("/api/search", files=[("image", each) for each in uploads], data=fields)
+
+
+def test_several_images_uploaded_or_by_key_make_one_query(api: httpx.Client, data: Data) -> None:
+    by_key = search(api, key=[KEY, OTHER], k=8)
+    assert found(by_key) == data.nearest(data.mean(KEY, OTHER), KEY, OTHER)[:8]
+    assert [each["key"] for each in by_key.json()["queries"]] == [KEY, OTHER]
+    uploaded = search(api, data.file(KEY), data.file(OTHER), k=10)
+    assert {KEY, OTHER} <= set(found(uploaded)[:3])
+    mixed = search(api, data.file(KEY), key=OTHER, k=9)
+    assert [key for key in found(uploaded) if key not in {KEY, OTHER}] == [key for key in found(mixed) if key != KEY]
+    assert [each["key"] for each in mixed.json()["queries"]] == [None, OTHER]
+    assert mixed.json()["query"] == mixed.json()["queries"][0]
+
+
+def test_likes_draw_the_answer_towards_them_and_unlikes_push_it_away(api: httpx.Client, data: Data) -> None:
+    plain, liked, unliked = (
+        found(search(api, key=KEY, k=100, **feedback)) + found(search(api, key=KEY, k=43, offset=100, **feedback))
+        for feedback in ({}, {"like": OTHER}, {"unlike": OTHER})
+    )
+    near = next(key for key in data.nearest(data.mean(OTHER), KEY, OTHER) if key.startswith("schist"))
+    assert liked.index(near) < plain.index(near) <= unliked.index(near)
+    assert OTHER in plain
+    assert OTHER not in [*liked, *unliked]
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+def test_a_region_is_searched_with_as_if_it_were_an_image(api: httpx.Client, data: Data, by_key: bool) -> None:
+    picture = Image.open(io.BytesIO(data.file(KEY)[1]))
+    buffer = io.BytesIO()
+    picture.crop((12, 0, 36, 48)).save(buffer, "PNG")
+    cut = search(api, ("cut", buffer.getvalue()), any="true", k=11)
+    region = {"region": "0.25,0,0.5,1", "any": "true", "k": 10}
+    marked = search(api, key=KEY, **region) if by_key else search(api, data.file(KEY), **region)
+    expected = [key for key in found(cut) if key != KEY or not by_key]
+    assert found(marked) == expected[:10]
+    assert marked.json()["novelty"] == cut.json()["novelty"]
+    assert (marked.json()["query"]["width"], marked.json()["query"]["key"]) == (48, KEY if by_key else None)
+
+
+def test_a_part_of_the_data_can_be_searched_and_paged_through(api: httpx.Client, data: Data) -> None:
+    test_images = {data.manifest.keys[row] for row in data.splits["test"]}
+    for index in ("exact", "annoy"):
+        fields = {"key": KEY, "split": "test", "index": index}
+        pages = [api.get("/api/similar", params={**fields, "k": 7, "offset": 7 * page}) for page in range(6)]
+        keys = [key for page in pages for key in found(page)]
+        assert set(keys) == test_images - {KEY}
+        assert len(keys) == len(set(keys))
+        assert {page.json()["answer"]["matches"] for page in pages} == {len(test_images - {KEY})}
+        assert keys[7:14] == found(search(api, **fields, k=7, offset=7))
+    stored = api.get("/api/similar", params={"key": KEY, "k": 4, "offset": 3})
+    assert found(stored) == data.nearest(data.mean(KEY), KEY)[3:7]
+    assert (stored.json()["answer"]["source"], stored.json()["answer"]["matches"]) == ("inverted index", 143)
+
+
+def test_a_batch_gives_each_its_own_answer_and_what_fails_its_error(api: httpx.Client, data: Data) -> None:
+    keys = data.manifest.keys[::8]
+    files = [("image", data.file(key)) for key in keys] + [("image", ("x", b"no image"))]
+    answer = api.post("/api/search/batch", files=files, data={"key": [KEY, "marble/x.jpg"], "k": 1})
+    *results, broken, by_key, unknown = answer.json()["results"]
+    assert [each["result"]["answer"]["neighbors"][0]["key"] for each in results] == keys
+    assert (broken["status"], broken["result"]) == (415, None)
+    assert "This cannot be read as an image" in broken["error"]
+    assert by_key["result"]["query"]["key"] == KEY
+    assert (unknown["status"], unknown["error"][:28]) == (404, "no image 'marble/x.jpg' is i")
+
+
+def test_an_upload_like_nothing_is_told_also_among_others(api: httpx.Client, data: Data) -> None:
+    boards = []
+    for number in range(50):
+        buffer = io.BytesIO()
+        Image.fromarray(draw_foreign("checkerboard", number, 48, 0)).save(buffer, "PNG")
+        boards.append((f"{number}.png", buffer.getvalue()))
+    batch = api.post("/api/search/batch", files=[("image", each) for each in boards[:30]]).json()["results"]
+    foreign = next(board for board, each in zip(boards, batch, strict=False) if not each["result"]["similar"])
+    assert search(api, foreign, foreign).json()["similar"] is False
+    with_known = search(api, foreign, data.file(KEY)).json()
+    assert with_known["similar"] is True
+    assert with_known["novelty"]["distance"] < 0.01
+    with_key = search(api, foreign, key=KEY).json()
+    assert (with_key["similar"], with_key["novelty"]) == (True, None)
+
+
+def test_which_of_several_images_cannot_be_read_is_told(api: httpx.Client, data: Data) -> None:
+    response = search(api, data.file(KEY), ("x", b"no image"))
+    assert response.status_code == 415
+    assert "image 2 of 2, not an image in a known format" in response.json()["detail"]
+
+
+def test_images_are_found_by_a_part_of_their_name(api: httpx.Client) -> None:
+    def listed(**fields: str | int) -> list[str]:
+        return [each["key"] for each in api.get("/api/images", params=fields).json()["images"]]
+
+    assert listed(name="MARBLE_0003") == [KEY]
+    assert listed(name="0003", size=500) == [f"{label}/{label}_0003.jpg" for label in
+        ("andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist")]  # fmt: skip
+    assert listed(name="0003", label="schist") == ["schist/schist_0003.jpg"]
+    assert listed(name="marble/") == []
+
+
+def test_images_are_listed_by_split(api: httpx.Client, data: Data) -> None:
+    page = api.get("/api/images", params={"split": "valid", "size": 500}).json()
+    assert [each["key"] for each in page["images"]] == [data.manifest.keys[row] for row in data.splits["valid"]]
+    assert {each["split"] for each in page["images"]} == {"valid"}
+    sizes = {each["name"]: each["images"] for each in api.get("/api/info").json()["data"]["splits"]}
+    assert sizes == {name: len(rows) for name, rows in data.splits.items()}
+
+
+def test_images_are_downloaded_in_one_archive_as_they_are(api: httpx.Client, data: Data) -> None:
+    for options in ({"data": {"key": [KEY, OTHER, KEY]}}, {"files": [("key", (None, key)) for key in (KEY, OTHER)]}):
+        response = api.post("/api/download", **options)
+        assert response.headers["content-type"] == "application/zip"
+        assert response.headers["content-disposition"] == 'attachment; filename="images.zip"'
+        with ZipFile(io.BytesIO(response.content)) as archive:
+            assert archive.namelist() == [KEY, OTHER]
+            assert all(archive.read(key) == data.file(key)[1] for key in (KEY, OTHER))

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from service.names import Names
+
+KEYS = ["a/My Cat.JPG", "a/cat.jpg", "a/category_2.png", "a/red_cat.png", "b/concat.jpg", "b/dog.png", "cat/Über.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("CAT", ["a/cat.jpg", "a/category_2.png", "a/My Cat.JPG", "a/red_cat.png", "b/concat.jpg"]),
+        ("cat.jpg", ["a/cat.jpg", "a/My Cat.JPG", "b/concat.jpg"]),
+        ("2", ["a/category_2.png"]),
+        ("U\u0308BER", ["cat/Über.jpg"]),
+        (".*", []),
+    ],
+)
+def test_a_part_of_a_name_finds_files_the_best_match_first(part: str, found: list[str]) -> None:
+    rows = Names(KEYS).rank(np.arange(len(KEYS)), part)
+    assert [KEYS[row] for row in rows] == found
+
+
+def test_only_the_given_rows_are_looked_at() -> None:
+    assert Names(KEYS).rank(np.array([3, 4, 6]), "cat").tolist() == [3, 4]
