@@ -10,12 +10,12 @@ from starlette.formparsers import MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from service import finding_calls, image_calls, search_calls, service_calls
 from service.access import HeadAsGet, OwnPagesOnly, TokenRequired
 from service.dependencies import only_known_parameters
 from service.failures import answer_failures
 from service.limits import SecurityHeaders, UploadLimits, UploadRules
 from service.reloading import ServedCatalog
-from service.routers import findings, images, search, status
 
 PAGE = Path(__file__).parent / "page"
 _UPLOAD_THREADS = 32  # what a batch of the model can be gathered from
@@ -47,9 +47,9 @@ def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, toke
     app.state.served = served
     app.state.token = token
     app.state.upload_threads = CapacityLimiter(_UPLOAD_THREADS)
-    for each in (search, images, findings, status):
+    for each in (search_calls, image_calls, finding_calls, service_calls):
         app.include_router(each.router, prefix="/api", dependencies=[Depends(only_known_parameters)])
-    app.get("/healthz", summary="Tell whether the service is up", tags=["service"])(status.health)
+    app.get("/healthz", summary="Tell whether the service is up", tags=["service"])(service_calls.health)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     answer_failures(app)
     MultiPartParser.spool_max_size = 2 * rules.max_bytes  # above it, uploads would go to a temporary file
