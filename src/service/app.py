@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from service import finding_calls, image_calls, search_calls, service_calls
 from service.access import HeadAsGet, OwnPagesOnly, TokenRequired
-from service.dependencies import only_known_parameters
+from service.dependencies import only_known_parameters, query_parameters
+from service.examples import add_examples
 from service.failures import answer_failures
 from service.limits import SecurityHeaders, UploadLimits, UploadRules
 from service.reloading import ServedCatalog
@@ -52,6 +53,8 @@ def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, toke
     app.get("/healthz", summary="Tell whether the service is up", tags=["service"])(service_calls.health)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     answer_failures(app)
+    add_examples(app.openapi())  # which is kept
+    app.state.query_parameters = query_parameters(app.openapi())
     MultiPartParser.spool_max_size = 2 * rules.max_bytes  # above it, uploads would go to a temporary file
     app.add_middleware(UploadLimits, rules=rules)  # the last that is added is the first that is asked
     app.add_middleware(HeadAsGet)

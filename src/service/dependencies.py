@@ -11,14 +11,14 @@ from service.reloading import ServedCatalog
 
 async def only_known_parameters(request: Request) -> None:
     """Refuses query parameters that a call does not have, which would be ignored without a word."""
-    known = _query_parameters(request.app.openapi())[request.scope["route"].name]
+    known = request.app.state.query_parameters[request.scope["route"].name]
     if unknown := [name for name in request.query_params if name not in known]:
         raise RequestValidationError(
             [{"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": None} for name in unknown]
         )
 
 
-def _query_parameters(document: dict[str, Any]) -> dict[str, set[str]]:
+def query_parameters(document: dict[str, Any]) -> dict[str, set[str]]:
     """The names of the query parameters of each call, by its operation id."""
     operations = (operation for methods in document["paths"].values() for operation in methods.values())
     return {

@@ -34,10 +34,15 @@ Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binar
 Images = Annotated[
     list[Image], Field(max_length=MAX_IMAGES, description="Image files; their content tells the format, not the name.")
 ]
-Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES)]
+Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES, description="Keys of indexed images.")]
 Look = Annotated[
     float,
-    Field(ge=0, le=1, description="0 finds images of the same kind, 1 those of the same look; by exact search only."),
+    Field(
+        ge=0,
+        le=1,
+        description="0 finds images of the same kind, 1 those of the same look; by exact search only.",
+        examples=[0.5],
+    ),
 ]
 Region = Annotated[
     str,
@@ -48,7 +53,7 @@ Region = Annotated[
         examples=["0.25,0,0.5,1"],
     ),
 ]
-Page = Annotated[int, Field(ge=1, le=_MAX_PAGE)]
+Page = Annotated[int, Field(ge=1, le=_MAX_PAGE, description="Number of the page, from 1.")]
 PageSize = Annotated[int, Field(ge=1, le=500)]
 FindingFilter = Literal[FindingKind, "any", "none"]
 
@@ -69,7 +74,10 @@ class Filters(_Input):
     finding: Annotated[
         FindingFilter | None,
         BeforeValidator(_blank_as_none),
-        Field(description="Only images with a finding of this kind of the audit, with `any`, or with `none`."),
+        Field(
+            description="Only images with a finding of this kind of the audit, with `any`, or with `none`.",
+            examples=["none"],
+        ),
     ] = None
 
 
@@ -86,10 +94,12 @@ class SearchOptions(Filters):
         ),
     ] = 0  # fmt: skip
     index: Annotated[
-        Index | None, BeforeValidator(_blank_as_none), Field(description="What to search: by default, what is best.")
+        Index | None,
+        BeforeValidator(_blank_as_none),
+        Field(description="What to search.", examples=["exact"]),
     ] = None
     compare: Annotated[bool, Field(description="Search the other index as well.")] = False
-    look: Look | None = None
+    look: Annotated[Look | None, Field(description="What to weigh: the kind, 0, or the look, 1.")] = None
 
     @model_validator(mode="after")
     def _check_end(self) -> "SearchOptions":
@@ -141,7 +151,9 @@ class SearchForm(BatchForm):
 
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
-    region: Annotated[Region | None, BeforeValidator(_blank_as_none)] = None
+    region: Annotated[
+        Region | None, BeforeValidator(_blank_as_none), Field(description="The part of the one image to search with.")
+    ] = None
 
     @model_validator(mode="after")
     def _check_region(self) -> "SearchForm":
@@ -169,7 +181,11 @@ class ImagesQuery(Filters):
 class FindingsQuery(_Input):
     """A page of the findings."""
 
-    kind: Annotated[FindingKind | None, BeforeValidator(_blank_as_none)] = None
+    kind: Annotated[
+        FindingKind | None,
+        BeforeValidator(_blank_as_none),
+        Field(description="Only findings of this kind.", examples=["wrong_label"]),
+    ] = None
     label: Annotated[
         Label | None, BeforeValidator(_blank_as_none), Field(description="Only findings about images of this class.")
     ] = None
@@ -183,4 +199,4 @@ class FindingsQuery(_Input):
 class DownloadForm(_Input):
     """Images to be packed together."""
 
-    key: Annotated[list[Key], Field(min_length=1, max_length=MAX_DOWNLOADED)]
+    key: Annotated[list[Key], Field(min_length=1, max_length=MAX_DOWNLOADED, description="Of each image.")]

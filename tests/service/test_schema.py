@@ -1,0 +1,101 @@
+"""The OpenAPI document, and what is made of it."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+
+from projects import Project
+
+KEY = "marble/marble_0003.jpg"
+FOLDER_OF_CLIENT = "similarity_client"
+
+
+@pytest.fixture(scope="session")
+def document(service: str) -> dict:
+    return httpx.get(f"{service}/api/openapi.json").json()
+
+
+def operations(document: dict) -> list[dict]:
+    return [operation for methods in document["paths"].values() for operation in methods.values()]
+
+
+def test_every_route_is_described_with_models(document: dict) -> None:
+    assert set(document["paths"]) == {
+        "/api/search", "/api/search/batch", "/api/similar", "/api/images", "/api/images/{key}", "/api/findings",
+        "/api/download", "/api/map", "/api/info", "/api/session", "/api/reload", "/healthz",
+    }  # fmt: skip
+    for operation in operations(document):
+        assert operation["summary"]
+        assert operation["description"]
+        for status, response in operation["responses"].items():
+            assert "content" in response or status in {"304"}
+
+
+def test_operations_have_short_names_as_clients_make_functions_of_them(document: dict) -> None:
+    assert sorted(each["operationId"] for each in operations(document)) == [
+        "begin_session", "download", "get_image", "get_info", "get_map", "health", "list_findings", "list_images",
+        "reload", "search", "search_batch", "similar",
+    ]  # fmt: skip
+
+
+def test_all_that_is_taken_is_described_and_all_forms_and_answers_have_an_example(document: dict) -> None:
+    schemas = document["components"]["schemas"]
+    for operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            assert "description" in parameter or "description" in parameter["schema"], parameter
+        bodies = [*operation.get("requestBody", {}).get("content", {}).values()]
+        for form in bodies:
+            model = schemas[form["schema"]["$ref"].rpartition("/")[2]]
+            assert all("description" in field for field in model["properties"].values()), model
+        answers = [
+            body for kind, body in operation["responses"]["200"]["content"].items() if kind == "application/json"
+        ]
+        for body in bodies + answers:
+            assert schemas[body["schema"]["$ref"].rpartition("/")[2]]["examples"], operation
+
+
+def test_uploads_are_files_for_those_who_make_clients(document: dict) -> None:
+    for form in ("SearchForm", "BatchForm"):
+        image = document["components"]["schemas"][form]["properties"]["image"]
+        assert image["items"] == {"type": "string", "format": "binary"}
+
+
+@pytest.fixture(scope="module")
+def client_code(document: dict, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """What openapi-python-client makes of the document."""
+    folder = tmp_path_factory.mktemp("client")
+    (folder / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "config.yaml").write_text("post_hooks: []", encoding="utf-8")
+    made = ["--output-path", str(folder / FOLDER_OF_CLIENT), "--meta", "none", "--config", str(folder / "config.yaml")]
+    program = str(Path(sys.executable).with_name("openapi-python-client"))
+    command = [program, "generate", "--path", str(folder / "openapi.json"), *made]
+    subprocess.run(command, check=True, capture_output=True)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(FOLDER_OF_CLIENT)
+
+
+def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
+    client_code: ModuleType, service: str, reproduced: Project
+) -> None:
+    def module(name: str) -> ModuleType:
+        return importlib.import_module(f"{FOLDER_OF_CLIENT}.{name}")
+
+    client, models = client_code.Client(service), module("models")
+    with (reproduced.folder / "data/images" / KEY).open("rb") as file:
+        upload = module("types").File(payload=file, file_name="photo.jpg")
+        body = models.SearchForm(image=[upload], k=3)
+        result = module("api.search.search").sync(client=client, body=body)
+    assert (result.answer.neighbors[0].key, len(result.answer.neighbors)) == (KEY, 3)
+    batch = module("api.search.search_batch").sync(client=client, body=models.BatchForm(key=[KEY, "marble/x.jpg"]))
+    assert [each.status for each in batch.results] == [200, 404]
+    similar = module("api.search.similar").sync(client=client, key=KEY, k=2)
+    assert [each.key for each in similar.answer.neighbors] == [each.key for each in result.answer.neighbors[1:]]
+    assert module("api.images.list_images").sync(client=client, name="0003").total == 6
+    packed = module("api.images.download").sync_detailed(client=client, body=models.DownloadForm(key=[KEY]))
+    assert (packed.status_code, packed.content[:2]) == (200, b"PK")
