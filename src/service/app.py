@@ -4,6 +4,7 @@ from pathlib import Path
 
 from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.formparsers import MultiPartParser
@@ -18,7 +19,7 @@ from service.failures import answer_failures
 from service.limits import SecurityHeaders, UploadLimits, UploadRules
 from service.reloading import ServedCatalog
 
-PAGE = Path(__file__).parent / "page"
+PAGE, DOCUMENTATION = Path(__file__).parent / "page", Path(__file__).parent / "documentation"
 _UPLOAD_THREADS = 32  # what a batch of the model can be gathered from
 _DESCRIPTION = """Which of the indexed images look like this one?
 
@@ -40,7 +41,7 @@ def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, toke
         description=_DESCRIPTION,
         version="1",
         openapi_url="/api/openapi.json",
-        docs_url=None,  # both documentation pages load their scripts from elsewhere
+        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         lifespan=served.reloading_on_signal,
@@ -51,6 +52,8 @@ def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, toke
     for each in (search_calls, image_calls, finding_calls, service_calls):
         app.include_router(each.router, prefix="/api", dependencies=[Depends(only_known_parameters)])
     app.get("/healthz", summary="Tell whether the service is up", tags=["service"])(service_calls.health)
+    app.get("/api/docs", include_in_schema=False)(_to_documentation)
+    app.mount("/api/docs", StaticFiles(directory=DOCUMENTATION, packages=[("fastapi_offline", "static")], html=True))
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     answer_failures(app)
     add_examples(app.openapi())  # which is kept
@@ -63,6 +66,10 @@ def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, toke
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     return SecurityHeaders(app)  # around all of it, also around what answers when something went wrong
+
+
+async def _to_documentation() -> RedirectResponse:
+    return RedirectResponse("docs/")
 
 
 def _operation_id(route: APIRoute) -> str:
