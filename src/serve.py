@@ -27,7 +27,7 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from service.annotations import Annotations
-from service.app import create_app
+from service.app import Place, create_app
 from service.batching import BatchingExtractor
 from service.catalog import Catalog
 from service.connections import limited_connections
@@ -53,7 +53,7 @@ from similarity.index.searcher import Searcher
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
-LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]", "::1"]
+LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 
 
 def main() -> None:
@@ -61,16 +61,22 @@ def main() -> None:
     http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
     served = ServedCatalog(partial(open_catalog, limits_of(arguments)), read_version)
-    hosts = LOCAL_HOSTS if arguments.host in LOCAL_HOSTS else ["*"]
-    app = create_app(served, hosts, upload_rules(arguments), arguments.token)
+    app = create_app(served, place_of(arguments), upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
     print(f"{len(served.current.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
     config = uvicorn.Config(
         app, http=http, ws="none", log_level="warning", server_header=False, timeout_graceful_shutdown=5
     )
     with suppress(KeyboardInterrupt):  # that is how it is stopped
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def place_of(arguments: argparse.Namespace) -> Place:
+    """The names that the service answers to: this machine's, and those that are given."""
+    is_local = arguments.host in LOCAL_HOSTS
+    own = LOCAL_HOSTS if is_local else [*LOCAL_HOSTS, arguments.host, socket.gethostname()]
+    return Place([*own, *arguments.allow_host], not is_local, arguments.root_path)
 
 
 def listen(host: str, port: int) -> socket.socket:

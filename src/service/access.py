@@ -1,11 +1,14 @@
 """Who may ask: pages of the service itself, and programs and people that know its token."""
 
 import hmac
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from hashlib import sha256
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "similarity"
@@ -16,6 +19,63 @@ _NO_TOKEN = JSONResponse(
     401,
     {"www-authenticate": "Bearer"},
 )
+
+
+class KnownHosts:
+    """Refuses requests that name another host than the service's: a foreign page's name could be pointed here."""
+
+    def __init__(self, app: ASGIApp, names: Sequence[str], any_address: bool) -> None:
+        """Takes the names of the service's hosts.
+
+        Args:
+            app: what is asked after it.
+            names: of the hosts; ``*.example.org`` is all below that one, ``*`` any.
+            any_address: whether IP addresses will do as well, which are nobody's to point.
+        """
+        self.app = app
+        self.names = [name.lower() for name in names]
+        self.any_address = any_address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = _host_name(Headers(scope=scope).get("host", "")) if scope["type"] == "http" else None
+        if name is None or self._is_known(name):
+            return await self.app(scope, receive, send)
+        detail = f"This service does not answer to the name {name[:100]!r}: its --allow-host option has to say it."
+        return await JSONResponse({"detail": detail}, 400)(scope, receive, send)
+
+    def _is_known(self, name: str) -> bool:
+        return any(fnmatchcase(name, each) for each in self.names) or (self.any_address and _is_address(name))
+
+
+def _host_name(host: str) -> str:
+    """The name in a `Host` header, without its port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class BelowPrefix:
+    """Lets all of the service be below a prefix of a proxy, whether the proxy takes it away or leaves it."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        if scope["path"] == self.prefix:  # from where relative addresses would lead elsewhere
+            return await RedirectResponse(f"{self.prefix}/")(scope, receive, send)
+        is_left = scope["path"].startswith(f"{self.prefix}/")
+        path = scope["path"] if is_left else self.prefix + scope["path"]
+        return await self.app({**scope, "path": path, "root_path": self.prefix}, receive, send)
 
 
 class OwnPagesOnly:
@@ -46,7 +106,8 @@ class TokenRequired:
         self.cookie = cookie_value(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_open = scope["type"] != "http" or not scope["path"].startswith("/api/") or self._is_known(scope)
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        is_open = scope["type"] != "http" or not path.startswith("/api/") or self._is_known(scope)
         await (self.app if is_open else _NO_TOKEN)(scope, receive, send)
 
     def _is_known(self, scope: Scope) -> bool:

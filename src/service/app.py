@@ -1,6 +1,8 @@
 """The REST API and the search page."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
@@ -8,11 +10,10 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.formparsers import MultiPartParser
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from service import finding_calls, image_calls, search_calls, service_calls
-from service.access import HeadAsGet, OwnPagesOnly, TokenRequired
+from service.access import BelowPrefix, HeadAsGet, KnownHosts, OwnPagesOnly, TokenRequired
 from service.dependencies import only_known_parameters, query_parameters
 from service.examples import add_examples
 from service.failures import answer_failures
@@ -27,12 +28,26 @@ Every failure is answered with `{"detail": "…"}`, a sentence. A parameter that
 """
 
 
-def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, token: str | None) -> ASGIApp:
+class Place(NamedTuple):
+    """How the service is reached.
+
+    Attributes:
+        hosts: names that it may be addressed by; see `KnownHosts`.
+        any_address: whether it may be addressed by any IP address.
+        prefix: of all its paths where a proxy has it; empty for none.
+    """
+
+    hosts: Sequence[str]
+    any_address: bool
+    prefix: str
+
+
+def create_app(served: ServedCatalog, place: Place, rules: UploadRules, token: str | None) -> ASGIApp:
     """Makes the service.
 
     Args:
         served: what to answer from.
-        hosts: names that it may be addressed by (others could be a foreign page's, pointed here); ``*`` for all.
+        place: how it is reached.
         rules: of uploads.
         token: that the API is to be asked with; None for an API that is open to all.
     """
@@ -64,7 +79,9 @@ def create_app(served: ServedCatalog, hosts: list[str], rules: UploadRules, toke
     if token is not None:
         app.add_middleware(TokenRequired, token=token)
     app.add_middleware(OwnPagesOnly)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    if place.prefix:
+        app.add_middleware(BelowPrefix, prefix=place.prefix)
+    app.add_middleware(KnownHosts, names=place.hosts, any_address=place.any_address)
     return SecurityHeaders(app)  # around all of it, also around what answers when something went wrong
 
 

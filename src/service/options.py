@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 
 from service.limits import UploadRules
@@ -17,6 +18,13 @@ def _token(text: str) -> str:
             "`openssl rand -hex 16` makes one"
         )
     return text
+
+
+def _prefix(text: str) -> str:
+    prefix = text.rstrip("/")
+    if prefix and not re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text}: a path such as /images is needed")
+    return prefix
 
 
 def _positive(text: str) -> float:
@@ -59,6 +67,21 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument(
         "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name that it answers to beside this machine's own, such as that of a proxy; may be given again, "
+        "*.example.org is all names below that one",
+    )
+    parser.add_argument(
+        "--root-path",
+        type=_prefix,
+        default="",
+        metavar="/PREFIX",
+        help="what all paths begin with where a proxy has the service below a prefix (default: none)",
     )
     parser.add_argument(
         "--token",
