@@ -4,6 +4,7 @@ Both are measured with the same test images, so the difference of each pair tell
 """
 
 from pipeline.paths import QUERY_SCORES, QUERY_SCORES_COLUMNS
+from pipeline.revisions import reading
 from pipeline.stage import run_command
 
 import argparse
@@ -49,16 +50,9 @@ def read_scores(revision: str) -> dict[str, list[float]]:
         text = QUERY_SCORES.read_text(encoding="utf-8")
     else:
         import dvc.api
-        from dvc.exceptions import DvcException
-        from scmrepo.exceptions import SCMError
 
-        try:
+        with reading(QUERY_SCORES, revision):
             text = dvc.api.read(str(QUERY_SCORES), rev=revision, encoding="utf-8")
-        except (DvcException, SCMError, FileNotFoundError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"cannot read {QUERY_SCORES} of {revision!r} ({reason}): see `dvc exp list --all`"
-            ) from error
     rows = csv.DictReader(io.StringIO(text))
     return {row["path"]: [float(row[name]) for name in QUERY_SCORES_COLUMNS[1:]] for row in rows}
 

@@ -10,6 +10,7 @@ from pipeline.results import (
     open_splits,
     read_metrics,
 )
+from pipeline.revisions import copy_results
 from pipeline.sealing import SEALED, check_run
 from pipeline.stage import run_command
 
@@ -17,10 +18,13 @@ import argparse
 import ctypes
 import hashlib
 import json
+import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import uvicorn
@@ -33,7 +37,7 @@ from service.catalog import Catalog
 from service.connections import limited_connections
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
 from service.options import parse_arguments, upload_rules
-from service.reloading import ServedCatalog
+from service.reloading import Beside, ServedCatalog
 from service.schema import (
     ApproximateInfo,
     ClassCount,
@@ -60,7 +64,8 @@ def main() -> None:
     arguments = parse_arguments()
     http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
-    served = ServedCatalog(partial(open_catalog, limits_of(arguments)), read_version)
+    beside = open_beside(arguments.beside, limits_of(arguments)) if arguments.beside else None
+    served = ServedCatalog(partial(open_catalog, limits_of(arguments)), read_version, beside)
     app = create_app(served, place_of(arguments), upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
@@ -120,6 +125,34 @@ def open_catalog(limits: LimitInfo) -> Catalog:
     if identities() != before:
         raise UserError("files in data/ or models/ were replaced while they were read: wait until `dvc repro` is done")
     return catalog
+
+
+def open_beside(revision: str, limits: LimitInfo) -> Beside:
+    """Loads the results of a commit or an experiment.
+
+    Raises:
+        UserError: they are not in the cache, are damaged, or are of other images.
+    """
+    images, manifest = IMAGES.resolve(), MANIFEST.read_bytes()
+    with TemporaryDirectory(prefix="similarity-") as name:
+        folder = Path(name)
+        copy_results(revision, folder)
+        if (folder / MANIFEST).read_bytes() != manifest:
+            raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
+        (folder / IMAGES).symlink_to(images)
+        with working_in(folder):  # all that is opened stays open when the folder is gone
+            return Beside(revision, open_catalog(limits))
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Has relative paths begin in a folder; not for what has threads already."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def identities() -> list[tuple[str, int, int, int]]:

@@ -101,6 +101,12 @@ class SearchOptions(Filters):
     compare: Annotated[bool, Field(description="Search the other index as well.")] = False
     look: Annotated[Look | None, Field(description="What to weigh: the kind, 0, or the look, 1.")] = None
 
+    run: Annotated[
+        Literal["beside"] | None,
+        BeforeValidator(_blank_as_none),
+        Field(description="`beside` searches the second run that is served, instead of the first."),
+    ] = None
+
     @model_validator(mode="after")
     def _check_end(self) -> "SearchOptions":
         if self.end > MAX_RESULTS:

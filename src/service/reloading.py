@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
+from typing import Literal, NamedTuple
 
 from anyio import to_thread
 
 from service.catalog import Catalog
+from similarity.index.searcher import UnknownNameError
 
 _VERSION_SECONDS = 1
 
@@ -20,20 +22,35 @@ class ReloadError(Exception):
     """The newer version cannot be served; the message says why, and that the former is."""
 
 
+class Beside(NamedTuple):
+    """A second run to compare the first one with: the commit or experiment that it is of, and its catalog."""
+
+    revision: str
+    catalog: Catalog
+
+
 class ServedCatalog:
     """The catalog that each request takes at its start, and that a reload exchanges.
 
     Attributes:
         current: the catalog.
+        beside: another one, which stays.
     """
 
-    def __init__(self, open_catalog: Callable[[], Catalog], read_version: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        open_catalog: Callable[[], Catalog],
+        read_version: Callable[[], bytes],
+        beside: Beside | None = None,
+    ) -> None:
         """Opens the catalog.
 
         Args:
             open_catalog: does it, and raises an error if it is not whole.
             read_version: reads the version of the files as they are now.
+            beside: what else to serve.
         """
+        self.beside = beside
         self._open = open_catalog
         self._read_version = read_version
         self._reloading = asyncio.Lock()
@@ -45,6 +62,20 @@ class ServedCatalog:
         if monotonic() - self._version_at > _VERSION_SECONDS:
             self._version_now, self._version_at = await to_thread.run_sync(self._read_version), monotonic()
         return self._version_now != self.current.version
+
+    def of(self, run: Literal["beside"] | None) -> Catalog:
+        """The catalog of a run.
+
+        Raises:
+            UnknownNameError: there is no second one.
+        """
+        if run is None:
+            return self.current
+        if self.beside is None:
+            raise UnknownNameError(
+                "there is no second run: start the service with --beside, and a commit or experiment"
+            )
+        return self.beside.catalog
 
     async def reload(self) -> None:
         """Opens the catalog anew beside the current one, and exchanges them when all is well.

@@ -218,6 +218,15 @@ class LimitInfo(_Model):
     download_bytes: Annotated[int, Field(description="Of all images of a download together.")]
 
 
+class BesideInfo(_Model):
+    """A second run that is served for comparison, of the same images."""
+
+    revision: Annotated[str, Field(description="The commit or the experiment.", examples=["my-experiment"])]
+    model: ModelInfo
+    indexes: IndexInfo
+    metrics: Annotated[dict[str, Any], Field(description="The files in its `metrics/`, by name.")]
+
+
 class Info(_Model):
     """What is served."""
 
@@ -226,6 +235,9 @@ class Info(_Model):
     indexes: IndexInfo
     metrics: Annotated[dict[str, Any], Field(description="The files in `metrics/`, by name.")]
     limits: LimitInfo
+    beside: Annotated[
+        BesideInfo | None, Field(description="What `run=beside` searches; null if the service has no second run.")
+    ] = None
     out_of_date: Annotated[
         bool, Field(description="Whether the pipeline has made something else since, or is about to; see `reload`.")
     ] = False

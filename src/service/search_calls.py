@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, File, Query, Request, UploadFile
 
 from service.catalog import Asked, Catalog
-from service.dependencies import Current
+from service.dependencies import Served
 from service.failures import failures, reply_to
 from service.forms import BatchForm, SearchForm, SimilarQuery
 from service.schema import BatchEntry, BatchResult, SearchResult
@@ -24,14 +24,14 @@ router = APIRouter(tags=["search"])
     responses=failures(400, 404, 408, 409, 413, 415, 422, 503),
     summary="Find images like uploaded ones",
 )
-async def search(request: Request, catalog: Current, form: Annotated[SearchForm, File()]) -> SearchResult:
+async def search(request: Request, served: Served, form: Annotated[SearchForm, File()]) -> SearchResult:
     """Makes one query of uploaded images, of indexed ones, or of both: their mean, moved towards what is liked and away
     from what is not (Rocchio). Uploads are embedded, and nothing of them is written to disk. The images that are named
     by key are not among the neighbors.
     """
     region = parse_region(form.region) if form.region else None
     asked = Asked(await _contents(form.image), form.key, form.like, form.unlike, region)
-    return await _in_thread(request, partial(catalog.search, asked, form, form.any_distance))
+    return await _in_thread(request, partial(served.of(form.run).search, asked, form, form.any_distance))
 
 
 @router.post(
@@ -39,17 +39,17 @@ async def search(request: Request, catalog: Current, form: Annotated[SearchForm,
     responses=failures(400, 404, 408, 413, 422, 503),
     summary="Search with each of several images",
 )
-async def search_batch(request: Request, catalog: Current, form: Annotated[BatchForm, File()]) -> BatchResult:
+async def search_batch(request: Request, served: Served, form: Annotated[BatchForm, File()]) -> BatchResult:
     """Searches with each uploaded image and each key for itself. What cannot be searched with has an error in its
     place, and the others have their results.
     """
-    return await _in_thread(request, partial(_search_each, catalog, await _contents(form.image), form))
+    return await _in_thread(request, partial(_search_each, served.of(form.run), await _contents(form.image), form))
 
 
 @router.get("/similar", responses=failures(404, 422), summary="Find images like an indexed one")
-async def similar(catalog: Current, query: Annotated[SimilarQuery, Query()]) -> SearchResult:
+async def similar(served: Served, query: Annotated[SimilarQuery, Query()]) -> SearchResult:
     """Reads the stored neighbors, or searches if they are too few, or other ones or the other index are asked for."""
-    return await to_thread.run_sync(catalog.search, Asked(keys=[query.key]), query)
+    return await to_thread.run_sync(served.of(query.run).search, Asked(keys=[query.key]), query)
 
 
 def _search_each(catalog: Catalog, uploads: Sequence[bytes], form: BatchForm) -> BatchResult:

@@ -5,7 +5,8 @@ from fastapi import APIRouter, Request, Response
 from service.access import COOKIE, cookie_value
 from service.dependencies import Served, Token
 from service.failures import failures
-from service.schema import Health, Info
+from service.reloading import ServedCatalog
+from service.schema import BesideInfo, Health, Info
 
 router = APIRouter(tags=["service"])
 
@@ -13,14 +14,22 @@ router = APIRouter(tags=["service"])
 @router.get("/info", responses=failures(422), summary="Tell what is served")
 async def get_info(served: Served) -> Info:
     """Gives the model, the data, their versions by hash, the metrics, and the limits."""
-    return served.current.info.model_copy(update={"out_of_date": await served.is_out_of_date()})
+    now = {"out_of_date": await served.is_out_of_date(), "beside": _beside(served)}
+    return served.current.info.model_copy(update=now)
+
+
+def _beside(served: ServedCatalog) -> BesideInfo | None:
+    if served.beside is None:
+        return None
+    revision, info = served.beside.revision, served.beside.catalog.info
+    return BesideInfo(revision=revision, model=info.model, indexes=info.indexes, metrics=info.metrics)
 
 
 @router.post("/reload", responses=failures(403, 409, 422), summary="Serve what the pipeline has made by now")
 async def reload(served: Served, _: Token) -> Info:
     """Opens and checks all files anew. Until that is done, and if it fails, the former version is served."""
     await served.reload()
-    return served.current.info
+    return await get_info(served)
 
 
 @router.post("/session", responses=failures(403, 422), summary="Let the page in")

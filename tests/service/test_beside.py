@@ -1,0 +1,63 @@
+"""Two runs side by side in one service."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from projects import Project
+from service_process import ServiceProcesses
+
+KEY = "marble/marble_0003.jpg"
+
+
+@pytest.fixture(scope="module")
+def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose results are of a shorter training than those of its last commit."""
+    project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
+    project.set_params(train={"epochs": 2})
+    for stage in ("train", "embed", "neighbors", "ann", "seal"):
+        project.run("python", f"src/{stage}.py")
+    return project
+
+
+@pytest.fixture(scope="module")
+def both(retrained: Project) -> Iterator[httpx.Client]:
+    """A client of a service of what is there now and of what was committed."""
+    processes = ServiceProcesses(retrained)
+    with httpx.Client(base_url=processes.start("--beside", "HEAD"), timeout=30) as client:
+        yield client
+    processes.stop()
+
+
+def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduced: Project) -> None:
+    committed = api.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
+    answers = [both.get("/api/similar", params={"key": KEY, "run": run}).json()["answer"] for run in ("", "beside")]
+    assert answers[1]["neighbors"] == committed != answers[0]["neighbors"]
+    content = (reproduced.folder / "data/images" / KEY).read_bytes()
+    [found] = both.post("/api/search/batch", files={"image": content}, data={"run": "beside"}).json()["results"]
+    assert found["result"]["answer"]["neighbors"][1:] == committed[:-1]
+
+
+def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
+    info, committed = both.get("/api/info").json(), api.get("/api/info").json()
+    assert info["beside"]["revision"] == "HEAD"
+    assert info["beside"]["model"] == committed["model"] != info["model"]
+    assert info["beside"]["metrics"] == committed["metrics"]
+    assert committed["beside"] is None
+    refused = api.get("/api/similar", params={"key": KEY, "run": "beside"})
+    assert (refused.status_code, "start the service with --beside" in refused.json()["detail"]) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("revision", "message"),
+    [("nothing", "error: cannot read models/run.json of 'nothing' ("), ("HEAD", "error: 'HEAD' is of other images")],
+)
+def test_what_cannot_be_served_beside_is_told_in_one_line(project: Project, revision: str, message: str) -> None:
+    manifest = project.folder / "data/manifest.csv"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    manifest.unlink()  # it is a link to the cache
+    manifest.write_text("".join(lines[:-1]), encoding="utf-8")
+    printed = project.run("python", "src/serve.py", "--port", "0", "--beside", revision, status=1)
+    assert printed.startswith(message)
+    assert len(printed.splitlines()) == 1
