@@ -7,8 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from service.forms import FindingFilter
-from service.schema import FindingCount, FindingEntry, Split
+from service.schema import FindingCount, FindingEntry, FindingFilter, Split
 from similarity.dataset.manifest import SPLIT_NAMES, Manifest
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.listing import explain
@@ -65,6 +64,7 @@ class Annotations:
             and key in {None, each.path, each.other}
         ]
 
+    @cached_property
     def counts(self) -> list[FindingCount]:
         """How many findings there are of each kind that occurs."""
         kinds = [each.finding for each in self.findings or ()]

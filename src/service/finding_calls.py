@@ -19,7 +19,7 @@ def list_findings(catalog: Current, query: Annotated[FindingsQuery, Query()]) ->
     first = (query.page - 1) * query.size
     return FindingPage(
         audited=catalog.annotations.findings is not None,
-        counts=catalog.annotations.counts(),
+        counts=catalog.annotations.counts,
         findings=[catalog.annotations.entry(each) for each in found[first : first + query.size]],
         page=query.page,
         pages=pages_of(len(found), query.size),

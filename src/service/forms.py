@@ -3,12 +3,11 @@
 from typing import Annotated, Literal
 
 from fastapi import UploadFile
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from service.schema import Key, Label, Split
+from service.schema import FindingFilter, FindingKind, Key, Label, Split
 from similarity.errors import UserError
-from similarity.findings.finding import FindingKind
-from similarity.images.regions import parse_region
+from similarity.images import regions
 from similarity.index.searcher import Index
 
 MAX_NEIGHBORS = 100
@@ -18,16 +17,11 @@ MAX_DOWNLOADED = 1000
 _MAX_PAGE = 10**9
 
 
-def _blank_as_none(value: object) -> object:
-    return None if value == "" else value
-
-
-def _check_region(text: str) -> str:
+def _parse_region(text: str) -> regions.Region:
     try:
-        parse_region(text)
+        return regions.parse_region(text)
     except UserError as error:
         raise ValueError(str(error)) from error
-    return text
 
 
 Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]  # what makers of clients know
@@ -45,35 +39,29 @@ Look = Annotated[
     ),
 ]
 Region = Annotated[
-    str,
-    AfterValidator(_check_region),
-    Field(
-        description="`x,y,width,height`: the part of the one image or key to search with, in fractions of the image as "
-        "it stands upright.",
-        examples=["0.25,0,0.5,1"],
-    ),
+    regions.Region, PlainValidator(_parse_region), WithJsonSchema({"type": "string", "examples": ["0.25,0,0.5,1"]})
 ]
 Page = Annotated[int, Field(ge=1, le=_MAX_PAGE, description="Number of the page, from 1.")]
 PageSize = Annotated[int, Field(ge=1, le=500)]
-FindingFilter = Literal[FindingKind, "any", "none"]
 
 
 class _Input(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, given: object) -> object:
+        """Takes what is left empty in a form as not given."""
+        return {name: each for name, each in given.items() if each != ""} if isinstance(given, dict) else given
+
 
 class Filters(_Input):
     """Which images to give; all conditions must hold."""
 
-    label: Annotated[Label | None, BeforeValidator(_blank_as_none), Field(description="Only images of this class.")] = (
-        None
-    )
-    split: Annotated[
-        Split | None, BeforeValidator(_blank_as_none), Field(description="Only images of this part of the data.")
-    ] = None
+    label: Annotated[Label | None, Field(description="Only images of this class.")] = None
+    split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
     finding: Annotated[
         FindingFilter | None,
-        BeforeValidator(_blank_as_none),
         Field(
             description="Only images with a finding of this kind of the audit, with `any`, or with `none`.",
             examples=["none"],
@@ -89,21 +77,13 @@ class SearchOptions(Filters):
     ] = 10
     offset: Annotated[
         int,
-        Field(
-            ge=0, lt=MAX_RESULTS, description=f"How many to leave out before; with `k`, {MAX_RESULTS:,} at most.",
-        ),
-    ] = 0  # fmt: skip
-    index: Annotated[
-        Index | None,
-        BeforeValidator(_blank_as_none),
-        Field(description="What to search.", examples=["exact"]),
-    ] = None
+        Field(ge=0, lt=MAX_RESULTS, description=f"How many to leave out before; with `k`, {MAX_RESULTS:,} at most."),
+    ] = 0
+    index: Annotated[Index | None, Field(description="What to search.", examples=["exact"])] = None
     compare: Annotated[bool, Field(description="Search the other index as well.")] = False
     look: Annotated[Look | None, Field(description="What to weigh: the kind, 0, or the look, 1.")] = None
-
     run: Annotated[
         Literal["beside"] | None,
-        BeforeValidator(_blank_as_none),
         Field(description="`beside` searches the second run that is served, instead of the first."),
     ] = None
 
@@ -158,7 +138,11 @@ class SearchForm(BatchForm):
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
     region: Annotated[
-        Region | None, BeforeValidator(_blank_as_none), Field(description="The part of the one image to search with.")
+        Region | None,
+        Field(
+            description="The part of the one image or key to search with: `x,y,width,height`, in fractions of the "
+            "image as it stands upright.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -177,7 +161,6 @@ class ImagesQuery(Filters):
 
     name: Annotated[
         str | None,
-        BeforeValidator(_blank_as_none),
         Field(max_length=200, description="Part of the files' names, in capitals or not.", examples=["0042"]),
     ] = None
     page: Page = 1
@@ -187,17 +170,9 @@ class ImagesQuery(Filters):
 class FindingsQuery(_Input):
     """A page of the findings."""
 
-    kind: Annotated[
-        FindingKind | None,
-        BeforeValidator(_blank_as_none),
-        Field(description="Only findings of this kind.", examples=["wrong_label"]),
-    ] = None
-    label: Annotated[
-        Label | None, BeforeValidator(_blank_as_none), Field(description="Only findings about images of this class.")
-    ] = None
-    key: Annotated[
-        Key | None, BeforeValidator(_blank_as_none), Field(description="Only findings about this image.")
-    ] = None
+    kind: Annotated[FindingKind | None, Field(description="Only these.", examples=["wrong_label"])] = None
+    label: Annotated[Label | None, Field(description="Only findings about images of this class.")] = None
+    key: Annotated[Key | None, Field(description="Only findings about this image.")] = None
     page: Page = 1
     size: Annotated[PageSize, Field(description="Findings per page.")] = 60
 

@@ -3,14 +3,18 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
-from similarity.findings.finding import FindingKind
+from similarity.findings import finding
 from similarity.index.backends import Backend
 from similarity.index.searcher import Index
 
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["marble"])]
-Split = Annotated[Literal["train", "valid", "test"], Field(description="A part of the data.", examples=["test"])]
+# Aliases have names in the document as well, and so in the clients that are made of it.
+Split = TypeAliasType("Split", Literal["train", "valid", "test"])
+FindingKind = TypeAliasType("FindingKind", finding.FindingKind)
+FindingFilter = TypeAliasType("FindingFilter", Literal[finding.FindingKind, "any", "none"])
 Findings = Annotated[
     list[FindingKind], Field(description="Kinds of findings of the audit that are about the image.", examples=[["odd"]])
 ]

@@ -12,7 +12,6 @@ from service.dependencies import Served
 from service.failures import failures, reply_to
 from service.forms import BatchForm, SearchForm, SimilarQuery
 from service.schema import BatchEntry, BatchResult, SearchResult
-from similarity.images.regions import parse_region
 
 Result = TypeVar("Result")
 
@@ -29,8 +28,7 @@ async def search(request: Request, served: Served, form: Annotated[SearchForm, F
     from what is not (Rocchio). Uploads are embedded, and nothing of them is written to disk. The images that are named
     by key are not among the neighbors.
     """
-    region = parse_region(form.region) if form.region else None
-    asked = Asked(await _contents(form.image), form.key, form.like, form.unlike, region)
+    asked = Asked(await _contents(form.image), form.key, form.like, form.unlike, form.region)
     return await _in_thread(request, partial(served.of(form.run).search, asked, form, form.any_distance))
 
 
