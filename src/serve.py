@@ -12,7 +12,7 @@ from pipeline.results import (
 )
 from pipeline.revisions import copy_results
 from pipeline.sealing import SEALED, check_run
-from pipeline.stage import run_command
+from pipeline.stage import end_soon, run_command
 
 import argparse
 import ctypes
@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 
 import numpy as np
 import uvicorn
@@ -56,6 +57,7 @@ from similarity.index.inverted_index import map_inverted_index, read_inverted_in
 from similarity.index.searcher import Searcher
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
+GRACE_SECONDS = 2  # for the answers that are being made when the service is stopped
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 
@@ -71,10 +73,23 @@ def main() -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
     print(f"{len(served.current.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
     config = uvicorn.Config(
-        app, http=http, ws="none", log_level="warning", server_header=False, timeout_graceful_shutdown=5
+        app,
+        http=http,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     with suppress(KeyboardInterrupt):  # that is how it is stopped
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """One that ends in seconds when it is told to: uvicorn waits for threads, and they for what they decode."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        end_soon(sig)
+        super().handle_exit(sig, frame)
 
 
 def place_of(arguments: argparse.Namespace) -> Place:

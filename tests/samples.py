@@ -36,3 +36,8 @@ def true_cosines(embeddings: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The cosine of each embedding with some others, given by their rows, int64 (n, k): float32 (n, k)."""
     units = normalize(embeddings)
     return np.einsum("bd,bkd->bk", units, units[rows])
+
+
+def noisy_picture(width: int, height: int) -> Image.Image:
+    """A picture that no format makes small."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -18,6 +19,7 @@ from similarity.files import Outputs
 from similarity.params import Params, load_params
 
 _LOCKS = Path(".dvc/tmp")
+_GRACE_SECONDS = 3  # after a signal, to clean up; then the process ends, whatever its threads and libraries do
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
 
@@ -79,9 +81,17 @@ def _prepare_process() -> None:
 
 def _stop(number: int, _: object) -> NoReturn:
     _received.append(number)
+    end_soon(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def end_soon(number: int) -> None:
+    """Ends the process three seconds after a signal, if it has not ended by then."""
+    timer = threading.Timer(_GRACE_SECONDS, os._exit, [128 + number])
+    timer.daemon = True
+    timer.start()
 
 
 def _end_with_dvc() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from service.batching import BatchingExtractor
 from similarity.embedding.model import EmbeddingModel
-from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image
+from similarity.images.decoding import DecodedImage, UnreadableImageError
+from similarity.images.isolated_decoding import decode_unknown
 from similarity.images.regions import Region, decode_region
 from similarity.images.resizing import resize
 from similarity.novelty.reference import Reference
@@ -106,7 +107,7 @@ class UploadEmbedder:
     def _decode(self, content: bytes, region: Region | None) -> DecodedImage:
         """Decodes an image to float32 (image_size, image_size, 3)."""
         if region is None:
-            decoded = decode_image(content, self.image_size, self.max_pixels)
+            decoded = decode_unknown(content, self.image_size, self.max_pixels)
         else:
             decoded = decode_region(content, region, self.image_size, self.max_pixels)
         return decoded._replace(pixels=resize(decoded.pixels, self.image_size))

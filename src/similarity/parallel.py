@@ -16,18 +16,19 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], ahead
     """Applies a function in as many threads as there are cores, and yields the results in the order of the items.
 
     Unlike `Executor.map` it works at most `ahead` items ahead of the results that are taken, so memory stays bounded.
+    Whoever takes no more of them, as after a signal, does not wait for what is being worked on.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pending: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
                 yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Room:

@@ -12,8 +12,9 @@ from threadpoolctl import threadpool_limits
 from similarity.cluster import cluster_map
 from similarity.dataset.manifest import ImageRecord
 from similarity.errors import UserError
-from similarity.images.decoding import MissingReaderError, UnreadableImageError, decode_image
+from similarity.images.decoding import MissingReaderError, UnreadableImageError
 from similarity.images.descriptors import color_histogram, color_spread, count_values, thumbnail
+from similarity.images.isolated_decoding import decode_unknown
 from similarity.images.previews import PREVIEW_SIZE, encode_preview
 from similarity.images.protocols import ImageFolder
 from similarity.images.shards import ShardedFolder
@@ -81,7 +82,7 @@ def scan_images(
 def _scan(images: ImageFolder, key: str, thumbnail_size: int, histogram_bins: int) -> ScannedImage | Rejection:
     content = (images / key).read_bytes()
     try:
-        pixels, width, height = decode_image(content, max(PREVIEW_SIZE, thumbnail_size))
+        pixels, width, height = decode_unknown(content, max(PREVIEW_SIZE, thumbnail_size))
     except MissingReaderError as error:  # what is installed must not decide which images there are
         raise UserError(f"{key} is {error}") from error
     except UnreadableImageError as error:

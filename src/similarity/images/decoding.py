@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -43,7 +44,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 _MAX_SCANS_TIMES_PIXELS = 1_000_000_000  # of a progressive JPEG; each scan goes over all pixels; usual are ten
-_ROOM = Room(1_500_000_000)  # bytes that all threads together may decode into
+ROOM = Room(1_500_000_000)  # bytes that all threads together may decode into
 _BYTES_PER_SAMPLE = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _COPIES_BYTES = 4 + 3  # of RGB pixels: Pillow's and NumPy's
 _WIDE_ROWS = 256  # that are converted at a time
@@ -76,7 +77,21 @@ class TooManyPixelsError(UnreadableImageError):
     """The image is larger than is allowed."""
 
 
-def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
+class NotAdmittedError(Exception):
+    """Whoever admits images to be decoded does not want this one; see `decode_image`."""
+
+
+def take_room(image: Image.Image) -> AbstractContextManager[None]:
+    """Admits an image when there is room for it beside those that other threads decode."""
+    return ROOM.taken(needed_bytes(image))
+
+
+def decode_image(
+    source: ImageFile | bytes,
+    side: int | None = None,
+    max_pixels: int | None = None,
+    admit: Callable[[Image.Image], AbstractContextManager[None]] = take_room,
+) -> DecodedImage:
     """Decodes an image, upright and in color.
 
     The first frame of an animation is taken, EXIF orientation is applied, transparency is laid over white, 16-bit
@@ -89,10 +104,12 @@ def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels:
         source: a file, or its bytes.
         side: of the square that the pixels are to be resized to, in pixels; None for the image at its own size.
         max_pixels: refuse more than that before they are decoded; without it, Pillow's own limit holds.
+        admit: is asked for each image that was opened; within what it gives, the image is decoded.
 
     Raises:
         FileNotFoundError: there is no such file.
         TooManyPixelsError: it has more than `max_pixels`.
+        NotAdmittedError: from `admit`.
         UnreadableImageError: not an image, truncated, corrupt, or too large to be decoded safely: of more than 179
             million pixels, or of so many scans that it takes minutes.
         MissingReaderError: HEIC, without the package that reads it.
@@ -109,13 +126,13 @@ def decode_image(source: ImageFile | bytes, side: int | None = None, max_pixels:
             _check_scans(content, size)
             if side is not None:
                 image.draft(None, (_OVERSAMPLING * side,) * 2)
-            with _ROOM.taken(_needed_bytes(image)):
+            with admit(image):
                 image.load()
                 size = image.size if image.format == "HEIF" else size  # as decoded: the header may tell another one
                 orientation = _orientation(image)
                 width, height = size if orientation not in _TRANSPOSED else size[::-1]
                 return DecodedImage(np.asarray(_upright(_to_rgb(image), orientation)), width, height)
-    except UnreadableImageError:
+    except (UnreadableImageError, NotAdmittedError):
         raise
     except UnidentifiedImageError as error:
         known = f"not an image in a known format ({', '.join(formats)})"
@@ -156,7 +173,7 @@ def _check_scans(content: bytes, size: tuple[int, int]) -> None:
         raise UnreadableImageError(f"{scans} scans of {size[0]} × {size[1]} pixels take too long to decode")
 
 
-def _needed_bytes(image: Image.Image) -> int:
+def needed_bytes(image: Image.Image) -> int:
     """The memory that decoding an image takes, roughly."""
     samples = _BYTES_PER_SAMPLE.get(image.mode, len(image.getbands()))
     return image.width * image.height * (samples + _COPIES_BYTES)
@@ -249,4 +266,6 @@ def _stretch_of(image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it takes too much memory to decode"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
