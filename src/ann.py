@@ -4,6 +4,7 @@ from pipeline.inputs import load_rows
 from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
 from pipeline.stage import run_stage, track
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -18,11 +19,14 @@ from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph, SearchS
 from similarity.index.inverted_index import read_inverted_index, write_inverted_index
 from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 from similarity.params import AnnParams, Params
+from similarity.vectors import normalize
 
 TARGET_QUERIES = 5000
 MANY_CANDIDATES = 0.1  # share of the images; above it, an approximate search is hardly faster than an exact one
 FEW_IMAGES = 10_000  # with which any search is fast
 SWEEP_QUERIES = 2000
+CHECKED_IMAGES = 100
+ROUNDING = 1e-5  # of a cosine: half of its sixth decimal, and what 32 bits cost
 SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300, 1000)  # of top_k + 1, the smallest search_k that makes sense
 
 
@@ -45,7 +49,7 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
     keys, embeddings = manifest.keys, np.asarray(load_rows(EMBEDDINGS, manifest))
     rows, search_k = np.arange(len(keys)), params.ann.search_k
-    exact = _exact_cosines(keys, params.neighbors.top_k)
+    exact = _exact_cosines(keys, embeddings, params.neighbors.top_k)
     measured = Measured(_build(embeddings, params.ann, params.base.seed), embeddings, exact)
     reported = rows
     if params.ann.target_recall is not None:
@@ -76,10 +80,11 @@ def _build(embeddings: np.ndarray, params: AnnParams, seed: int) -> AnnIndex:
     return FaissGraph.build(embeddings, params.links, seed)
 
 
-def _exact_cosines(keys: list[str], top_k: int) -> np.ndarray:
-    """The true neighbors' cosines, float64 (n, k), from an inverted index of these images and this k."""
+def _exact_cosines(keys: list[str], embeddings: np.ndarray, top_k: int) -> np.ndarray:
+    """The true neighbors' cosines, float64 (n, k), from an inverted index of these embeddings and this k."""
     count = min(top_k, len(keys) - 1)
     cosines = np.empty((len(keys), count))
+    checked = set(np.linspace(0, len(keys) - 1, CHECKED_IMAGES).astype(int).tolist())
     for row, (expected, entry) in enumerate(zip_longest(keys, read_inverted_index(INVERTED_INDEX))):
         key, neighbors = entry or (None, [])
         if key != expected:
@@ -90,7 +95,18 @@ def _exact_cosines(keys: list[str], top_k: int) -> np.ndarray:
                 f"neighbors.top_k {top_k}: run `dvc repro`"
             )
         cosines[row] = [cosine for _, cosine in neighbors]
+        if row in checked and not _are_cosines(cosines[row], row, [other for other, _ in neighbors], keys, embeddings):
+            raise UserError(f"{INVERTED_INDEX} is of other embeddings than {EMBEDDINGS}: run `dvc repro`")
     return cosines
+
+
+def _are_cosines(cosines: np.ndarray, row: int, others: list[str], keys: list[str], embeddings: np.ndarray) -> bool:
+    """Whether an image's embedding has these cosines with those of some others; all keys are in order."""
+    rows = [bisect_left(keys, other) for other in others]
+    if any(found == len(keys) or keys[found] != other for found, other in zip(rows, others, strict=True)):
+        return False
+    unit, *units = normalize(embeddings[[row, *rows]])
+    return bool(np.allclose(np.array(units) @ unit, cosines, rtol=0, atol=ROUNDING))
 
 
 def _reach(measured: Measured, sample: np.ndarray, target: float, params: AnnParams) -> int:

@@ -381,6 +381,13 @@ def test_an_inverted_index_of_other_images_is_refused(project: Project) -> None:
         assert "lists other images than data/manifest.csv: run `dvc repro`" in refusal(project, "ann")
 
 
+def test_an_inverted_index_of_another_training_is_refused(project: Project) -> None:
+    path = project.folder / "models/embeddings.npy"
+    replace_array(path, np.load(path) + np.float32(0.01))
+    message = "models/inverted-index.json is of other embeddings than models/embeddings.npy: run `dvc repro`"
+    assert message in refusal(project, "ann")
+
+
 def test_a_damaged_array_is_named(project: Project) -> None:
     for name, stage in (("data/features.npy", "train"), ("models/embeddings.npy", "neighbors")):
         path = project.folder / name
