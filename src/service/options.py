@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from service.limits import UploadRules
 
@@ -57,9 +58,16 @@ _LIMITS: dict[str, tuple[Callable[[str], float], float, str]] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose errors are a line, and not all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message.removeprefix('argument ')} (all options: python src/{self.prog} --help)\n")
+
+
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads arguments, or those of the command line, and the token from the environment if it is not there."""
-    parser = argparse.ArgumentParser(prog="serve.py", description="Serves the search page and the REST API.")
+    parser = _Parser(prog="serve.py", description="Serves the search page and the REST API.")
     parser.add_argument(
         "--host",
         default="127.0.0.1",

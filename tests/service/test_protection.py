@@ -263,4 +263,5 @@ def test_the_token_does_not_show_among_the_processes(closed: str) -> None:
 def test_a_token_that_protects_nothing_is_refused(reproduced: Project, token: str) -> None:
     environment = {**reproduced.environment, "SIMILARITY_TOKEN": token}
     printed = reproduced._replace(environment=environment).run("python", "src/serve.py", "--port", "0", status=2)
-    assert "--token: at least 16 letters, digits or signs without spaces are needed" in printed
+    assert printed.startswith("error: --token: at least 16 letters, digits or signs without spaces are needed")
+    assert printed.count("\n") == 1
