@@ -57,7 +57,6 @@ from similarity.index.inverted_index import map_inverted_index, read_inverted_in
 from similarity.index.searcher import Searcher
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
-GRACE_SECONDS = 2  # for the answers that are being made when the service is stopped
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 
@@ -72,20 +71,13 @@ def main() -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
     print(f"{len(served.current.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
-    config = uvicorn.Config(
-        app,
-        http=http,
-        ws="none",
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    config = uvicorn.Config(app, http=http, ws="none", log_level="warning", server_header=False)
     with suppress(KeyboardInterrupt):  # that is how it is stopped
         Server(config).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """One that ends in seconds when it is told to: uvicorn waits for threads, and they for what they decode."""
+    """One that ends in seconds when it is told to: uvicorn waits for clients and threads, or prints much of them."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         end_soon(sig)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from projects import Project
+from raw_requests import UPLOAD_START, connect, upload_head
 from service_process import ServiceProcesses
 
 SLOW = b"P5 8000 6000 100\n" + bytes(8000 * 6000)  # each pixel takes Pillow a third of a microsecond or more
@@ -45,9 +46,9 @@ def is_decoder(process: Path, parent: int) -> bool:
         return False
 
 
-def test_a_service(reproduced: Project) -> None:
-    processes = ServiceProcesses(reproduced)
-    address = processes.start("--max-upload-mb=50")
+def test_a_service(reproduced: Project, tmp_path: Path) -> None:
+    processes, errors = ServiceProcesses(reproduced), tmp_path / "errors.txt"
+    address = processes.start("--max-upload-mb=50", before=f"exec 2> {errors}")
 
     def upload() -> None:
         with contextlib.suppress(httpx.HTTPError):  # nobody answers
@@ -56,9 +57,12 @@ def test_a_service(reproduced: Project) -> None:
     client = Thread(target=upload)
     client.start()
     try:
-        with ending(processes.processes[0], signal.SIGTERM):
-            client.join()
-            assert processes.processes[0].returncode == 128 + signal.SIGTERM
+        with connect(address) as dripping:
+            dripping.sendall(upload_head(address, 1_000_000) + UPLOAD_START)
+            with ending(processes.processes[0], signal.SIGTERM):
+                client.join()
+        assert processes.processes[0].returncode == 128 + signal.SIGTERM
+        assert errors.read_text(encoding="utf-8") == ""
     finally:
         processes.processes[0].kill()
 
