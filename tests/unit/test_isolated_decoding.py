@@ -17,7 +17,7 @@ from PIL import Image
 
 from samples import noisy_picture
 from similarity.images import isolated_decoding
-from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image
+from similarity.images.decoding import DecodedImage, MissingReaderError, UnreadableImageError, decode_image
 from similarity.images.isolated_decoding import decode_unknown
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -135,6 +135,15 @@ def test_what_crashes_a_decoder_ends_nothing_else(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(UnreadableImageError, match=r"^it ended its decoder \(status -11\)$"):
             decode_unknown(content)
     assert decode_unknown(content).width == 9
+
+
+@pytest.mark.usefixtures("own_decoders")
+def test_a_reader_that_is_missing_is_told_apart_from_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = "import importlib.util as own; own.find_spec = lambda name: None; "
+    monkeypatch.setattr(isolated_decoding, "_PROGRAM", without + isolated_decoding._PROGRAM)
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1".ljust(300_000, b"\0")
+    with pytest.raises(MissingReaderError, match="HEIC, which is read after `pip install"):
+        decode_unknown(heic)
 
 
 def test_a_decoder_ends_with_the_process_that_it_works_for(tmp_path: Path) -> None:

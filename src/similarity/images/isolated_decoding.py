@@ -29,6 +29,7 @@ from PIL import Image
 from similarity.images.decoding import (
     ROOM,
     DecodedImage,
+    MissingReaderError,
     NotAdmittedError,
     UnreadableImageError,
     decode_image,
@@ -53,7 +54,8 @@ _PROGRAM = (
 # what an image has made it say.
 _REQUEST = struct.Struct("=qqqd")  # length of the content; side and max_pixels, 0 for None; seconds to open it in
 _OPENED, _ADMITTED = struct.Struct("=cqq"), struct.Struct("=d")  # bytes needed and pixels; seconds to decode them in
-_DECODED, _REFUSED = struct.Struct("=cqqqq"), b"r"  # shape of the pixels, size of the image; or why not
+_DECODED = struct.Struct("=cqqqq")  # shape of the pixels, size of the image
+_REFUSALS = {b"r": UnreadableImageError, b"m": MissingReaderError}  # or the reason
 _KEPT = 1 << 24  # bytes of that file between two images
 
 _idle: list["_Decoder"] = []
@@ -70,6 +72,7 @@ def decode_unknown(content: bytes, side: int | None = None, max_pixels: int | No
     Raises:
         UnreadableImageError: as `decode_image`; or it takes more than 5 seconds of a core and one more for 5 million
             pixels each, or 4 gigabytes, or crashes its decoder.
+        MissingReaderError: as `decode_image`.
     """
     if _is_plain_jpeg(content):
         return decode_image(content, side, max_pixels)
@@ -147,9 +150,9 @@ class _Decoder:
             raise UnreadableImageError(self._how_it_ended()) from error
 
     def _finish(self, answer: bytes) -> DecodedImage:
-        if answer.startswith(_REFUSED):
+        if answer[:1] in _REFUSALS:
             self.is_ready = True
-            raise UnreadableImageError(answer[1:].decode(errors="replace"))
+            raise _REFUSALS[answer[:1]](answer[1:].decode(errors="replace"))
         _, rows, columns, width, height = _DECODED.unpack(answer)
         pixels = np.empty((rows, columns, 3), np.uint8)
         self._shared.read(pixels.data.cast("B"))
@@ -263,7 +266,8 @@ def _decode_next(connection: Connection, shared: _Shared) -> None:
     try:
         pixels, width, height = decode_image(bytes(content), side or None, max_pixels or None, admit)
     except UnreadableImageError as error:
-        return connection.send_bytes(_REFUSED + str(error).encode(errors="replace"))
+        letter = b"m" if isinstance(error, MissingReaderError) else b"r"
+        return connection.send_bytes(letter + str(error).encode(errors="replace"))
     shared.write(np.ascontiguousarray(pixels).data.cast("B"))
     return connection.send_bytes(_DECODED.pack(b"p", *pixels.shape[:2], width, height))
 
