@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
@@ -17,6 +17,7 @@ from similarity.index.inverted_index import (
 KEYS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=30, unique=True)
 
 
+@settings(deadline=None)  # files are written
 @given(keys=KEYS, absent=st.text(st.characters(exclude_categories=["Cs"])))
 def test_each_image_is_found_in_the_file_and_no_other(keys: list[str], absent: str, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
     keys.sort()
