@@ -17,7 +17,13 @@ from PIL import Image
 
 from samples import noisy_picture
 from similarity.images import isolated_decoding
-from similarity.images.decoding import DecodedImage, MissingReaderError, UnreadableImageError, decode_image
+from similarity.images.decoding import (
+    DecodedImage,
+    MissingReaderError,
+    TooManyPixelsError,
+    UnreadableImageError,
+    decode_image,
+)
 from similarity.images.isolated_decoding import decode_unknown
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -108,7 +114,7 @@ def test_photographs_of_49_megapixels_are_decoded(file_format: str, options: dic
 
 def test_fewer_pixels_are_allowed_if_they_are_told_to_be_too_many() -> None:
     content = encode(Image.new("1", (10_000, 6_000)), "PNG")
-    with pytest.raises(UnreadableImageError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
+    with pytest.raises(TooManyPixelsError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
         decode_unknown(content, max_pixels=50_000_000)
 
 

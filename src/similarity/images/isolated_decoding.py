@@ -31,6 +31,7 @@ from similarity.images.decoding import (
     DecodedImage,
     MissingReaderError,
     NotAdmittedError,
+    TooManyPixelsError,
     UnreadableImageError,
     decode_image,
     needed_bytes,
@@ -55,7 +56,7 @@ _PROGRAM = (
 _REQUEST = struct.Struct("=qqqd")  # length of the content; side and max_pixels, 0 for None; seconds to open it in
 _OPENED, _ADMITTED = struct.Struct("=cqq"), struct.Struct("=d")  # bytes needed and pixels; seconds to decode them in
 _DECODED = struct.Struct("=cqqqq")  # shape of the pixels, size of the image
-_REFUSALS = {b"r": UnreadableImageError, b"m": MissingReaderError}  # or the reason
+_REFUSALS = {b"r": UnreadableImageError, b"m": MissingReaderError, b"t": TooManyPixelsError}  # or the reason
 _KEPT = 1 << 24  # bytes of that file between two images
 
 _idle: list["_Decoder"] = []
@@ -72,7 +73,7 @@ def decode_unknown(content: bytes, side: int | None = None, max_pixels: int | No
     Raises:
         UnreadableImageError: as `decode_image`; or it takes more than 5 seconds of a core and one more for 5 million
             pixels each, or 4 gigabytes, or crashes its decoder.
-        MissingReaderError: as `decode_image`.
+        MissingReaderError, TooManyPixelsError: as `decode_image`.
     """
     if _is_plain_jpeg(content):
         return decode_image(content, side, max_pixels)
@@ -266,7 +267,7 @@ def _decode_next(connection: Connection, shared: _Shared) -> None:
     try:
         pixels, width, height = decode_image(bytes(content), side or None, max_pixels or None, admit)
     except UnreadableImageError as error:
-        letter = b"m" if isinstance(error, MissingReaderError) else b"r"
+        letter = next((letter for letter, kind in _REFUSALS.items() if kind is type(error)), b"r")
         return connection.send_bytes(letter + str(error).encode(errors="replace"))
     shared.write(np.ascontiguousarray(pixels).data.cast("B"))
     return connection.send_bytes(_DECODED.pack(b"p", *pixels.shape[:2], width, height))

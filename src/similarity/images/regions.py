@@ -4,7 +4,8 @@ from math import ceil, isfinite
 from typing import NamedTuple
 
 from similarity.errors import UserError
-from similarity.images.decoding import DecodedImage, decode_image
+from similarity.images.decoding import DecodedImage
+from similarity.images.isolated_decoding import decode_unknown
 from similarity.images.protocols import ImageFile
 
 _MIN_SHARE = 0.001  # of a side: smaller ones are slips, and would need the image at a thousand times its size
@@ -45,9 +46,10 @@ def parse_region(text: str) -> Region:
 def decode_region(
     source: ImageFile | bytes, region: Region, side: int | None = None, max_pixels: int | None = None
 ) -> DecodedImage:
-    """Decodes a part of an image; width and height are those of the whole. See `decode_image`."""
+    """Decodes a part of an image; width and height are those of the whole. See `decode_unknown`."""
     least = None if side is None else ceil(side / min(region.width, region.height))
-    pixels, width, height = decode_image(source, least, max_pixels)
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    pixels, width, height = decode_unknown(content, least, max_pixels)
     rows, columns = pixels.shape[:2]
     top, bottom = _bounds(region.y, region.height, rows)
     left, right = _bounds(region.x, region.width, columns)
