@@ -3,11 +3,11 @@
 from typing import Annotated, Literal
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
 from similarity.errors import UserError
-from similarity.images import regions
+from similarity.images.regions import Region, parse_region
 from similarity.index.searcher import Index
 
 MAX_NEIGHBORS = 100
@@ -17,11 +17,12 @@ MAX_DOWNLOADED = 1000
 _MAX_PAGE = 10**9
 
 
-def _parse_region(text: str) -> regions.Region:
+def _check_region(text: str) -> str:
     try:
-        return regions.parse_region(text)
+        parse_region(text)
     except UserError as error:
         raise ValueError(str(error)) from error
+    return text
 
 
 Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]  # what makers of clients know
@@ -37,9 +38,6 @@ Look = Annotated[
         description="0 finds images of the same kind, 1 those of the same look; by exact search only.",
         examples=[0.5],
     ),
-]
-Region = Annotated[
-    regions.Region, PlainValidator(_parse_region), WithJsonSchema({"type": "string", "examples": ["0.25,0,0.5,1"]})
 ]
 Page = Annotated[int, Field(ge=1, le=_MAX_PAGE, description="Number of the page, from 1.")]
 PageSize = Annotated[int, Field(ge=1, le=500)]
@@ -138,10 +136,11 @@ class SearchForm(BatchForm):
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
     region: Annotated[
-        Region | None,
+        Annotated[str, AfterValidator(_check_region)] | None,
         Field(
             description="The part of the one image or key to search with: `x,y,width,height`, in fractions of the "
             "image as it stands upright.",
+            examples=["0.25,0,0.5,1"],
         ),
     ] = None
 
@@ -150,6 +149,11 @@ class SearchForm(BatchForm):
         if self.region and len(self.image) + len(self.key) != 1:
             raise ValueError("region: it is a part of one image or key, and not of several")
         return self
+
+    @property
+    def part(self) -> Region | None:
+        """The region, as numbers."""
+        return parse_region(self.region) if self.region else None
 
     @property
     def _number(self) -> int:

@@ -28,7 +28,7 @@ async def search(request: Request, served: Served, form: Annotated[SearchForm, F
     from what is not (Rocchio). Uploads are embedded, and nothing of them is written to disk. The images that are named
     by key are not among the neighbors.
     """
-    asked = Asked(await _contents(form.image), form.key, form.like, form.unlike, form.region)
+    asked = Asked(await _contents(form.image), form.key, form.like, form.unlike, form.part)
     return await _in_thread(request, partial(served.of(form.run).search, asked, form, form.any_distance))
 
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from projects import Project
-from service_process import ServiceProcesses, StartService
+from service_process import TOKEN, ServiceProcesses, StartService
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,12 @@ def start_service(reproduced: Project) -> Iterator[StartService]:
 def service(start_service: StartService) -> str:
     """The address of a service with its usual settings."""
     return start_service()
+
+
+@pytest.fixture(scope="session")
+def closed(start_service: StartService) -> str:
+    """The address of a service that asks for `TOKEN`."""
+    return start_service(before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
 @pytest.fixture

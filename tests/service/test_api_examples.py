@@ -9,35 +9,29 @@ import httpx
 import pytest
 
 from projects import ROOT, Project
-from service_process import StartService
+from service_process import TOKEN
 
 PAGE = (ROOT / "docs/api.md").read_text(encoding="utf-8")
-TOKEN = "a-token-for-the-examples"  # noqa: S105  # of this test
 CURL = """
-API={address}/api SIMILARITY_TOKEN={token}
+API={address}/api SIMILARITY_TOKEN='{token}'
 curl() {{ command curl -fsS -H "Authorization: Bearer $SIMILARITY_TOKEN" "$@"; }}
 """
 
 
-@pytest.fixture(scope="module")
-def address(start_service: StartService) -> str:
-    return start_service(before=f"export SIMILARITY_TOKEN={TOKEN}")
-
-
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_every_example_of_a_call_works(address: str, reproduced: Project, tmp_path: Path) -> None:
+def test_every_example_of_a_call_works(closed: str, reproduced: Project, tmp_path: Path) -> None:
     shutil.copyfile(reproduced.folder / "data/images/marble/marble_0003.jpg", tmp_path / "photo.jpg")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
     calls = [line for line in lines if line.startswith("curl")]
     assert len(calls) > 15
-    script = CURL.format(address=address, token=TOKEN) + "\n".join(calls)
+    script = CURL.format(address=closed, token=TOKEN) + "\n".join(calls)
     subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=True)
     assert (tmp_path / "images.zip").read_bytes().startswith(b"PK")
 
 
-def test_every_call_has_an_example(address: str) -> None:
+def test_every_call_has_an_example(closed: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    paths = httpx.get(f"{address}/api/openapi.json", headers=headers).json()["paths"]
+    paths = httpx.get(f"{closed}/api/openapi.json", headers=headers).json()["paths"]
     without = {"/healthz", "/api/session"}  # for those who watch over it, and for the page
     for path in set(paths) - without:
         named = path.replace("/api/", "$API/").partition("{")[0]

@@ -1,12 +1,16 @@
 """Two runs side by side in one service."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from projects import Project
+from serve import limits_of, open_beside
+from service.options import parse_arguments
 from service_process import ServiceProcesses
+from similarity.errors import UserError
 
 KEY = "marble/marble_0003.jpg"
 
@@ -51,13 +55,19 @@ def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "message"),
-    [("nothing", "error: cannot read models/run.json of 'nothing' ("), ("HEAD", "error: 'HEAD' is of other images")],
+    [
+        ("nothing", r"^cannot read models/run.json of 'nothing' \(.*\): see `dvc exp list --all`$"),
+        ("HEAD", "^'HEAD' is of other images"),
+    ],
 )
-def test_what_cannot_be_served_beside_is_told_in_one_line(project: Project, revision: str, message: str) -> None:
+def test_what_cannot_be_served_beside_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
+) -> None:
     manifest = project.folder / "data/manifest.csv"
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
     manifest.unlink()  # it is a link to the cache
     manifest.write_text("".join(lines[:-1]), encoding="utf-8")
-    printed = project.run("python", "src/serve.py", "--port", "0", "--beside", revision, status=1)
-    assert printed.startswith(message)
-    assert len(printed.splitlines()) == 1
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(UserError, match=message):
+        open_beside(revision, limits_of(parse_arguments([])))
+    assert Path.cwd() == project.folder

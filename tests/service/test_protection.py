@@ -12,10 +12,9 @@ import pytest
 
 from projects import Project
 from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upload_head
-from service_process import StartService
+from service_process import TOKEN, StartService
 
-KEY = "marble/marble_0003.jpg"
-TOKEN = "correct-horse+battery/staple=="  # noqa: S105  # of this test
+KEY, OTHER = "marble/marble_0003.jpg", "schist/schist_0005.jpg"
 
 
 @contextmanager
@@ -39,6 +38,7 @@ def hurried(start_service: StartService) -> str:
     """A service that gives its clients little time."""
     return start_service(
         "--client-seconds=1", "--upload-seconds=3", "--upload-grace-seconds=1", "--upload-kb-per-second=100",
+        "--max-download-mb=0.003",
     )  # fmt: skip
 
 
@@ -150,6 +150,12 @@ def test_an_answer_that_is_not_taken_is_not_kept_for_ever(hurried: str) -> None:
         assert read_all(connection).count(b"HTTP/1.1 200 OK") < 1000
 
 
+def test_a_download_has_no_more_bytes_than_are_allowed(hurried: str) -> None:
+    one, two = (httpx.post(f"{hurried}/api/download", data={"key": keys}) for keys in ([KEY], [KEY, OTHER]))
+    assert (one.status_code, two.status_code) == (200, 413)
+    assert "too large together: 0.003 MB are allowed" in two.json()["detail"]
+
+
 def test_the_soft_limit_of_file_handles_is_raised_to_the_hard_one(start_service: StartService) -> None:
     service = start_service("--client-seconds=30", before="ulimit -Sn 110")
     with connections(service, 400) as idle:
@@ -218,12 +224,6 @@ def test_head_answers_as_get_does_without_the_body(api: httpx.Client, path: str)
     assert (asked.status_code, asked.content) == (got.status_code, b"")
     for name in ("content-type", "content-length", "etag"):
         assert asked.headers.get(name) == got.headers.get(name)
-
-
-@pytest.fixture(scope="session")
-def closed(start_service: StartService) -> str:
-    """A service that asks for a token."""
-    return start_service(before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from service_process import ServiceProcesses
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.generated.foreign import draw_foreign
 from similarity.vectors import normalize
@@ -158,21 +157,6 @@ def test_images_are_listed_by_split(api: httpx.Client, data: Data) -> None:
     assert {each["split"] for each in page["images"]} == {"valid"}
     sizes = {each["name"]: each["images"] for each in api.get("/api/info").json()["data"]["splits"]}
     assert sizes == {name: len(rows) for name, rows in data.splits.items()}
-
-
-def test_a_download_is_bounded_and_has_no_image_but_the_indexed_ones(project: Project) -> None:
-    processes = ServiceProcesses(project)
-    try:
-        with httpx.Client(base_url=processes.start("--max-download-mb=0.003"), timeout=30) as client:
-            too_large = client.post("/api/download", data={"key": [KEY, OTHER]})
-            assert (too_large.status_code, "0.003 MB are allowed" in too_large.json()["detail"]) == (413, True)
-            (project.folder / "data/images" / KEY).unlink()
-            (project.folder / "data/images" / OTHER).unlink()
-            (project.folder / "data/images" / OTHER).write_bytes(b"another")
-            assert client.post("/api/download", data={"key": KEY}).status_code == 404
-            assert client.post("/api/download", data={"key": OTHER}).status_code == 409
-    finally:
-        processes.stop()
 
 
 def test_images_are_downloaded_in_one_archive_as_they_are(api: httpx.Client, data: Data) -> None:

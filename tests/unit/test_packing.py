@@ -1,0 +1,49 @@
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from service.image_files import ImageFileError
+from service.packing import pack, require_room
+from similarity.dataset.manifest import ImageRecord
+
+CONTENTS = {"a/1.png": b"one" * 100, "a/2.png": b"", "b/3.png": b"three" * 100}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[ImageRecord]:
+    """Images whose files are in the temporary folder."""
+    for key, content in CONTENTS.items():
+        (tmp_path / key).parent.mkdir(exist_ok=True)
+        (tmp_path / key).write_bytes(content)
+    return [ImageRecord(key, key[0], sha256(content).hexdigest(), 8, 8) for key, content in CONTENTS.items()]
+
+
+def test_there_is_room_for_as_many_bytes_as_are_allowed(tmp_path: Path, records: list[ImageRecord]) -> None:
+    require_room(tmp_path, records, 800)
+    with pytest.raises(ValueError, match="too large together"):
+        require_room(tmp_path, records, 799)
+
+
+def test_a_file_that_is_gone_or_another_is_told_before_anything_is_sent(
+    tmp_path: Path, records: list[ImageRecord]
+) -> None:
+    (tmp_path / "a/1.png").write_bytes(b"another")
+    with pytest.raises(ImageFileError, match=r"The file of a/1.png is not the image that was indexed"):
+        require_room(tmp_path, records, 800)
+    (tmp_path / "a/1.png").unlink()
+    with pytest.raises(ImageFileError, match=r"The file of a/1.png is not there"):
+        require_room(tmp_path, records, 800)
+
+
+def test_an_archive_is_the_same_every_time_and_broken_off_at_a_file_that_has_changed(
+    tmp_path: Path, records: list[ImageRecord]
+) -> None:
+    assert b"".join(pack(tmp_path, records)) == b"".join(pack(tmp_path, records))
+    parts = pack(tmp_path, records)
+    given = next(parts)
+    (tmp_path / "b/3.png").write_bytes(b"another")
+    with pytest.raises(OSError, match="was changed while it was read"):
+        for part in parts:
+            given += part
+    assert b"another" not in given
