@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from dvc.utils.serialize import modify_yaml
 from tqdm import tqdm
 
 from comparison import add_output, publish
@@ -65,9 +66,10 @@ def measure(photos: Path, mode: str, types: str) -> int:
     run("git", "clone", "--quiet", str(ROOT), str(clone))
     if types:
         run("dvc", "config", "--quiet", "--local", "cache.type", types, folder=clone)
+    with modify_yaml(str(clone / "params.yaml")) as params:
+        params["data"].update(source=str(photos), mode=mode)
     before = used(clone)
-    changes = (f"data.source={photos}", f"data.mode={mode}")
-    run("dvc", "exp", "run", "--quiet", *(f"--set-param={change}" for change in changes), "fetch", folder=clone)
+    run("dvc", "repro", "--quiet", "fetch", folder=clone)
     taken = used(clone) - before
     shutil.rmtree(clone)
     return taken
