@@ -70,7 +70,14 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
     expected = {
         "data": {"images", "classes", "unlabeled", "left_out", "rejected", "duplicates"},
         "duplicates": {"identical_pairs", "near_pairs"},
-        "splits": {"train", "valid", "test", "near_duplicates_across_splits"},
+        "splits": {
+            "train",
+            "valid",
+            "test",
+            "given",
+            "identical_across_splits",
+            "near_duplicates_across_splits",
+        },
         "train": {"val_loss", "val_accuracy", "best_epoch"},
         "embeddings": {"dimensions", "dead_dimensions", "zero_class_parts"},
         "ann": {"recall_at_k", "k", "search_k"},
