@@ -9,8 +9,8 @@ from pipeline.stage import run_command
 
 from pathlib import Path
 
-from similarity.files import remove_left_behind
 from similarity.params import load_params
+from similarity.replacing import remove_left_behind
 from similarity.sources.folders import check_source
 
 WRITTEN = (DATA, MODELS, METRICS, PLOTS)

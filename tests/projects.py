@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from dvc.utils.serialize import modify_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +62,13 @@ class Project(NamedTuple):
     def copy_to(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
         return self._replace(folder=folder)
+
+
+def output_names(project: Project, stage: str) -> list[str]:
+    """The files and folders that a stage makes, by dvc.yaml."""
+    listed = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    entries = [*listed.get("outs", []), *listed.get("metrics", []), *listed.get("plots", [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
 def stages_run(printed: str) -> list[str]:

@@ -17,8 +17,10 @@ from tqdm import tqdm
 from similarity.errors import UserError
 from similarity.files import Outputs
 from similarity.params import Params, load_params
+from similarity.replacing import finish_replacing
 
 _LOCKS = Path(".dvc/tmp")
+_JOURNAL = _LOCKS / "outputs.journal"
 _GRACE_SECONDS = 3  # after a signal, to clean up; then the process ends, whatever its threads and libraries do
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
@@ -33,11 +35,15 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
     See `run_command` for the exit status. A failure also names the way back: DVC removes a stage's outputs before it
     runs the stage. A stage that still runs is waited for; if DVC is killed, the stage ends as well.
+
+    If the stage is killed while its outputs take their places, the next command of this project sees to it that all of
+    them do, before it reads anything. It leaves those to themselves that DVC, or others, have changed meanwhile.
     """
 
     def run() -> None:
         _end_with_dvc()
-        with _only_run_of(Path(sys.argv[0]).stem), Outputs() as outputs:
+        with _only_run_of(Path(sys.argv[0]).stem), Outputs(_JOURNAL) as outputs:
+            finish_replacing(_JOURNAL)  # again: the run that was waited for may have been killed
             main(load_params(), outputs)
 
     try:
@@ -52,6 +58,7 @@ def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
     _prepare_process()
     try:
+        finish_replacing(_JOURNAL)
         main()
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -2,13 +2,10 @@
 
 import csv
 import errno
-import glob
 import math
 import mmap
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
@@ -22,6 +19,7 @@ import orjson
 from numpy.typing import ArrayLike
 
 from similarity.errors import UserError
+from similarity.replacing import remove, remove_left_behind, replace_all, restore_folder
 
 METRIC_DECIMALS = 6
 
@@ -29,11 +27,17 @@ METRIC_DECIMALS = 6
 class Outputs:
     """New versions of files and folders that replace the old ones together, or not at all.
 
-    Used as a context manager: what was written to the temporary paths is flushed to the disk and renamed when the block
-    ends; if it raises, the temporary files are removed and everything is as it was before.
+    Used as a context manager: what was written to the temporary paths is flushed to the disk and takes its place when
+    the block ends; if it raises, the temporary files are removed and everything is as it was before.
+
+    With a journal, this holds as well if the process is killed, or the power fails, between two renames: whoever reads
+    the files has to call `similarity.replacing.finish_replacing` before. Programs that do not, such as DVC, may see new
+    versions beside old ones until then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Path | None = None) -> None:
+        """Takes the path of a journal, in a folder that exists; all that write the same files share one."""
+        self._journal = journal
         self._temporaries: dict[Path, Path] = {}
 
     def file(self, path: Path) -> Path:
@@ -44,15 +48,13 @@ class Outputs:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_behind(path.parent, path.name)
         temporary = path.with_name(f".new.{os.getpid()}.{path.name}")
-        _remove(temporary)
+        remove(temporary)
         self._temporaries[path] = temporary
         return temporary
 
     def folder(self, path: Path) -> Path:
         """An empty temporary folder, for the new version of a folder."""
-        outdated = _outdated(path)
-        if outdated.exists() and not path.exists():  # a run was killed between two renames
-            outdated.rename(path)
+        restore_folder(path)
         temporary = self.file(path)
         temporary.mkdir()
         return temporary
@@ -63,31 +65,17 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            if error is None:
-                self._replace()
-        except OSError as failure:
-            self._name(failure)
-            raise
-        finally:
+        if error is None:
+            try:
+                replace_all(self._temporaries, self._journal)
+            except OSError as failure:
+                self._name(failure)
+                raise
+        else:
             for temporary in self._temporaries.values():
-                _remove(temporary)
+                remove(temporary)
         if isinstance(error, OSError):
             self._name(error)
-
-    def _replace(self) -> None:
-        for temporary in self._temporaries.values():
-            _flush(temporary)
-        with _signals_held():
-            for path, temporary in self._temporaries.items():
-                if path.is_dir():  # a folder cannot be replaced in one step
-                    _exchange(path, temporary)
-                else:
-                    temporary.rename(path)
-            for folder in {path.parent for path in self._temporaries}:
-                _flush_folder(folder)
-        for path in self._temporaries:
-            _remove(_outdated(path))
 
     def _name(self, error: OSError) -> None:
         """Names the file that the user knows: a failed write names none, a failed rename the temporary one."""
@@ -110,88 +98,6 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     """Gives an empty temporary folder beside `path`, which replaces `path` only if the block ends without an error."""
     with Outputs() as outputs:
         yield outputs.folder(path)
-
-
-def remove_left_behind(folder: Path, name: str | None = None) -> None:
-    """Removes what processes that were killed have left in a folder: new versions of a file, or of all."""
-    for left in folder.glob(f".new.*.{glob.escape(name) if name else '*'}"):
-        if not _is_running(left.name.split(".")[2]):
-            _remove(left)
-
-
-def _is_running(process: str) -> bool:
-    if not process.isdecimal() or int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def _outdated(path: Path) -> Path:
-    """Where the old version of a folder is kept until the new one is in its place."""
-    return path.with_name(f".old.{path.name}")
-
-
-def _exchange(path: Path, temporary: Path) -> None:
-    """Puts a new folder in the place of an old one, which goes back if that fails."""
-    _remove(_outdated(path))
-    path.rename(_outdated(path))
-    try:
-        temporary.rename(path)
-    except BaseException:
-        _outdated(path).rename(path)
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    if path.is_dir():
-        os.sync()  # one call for what may be many small files
-        return
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Lets Ctrl-C and SIGTERM wait until the block is done.
-
-    The handlers are exchanged instead of blocking the signals: a mask holds for one thread, so another one, of
-    TensorFlow or OpenMP, would receive the signal, and Python would interrupt the main thread all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():  # the only one that Python interrupts
-        yield
-        return
-    received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heeded = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
-    for held in heeded:
-        signal.signal(held, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        for held, handler in heeded.items():
-            signal.signal(held, handler)
-        if received:
-            signal.raise_signal(received[0])
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
