@@ -1,5 +1,7 @@
 """The backbone, its preprocessing and the embedding as one graph, in formats that other programs run."""
 
+import errno
+import os
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from io import BytesIO
@@ -190,7 +192,12 @@ def is_decoded_alike(content: bytes) -> bool:
 
 
 def save_saved_model(folder: Path, graph: Graph, with_bytes: bool) -> None:
-    """Writes a TensorFlow SavedModel with the signature `PIXELS` and, if it is wanted, `BYTES`."""
+    """Writes a TensorFlow SavedModel with the signature `PIXELS` and, if it is wanted, `BYTES`.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    import tensorflow as tf
     from keras.export import ExportArchive
 
     archive = ExportArchive()
@@ -198,7 +205,10 @@ def save_saved_model(folder: Path, graph: Graph, with_bytes: bool) -> None:
     archive.add_endpoint(PIXELS, graph.from_pixels)
     if with_bytes:
         archive.add_endpoint(BYTES, graph.from_bytes)
-    archive.write_out(folder, verbose=False)
+    try:
+        archive.write_out(folder, verbose=False)
+    except tf.errors.ResourceExhaustedError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def save_onnx(path: Path, graph: Graph) -> None:

@@ -4,6 +4,9 @@ Indexing and queries load the same folder, with OpenVINO without importing Tenso
 it that this machine computes what the network gave when the folder was made.
 """
 
+import errno
+import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
@@ -20,6 +23,7 @@ from similarity.features.networks import Backbone, Preprocess, load_backbone
 from similarity.features.onnx_backbone import OnnxBackbone
 
 if TYPE_CHECKING:
+    import keras
     import openvino as ov
 
 MIN_AGREEMENT = {"f32": 0.9999, "bf16": 0.95}
@@ -28,6 +32,7 @@ MIN_AGREEMENT = {"f32": 0.9999, "bf16": 0.95}
 _DESCRIPTION = "backbone.json"
 _GRAPH = "graph.xml"
 _WEIGHTS = "backbone.weights.h5"
+_HDF5_ROOM = 4 << 20  # bytes that its file takes beside the numbers, at most
 _CHECK_PIXELS, _CHECK_FEATURES = "check_pixels.npy", "check_features.npy"
 
 
@@ -120,13 +125,14 @@ def save_extractor(
 
     Raises:
         UserError: it is below `MIN_AGREEMENT`, or this processor has no such precision.
+        OSError: the files cannot be written.
     """
     _check_precision(description["precision"])
     if engine == "openvino":
         _save_graph(backbone, folder / _GRAPH)
     else:
         assert isinstance(backbone, Backbone)
-        backbone.network.save_weights(folder / _WEIGHTS)
+        _save_weights(backbone.network, folder / _WEIGHTS)
     facts = {**description, "engine": engine, "image_size": backbone.image_size, "features": backbone.features}
     facts["format"] = "onnx" if isinstance(backbone, OnnxBackbone) else "keras"
     facts["tap_features"] = backbone.tap_features
@@ -236,7 +242,17 @@ def _save_graph(backbone: Backbone | LiteBackbone | OnnxBackbone, path: Path) ->
         node.set_friendly_name(f"{node.get_type_name()}_{number}")
         for output in node.outputs():
             output.get_tensor().set_names(set())
-    ov.save_model(graph, path, compress_to_fp16=False)
+    try:
+        ov.save_model(graph, path, compress_to_fp16=False)
+    except RuntimeError as error:  # it does not say why
+        raise OSError(errno.EIO, f"the network cannot be written: is the disk full? OpenVINO says: {error}") from error
+
+
+def _save_weights(network: "keras.Model", path: Path) -> None:
+    """Writes weights as Keras does, if there is room for them: HDF5 crashes on a full disk."""
+    if shutil.disk_usage(path.parent).free < _HDF5_ROOM + sum(weight.nbytes for weight in network.get_weights()):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    network.save_weights(path)
 
 
 def as_affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
 """The approximate indexes that `ann.backend` names: what each library makes of embeddings, behind one interface."""
 
 import errno
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -97,7 +99,12 @@ class AnnoyForest:
         return self._index.get_n_trees() * count
 
     def save(self, path: Path) -> None:
-        self._index.save(str(path))
+        try:
+            with _silent_stderr():  # on which Annoy also prints what it raises
+                self._index.save(str(path))
+        except OSError as error:  # its number is only in its message
+            number = int((re.findall(r"\((\d+)\)$", str(error)) or [errno.EIO])[0])
+            raise OSError(number, os.strerror(number), str(path)) from error
 
 
 class FaissGraph:
@@ -146,7 +153,21 @@ class FaissGraph:
         return max(_DEFAULT_CANDIDATES, 2 * count)
 
     def save(self, path: Path) -> None:
-        _faiss().write_index(self._index, str(path))
+        with path.open("wb") as file:  # given a path, Faiss does not notice if the last bytes find no room
+            _faiss().write_index(self._index, _faiss().PyCallbackIOWriter(file.write))
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drops what is written to the process' error output."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        for descriptor in (kept, nothing):
+            os.close(descriptor)
 
 
 def load_index(path: Path, backend: Backend, size: int) -> AnnIndex:
