@@ -71,6 +71,11 @@ def output_names(project: Project, stage: str) -> list[str]:
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
+def outputs_of(project: Project, stage: str) -> dict[str, bytes]:
+    """All files that a stage makes, as far as they are there, by their path."""
+    return project.contents(*(pattern for name in output_names(project, stage) for pattern in (name, f"{name}/**/*")))
+
+
 def stages_run(printed: str) -> list[str]:
     """The stages that DVC ran, by what it printed."""
     return re.findall(r"Running stage '(\w+)'", printed)

@@ -1,6 +1,6 @@
 """Runs that are killed at any moment: nothing is half written, and the next run makes it as if nothing had happened.
 
-KILLS=200 makes more of them, as `make torture` does.
+TORTURE=1 makes many more of them, as `make torture` does, and KILLS any number.
 """
 
 import os
@@ -8,20 +8,19 @@ import random
 import signal
 import subprocess
 import time
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import yaml
 
-from projects import Project
+from amounts import KILLS, SEED
+from projects import ROOT, Project, outputs_of
 
-KILLS = int(os.environ.get("KILLS", "9"))
-STAGES = (
-    "scan", "duplicates", "split", "backbone", "featurize", "train", "visual", "embed", "neighbors", "ann", "threshold",
-    "map", "variants", "baselines", "evaluate", "audit",
-)  # fmt: skip
-LONGEST = 2.2  # seconds until a kill
+STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+WAYS = ("SIGKILL to all", "SIGINT to all", "SIGKILL to dvc alone")
+LONGEST = 1.5  # seconds from the start of a stage to a kill: in most stages, and sometimes after their end
 SECONDS_TO_END = 10
 
 
@@ -31,7 +30,7 @@ class Kill(NamedTuple):
     Attributes:
         stage: that runs.
         way: the signal, and who gets it.
-        seconds: after which.
+        seconds: after which, from the start of the stage.
     """
 
     stage: str
@@ -40,22 +39,17 @@ class Kill(NamedTuple):
 
 
 def draw_kills(count: int) -> list[Kill]:
-    rng = random.Random(0)  # noqa: S311  # not for secrets
-    ways = ("SIGKILL to all", "SIGINT to all", "SIGKILL to dvc alone")
-    return [Kill(rng.choice(STAGES), ways[i % len(ways)], rng.uniform(0.3, LONGEST)) for i in range(count)]
+    """Kills at random moments, of all stages and in all ways about equally often."""
+    rng = random.Random(SEED)  # noqa: S311  # not for secrets
+    kinds = list(product(STAGES, WAYS))
+    rng.shuffle(kinds)
+    return [Kill(*kind, rng.uniform(0, LONGEST)) for kind in islice(cycle(kinds), count)]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of a reproduced project, which all kills are done to in turn."""
     return reproduced.copy_to(tmp_path_factory.mktemp("kills") / "project")
-
-
-def outputs_of(project: Project, stage: str) -> dict[str, bytes]:
-    listed = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
-    entries = [*listed.get("outs", []), *listed.get("metrics", []), *listed.get("plots", [])]
-    names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-    return project.contents(*names, *(f"{name}/**/*" for name in names))
 
 
 def running_stages(project: Project) -> list[int]:
@@ -79,6 +73,8 @@ def disturb(project: Project, kill: Kill) -> str:
             command, cwd=project.folder, env=project.environment, stdout=printed, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=heed_sigint,  # no thread runs here
         )  # fmt: skip
+        while process.poll() is None and not running_stages(project):
+            time.sleep(0.02)
         time.sleep(kill.seconds)
         number = signal.SIGINT if kill.way.startswith("SIGINT") else signal.SIGKILL
         if process.poll() is None:
@@ -97,7 +93,8 @@ def heed_sigint() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.mark.parametrize("kill", draw_kills(KILLS), ids=lambda kill: f"{kill.stage}-{kill.way}-{kill.seconds:.1f}s")
+@pytest.mark.injects("dvc repro is killed at a random moment")
+@pytest.mark.parametrize("kill", draw_kills(KILLS), ids=lambda kill: f"{kill.stage}-{kill.way}-{kill.seconds:.3f}s")
 def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_makes_it_whole(
     undisturbed: Project, reproduced: Project, kill: Kill
 ) -> None:
@@ -124,6 +121,7 @@ def mend_what_dvc_leaves(project: Project) -> None:
         subprocess.run(done.stderr.split("`")[1], shell=True, cwd=project.folder, check=True)  # noqa: S602  # our own
 
 
+@pytest.mark.injects("a file of DVC's own is cut off")
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

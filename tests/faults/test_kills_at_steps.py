@@ -6,18 +6,21 @@ Each is killed at some steps only, and few stages are, unless TORTURE=1 is set, 
 import random
 import signal
 import subprocess
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from amounts import IS_LONG, SEED
-from projects import ROOT, Project, output_names
+from projects import ROOT, Project, output_names, outputs_of
 from recorded_faults import RecordFaults
 
 ALL = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 STAGES = ALL if IS_LONG else ("scan", "split")  # a folder and many files; two files
 SAMPLE = 4  # steps of a stage
+JOURNAL_WRITTEN = 10  # the first step of `split` after its two outputs and then the journal are flushed and renamed
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +29,19 @@ def stepped(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return reproduced.copy_to(tmp_path_factory.mktemp("steps") / "project")
 
 
-def put_old_outputs(project: Project, stage: str) -> dict[str, bytes]:
-    """Puts something else in the place of all outputs; gives what is there by then."""
-    for path in (project.folder / name for name in output_names(project, stage)):
-        is_folder = path.is_dir()
-        project.run("rm", "-rf", str(path))
-        if is_folder:
+def put_old_outputs(project: Project, stage: str, folders: set[str]) -> None:
+    """Puts something else in the place of all outputs, some of which are folders."""
+    for name in remove_outputs(project, stage):
+        path = project.folder / name
+        if name in folders:
             path.mkdir()
-        (path / "old" if is_folder else path).write_bytes(b"old")
-    return outputs_of(project, stage)
+        (path / "old" if name in folders else path).write_bytes(b"old")
 
 
-def outputs_of(project: Project, stage: str) -> dict[str, bytes]:
-    return project.contents(*(pattern for name in output_names(project, stage) for pattern in (name, f"{name}/**/*")))
+def remove_outputs(project: Project, stage: str) -> list[str]:
+    """Removes all outputs, as DVC does before it runs a stage; gives their names."""
+    project.run("rm", "-rf", *(names := output_names(project, stage)))
+    return names
 
 
 def run_until(project: Project, stage: str, step: int, steps_to: Path) -> int:
@@ -55,31 +58,49 @@ def run_until(project: Project, stage: str, step: int, steps_to: Path) -> int:
     return done.returncode
 
 
-def count_steps(project: Project, stage: str, steps_to: Path) -> int:
-    assert run_until(project, stage, 0, steps_to) == 0
-    return int(steps_to.read_text(encoding="utf-8"))
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_outputs_of_a_stage_that_is_killed_at_any_step_are_all_old_or_all_new(
     stepped: Project, reproduced: Project, stage: str, tmp_path: Path, record_faults: RecordFaults
 ) -> None:
-    whole, found = outputs_of(reproduced, stage), []
-    old = put_old_outputs(stepped, stage)
-    steps = range(1, count_steps(stepped, stage, tmp_path / "steps") + 1)
-    chosen = steps if IS_LONG else sorted(random.Random(SEED).sample(steps, SAMPLE))  # noqa: S311  # not for secrets
-    record_faults("a stage is killed at a rename, removal or flush", len(chosen))
-    for step in chosen:
-        put_old_outputs(stepped, stage)
-        assert run_until(stepped, stage, step, tmp_path / "steps") == -signal.SIGKILL
+    whole, steps_to, is_new = outputs_of(reproduced, stage), tmp_path / "steps", []
+    folders = {name for name in output_names(reproduced, stage) if (reproduced.folder / name).is_dir()}
+    preparations = (partial(put_old_outputs, folders=folders), remove_outputs)
+    kills = []
+    for prepare in preparations:
+        prepare(stepped, stage)
+        assert run_until(stepped, stage, 0, steps_to) == 0
+        kills += [(step, prepare) for step in range(1, int(steps_to.read_text(encoding="utf-8")) + 1)]
+    if not IS_LONG:
+        kills = random.Random(SEED).sample(kills, SAMPLE)  # noqa: S311  # not for secrets
+    record_faults("a stage is killed at a rename, removal or flush", len(kills))
+    for step, prepare in sorted(kills, key=itemgetter(0)):
+        prepare(stepped, stage)
+        old = outputs_of(stepped, stage)
+        assert run_until(stepped, stage, step, steps_to) == -signal.SIGKILL
         stepped.run("python", "src/check.py")
-        found.append(outputs_of(stepped, stage))
-        assert found[-1] in (old, whole), f"mixed when killed at step {step}"
+        found = outputs_of(stepped, stage)
+        assert found in (old, whole), f"mixed when killed at step {step}"
         assert nothing_is_left_behind(stepped)
-    assert found == sorted(found, key=lambda each: each == whole)  # it is the old, up to one step, and then the new
+        is_new.append(found == whole)
+    assert is_new == sorted(is_new)  # up to one step all is old, and from then on new
     stepped.run("dvc", "repro")
     assert outputs_of(stepped, stage) == whole
     assert (stepped.folder / "dvc.lock").read_bytes() == (reproduced.folder / "dvc.lock").read_bytes()
+
+
+@pytest.mark.injects("a stage is killed at a rename, removal or flush")
+@pytest.mark.parametrize(
+    "command", [("query.py", "marble/marble_0003.jpg"), ("seal.py",)], ids=lambda command: command[0]
+)
+def test_whatever_command_comes_next_carries_out_what_is_written_down(
+    stepped: Project, reproduced: Project, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    journal = stepped.folder / ".dvc/tmp/outputs.journal"
+    remove_outputs(stepped, "split")
+    assert run_until(stepped, "split", JOURNAL_WRITTEN, tmp_path / "steps") == -signal.SIGKILL
+    assert (outputs_of(stepped, "split"), journal.exists()) == ({}, True)
+    stepped.run("python", f"src/{command[0]}", *command[1:])
+    assert (outputs_of(stepped, "split"), journal.exists()) == (outputs_of(reproduced, "split"), False)
 
 
 def nothing_is_left_behind(project: Project) -> bool:
