@@ -33,8 +33,8 @@ test-cluster: .venv/.development ## two Ray nodes in network namespaces; as root
 bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
 	python benchmarks/all_claims.py
 
-torture: .venv/.development ## the faults of `make test` many times over; an hour
-	KILLS=200 python -m pytest tests/faults
+torture: .venv/.development ## the faults of `make test` many times over, and a table of them; two hours
+	TORTURE=1 python -m pytest tests/faults
 
 lint: .venv/.development ## style, formatting, types
 	ruff check .

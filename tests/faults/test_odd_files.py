@@ -18,6 +18,7 @@ import query
 import scan
 from odd_files import OddFile, write_corpus
 from projects import Project
+from recorded_faults import RecordFaults
 from service_process import ServiceProcesses
 from similarity.dataset.manifest import read_manifest
 from similarity.features.extractor import Extractor
@@ -59,7 +60,8 @@ def scanned(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> It
         yield Scanned(images, corpus, read_manifest(MANIFEST).keys, reasons)
 
 
-def test_every_file_is_indexed_or_listed_with_a_reason(scanned: Scanned) -> None:
+def test_every_file_is_indexed_or_listed_with_a_reason(scanned: Scanned, record_faults: RecordFaults) -> None:
+    record_faults("an odd file is scanned", len(scanned.corpus))
     assert len(scanned.corpus) > 2000
     assert sorted([*scanned.indexed, *scanned.reasons]) == sorted(scanned.corpus)
     assert all(reason.strip() and "\n" not in reason for reason in scanned.reasons.values())
@@ -97,7 +99,8 @@ def elsewhere(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned) -> None:
+def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned, record_faults: RecordFaults) -> None:
+    record_faults("an odd file is asked for", len(scanned.corpus))
     results = query.answer(query.resolve(str(scanned.folder)), query.Options(5, None, None, None))
     entries = {
         Path(entry["query"]).relative_to(scanned.folder).as_posix(): entry
@@ -127,7 +130,10 @@ def test_a_query_whose_features_are_not_finite_is_told_so(monkeypatch: pytest.Mo
     assert reasons == [None, None, told]
 
 
-def test_the_service_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned, reproduced: Project) -> None:
+def test_the_service_answers_what_a_scan_reads_and_tells_the_rest(
+    scanned: Scanned, reproduced: Project, record_faults: RecordFaults
+) -> None:
+    record_faults("an odd file is uploaded", UPLOADED)
     services = ServiceProcesses(reproduced)
     chosen = random.Random(SEED).sample(sorted(scanned.corpus), UPLOADED)  # noqa: S311  # a sample, not a secret
     try:

@@ -72,6 +72,7 @@ def cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
+@pytest.mark.injects("a file is damaged or of another run")
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -107,6 +108,7 @@ def replace(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.injects("a file is damaged or of another run")
 def test_files_of_another_run_are_refused_until_the_run_is_whole(healthy: Project, tmp_path: Path) -> None:
     project = healthy.copy_to(tmp_path / "project")
     project.set_params(train={"epochs": 2})
@@ -117,6 +119,7 @@ def test_files_of_another_run_are_refused_until_the_run_is_whole(healthy: Projec
     assert project.run("python", "src/query.py", "photograph.jpg", KEY)
 
 
+@pytest.mark.injects("a file is damaged or of another run")
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"models/embeddings.npy": '])
 def test_without_a_seal_nothing_is_read(healthy: Project, content: bytes) -> None:
     seal = healthy.folder / "models/run.json"
@@ -131,6 +134,7 @@ def test_without_a_seal_nothing_is_read(healthy: Project, content: bytes) -> Non
         seal.write_bytes(whole)
 
 
+@pytest.mark.injects("a file is damaged or of another run")
 def test_a_file_that_is_gone_is_told(healthy: Project) -> None:
     graph = healthy.folder / "models/embedder/graph.xml"
     moved = graph.rename(healthy.folder / "graph.xml")
