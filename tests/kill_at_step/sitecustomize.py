@@ -1,7 +1,7 @@
 """Kills the stage whose interpreter finds this on its path, at one of the steps by which outputs get to their places.
 
-A step is a rename, a removal or a flush to the disk. STEP says which is the last that is not taken any more; the number
-of all steps that were taken is written to the file STEPS_TO.
+A step is a rename, a removal or a flush to the disk. STEP says which one is not taken any more: its number, or `written`
+for the first one after the journal is written. The number of all steps that were taken is written to the file STEPS_TO.
 """
 
 import atexit
@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 _OF_OUTPUTS = (".new.", ".old.", "outputs.journal")
-_last, _taken = int(os.environ["STEP"]), 0
+_JOURNAL = Path(".dvc/tmp/outputs.journal")
+_last, _taken = os.environ["STEP"], 0
 
 
 def _step() -> None:
     global _taken  # of the process, as the steps are
     _taken += 1
-    if _taken == _last:
+    if str(_taken) == _last or (_last == "written" and _JOURNAL.exists()):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
