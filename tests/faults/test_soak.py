@@ -27,7 +27,7 @@ from service_process import ServiceProcesses
 CLIENTS = 4
 WARM_UP = 0.3  # share of the time after which memory counts: threads and caches have what they need
 WINDOW_S = 10  # of which the least counts: what is kept, without what is being decoded
-MAX_GROWTH = 1  # MB a minute
+MAX_GROWTH = 2  # MB a minute; blocks that the allocator keeps make less than 1 on a busy machine
 MIN_SECONDS = 300  # below which noise is larger than that
 
 

@@ -1,7 +1,7 @@
 """Kills the stage whose interpreter finds this on its path, at one of the steps by which outputs get to their places.
 
-A step is a rename, a removal or a flush to the disk. STEP says which one is not taken any more: its number, or `written`
-for the first one after the journal is written. The number of all steps that were taken is written to the file STEPS_TO.
+A step is a rename, a removal or a flush to the disk. STEP says which one is not taken any more: its number, or
+`written` for the first one after the journal is written. The number of all steps goes to the file STEPS_TO.
 """
 
 import atexit
