@@ -1,26 +1,35 @@
-"""Stage `map`: places every image in the plane, for a picture of them all."""
+"""Stage `map`: places every image in the plane, for a picture of them all, and once more by the look alone."""
 
-from pipeline.paths import EMBEDDINGS, MAP
+from pipeline.paths import EMBEDDINGS, LOOK_MAP, MANIFEST, MAP
 from pipeline.stage import run_stage, track
 
 import numpy as np
 
+from similarity.dataset.manifest import read_manifest
 from similarity.files import Outputs, write_array
 from similarity.params import Params
 from similarity.pictures.projection import project
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    embeddings, settings = np.load(EMBEDDINGS, mmap_mode="r"), params.map
-    points = project(
-        embeddings,
+    embeddings = np.load(EMBEDDINGS, mmap_mode="r")
+    look = embeddings[:, params.embedding.size if read_manifest(MANIFEST).can_teach else 0 :]  # after the class part
+    layouts = {MAP: embeddings, LOOK_MAP: look if look.shape[1] else embeddings}
+    for path, vectors in layouts.items():
+        write_array(outputs.file(path), [_lay_out(vectors, params)])
+    landmarks = min(params.map.landmarks, len(embeddings))
+    print(f"map: {len(embeddings)} points, {landmarks} of them landmarks laid out by t-SNE")
+
+
+def _lay_out(vectors: np.ndarray, params: Params) -> np.ndarray:
+    settings = params.map
+    return project(
+        vectors,
         settings.landmarks,
         settings.perplexity,
         params.base.seed,
         lambda blocks: track(blocks, "map", unit=" blocks"),
     )
-    write_array(outputs.file(MAP), [points])
-    print(f"map: {len(points)} points, {min(settings.landmarks, len(points))} of them landmarks laid out by t-SNE")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ REFERENCE = MODELS / "reference.npz"
 DUPLICATES = DATA / "duplicates.csv"
 AUDIT = DATA / "audit.csv"
 MAP = MODELS / "map.npy"
+LOOK_MAP = MODELS / "map-look.npy"
 RUN = MODELS / "run.json"
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"

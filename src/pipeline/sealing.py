@@ -7,6 +7,7 @@ from pipeline.paths import (
     EMBEDDER,
     EMBEDDINGS,
     INVERTED_INDEX,
+    LOOK_MAP,
     MANIFEST,
     MAP,
     REFERENCE,
@@ -22,7 +23,19 @@ import orjson
 from similarity.digests import digest_files
 from similarity.errors import UserError
 
-SEALED = (MANIFEST, EMBEDDER, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS, REFERENCE, MAP, SPLITS, AUDIT)
+SEALED = (
+    MANIFEST,
+    EMBEDDER,
+    EMBEDDINGS,
+    INVERTED_INDEX,
+    ANN_INDEX,
+    ANN_SETTINGS,
+    REFERENCE,
+    MAP,
+    LOOK_MAP,
+    SPLITS,
+    AUDIT,
+)
 """What is searched with and told of: files, and a folder."""
 
 

@@ -42,7 +42,8 @@ def test_every_file_has_the_keys_of_the_manifest_in_its_order(reproduced: Projec
     for name in ("embeddings", "inverted-index", "ann-inverted-index"):
         assert list(read_json(reproduced, f"models/{name}.json")) == keys
     assert len(np.load(reproduced.folder / "data/features.npy")) == len(keys)
-    assert np.load(reproduced.folder / "models/map.npy").shape == (len(keys), 2)
+    for name in ("map", "map-look"):
+        assert np.load(reproduced.folder / f"models/{name}.npy").shape == (len(keys), 2)
 
 
 def test_embeddings_are_the_same_in_both_files(reproduced: Project) -> None:
