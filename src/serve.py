@@ -1,6 +1,6 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, MANIFEST, RUN
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN
 from pipeline.results import (
     open_embedder,
     open_findings,
@@ -195,7 +195,8 @@ def load_catalog(limits: LimitInfo) -> Catalog:
         annotations=annotations,
         images=open_images(IMAGES),
         inverted_index=map_inverted_index(INVERTED_INDEX, copy=True),
-        positions=open_positions(),
+        positions=open_positions(MAP),
+        look_positions=open_positions(LOOK_MAP) if searcher.has_both_parts else None,
         info=describe(searcher, embedder, annotations, limits),
         version=version,
     )

@@ -8,7 +8,6 @@ from pipeline.paths import (
     EMBEDDINGS,
     IMAGES,
     MANIFEST,
-    MAP,
     METRICS,
     REFERENCE,
     SPLITS,
@@ -89,16 +88,16 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     return embedder
 
 
-def open_positions() -> np.ndarray | None:
-    """Loads the map, float32 (N, 2), if there is one.
+def open_positions(path: Path) -> np.ndarray | None:
+    """Loads a map, float32 (N, 2), if there is one.
 
     Raises:
         UserError: the file is damaged, or of another run.
     """
-    if not MAP.exists():
+    if not path.exists():
         return None
-    check_run(MAP)
-    return np.load(MAP)
+    check_run(path)
+    return np.load(path)
 
 
 def open_splits(manifest: Manifest) -> dict[str, np.ndarray] | None:

@@ -16,9 +16,10 @@ from service.annotations import Annotations
 from service.forms import Filters, SearchOptions
 from service.image_files import read_image_bytes
 from service.names import Names
-from service.schema import Answer, EmbeddingMap, ImageEntry, Info, Neighbor, Novelty, Query, SearchResult
+from service.schema import Answer, EmbeddingMap, ImageEntry, Info, Layout, Neighbor, Novelty, Query, SearchResult
 from service.uploads import EmbeddedImage, UploadEmbedder
 from similarity.dataset.manifest import ImageRecord
+from similarity.findings.finding import FindingKind
 from similarity.images.decoding import read_image
 from similarity.images.protocols import ImageFolder
 from similarity.images.regions import Region
@@ -58,6 +59,7 @@ class Catalog:
         images: has their files.
         inverted_index: the stored neighbors, mapped into memory.
         positions: of the images in the plane, float32 (N, 2), if there is a projection.
+        look_positions: likewise by their look alone.
         info: what to tell of all this.
         version: by which a later state of the files is told apart.
     """
@@ -68,6 +70,7 @@ class Catalog:
     images: ImageFolder
     inverted_index: mmap
     positions: np.ndarray | None
+    look_positions: np.ndarray | None
     info: Info
     version: bytes
     _thumbnails: BoundedSemaphore = field(default_factory=BoundedSemaphore)
@@ -161,9 +164,19 @@ class Catalog:
             return None
         manifest = self.searcher.manifest
         rows = np.unique(np.linspace(0, len(self.positions) - 1, _MAX_POINTS).astype(int))
-        x, y = self.positions[rows].T.astype(float).round(4).tolist()
-        keys = [manifest.keys[row] for row in rows]
-        return EmbeddingMap(classes=manifest.folders, keys=keys, labels=manifest.labels[rows].tolist(), x=x, y=y)
+        places: dict[FindingKind, list[int]] = {}
+        for place, row in enumerate(rows.tolist()):
+            for kind in self.annotations.kinds(row):
+                places.setdefault(kind, []).append(place)
+        return EmbeddingMap(
+            classes=manifest.folders,
+            keys=[manifest.keys[row] for row in rows],
+            labels=manifest.labels[rows].tolist(),
+            splits=[self.annotations.split(row) for row in rows],
+            findings=places,
+            look=None if self.look_positions is None else _as_layout(self.look_positions[rows]),
+            **_as_layout(self.positions[rows]).model_dump(),
+        )
 
     def _row_or_error(self, key: str) -> int | UnknownNameError:
         try:
@@ -271,3 +284,8 @@ def _as_result(
         similar=similar,
         novelty=novelty,
     )
+
+
+def _as_layout(positions: np.ndarray) -> Layout:
+    x, y = positions.T.astype(float).round(4).tolist()
+    return Layout(x=x, y=y)

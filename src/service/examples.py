@@ -21,6 +21,7 @@ from service.schema import (
     ImagePage,
     IndexInfo,
     Info,
+    Layout,
     LimitInfo,
     ModelInfo,
     Neighbor,
@@ -83,7 +84,16 @@ _EXAMPLES: list[BaseModel] = [
         total=1,
         **_PAGE,
     ),
-    EmbeddingMap(classes=["marble", "schist"], keys=[_KEY, _COPY], labels=[0, 1], x=[-1.25, 3.5], y=[0.75, 2.0]),
+    EmbeddingMap(
+        classes=["marble", "schist"],
+        keys=[_KEY, _COPY],
+        labels=[0, 1],
+        splits=["train", "test"],
+        findings={"duplicate": [0, 1]},
+        x=[0.25, 0.75],
+        y=[0.5, 1.0],
+        look=Layout(x=[0.5, 0.5], y=[0.0, 1.0]),
+    ),
     Info(
         model=ModelInfo(
             backbone="efficientnet_lite0",

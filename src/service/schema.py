@@ -247,16 +247,22 @@ class Info(_Model):
     ] = False
 
 
-class EmbeddingMap(_Model):
-    """Images as points in the plane; the lists run in parallel. `labels` are positions in `classes`, of which the last
-    is `unlabeled` if there are images without a class.
-    """
+class Layout(_Model):
+    """Places in the plane, 0…1 with y upwards; the lists run in parallel."""
 
-    classes: list[str]
-    keys: list[str]
-    labels: list[int]
     x: list[float]
     y: list[float]
+
+
+class EmbeddingMap(Layout):
+    """Images as points in the plane; the lists run in parallel."""
+
+    classes: Annotated[list[str], Field(description="The last is `unlabeled` if there are images without a class.")]
+    keys: list[str]
+    labels: Annotated[list[int], Field(description="Positions in `classes`.")]
+    splits: list[Split | None]
+    findings: Annotated[dict[FindingKind, list[int]], Field(description="Positions in `keys`, by kind of finding.")]
+    look: Annotated[Layout | None, Field(description="Places by the look alone; null if there is no choice.")]
 
 
 class Health(_Model):

@@ -22,6 +22,7 @@ SEALED = {  # who reads it
     "models/index.json": BY_ALL,
     "models/reference.npz": BY_ALL,
     "models/map.npy": ("serve.py",),
+    "models/map-look.npy": ("serve.py",),
     "data/splits.csv": ("serve.py",),
     "data/audit.csv": ("serve.py",),
 }

@@ -296,11 +296,15 @@ def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Pr
     assert 0 < info["metrics"]["retrieval"]["p_at_10"] <= 1
 
 
-def test_the_map_has_each_image_with_its_class(api: httpx.Client) -> None:
+def test_the_map_has_each_image_with_its_class_and_split(api: httpx.Client, reproduced: Project) -> None:
     points = api.get("/api/map").json()
     assert len(points["keys"]) == len(points["x"]) == len(points["y"]) == len(points["labels"]) == 144
     classes = [points["classes"][label] for label in points["labels"]]
     assert classes == [key.split("/")[0] for key in points["keys"]]
+    assert points["splits"] == [split_of(reproduced, key) for key in points["keys"]]
+    look = points["look"]
+    assert len(look["x"]) == len(look["y"]) == 144
+    assert look["x"] != points["x"]
 
 
 def test_what_is_replaced_under_a_running_service_does_not_mix_with_what_it_has_loaded(project: Project) -> None:
