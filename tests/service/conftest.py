@@ -1,10 +1,19 @@
+import shutil
+import warnings
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from projects import Project
 from service_process import TOKEN, ServiceProcesses, StartService
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+
+if CHROMIUM is None:
+    warnings.warn("NO CHROMIUM IS INSTALLED: THE SEARCH PAGE IS NOT TESTED (apt-get install chromium)", stacklevel=1)
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +41,38 @@ def api(service: str) -> Iterator[httpx.Client]:
     """A client of the service."""
     with httpx.Client(base_url=service, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    offline = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *offline]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, service: str) -> Iterator[Page]:
+    """A page on the service, at the size of a desktop; nothing may go wrong in it unseen."""
+    problems: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "the server responded with a status of 4" not in message.text:
+            problems.append(message.text)
+
+    with browser.new_context(base_url=service, viewport=DESKTOP) as context:
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: problems.append(request.url) if is_foreign(request.url, service) else None)
+        yield page
+    assert not problems
+
+
+def is_foreign(url: str, service: str) -> bool:
+    return not url.startswith((service, "blob:", "data:"))

@@ -1,28 +1,39 @@
-// The state of the page as its address, and back. What is at its default is left out of the address.
+// The state of the page as its address, and back. What is at its default is left out of the address, and addresses are
+// relative, so that the page may lie below any path.
 
-const DEFAULTS = { view: 'search', key: '', upload: '', k: 10, label: '', index: 'exact', look: '', page: 1 };
-
-const OF_VIEW = { search: ['key', 'upload', 'k', 'label', 'index', 'look'], browse: ['label', 'page'], map: [] };
+const SEARCH = {
+  key: [], upload: [], like: [], unlike: [], region: '', k: 10, label: '', split: '', finding: '', index: 'exact', look: '',
+  beside: '',
+};
+const BROWSE = { label: '', split: '', finding: '', name: '' };
+const OF_VIEW = { search: SEARCH, browse: BROWSE, findings: { kind: '' }, map: { map: '', color: '' } };
+const DEFAULTS = { view: 'search', ...Object.assign({}, ...Object.values(OF_VIEW)) };
 
 /** Keys hold slashes that stay, and anything else that must not. */
-export const encodePath = (key) => key.split('/').map(encodeURIComponent).join('/');
+export const encodePath = (key) => encodeURIComponent(key).replaceAll('%2F', '/').replaceAll('%2C', ',');
 
 export function read(query) {
   const given = new URLSearchParams(query);
-  const state = { ...DEFAULTS };
-  for (const name of Object.keys(state)) state[name] = given.get(name) ?? state[name];
+  const state = {};
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    state[name] = Array.isArray(value) ? [...new Set(given.getAll(name))] : given.get(name) ?? value;
+  }
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
   if (!['annoy', 'faiss'].includes(state.index)) state.index = 'exact';
   const look = Number.parseFloat(state.look);
   state.look = look >= 0 && look <= 1 ? Math.round(100 * look) / 100 : '';
-  for (const name of ['k', 'page']) state[name] = Math.min(1e9, Math.max(1, Number.parseInt(state[name], 10) || DEFAULTS[name]));
+  state.k = Math.min(1e9, Math.max(1, Number.parseInt(state.k, 10) || DEFAULTS.k));
+  state.region = isRegion(state.region.split(',').map(Number)) ? state.region : '';
   return state;
 }
 
+const isRegion = ([x, y, width, height, ...rest]) =>
+  x >= 0 && y >= 0 && width > 0 && height > 0 && x + width <= 1.0001 && y + height <= 1.0001 && !rest.length;
+
 export function write(state) {
   const full = { ...DEFAULTS, ...state };
-  const parts = ['view', ...OF_VIEW[full.view]]
+  const parts = ['view', ...Object.keys(OF_VIEW[full.view])]
     .filter((name) => full[name] !== DEFAULTS[name])
-    .map((name) => `${name}=${encodePath(String(full[name]))}`);
-  return parts.length ? `/?${parts.join('&')}` : '/';
+    .flatMap((name) => [full[name]].flat().map((value) => `${name}=${encodePath(String(value))}`));
+  return parts.length ? `./?${parts.join('&')}` : './';
 }

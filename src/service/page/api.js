@@ -4,44 +4,73 @@
 import { encodePath } from './address.js';
 import { $ } from './dom.js';
 
-export const fileUrl = (key) => `/api/images/${encodePath(key)}`;
-export const thumbnailUrl = (key) => `${fileUrl(key)}?thumbnail=256`;
+export const fileUrl = (key) => `api/images/${encodePath(key)}`;
+export const thumbnailUrl = (key, size = 256) => `${fileUrl(key)}?thumbnail=${size}`;
 
-export const getInfo = (options) => ask('/api/info', options);
-export const getMap = (options) => ask('/api/map', options);
-export const getImages = (fields, options) => ask(`/api/images?${new URLSearchParams(filled(fields))}`, options);
-export const getSimilar = (fields, options) => ask(`/api/similar?${new URLSearchParams(filled(fields))}`, options);
+export const getInfo = (options) => ask('api/info', options);
+export const getMap = (options) => ask('api/map', options);
+export const getImages = (fields, options) => ask(`api/images?${query(fields)}`, options);
+export const getFindings = (fields, options) => ask(`api/findings?${query(fields)}`, options);
 
-export async function searchWith(file, fields, options) {
-  await file.slice(0, 1).arrayBuffer().catch(() => {
-    throw new Error(`“${file.name}” cannot be read. Is it a folder, or was it moved?`);
-  });
-  const body = new FormData();
-  for (const [name, value] of Object.entries(filled(fields))) body.append(name, value);
-  body.append('image', file, file.name);
-  return ask('/api/search', { method: 'POST', body, ...options });
+/** Why the picture of an image is not given; nothing if it is. */
+export const whyMissing = (key) => respond(thumbnailUrl(key, 16)).then(() => '', ({ message }) => message);
+
+/**
+ * What is similar to the images of a query: indexed ones by `key`, and `files`; nearer to those of `like`, farther from
+ * those of `unlike`. `fields` are what else to ask for.
+ */
+export async function search({ key, files, like, unlike, region }, fields, options) {
+  if (key.length === 1 && !files.length && !like.length && !unlike.length && !region && !fields.run) {
+    const { any, ...plain } = fields;
+    return ask(`api/similar?${query({ key: key[0], ...plain })}`, options);
+  }
+  await Promise.all(files.map(checkReadable));
+  const body = formOf({ key, like, unlike, region, ...fields });
+  for (const file of files) body.append('image', file, file.name);
+  return ask('api/search', { method: 'POST', body, ...options });
 }
 
-const filled = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
+/** The files of images, as one zip. */
+export async function getZip(keys) {
+  const response = await respond('api/download', { method: 'POST', body: formOf({ key: keys }) });
+  return response.blob();
+}
 
-async function ask(url, { busy, ...options } = {}, again = true) {
+const checkReadable = (file) => file.slice(0, 1).arrayBuffer().catch(() => {
+  throw new Error(`“${file.name}” cannot be read. Is it a folder, or was it moved?`);
+});
+
+const pairs = (fields) =>
+  Object.entries(fields).flatMap(([name, value]) => [value].flat().filter((each) => each !== '').map((each) => [name, each]));
+
+const query = (fields) => new URLSearchParams(pairs(fields));
+
+function formOf(fields) {
+  const form = new FormData();
+  for (const [name, value] of pairs(fields)) form.append(name, value);
+  return form;
+}
+
+const ask = (url, options) => respond(url, options).then((response) => response.json());
+
+async function respond(url, { busy, ...options } = {}, again = true) {
   const response = await reach(url, options);
   if (response.status === 503 && again) {
     const seconds = Number.parseInt(response.headers.get('Retry-After'), 10) || 1;
     busy?.(`The server is busy; trying again in ${seconds} s …`);
     await wait(seconds, options.signal);
-    return ask(url, { busy, ...options }, false);
+    return respond(url, { busy, ...options }, false);
   }
   if (response.status === 401) {
     await signIn();
-    return ask(url, { busy, ...options }, again);
+    return respond(url, { busy, ...options }, again);
   }
+  options.signal?.throwIfAborted();
+  if (response.ok) return response;
   const answer = await response.json().catch((error) => {
     if (error.name === 'AbortError') throw error;
     return {};
   });
-  options.signal?.throwIfAborted();
-  if (response.ok) return answer;
   throw new Error(typeof answer.detail === 'string' ? answer.detail : `The server answered with status ${response.status}.`);
 }
 
@@ -56,7 +85,7 @@ async function askForToken() {
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
     const token = $('token').value.replace(/[^\x21-\x7e]/g, ''); // nothing else can be sent, nor be in a token
-    const session = await reach('/api/session', { method: 'POST', headers: { Authorization: `Bearer ${token}` } });
+    const session = await reach('api/session', { method: 'POST', headers: { Authorization: `Bearer ${token}` } });
     isKnown = session.status !== 401;
   }
 }

@@ -13,6 +13,14 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
+export function button(name, act, properties = {}) {
+  const made = element('button', { type: 'button', className: 'button', ...properties }, name);
+  made.addEventListener('click', act);
+  return made;
+}
+
+export const unseen = (text) => element('span', { className: 'unseen' }, text);
+
 /** What goes on, for eyes and screen readers alike. */
 export const say = (text) => ($('status').textContent = text);
 

@@ -1,24 +1,29 @@
 // The whole page: which view is shown, its address and history, the header and the footer.
 
 import { read, write } from './address.js';
-import { getInfo } from './api.js';
-import { showBrowse } from './browse.js';
-import { isClass } from './cards.js';
+import { getFindings, getInfo } from './api.js';
+import { setUpBrowse, showBrowse } from './browse.js';
+import { isClass, setUpCards } from './cards.js';
 import { $, calm, complain, count, element, say } from './dom.js';
+import { showFindings } from './findings.js';
+import { setUpFreshness } from './freshness.js';
 import { setUpMap, showMap } from './map.js';
-import { setUpSearch, settings, showSearch } from './search.js';
+import { setUpSearch, showSearch } from './search.js';
+import { setUpSelection } from './selection.js';
+import { settings } from './settings.js';
 import { setUpUploads, uploads } from './uploads.js';
 
 const VIEWS = {
   search: { section: $('search'), link: $('to-search'), title: 'Which images look like this one?', fill: showSearch },
-  browse: { section: $('browse'), link: $('to-browse'), title: 'Browse', fill: showBrowse },
+  browse: { section: $('browse'), link: $('to-browse'), title: 'Browse', fill: showBrowse, list: $('images') },
+  findings: { section: $('findings'), link: $('to-findings'), title: 'Findings', fill: showFindings, list: $('found-findings') },
   map: { section: $('map-view'), link: $('to-map'), title: 'Map', fill: showMap },
 };
 
-const info = getInfo({ busy: say });
 let request = new AbortController(); // of what is being shown; a newer one aborts it
 let pending = 0;                     // timer of a visit that waits for the person to finish
 let settled = false;                 // whether the scroll position is the person's, and not that of a page being filled
+let current = read(location.search); // the state that is shown
 
 /** Go to a state: a new entry in the history, or the present one changed. Done when it is shown, or begun after a delay. */
 async function visit(state, { replace = false, delay = 0 } = {}) {
@@ -28,23 +33,24 @@ async function visit(state, { replace = false, delay = 0 } = {}) {
     return;
   }
   const address = write(state);
-  if (replace || address === location.pathname + location.search) {
+  if (replace || new URL(address, document.baseURI).search === location.search) {
     history.replaceState(history.state, '', address);
     await show(read(location.search));
   } else {
-    keepScroll();
+    keepPlace();
     history.pushState(null, '', address);
     await show(read(location.search), { scroll: 0, focus: true });
   }
 }
 
 /** Show a state; only the latest call gets to finish. Without `scroll`, the page stays where it is. */
-async function show(state, { scroll = null, focus = false } = {}) {
+async function show(state, { scroll = null, shown = 0, focus = false } = {}) {
   clearTimeout(pending);
   request.abort();
   request = new AbortController();
   const { signal } = request;
   settled = scroll === null && settled;
+  current = state;
   calm();
   for (const [name, { section, link }] of Object.entries(VIEWS)) {
     section.hidden = name !== state.view;
@@ -58,11 +64,11 @@ async function show(state, { scroll = null, focus = false } = {}) {
   if (focus) $('title').focus({ preventScroll: true });
   if (scroll === 0) scrollTo(0, 0);
   try {
-    await fill(state, await info, { signal, busy: say });
+    await fill(state, await ready, { signal, busy: say, shown });
   } catch (error) {
     if (signal.aborted) return;
     say('');
-    for (const list of document.querySelectorAll('[aria-busy]')) {
+    for (const list of document.querySelectorAll('.grid[aria-busy]')) {
       list.removeAttribute('aria-busy');
       list.replaceChildren();
     }
@@ -73,20 +79,21 @@ async function show(state, { scroll = null, focus = false } = {}) {
   settled = true;
 }
 
-function titleOf({ view, key, upload, label, page }) {
-  if (view === 'search') return key || uploads.get(upload)?.file.name;
-  if (view === 'map') return 'Map';
-  return ['Browse', label, page > 1 && `page ${page}`].filter(Boolean).join(' ');
+function titleOf({ view, key, upload, label }) {
+  if (view === 'search') return key[0] ?? uploads.get(upload[0])?.file.name;
+  return [VIEWS[view].title, label].filter(Boolean).join(' ');
 }
 
-function keepScroll() {
-  if (settled) history.replaceState({ scroll: scrollY }, '');
+/** Remember where one is, and how long the list was, for those who come back. */
+function keepPlace() {
+  const list = VIEWS[current.view].list ?? $('results');
+  if (settled) history.replaceState({ scroll: scrollY, shown: list.childElementCount }, '');
 }
 
 function followLink(event) {
   const link = event.target.closest?.('a[href]');
   const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
-  if (!link || !plain || link.target || link.origin !== location.origin || link.pathname !== location.pathname) return;
+  if (!link || !plain || link.target || link.download || link.origin !== location.origin || link.pathname !== location.pathname) return;
   event.preventDefault();
   visit(read(link.search));
 }
@@ -109,24 +116,35 @@ function drawFacts({ model, data, metrics }) {
     element('div', {}, element('dt', {}, term), element('dd', {}, value))));
 }
 
+/** What all views need to know of what is served, and the controls that depend on it. */
+async function start() {
+  const [info, { counts }] = await Promise.all([getInfo({ busy: say }), getFindings({ size: 1 }, { busy: say })]);
+  drawFacts(info);
+  setUpFreshness(info);
+  setUpSearch(info, counts, visit);
+  setUpBrowse(info, counts, visit);
+  setUpSelection((key) => visit({ ...settings(), view: 'search', key }), info.limits.images);
+  return info;
+}
+
 let scrolled = 0;
 addEventListener('scroll', () => {
   clearTimeout(scrolled);
-  scrolled = setTimeout(keepScroll, 150);
+  scrolled = setTimeout(keepPlace, 150);
 }, { passive: true });
 addEventListener('popstate', ({ state }) => {
   clearTimeout(scrolled);
-  show(read(location.search), { scroll: state?.scroll ?? 0, focus: true });
+  show(read(location.search), { scroll: state?.scroll ?? 0, shown: state?.shown, focus: true });
 });
 addEventListener('click', followLink);
 $('dismiss').addEventListener('click', calm);
 history.scrollRestoration = 'manual';
 
-const limit = info.then(({ limits }) => limits.upload_bytes, () => Infinity);
-setUpUploads(limit, (upload) => visit({ ...settings(), upload }));
+const ready = start();
+const limit = ready.then(({ limits }) => limits.upload_bytes, () => Infinity);
+setUpCards();
 setUpMap(visit);
-info.then((known) => {
-  drawFacts(known);
-  setUpSearch(known, visit);
-}).catch(() => {}); // show() below says what is wrong
-show(read(location.search), { scroll: history.state?.scroll ?? 0 });
+setUpUploads(limit, (numbers, joins) => (joins
+  ? visit({ ...current, region: '', upload: [...current.upload, ...numbers] })
+  : visit({ ...settings(), upload: numbers })));
+show(read(location.search), { scroll: history.state?.scroll ?? 0, shown: history.state?.shown });

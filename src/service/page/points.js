@@ -5,25 +5,33 @@ const CELLS = 64; // the grid that finds the nearest point has this many cells p
 const cell = (value) => Math.max(0, Math.min(CELLS - 1, Math.floor(value * CELLS)));
 
 export class Points {
-  /** `keys`, `labels` (numbers of `classes`), `x` and `y` (0…1, y upwards), as the server gives them. */
-  constructor({ classes, keys, labels, x, y }) {
-    Object.assign(this, { classes, keys, labels, x, y });
-    this.hidden = new Set(); // classes that are switched off
-    this.members = classes.map(() => []);
+  /** `keys`, `x` and `y` (0…1, y upwards) run in parallel. */
+  constructor(keys, x, y) {
+    Object.assign(this, { keys, x, y });
     this.grid = Array.from({ length: CELLS * CELLS }, () => []);
     let [left, right, bottom, top] = [1, 0, 1, 0];
     for (let i = 0; i < keys.length; i += 1) {
-      this.members[labels[i]].push(i);
       this.grid[cell(y[i]) * CELLS + cell(x[i])].push(i);
       [left, right] = [Math.min(left, x[i]), Math.max(right, x[i])];
       [bottom, top] = [Math.min(bottom, y[i]), Math.max(top, y[i])];
     }
     this.middle = [(left + right) / 2, (bottom + top) / 2];
     this.extent = [Math.max(right - left, 1e-6), Math.max(top - bottom, 1e-6)];
+    this.group([''], keys.map(() => 0));
+  }
+
+  /**
+   * Divide the points into groups, which have a name and a mark, and can be hidden: `numbers` are positions in `names`. The
+   * group `neutral`, if any, gets no color.
+   */
+  group(names, numbers, neutral = -1) {
+    const marks = names.map((_, i) => (i === neutral ? -1 : i - (neutral >= 0 && i > neutral)));
+    Object.assign(this, { names, numbers, marks, hidden: new Set(), members: names.map(() => []) });
+    numbers.forEach((number, i) => this.members[number].push(i));
   }
 
   shows(i) {
-    return !this.hidden.has(this.labels[i]);
+    return !this.hidden.has(this.numbers[i]);
   }
 
   /** The visible point nearest to a place, or -1 if none is within `reach`. */
@@ -51,4 +59,16 @@ export class Points {
     }
     return best;
   }
+
+  /** The visible points within a polygon, [[x, y], …]. */
+  within(polygon) {
+    return [...this.keys.keys()].filter((i) => this.shows(i) && isWithin(polygon, this.x[i], this.y[i]));
+  }
 }
+
+/** Whether a ray to the right of a place crosses the polygon's sides an odd number of times. */
+const isWithin = (polygon, x, y) => polygon.reduce((inside, [x1, y1], j) => {
+  const [x2, y2] = polygon[(j + 1) % polygon.length];
+  const crosses = y1 > y !== y2 > y && x < x1 + ((y - y1) / (y2 - y1)) * (x2 - x1);
+  return crosses ? !inside : inside;
+}, false);

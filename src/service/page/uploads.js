@@ -1,40 +1,85 @@
-// Pictures from outside: dropped, pasted or picked. They live as long as the page does; the address holds only their number.
+// Pictures from outside: dropped, pasted or chosen. The address holds only their numbers.
 
 import { $, complain } from './dom.js';
+import { keep, kept } from './kept_files.js';
 
 export const uploads = new Map(); // number → { file, url }
 
-/** `accept` is called with the number of every picture that may be searched with. */
+let latest = 0;
+
+/** A number that no upload had before, in this page or a former one; as text, they are in the order of time. */
+function nextNumber() {
+  latest = Math.max(latest + 1, Date.now());
+  return latest.toString(36).padStart(9, '0');
+}
+
+function add(number, file) {
+  uploads.set(number, { file, url: URL.createObjectURL(file) });
+}
+
+/** Have those of the given uploads that the browser has kept; gives the numbers of all that there are. */
+export async function recall(numbers) {
+  for (const number of numbers.filter((each) => !uploads.has(each))) {
+    const file = await kept(number);
+    if (file) add(number, file);
+  }
+  return numbers.filter((number) => uploads.has(number));
+}
+
+/** `accept` is called with the numbers of the pictures that may be searched with, and whether they join the query. */
 export function setUpUploads(limit, accept) {
-  const take = async (file) => {
-    if (!file) return;
+  const take = async (files, joins = false) => {
+    if (!files.length) return;
     const most = await limit;
-    if (file.size > most) {
-      complain(`“${file.name}” has ${megabytes(file.size)}; a picture may have up to ${megabytes(most)}.`);
-      return;
-    }
-    const number = Date.now().toString(36); // not 1, 2, 3: after a reload, history may still hold those
-    uploads.set(number, { file, url: URL.createObjectURL(file) });
-    accept(number);
+    const good = files.filter(({ size }) => size <= most);
+    const numbers = good.map((file) => {
+      const number = nextNumber();
+      add(number, file);
+      keep(number, file);
+      return number;
+    });
+    if (numbers.length) await accept(numbers, joins);
+    const large = files.filter(({ size }) => size > most);
+    if (large.length) complain(large.map(({ name, size }) =>
+      `“${name}” has ${megabytes(size)}; a picture may have up to ${megabytes(most)}.`).join(' '));
   };
 
-  $('upload').addEventListener('change', ({ target }) => {
-    take(target.files[0]);
-    target.value = ''; // so that the same file can be picked again
+  for (const input of [$('upload'), $('add-upload')]) {
+    input.addEventListener('change', () => {
+      take([...input.files], input === $('add-upload'));
+      input.value = ''; // so that the same file can be picked again
+    });
+  }
+  addEventListener('paste', (event) => {
+    if (event.clipboardData?.files.length) take([...event.clipboardData.files]);
+    else if (!event.target.closest?.('input, textarea')) refuseText(event.clipboardData?.getData('text/plain') ?? '');
   });
-  addEventListener('paste', ({ clipboardData }) => take(clipboardData?.files[0]));
 
+  let dragsOwn = false; // something of this page
+  const isOffered = ({ dataTransfer }) => ['Files', 'text/uri-list'].some((type) => dataTransfer?.types.includes(type));
   const hover = (event, over) => {
-    if (!event.dataTransfer?.types.includes('Files')) return;
+    if (!isOffered(event) || dragsOwn) return;
     event.preventDefault();
     document.body.classList.toggle('dropping', over);
   };
+  addEventListener('dragstart', () => (dragsOwn = true));
+  addEventListener('dragend', () => (dragsOwn = false));
   addEventListener('dragover', (event) => hover(event, true));
   addEventListener('dragleave', (event) => hover(event, event.relatedTarget !== null));
   addEventListener('drop', (event) => {
     hover(event, false);
-    take(event.dataTransfer?.files[0]);
+    if (dragsOwn || !isOffered(event)) return;
+    if (event.dataTransfer.files.length) take([...event.dataTransfer.files]);
+    else refuseText(event.dataTransfer.getData('text/uri-list'));
   });
+}
+
+function refuseText(text) {
+  if (!text.trim()) return;
+  complain(/^\s*(https?|data|ftp):/i.test(text)
+    ? 'This is an address, and this service fetches nothing from other sites. Copy the picture itself (“Copy image” in its '
+      + 'menu) and paste that, or save it and drop the file here.'
+    : 'This is text, not a picture. To find an indexed image by its name, use Browse.');
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString('en', { maximumFractionDigits: 1 })} MB`;

@@ -1,0 +1,59 @@
+// Lists of images as files: CSV, JSON, or a zip of the images themselves.
+
+import { getZip } from './api.js';
+import { pathOf } from './clipboard.js';
+import { button, complain, count, element, say } from './dom.js';
+
+const COLUMNS = ['key', 'path', 'label', 'split', 'findings', 'similarity'];
+
+const asRow = ({ key, label, split, findings, cosine }) =>
+  ({ key, path: pathOf(key), label, split: split ?? '', findings: findings ?? [], similarity: cosine ?? null });
+
+function asCsv(entries) {
+  const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const text = (value) => cell(String(value == null ? '' : Array.isArray(value) ? value.join(' ') : value));
+  const lines = entries.map(asRow).map((row) => COLUMNS.map((name) => text(row[name])).join(','));
+  return `${[COLUMNS.join(','), ...lines].join('\r\n')}\r\n`;
+}
+
+const asJson = (entries) => `${JSON.stringify(entries.map(asRow), null, 2)}\n`;
+
+/** A button that opens the choice of a format for the images that `entries` gives then, after `more` to choose from. */
+export function downloadMenu(name, entries, { title = 'Download', more = [] } = {}) {
+  const close = () => {
+    menu.open = false;
+    menu.firstElementChild.focus();
+  };
+  const offer = (text, act) => button(text, () => {
+    close();
+    act(entries());
+  });
+  const menu = element('details', { className: 'menu' },
+    element('summary', { className: 'button' }, title),
+    element('div', { className: 'choices' },
+      ...more.map(([text, act]) => offer(text, act)),
+      offer('List as CSV', (list) => save(`${name}.csv`, new Blob([asCsv(list)], { type: 'text/csv' }))),
+      offer('List as JSON', (list) => save(`${name}.json`, new Blob([asJson(list)], { type: 'application/json' }))),
+      offer('Images as zip', (list) => saveZip(`${name}.zip`, list.map(({ key }) => key)))));
+  menu.addEventListener('keydown', ({ key }) => key === 'Escape' && close());
+  menu.addEventListener('focusout', ({ relatedTarget }) => !menu.contains(relatedTarget) && (menu.open = false));
+  return menu;
+}
+
+async function saveZip(name, keys) {
+  say(`Packing ${count(keys.length, 'image')} …`);
+  try {
+    const zip = await getZip(keys);
+    save(name, zip);
+    say(`${count(keys.length, 'image')} packed`);
+  } catch (error) {
+    say('');
+    complain(error.message);
+  }
+}
+
+function save(name, blob) {
+  const link = element('a', { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

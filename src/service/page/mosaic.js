@@ -1,0 +1,127 @@
+// Pictures on the map: few while all of it is seen, more as one zooms in, none over another. Which points get one depends
+// on the zoom only, so that pictures stay while the map is moved, and those that are there stay when it is zoomed.
+
+import { thumbnailUrl } from './api.js';
+import { noteMissing } from './freshness.js';
+
+const SIZE = 128;      // pixels of the thumbnails that are asked for
+const AT_ONCE = 6;     // of them
+const MOST = 800;      // of them that are kept
+const SMALLEST = 40;   // CSS pixels of a picture when all of the map is seen
+const LARGEST = 96;
+const ROOM = 1.5;      // times their size that pictures are apart when all of the map is seen; it shrinks to 1
+
+const priority = (i) => Math.imul(i + 1, 2654435761) >>> 0; // as good as chance, and always the same
+
+export class Mosaic {
+  /** `redraw` is called when a picture has come. */
+  constructor(points, redraw) {
+    Object.assign(this, { points, redraw });
+    this.levels = new Map();   // level → the points that stand for its cells, the first in priority first
+    this.pictures = new Map(); // point → image, or null if there is none
+    this.waiting = [];
+    this.loading = 0;
+    this.placed = [];          // [point, left, top, width, height] in CSS pixels, as drawn last
+  }
+
+  /** Forget who stands for what: groups were hidden or shown. */
+  regroup() {
+    this.levels.clear();
+  }
+
+  /** Draw the pictures that are in sight. `place` maps a point to CSS pixels, `scale` is pixels per unit of the map. */
+  draw(pen, { place, scale, zoom, width, height, frame }) {
+    const size = Math.min(LARGEST, SMALLEST * zoom ** 0.4);
+    const apart = size * Math.max(1, ROOM / zoom ** 0.5);
+    const chosen = this.choose(Math.ceil(Math.log2(scale / apart)));
+    const taken = new Map();
+    this.placed = [];
+    const wanted = [];
+    for (const i of chosen) {
+      const [x, y] = place(i);
+      if (x < -size || y < -size || x > width + size || y > height + size || collides(taken, x, y, apart)) continue;
+      if (this.pictures.has(i)) this.drawOne(pen, i, x, y, size, frame(i));
+      else if (x > 0 && y > 0 && x < width && y < height) wanted.push(i);
+    }
+    this.waiting = wanted;
+    this.load();
+  }
+
+  drawOne(pen, i, x, y, size, [color, edge]) {
+    const picture = this.pictures.get(i);
+    if (!picture) return;
+    const share = size / Math.max(picture.naturalWidth, picture.naturalHeight);
+    const [width, height] = [picture.naturalWidth * share, picture.naturalHeight * share];
+    const [left, top] = [x - width / 2, y - height / 2];
+    pen.fillStyle = color;
+    pen.fillRect(left - edge, top - edge, width + 2 * edge, height + 2 * edge);
+    pen.drawImage(picture, left, top, width, height);
+    this.placed.push([i, left, top, width, height]);
+  }
+
+  /** Whether a point has its picture on the map. */
+  shows(i) {
+    return this.placed.some(([each]) => each === i);
+  }
+
+  /** The point whose picture is at a place, or -1. */
+  at(x, y) {
+    const found = this.placed.findLast(([, left, top, width, height]) => x >= left && y >= top && x <= left + width && y <= top + height);
+    return found ? found[0] : -1;
+  }
+
+  /** One point for each cell of a grid with 2^level cells per unit, the one of the highest priority. */
+  choose(level) {
+    if (!this.levels.has(level)) {
+      const { x, y } = this.points;
+      const cells = new Map();
+      for (let i = 0; i < x.length; i += 1) {
+        if (!this.points.shows(i)) continue;
+        const cell = Math.floor(x[i] * 2 ** level) * 1e6 + Math.floor(y[i] * 2 ** level);
+        if (!cells.has(cell) || priority(i) < priority(cells.get(cell))) cells.set(cell, i);
+      }
+      this.levels.set(level, [...cells.values()].sort((a, b) => priority(a) - priority(b)));
+    }
+    return this.levels.get(level);
+  }
+
+  load() {
+    while (this.loading < AT_ONCE && this.waiting.length) {
+      const i = this.waiting.shift();
+      if (this.pictures.has(i)) continue;
+      if (this.pictures.size >= MOST) this.pictures.delete(this.pictures.keys().next().value);
+      this.pictures.set(i, null);
+      this.loading += 1;
+      this.fetch(i).finally(() => {
+        this.loading -= 1;
+        this.redraw();
+      });
+    }
+  }
+
+  async fetch(i) {
+    const image = new Image();
+    image.src = thumbnailUrl(this.points.keys[i], SIZE);
+    try {
+      await image.decode();
+      this.pictures.set(i, image);
+    } catch {
+      noteMissing(this.points.keys[i]);
+    }
+  }
+}
+
+/** Whether a place is nearer to one that is taken than `apart`, across and down; if not, it is taken from now on. */
+function collides(taken, x, y, apart) {
+  const [column, row] = [Math.floor(x / apart), Math.floor(y / apart)];
+  for (let i = column - 1; i <= column + 1; i += 1) {
+    for (let j = row - 1; j <= row + 1; j += 1) {
+      for (const [otherX, otherY] of taken.get(`${i},${j}`) ?? []) {
+        if (Math.abs(otherX - x) < apart && Math.abs(otherY - y) < apart) return true;
+      }
+    }
+  }
+  const key = `${column},${row}`;
+  taken.set(key, [...(taken.get(key) ?? []), [x, y]]);
+  return false;
+}
