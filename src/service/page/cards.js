@@ -86,19 +86,20 @@ export function finish(list, items = []) {
   list.replaceChildren(...items);
 }
 
-/** In all grids, arrow keys go from card to card, and X selects. */
+const PRESSED = { x: '[type=checkbox]', '+': '[data-feedback=like]', '-': '[data-feedback=unlike]' };
+
+/** In all grids, arrow keys go from card to card, and other keys press its buttons. */
 export function setUpCards() {
   document.addEventListener('keydown', (event) => {
     const here = event.target.closest?.('.grid .card');
     if (!here || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key.toLowerCase() === 'x') {
-      here.parentElement.querySelector('[type=checkbox]').click();
-    } else {
-      const next = neighborOf(here, event.key);
-      if (!next) return;
-      next.focus();
-      event.preventDefault();
-    }
+    const key = event.key.toLowerCase();
+    const pressed = Object.hasOwn(PRESSED, key) && here.parentElement.querySelector(PRESSED[key]);
+    const next = neighborOf(here, event.key);
+    if (!pressed && !next) return;
+    if (pressed) pressed.click();
+    else next.focus();
+    event.preventDefault();
   });
 }
 

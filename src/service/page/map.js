@@ -305,11 +305,13 @@ function stampsFor(ratio) {
 }
 
 function drawPictures() {
-  const colors = points.marks.map(colorOf);
+  const [colors, text] = [points.marks.map(colorOf), color('--text')];
+  const { scale, zoom: zoomed, width, height } = camera;
+  const [left, top] = camera.toScreen(0, 0); // once, and not for each of many points
   mosaic.draw(pen, {
-    place: (i) => camera.toScreen(points.x[i], points.y[i]),
-    frame: (i) => (isSelected(points.keys[i]) ? [color('--text'), 4] : [colors[points.numbers[i]], 2]),
-    scale: camera.scale, zoom: camera.zoom, width: camera.width, height: camera.height,
+    place: (i) => [left + points.x[i] * scale, top - points.y[i] * scale],
+    frame: (i) => (isSelected(points.keys[i]) ? [text, 4] : [colors[points.numbers[i]], 2]),
+    scale, zoom: zoomed, width, height,
   });
 }
 

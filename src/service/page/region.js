@@ -98,6 +98,9 @@ export function regionChooser(image, change) {
     region = parseRegion(text);
     draw();
   };
+  const fit = () => stage.style.setProperty('--ratio', image.naturalWidth / image.naturalHeight);
+  image.addEventListener('load', fit);
+  image.addEventListener('error', () => (toggle.hidden = true)); // nobody chooses a part of what is not seen
   show('');
   return { stage, toggle, show };
 }
