@@ -1,33 +1,11 @@
 """What browsers have to agree with, in a real one: the page of the REST API, and a form that downloads."""
 
-import shutil
-from collections.abc import Iterator
 from zipfile import ZipFile
 
 import httpx
-import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEYS = ["marble/marble_0003.jpg", "schist/schist_0005.jpg"]
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def page(service: str) -> Iterator[Page]:
-    """A page in which nothing may go wrong unseen, and nothing be loaded from elsewhere."""
-    problems: list[str] = []
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = browser.new_page(base_url=service)
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda each: None if each.url.startswith((service, "data:")) else problems.append(each.url))
-        yield page
-        browser.close()
-    assert not problems
 
 
 def test_the_page_of_the_api_is_found_with_and_without_a_slash(api: httpx.Client) -> None:
@@ -35,7 +13,6 @@ def test_the_page_of_the_api_is_found_with_and_without_a_slash(api: httpx.Client
     assert "<title>REST API" in api.get("/api/docs/").text
 
 
-@needs_chromium
 def test_calls_can_be_read_and_tried(page: Page) -> None:
     page.goto("/api/docs/")
     call = page.locator("#operations-images-list_images")
@@ -47,7 +24,6 @@ def test_calls_can_be_read_and_tried(page: Page) -> None:
     expect(call.locator(".live-responses-table")).to_contain_text("andesite/andesite_0000.jpg")
 
 
-@needs_chromium
 def test_a_form_of_the_own_page_downloads_images(page: Page) -> None:
     page.goto("/api/docs/")
     with page.expect_download() as download:
