@@ -181,6 +181,7 @@ def test_what_is_selected_is_downloaded_copied_and_searched_with(page: Page, rep
     assert [each["key"] for each in listed] == found
     page.reload()
     expect(page.locator("#selected")).to_have_text("3 selected")
+    assert list(csv.DictReader(io.StringIO(saved(page, bar, "List as CSV").read_text(encoding="utf-8")))) == rows
     bar.get_by_role("button", name="Search with these").click()
     expect(page.locator("#query .few img")).to_have_count(3)
     expect_results(page, service, key=chosen)

@@ -246,7 +246,7 @@ def test_no_view_has_anything_that_axe_finds_on_a_desktop(odd_page: Page) -> Non
         assert found.violations_count == 0, found.generate_report()
 
 
-def test_below_a_path_and_with_a_token_the_page_asks_for_it_once_and_then_works(
+def test_where_a_token_is_needed_the_page_asks_for_it_once_and_then_works_also_below_a_path(
     browser: Browser, start_service: StartService
 ) -> None:
     address = start_service("--root-path", "/pictures", before=f"export SIMILARITY_TOKEN={TOKEN}")

@@ -30,7 +30,7 @@ export function thumbnail(key, properties = {}) {
  */
 export function card(entry, settings, { similarity, relation, note, image, feedback = false } = {}) {
   const { key, label, findings = [] } = entry;
-  remember(entry, similarity);
+  remember(entry);
   return element('li', { 'data-key': key },
     element('a', { className: 'card', href: write({ ...settings, view: 'search', key: [key] }), title: key },
       image ?? thumbnail(key, { loading: 'lazy' }),

@@ -120,7 +120,7 @@ export async function showMap(state, info, options) {
     known = await getMap(options);
     $('atlas').hidden = false;
     $('map-control').hidden = !known.look;
-    known.keys.forEach((key, i) => remember({ key, label: known.classes[known.labels[i]] }));
+    entriesOf(known).forEach(remember);
   }
   $('map-kind').value = state.map === 'look' && known.look ? 'look' : '';
   $('color').value = Object.hasOwn(GROUPS, state.color) ? state.color : '';
@@ -128,6 +128,13 @@ export async function showMap(state, info, options) {
   pointAt(-1);
   redraw();
   say(`${count(known.keys.length, 'image')}, ${count(known.classes.filter(isClass).length, 'class', 'classes')}`);
+}
+
+/** What the map knows of each image. */
+function entriesOf({ classes, keys, labels, splits, findings }) {
+  const entries = keys.map((key, i) => ({ key, label: classes[labels[i]], split: splits[i], findings: [] }));
+  for (const [kind, places] of Object.entries(findings)) for (const i of places) entries[i].findings.push(kind);
+  return entries;
 }
 
 /** Have the points where a layout places them, in the colors of a coloring. */
@@ -150,8 +157,8 @@ function arrange(layout, coloring) {
 /** The groups that points are colored by: their names, and for each point the position of its own. */
 const GROUPS = {
   '': ({ classes, labels }) => [classes, labels],
-  split: ({ keys, splits = [] }) => grouped(keys.map((_, i) => splits[i] ?? 'No split'), 'No split'),
-  finding: ({ keys, findings = {} }) => {
+  split: ({ splits }) => grouped(splits.map((split) => split ?? 'No split'), 'No split'),
+  finding: ({ keys, findings }) => {
     const kinds = keys.map(() => 'No finding');
     for (const [kind, places] of Object.entries(findings).reverse()) for (const i of places) kinds[i] = titleOfFinding(kind);
     return grouped(kinds, 'No finding');

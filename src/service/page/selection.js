@@ -6,8 +6,8 @@ import { downloadMenu } from './download.js';
 
 const STORED = 'selection';
 
-const known = new Map();    // what is known of images: key → { key, label, split, findings }
-const selected = new Set(load());
+const known = new Map(load().map((entry) => [entry.key, entry])); // of images: key → { key, label, split, findings }
+const selected = new Set(known.keys());
 let last = null;            // the box that was clicked last, from which Shift selects
 
 function load() {
@@ -30,7 +30,7 @@ export function select(keys, on = true) {
 
 function show() {
   try {
-    sessionStorage.setItem(STORED, JSON.stringify([...selected]));
+    sessionStorage.setItem(STORED, JSON.stringify([...selected].map(recallEntry)));
   } catch {
     // too many to be kept over a reload
   }
