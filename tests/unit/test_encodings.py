@@ -20,7 +20,10 @@ def calls_in_the_locale(path: Path) -> Iterator[int]:
 
 def opens_text(call: ast.Call) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if any(keyword.arg in {"text", "universal_newlines"} for keyword in call.keywords):
+    if any(
+        keyword.arg in {"text", "universal_newlines"} and getattr(keyword.value, "value", None) is True
+        for keyword in call.keywords
+    ):
         return True
     if name != "open":
         return name in {"read_text", "write_text"}
