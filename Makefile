@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro repro-ray install serve test test-cluster torture bench lint format docs pins clean-cache clean
+.PHONY: repro repro-ray install serve test test-cluster test-image image torture bench lint format docs pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
@@ -32,6 +32,12 @@ test-cluster: .venv/.development ## two Ray nodes in network namespaces; as root
 
 bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
 	python benchmarks/all_claims.py
+
+image: ## the container image of the service; needs docker
+	docker build --tag image-similarity .
+
+test-image: .venv/.development ## build that image and try it; minutes
+	BUILD_IMAGE=1 python -m pytest -n0 tests/service/test_image.py
 
 torture: .venv/.development ## the faults of `make test` many times over, and a table of them; two hours
 	TORTURE=1 python -m pytest tests/faults
@@ -70,6 +76,7 @@ pins: ## resolve the pins anew from pyproject.toml; needs uv
 	$(PIN) pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
+	$(PIN) docker/requirements.in --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py
 
 clean-cache: ## forget the features of all images, in all clones; downloads stay
