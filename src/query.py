@@ -228,7 +228,7 @@ def answer_file(query: Query, embedded: Embedded, options: Options) -> Result:
 
 def as_result(query: Query, found: "Answer") -> Result:
     neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
-    return Result(query, found.index, f"search of {len(searcher().units)} images", neighbors)
+    return Result(query, found.index, f"search of {len(searcher().vectors)} images", neighbors)
 
 
 def without_foreign(result: Result | Failure) -> Result | Failure:

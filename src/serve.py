@@ -70,7 +70,7 @@ def main() -> None:
     app = create_app(served, place_of(arguments), upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
-    print(f"{len(served.current.searcher.units)} images are served at {address} (Ctrl-C stops it)", flush=True)
+    print(f"{len(served.current.searcher.vectors)} images are served at {address} (Ctrl-C stops it)", flush=True)
     config = uvicorn.Config(app, http=http, ws="none", log_level="warning", server_header=False)
     with suppress(KeyboardInterrupt):  # that is how it is stopped
         Server(config).run(sockets=[listener])
@@ -213,7 +213,7 @@ def return_large_blocks() -> None:
 
 def describe(searcher: Searcher, embedder: Embedder, annotations: Annotations, limits: LimitInfo) -> Info:
     description = embedder.extractor.description
-    manifest = searcher.manifest
+    manifest, parts = searcher.manifest, searcher.vectors.parts
     counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
     first = next(read_inverted_index(INVERTED_INDEX), ("", []))
     return Info(
@@ -222,8 +222,8 @@ def describe(searcher: Searcher, embedder: Embedder, annotations: Annotations, l
             image_size=description["image_size"],
             features=description["features"],
             engine=description["engine"],
-            embedding_size=searcher.units.shape[1],
-            visual_weight=searcher.visual_weight if searcher.has_both_parts else None,
+            embedding_size=parts.size,
+            visual_weight=parts.visual_weight if parts.are_two else None,
             md5=folder_md5(EMBEDDER),
         ),
         data=DataInfo(
@@ -235,7 +235,9 @@ def describe(searcher: Searcher, embedder: Embedder, annotations: Annotations, l
         ),
         indexes=IndexInfo(
             stored_neighbors=len(first[1]),
-            approximate=ApproximateInfo(backend=searcher.index.backend, search_k=searcher.search_k, md5=md5(ANN_INDEX)),
+            approximate=ApproximateInfo(
+                backend=searcher.vectors.backend, search_k=searcher.vectors.search_k, md5=md5(ANN_INDEX)
+            ),
         ),
         metrics=read_metrics(),
         limits=limits,

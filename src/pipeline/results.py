@@ -30,11 +30,14 @@ from similarity.findings.finding import Finding
 from similarity.findings.listing import read_findings
 from similarity.images.shards import open_images
 from similarity.index.backends import load_index, load_settings
+from similarity.index.parts import Parts
 from similarity.index.searcher import Searcher
+from similarity.index.vector_stores import InMemoryStore, VectorStore
 from similarity.novelty.reference import Reference, load_reference
 from similarity.vectors import normalize
 
 _CHECKED_IMAGES = 3
+_CANDIDATES = 300  # for that
 
 
 def open_searcher() -> Searcher:
@@ -49,7 +52,8 @@ def open_searcher() -> Searcher:
     settings = load_settings(ANN_SETTINGS)
     index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
     model = load_embedding_model(EMBEDDER)
-    return Searcher(manifest, normalize(embeddings), index, settings.search_k, model.class_size, model.visual_weight)
+    parts = Parts(model.size, model.class_size, model.visual_weight)
+    return Searcher(manifest, InMemoryStore(normalize(embeddings), index, settings.search_k, parts))
 
 
 def open_reference() -> Reference:
@@ -63,8 +67,10 @@ def open_reference() -> Reference:
     return load_reference(REFERENCE)
 
 
-def _spread(rows: np.ndarray) -> list[int]:
-    """A few of the rows, evenly chosen."""
+def _rows_to_check(vectors: VectorStore) -> list[int]:
+    """A few rows, evenly chosen among some whose embeddings are not all zeros."""
+    rows = np.unique(np.linspace(0, len(vectors) - 1, _CANDIDATES).astype(int))
+    rows = rows[vectors[rows].any(axis=1)]
     return rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES].tolist()
 
 
@@ -80,11 +86,11 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
         UserError: the model is not the one that made the embeddings.
     """
     embedder = load_embedder(EMBEDDER, batch_sizes)
-    rows = _spread(np.flatnonzero(searcher.units.any(axis=1)))
+    rows = _rows_to_check(searcher.vectors)
     size = embedder.extractor.image_size
     images = open_images(IMAGES)
     pixels = [load_pixels(images / searcher.manifest.keys[row], size) for row in rows]
-    embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])
+    embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.vectors[rows])
     return embedder
 
 

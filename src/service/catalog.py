@@ -97,7 +97,7 @@ class Catalog:
         seconds = time.perf_counter() - start if embedded else None
         known = [] if asked.region else rows
         query = self.searcher.combine(
-            np.stack([*(each.embedding for each in embedded), *self.searcher.units[known]]), like, unlike
+            np.stack([*(each.embedding for each in embedded), *self.searcher.vectors[known]]), like, unlike
         )
         answers = self._answers(options, partial(self.searcher.similar, query, excluded=[*rows, *like, *unlike]))
         queries = [_query(each) for each in embedded[: len(asked.uploads)]]
@@ -219,7 +219,7 @@ class Catalog:
             index="exact",
             source="inverted index",
             milliseconds=1000 * (time.perf_counter() - start),
-            matches=len(self.searcher.units) - 1,
+            matches=len(self.searcher.vectors) - 1,
             neighbors=neighbors,
         )
 

@@ -91,7 +91,7 @@ class ServedCatalog:
                 message = f"Not reloaded, the former version goes on being served: {_one_line(error)}"
                 print(message, file=sys.stderr, flush=True)
                 raise ReloadError(message) from error
-            print(f"Reloaded: {len(self.current.searcher.units)} images", file=sys.stderr, flush=True)
+            print(f"Reloaded: {len(self.current.searcher.vectors)} images", file=sys.stderr, flush=True)
 
     @asynccontextmanager
     async def reloading_on_signal(self, _: object) -> AsyncIterator[None]:

@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from similarity.findings import finding
-from similarity.index.backends import Backend
 from similarity.index.searcher import Index
 
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
@@ -198,7 +197,7 @@ class ModelInfo(_Model):
 class ApproximateInfo(_Model):
     """The approximate index, which searches are asked of by its backend's name."""
 
-    backend: Backend
+    backend: Index
     search_k: int | None
     md5: Md5
 

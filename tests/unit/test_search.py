@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 from samples import relu_clusters, true_cosines
 from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
-from similarity.index.searcher import Index, LookUnavailableError, Searcher, UnknownNameError
+from similarity.index.parts import LookUnavailableError, Parts
+from similarity.index.searcher import Searcher, UnknownNameError
+from similarity.index.vector_stores import Index, InMemoryStore
 from similarity.vectors import normalize
 
 CLASSES = ("basalt", "marble", "schist")
 IMAGES = 300
+
+
+def store_of(embeddings: np.ndarray, index: AnnIndex) -> InMemoryStore:
+    return InMemoryStore(normalize(embeddings), index, None, Parts(embeddings.shape[1], 20, 0.3))
 
 
 def make_searcher(embeddings: np.ndarray) -> Searcher:
@@ -21,7 +27,7 @@ def make_searcher(embeddings: np.ndarray) -> Searcher:
         ImageRecord(f"{CLASSES[3 * i // IMAGES]}/{i:03d}.png", CLASSES[3 * i // IMAGES], "0" * 64, 8, 8)
         for i in range(IMAGES)
     ]
-    return Searcher(Manifest(records), normalize(embeddings), AnnoyForest.build(embeddings, 5, 0), None, 20, 0.3)
+    return Searcher(Manifest(records), store_of(embeddings, AnnoyForest.build(embeddings, 5, 0)))
 
 
 EMBEDDINGS = relu_clusters(IMAGES)
@@ -55,7 +61,7 @@ def searcher_of(sizes: list[int], build: Callable[..., AnnIndex]) -> tuple[Searc
         ImageRecord(f"c{label:02d}/{i:04d}.png", f"c{label:02d}", "0" * 64, 8, 8) for i, label in enumerate(labels)
     ]
     embeddings = relu_clusters(len(labels))
-    return Searcher(Manifest(records), normalize(embeddings), build(embeddings, 4, 0), None, 20, 0.3), labels
+    return Searcher(Manifest(records), store_of(embeddings, build(embeddings, 4, 0))), labels
 
 
 RARE = [(build, *searcher_of([300, 1, 2, 90, 5, 1], build)) for build in (AnnoyForest.build, FaissGraph.build)]
@@ -78,10 +84,10 @@ def test_a_search_of_a_rare_class_gives_all_of_it_and_what_numpy_gives(
     if is_indexed:
         found = searcher.similar_to_row(row, count, f"c{label:02d}", index)
     else:
-        found = searcher.similar(searcher.units[row], count, f"c{label:02d}", index)
+        found = searcher.similar(searcher.vectors[row], count, f"c{label:02d}", index)
     members = [other for other in np.flatnonzero(labels == label) if not (is_indexed and other == row)]
     assert len(found.neighbors) == min(count, len(members))
-    cosines = np.sort(searcher.units[members].astype(np.float64) @ searcher.units[row])[::-1][:count]
+    cosines = np.sort(searcher.vectors[np.array(members)].astype(np.float64) @ searcher.vectors[row])[::-1][:count]
     mine = [neighbor.cosine for neighbor in found.neighbors]
     assert {neighbor.label for neighbor in found.neighbors} <= {f"c{label:02d}"}
     if exact or len(members) <= count:  # an approximate search may miss some of a large class
@@ -128,13 +134,19 @@ def test_rows_of_a_class_are_all_of_it() -> None:
     assert {SEARCHER.manifest.records[row].label for row in SEARCHER.rows("marble")} == {"marble"}
 
 
+def with_parts(searcher: Searcher, class_size: int, visual_weight: float) -> Searcher:
+    vectors = searcher.vectors
+    assert isinstance(vectors, InMemoryStore)
+    return replace(searcher, vectors=replace(vectors, parts=Parts(32, class_size, visual_weight)))
+
+
 def joined(weight: float) -> tuple[Searcher, np.ndarray, np.ndarray]:
     """A searcher over embeddings of two parts, and the cosines of the parts of all pairs."""
     rng = np.random.default_rng(5)
     parts = [normalize(rng.standard_normal((IMAGES, size)).astype(np.float32)) for size in (20, 12)]
     embeddings = np.hstack([(1 - weight) ** 0.5 * parts[0], weight**0.5 * parts[1]])
     searcher = make_searcher(embeddings)
-    return replace(searcher, visual_weight=weight), parts[0] @ parts[0].T, parts[1] @ parts[1].T
+    return with_parts(searcher, 20, weight), parts[0] @ parts[0].T, parts[1] @ parts[1].T
 
 
 @pytest.mark.parametrize("look", [0.0, 0.25, 0.7, 1.0])
@@ -159,18 +171,18 @@ def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
     searcher, _, _ = joined(0.3)
     with pytest.raises(LookUnavailableError, match="search with the exact one"):
         searcher.similar_to_row(0, 5, index="annoy", look=0.5)
-    for alone in (replace(searcher, class_size=32), replace(searcher, visual_weight=0.0)):
+    for alone in (with_parts(searcher, 32, 0.3), with_parts(searcher, 20, 0.0)):
         with pytest.raises(LookUnavailableError, match="one part only"):
             alone.similar_to_row(0, 5, look=0.5)
 
 
 def test_a_look_gives_true_cosines_to_images_that_have_one_part_only() -> None:
     searcher, kind, visual = joined(0.3)
-    embeddings = searcher.units.copy()
+    embeddings = searcher.vectors[np.arange(IMAGES)]
     embeddings[:50, :20] = 0
     embeddings[50:100, 20:] = 0
     kind[:, :50], visual[:, 50:100] = 0, 0
-    searcher = replace(searcher, units=normalize(embeddings))
+    searcher = make_searcher(embeddings)
     for look in (0.0, 0.6, 1.0):
         found = searcher.similar_to_row(200, IMAGES, look=look).neighbors
         rows = [searcher.row(neighbor.key) for neighbor in found]
@@ -203,21 +215,21 @@ def test_all_that_is_allowed_is_found_and_nothing_else(
 def test_a_query_of_several_images_is_as_near_to_each_of_them_in_both_parts() -> None:
     searcher, _, _ = joined(0.3)
     rows = [3, 150, 280]
-    query = searcher.combine(searcher.units[rows] * np.array([[1], [5], [0.1]], np.float32))
+    query = searcher.combine(searcher.vectors[rows] * np.array([[1], [5], [0.1]], np.float32))
     assert np.linalg.norm(query[:20]) == pytest.approx(0.7**0.5)
     for part in (slice(20), slice(20, None)):
-        mean = normalize(searcher.units[rows][:, part]).mean(axis=0)
+        mean = normalize(searcher.vectors[rows][:, part]).mean(axis=0)
         np.testing.assert_allclose(normalize(query[None, part])[0], normalize(mean[None])[0], atol=1e-6)
     assert {each.row for each in searcher.similar(query, 3).neighbors} == set(rows)
 
 
 def test_what_is_liked_draws_a_query_near_and_what_is_not_pushes_it_away() -> None:
     searcher, _, _ = joined(0.3)
-    query, liked, unliked = searcher.units[:1], 100, 200
+    query, liked, unliked = searcher.vectors[[0]], 100, 200
     nearer, farther = searcher.combine(query, like=[liked]), searcher.combine(query, unlike=[unliked])
-    assert nearer @ searcher.units[liked] > query[0] @ searcher.units[liked]
-    assert farther @ searcher.units[unliked] < query[0] @ searcher.units[unliked]
-    assert nearer @ query[0] > nearer @ searcher.units[liked]
+    assert nearer @ searcher.vectors[liked] > query[0] @ searcher.vectors[liked]
+    assert farther @ searcher.vectors[unliked] < query[0] @ searcher.vectors[unliked]
+    assert nearer @ query[0] > nearer @ searcher.vectors[liked]
     np.testing.assert_array_equal(searcher.combine(query), query[0])
     only_liked = searcher.combine(np.empty((0, 32), np.float32), like=[liked])
-    np.testing.assert_allclose(only_liked, searcher.units[liked], atol=1e-6)
+    np.testing.assert_allclose(only_liked, searcher.vectors[liked], atol=1e-6)

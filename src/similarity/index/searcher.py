@@ -1,24 +1,21 @@
-"""Answering "which indexed images look like this one?" from embeddings that are in memory."""
+"""Answering "which indexed images look like this one?" by cosine."""
 
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from similarity.dataset.manifest import Manifest
 from similarity.errors import UserError
-from similarity.index.approximate import search_index
-from similarity.index.backends import AnnIndex
-from similarity.index.exact import nearest_to
+from similarity.index.backends import Backend
 from similarity.index.feedback import move_query
+from similarity.index.parts import LookUnavailableError
+from similarity.index.vector_stores import Index, VectorStore
 from similarity.vectors import normalize
 
-Index = Literal["exact", "annoy", "faiss"]
-_EXACT_UP_TO = 1_000_000  # images; comparing with more takes longer than running the backbone
 _MAX_NAME_LENGTH = 200  # of what spellings are looked up for
 
 
@@ -45,44 +42,27 @@ class UnknownNameError(UserError):
     """A key, a class or an index that there is not; of keys and classes, the message names the nearest spellings."""
 
 
-class LookUnavailableError(UserError):
-    """A look was asked for that the embeddings or the index cannot give."""
-
-
 @dataclass(frozen=True)
 class Searcher:
     """All indexed images. Safe to share between threads.
 
     Attributes:
         manifest: the images, N of them.
-        units: their embeddings at length 1, float32 (N, E).
-        index: the approximate index, over `units` or over the embeddings as they are.
-        search_k: candidates that it looks at per query; None is its default.
-        class_size: length of the class part, with which an embedding begins.
-        visual_weight: of the visual part in a cosine, 0…1.
+        vectors: their embeddings, float32 (N, E).
     """
 
     manifest: Manifest
-    units: np.ndarray
-    index: AnnIndex
-    search_k: int | None
-    class_size: int
-    visual_weight: float
-
-    @property
-    def has_both_parts(self) -> bool:
-        """Whether there are a class part and a visual part, between which `look` can choose."""
-        return 0 < self.class_size < self.units.shape[1] and 0 < self.visual_weight < 1
+    vectors: VectorStore
 
     @property
     def indexes(self) -> tuple[Index, Index]:
         """What can be searched: the exact one, and the approximate one by its backend's name."""
-        return "exact", self.index.backend
+        return "exact", self.vectors.backend
 
     @property
     def default_index(self) -> Index:
         """The exact search while it is fast enough."""
-        return self.indexes[len(self.units) > _EXACT_UP_TO]
+        return self.vectors.default
 
     def row(self, key: str) -> int:
         """The row of an image.
@@ -115,7 +95,7 @@ class Searcher:
         allowed: np.ndarray | None = None,
     ) -> Answer:
         """Finds the images most similar to an indexed one, itself left out; see `similar`."""
-        return self._find(self.units[row], count, label, index, look, allowed, [row])
+        return self._find(self.vectors[row], count, label, index, look, allowed, [row])
 
     def similar(
         self,
@@ -158,48 +138,17 @@ class Searcher:
         """
         if len(embeddings) == 1 and not like and not unlike:
             return embeddings[0]
-        given = normalize(embeddings), self.units[list(like)], self.units[list(unlike)]
-        moved = [length * move_query(*(each[:, part] for each in given)) for part, length in self._part_lengths]
+        given = normalize(embeddings), self.vectors[list(like)], self.vectors[list(unlike)]
+        moved = [length * move_query(*(each[:, part] for each in given)) for part, length in self.vectors.parts.lengths]
         return np.concatenate(moved).astype(np.float32)
 
     def _index(self, index: Index | None, look: float | None) -> Index:
         index = index or (self.default_index if look is None else "exact")
         if index not in self.indexes:
-            raise UnknownNameError(
-                f"there is no index by {index}, but by {self.index.backend}: set ann.backend in params.yaml, "
-                "and run `dvc repro`"
-            )
+            raise UnknownNameError(f"there is no index by {index}, but by {self.vectors.backend}{_how_to_get(index)}")
         if look is not None and index != "exact":
             raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
         return index
-
-    @property
-    def _part_lengths(self) -> list[tuple[slice, float]]:
-        """The parts of an embedding, and their lengths where none is all zeros."""
-        if not self.has_both_parts:
-            return [(slice(None), 1.0)]
-        weights = 1 - self.visual_weight, self.visual_weight
-        return list(zip((slice(self.class_size), slice(self.class_size, None)), np.sqrt(weights), strict=True))
-
-    @cached_property
-    def _parts(self) -> np.ndarray:
-        """The units with each part at the length that it has where no part is all zeros, float32 (N, E)."""
-        lengths = np.ones((len(self.units), 1), np.float32)
-        lengths[~self.units[:, : self.class_size].any(axis=1)] = self.visual_weight**0.5
-        lengths[~self.units[:, self.class_size :].any(axis=1)] = (1 - self.visual_weight) ** 0.5
-        return self.units if (lengths == 1).all() else self.units * lengths
-
-    def _weigh(self, unit: np.ndarray, look: float) -> np.ndarray:
-        """Weighs the parts of a query, so that its products with `_parts` are the cosines for a look."""
-        if not self.has_both_parts:
-            raise LookUnavailableError(
-                "these embeddings have one part only, so there is no look to choose: both parts need class folders, "
-                "and embedding.visual_size above 0 and embedding.visual_weight between 0 and 1 in params.yaml"
-            )
-        parts = unit[: self.class_size], unit[self.class_size :]
-        weights = (1 - look) / (1 - self.visual_weight) ** 0.5, look / self.visual_weight**0.5
-        scaled = [weight * normalize(part[None])[0] for part, weight in zip(parts, weights, strict=True)]
-        return np.concatenate(scaled).astype(np.float32)
 
     def _find(
         self,
@@ -212,17 +161,13 @@ class Searcher:
         excluded: Sequence[int],
     ) -> Answer:
         start, index = time.perf_counter(), self._index(index, look)
-        query = unit if look is None else self._weigh(unit, look)
-        units = self.units if look is None else self._parts
         allowed = self._allow(label, allowed)
         matches = self._count(allowed, excluded)
         count = min(count, matches)
         if count == 0:
             rows, cosines = np.empty(0, np.int64), np.empty(0)
-        elif index == "exact":
-            rows, cosines = nearest_to(units, query, count, allowed, excluded)
         else:
-            rows, cosines = search_index(self.index, units, query, count, self.search_k, allowed, excluded)
+            rows, cosines = self.vectors.nearest(unit, count, index == "exact", look, allowed, excluded)
         records = ((row, self.manifest.records[row]) for row in rows.tolist())
         neighbors = [
             Neighbor(record.path, record.label, cosine, row)
@@ -239,13 +184,17 @@ class Searcher:
 
     def _count(self, allowed: np.ndarray | None, excluded: Sequence[int]) -> int:
         if allowed is None:
-            return len(self.units) - len(set(excluded))
+            return len(self.vectors) - len(set(excluded))
         return int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[list(set(excluded))]))
 
     def _class_number(self, label: str) -> int:
         if label not in self.manifest.folders:
             raise unknown_name("class", label, self.manifest.folders)
         return self.manifest.folders.index(label)
+
+
+def _how_to_get(index: Index) -> str:
+    return ": set ann.backend in params.yaml, and run `dvc repro`" if index in get_args(Backend) else ""
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
