@@ -86,7 +86,7 @@ def keras_forward(pixels: list[np.ndarray]) -> float:
 
 def direct_search(keys: list[str]) -> float:
     """Milliseconds of the service's own work for an upload, without HTTP."""
-    catalog, options = open_catalog(limits_of(parse_arguments([]))), SearchOptions()
+    catalog, options = open_catalog(limits_of(parse_arguments([])), None), SearchOptions()
     contents = [(IMAGES / key).read_bytes() for key in keys]
     return 1000 * float(np.median(timed(lambda content: catalog.search(Asked([content]), options), contents * 5)))
 

@@ -5,11 +5,12 @@ answered is told in its place, and the exit status is 1. What only a file needs 
 key is answered at once.
 """
 
-from pipeline.paths import IMAGES, INVERTED_INDEX
+from pipeline.paths import IMAGES, INVERTED_INDEX, SPLITS
 from pipeline.sealing import check_run
 from pipeline.stage import run_command, track
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from functools import cache, partial
 from itertools import islice
 from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -70,12 +71,28 @@ class Failure:
 
 @dataclass(frozen=True)
 class Options:
-    """How to search: how many images, of which class, in which index, and for which look."""
+    """How to search: how many images, of which class, in which index, for which look, and of which split."""
 
     count: int
     label: str | None
     index: "Index | None"
     look: float | None
+    split: str | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether to search what is published instead of the files here."""
+        return self.index == "lancedb"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the neighbors that are stored for each image are what is asked for."""
+        return self.label is self.split is self.look is None and self.index in {None, "exact"}
+
+    def for_searcher(self) -> dict[str, Any]:
+        """The arguments of a search."""
+        allowed = None if self.split is None else rows_of_split(self.split, self.is_published)
+        return {"count": self.count, "label": self.label, "index": self.index, "look": self.look, "allowed": allowed}
 
 
 class Embedded(NamedTuple):
@@ -90,8 +107,9 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.save:
         check_picture_name(arguments.save)
-    queries = [query for name in arguments.images for query in resolve(name)]
-    results = answer(queries, Options(arguments.k, arguments.label, arguments.index, arguments.look))
+    options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split)
+    queries = [query for name in arguments.images for query in resolve(name, options.is_published)]
+    results = answer(queries, options)
     if not arguments.any:
         results = [without_foreign(result) for result in results]
     answered = [result for result in results if isinstance(result, Result)]
@@ -119,10 +137,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-k", type=positive, default=10, help="how many to show for each (default: 10)")
     parser.add_argument(
         "--index",
-        choices=("exact", "annoy", "faiss"),
-        help="which index to search (default: exact; above a million images, that of ann.backend)",
+        choices=("exact", "annoy", "faiss", "lancedb"),
+        help="which index to search; lancedb is what publish.py has written to SIMILARITY_URI (default: exact; above "
+        "a million images, that of ann.backend)",
     )
     parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
+    parser.add_argument("--split", choices=("train", "valid", "test"), help="show images of this split only")
     parser.add_argument(
         "--look",
         type=share,
@@ -151,17 +171,17 @@ def share(text: str) -> float:
     return number
 
 
-def resolve(name: str) -> list[Query | Failure]:
+def resolve(name: str, is_published: bool = False) -> list[Query | Failure]:
     """Tells whether a key, a file or a folder is meant; a name that is both is the key."""
     path = Path(name)
     # Not resolved: DVC may have made the images links to its cache.
     absolute, images = Path(os.path.normpath(path.absolute())), IMAGES.absolute()
     key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
-    if find_neighbors(inverted_index(), key) is not None:
+    if is_indexed(key, is_published):
         return [Query(name, key, IMAGES / key)]
     try:
         if path.is_dir():
-            return [query for file in images_below(path) for query in resolve(file)] or [
+            return [query for file in images_below(path) for query in resolve(file, is_published)] or [
                 Failure(name, f"{name}: there are no images in this folder, nor below it")
             ]
         if path.exists():
@@ -170,8 +190,12 @@ def resolve(name: str) -> list[Query | Failure]:
         return [Failure(name, reason_of(error, name))]
     from similarity.index.searcher import unknown_name
 
-    reason = f"{unknown_name('image', name, searcher().manifest.keys)}; and there is no such file"
+    reason = f"{unknown_name('image', name, searcher(is_published).manifest.keys)}; and there is no such file"
     return [Failure(name, reason)]
+
+
+def is_indexed(key: str, is_published: bool) -> bool:
+    return key in searcher(True) if is_published else find_neighbors(inverted_index(), key) is not None
 
 
 def images_below(folder: Path) -> list[str]:
@@ -199,7 +223,7 @@ def reason_of(error: Exception, name: str | Path) -> str:
 def answer(queries: Sequence[Query | Failure], options: Options) -> list[Result | Failure]:
     """Answers all that can be answered, in the order of the queries."""
     asked = [query for query in queries if isinstance(query, Query)]
-    embedded = iter(embed([query.path for query in asked if query.key is None]))
+    embedded = iter(embed([query.path for query in asked if query.key is None], options.is_published))
     results: list[Result | Failure] = []
     for query in queries:
         if isinstance(query, Failure):
@@ -214,21 +238,22 @@ def answer(queries: Sequence[Query | Failure], options: Options) -> list[Result 
 
 def answer_key(query: Query, key: str, options: Options) -> Result:
     """Answers from the inverted index where it holds enough, and by a search where it does not."""
-    stored, count = find_neighbors(inverted_index(), key), options.count
-    is_plain = options.label is options.look is None and options.index in {None, "exact"}
-    if stored is not None and len(stored) >= count and is_plain:
-        return Result(query, "exact", str(INVERTED_INDEX), stored[:count])
-    return as_result(query, searcher().similar_to_row(searcher().row(key), **vars(options)))
+    stored = find_neighbors(inverted_index(), key) if options.is_plain else None
+    if stored is not None and len(stored) >= options.count:
+        return Result(query, "exact", str(INVERTED_INDEX), stored[: options.count])
+    images = searcher(options.is_published)
+    return as_result(query, images, images.similar_to_row(images.row(key), **options.for_searcher()))
 
 
 def answer_file(query: Query, embedded: Embedded, options: Options) -> Result:
-    result = as_result(query, searcher().similar(embedded.embedding, **vars(options)))
+    images = searcher(options.is_published)
+    result = as_result(query, images, images.similar(embedded.embedding, **options.for_searcher()))
     return replace(result, distance=embedded.distance, max_distance=embedded.max_distance)
 
 
-def as_result(query: Query, found: "Answer") -> Result:
+def as_result(query: Query, images: "Searcher", found: "Answer") -> Result:
     neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
-    return Result(query, found.index, f"search of {len(searcher().vectors)} images", neighbors)
+    return Result(query, found.index, f"search of {len(images.vectors)} images", neighbors)
 
 
 def without_foreign(result: Result | Failure) -> Result | Failure:
@@ -243,13 +268,30 @@ def inverted_index() -> mmap:
 
 
 @cache
-def searcher() -> "Searcher":
+def searcher(is_published: bool) -> "Searcher":
+    if is_published:
+        from pipeline.publishing import open_published_searcher
+
+        return open_published_searcher()
     from pipeline.results import open_searcher
 
     return open_searcher()
 
 
-def embed(paths: Sequence[Path]) -> list[Embedded | str]:
+@cache
+def rows_of_split(split: str, is_published: bool) -> np.ndarray:
+    """Which images are of a split, bool (N,)."""
+    from pipeline.results import open_splits
+
+    manifest = searcher(is_published).manifest
+    splits, allowed = open_splits(manifest), np.zeros(len(manifest.records), bool)
+    if splits is None:
+        raise FileNotFoundError(errno.ENOENT, "missing", str(SPLITS))
+    allowed[splits[split]] = True
+    return allowed
+
+
+def embed(paths: Sequence[Path], is_published: bool) -> list[Embedded | str]:
     """Embeds image files; of a file that cannot be, it says why."""
     if not paths:
         return []
@@ -257,7 +299,7 @@ def embed(paths: Sequence[Path]) -> list[Embedded | str]:
 
     from similarity.parallel import ordered_map
 
-    embedder, reasons = open_embedder(searcher(), (min(len(paths), MAX_BATCH),)), dict[int, str]()
+    embedder, reasons = open_embedder(searcher(is_published), (min(len(paths), MAX_BATCH),)), dict[int, str]()
 
     def readable() -> Iterator[np.ndarray]:
         loaded = ordered_map(partial(load, size=embedder.extractor.image_size), paths)

@@ -1,6 +1,7 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
 from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN
+from pipeline.publishing import open_published_searcher
 from pipeline.results import (
     open_embedder,
     open_findings,
@@ -23,9 +24,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Literal
 
 import numpy as np
 import uvicorn
@@ -66,7 +69,7 @@ def main() -> None:
     http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
     beside = open_beside(arguments.beside, limits_of(arguments)) if arguments.beside else None
-    served = ServedCatalog(partial(open_catalog, limits_of(arguments)), read_version, beside)
+    served = ServedCatalog(partial(open_catalog, limits_of(arguments), arguments.index), read_version, beside)
     app = create_app(served, place_of(arguments), upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
@@ -120,15 +123,15 @@ def read_version() -> bytes:
         return b""
 
 
-def open_catalog(limits: LimitInfo) -> Catalog:
-    """Loads, checks and warms up everything.
+def open_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog:
+    """Loads, checks and warms up everything; of what is published, neither embeddings nor indexes.
 
     Raises:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged, do not belong together, or were replaced while they were read.
     """
     before = identities()
-    catalog = load_catalog(limits)
+    catalog = load_catalog(limits, index)
     if identities() != before:
         raise UserError("files in data/ or models/ were replaced while they were read: wait until `dvc repro` is done")
     return catalog
@@ -148,7 +151,7 @@ def open_beside(revision: str, limits: LimitInfo) -> Beside:
             raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
         (folder / IMAGES).symlink_to(images)
         with working_in(folder):  # all that is opened stays open when the folder is gone
-            return Beside(revision, open_catalog(limits))
+            return Beside(revision, open_catalog(limits, None))
 
 
 @contextmanager
@@ -169,17 +172,17 @@ def identities() -> list[tuple[str, int, int, int]]:
     return [(path, of.st_ino, of.st_mtime_ns, of.st_size) for path, of in status.items()]
 
 
-def load_catalog(limits: LimitInfo) -> Catalog:
+def load_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog:
     return_large_blocks()
     version = read_version()
-    check_run(INVERTED_INDEX)
-    searcher = open_searcher()
+    is_published = index == "lancedb"
+    searcher = open_published_searcher() if is_published else open_searcher()
     embedder = open_embedder(searcher, BATCH_SIZES)
     size = embedder.extractor.image_size
     # Threads of BLAS spin for a while after each search, on the cores that the next request's backbone needs.
     threadpool_limits(limits=1, user_api="blas")
-    for index in searcher.indexes:
-        searcher.similar_to_row(0, MAX_RESULTS, index=index)
+    for name in searcher.indexes:
+        searcher.similar_to_row(0, MAX_RESULTS, index=name)
     for batch_size in BATCH_SIZES:
         embedder.extractor(np.zeros((batch_size, size, size, 3), np.float32))
     annotations = Annotations(searcher.manifest, open_splits(searcher.manifest), open_findings())
@@ -194,12 +197,17 @@ def load_catalog(limits: LimitInfo) -> Catalog:
         ),
         annotations=annotations,
         images=open_images(IMAGES),
-        inverted_index=map_inverted_index(INVERTED_INDEX, copy=True),
+        inverted_index=None if is_published else open_inverted_index(),
         positions=open_positions(MAP),
-        look_positions=open_positions(LOOK_MAP) if searcher.has_both_parts else None,
-        info=describe(searcher, embedder, annotations, limits),
+        look_positions=open_positions(LOOK_MAP) if searcher.vectors.parts.are_two else None,
+        info=describe(searcher, embedder, annotations, limits, is_published),
         version=version,
     )
+
+
+def open_inverted_index() -> mmap:
+    check_run(INVERTED_INDEX)
+    return map_inverted_index(INVERTED_INDEX, copy=True)
 
 
 def return_large_blocks() -> None:
@@ -211,11 +219,13 @@ def return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 24)
 
 
-def describe(searcher: Searcher, embedder: Embedder, annotations: Annotations, limits: LimitInfo) -> Info:
+def describe(
+    searcher: Searcher, embedder: Embedder, annotations: Annotations, limits: LimitInfo, is_published: bool
+) -> Info:
     description = embedder.extractor.description
     manifest, parts = searcher.manifest, searcher.vectors.parts
     counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
-    first = next(read_inverted_index(INVERTED_INDEX), ("", []))
+    first = ("", []) if is_published else next(read_inverted_index(INVERTED_INDEX), ("", []))
     return Info(
         model=ModelInfo(
             backbone=description["name"],
@@ -236,7 +246,9 @@ def describe(searcher: Searcher, embedder: Embedder, annotations: Annotations, l
         indexes=IndexInfo(
             stored_neighbors=len(first[1]),
             approximate=ApproximateInfo(
-                backend=searcher.vectors.backend, search_k=searcher.vectors.search_k, md5=md5(ANN_INDEX)
+                backend=searcher.vectors.backend,
+                search_k=searcher.vectors.search_k,
+                md5=None if is_published else md5(ANN_INDEX),
             ),
         ),
         metrics=read_metrics(),

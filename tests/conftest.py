@@ -33,6 +33,7 @@ SHARING = {
     "test_kills.py",
     "test_kills_at_steps.py",
     "test_one_run.py",
+    "test_publishing.py",
     "test_run_cache.py",
     "test_unlabeled.py",
 }  # a project

@@ -52,8 +52,12 @@ def open_searcher() -> Searcher:
     settings = load_settings(ANN_SETTINGS)
     index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
     model = load_embedding_model(EMBEDDER)
-    parts = Parts(model.size, model.class_size, model.visual_weight)
-    return Searcher(manifest, InMemoryStore(normalize(embeddings), index, settings.search_k, parts))
+    return Searcher(manifest, InMemoryStore(normalize(embeddings), index, settings.search_k, parts_of(model)))
+
+
+def parts_of(model: EmbeddingModel) -> Parts:
+    """The parts of a model's embeddings."""
+    return Parts(model.size, model.class_size, model.visual_weight)
 
 
 def open_reference() -> Reference:

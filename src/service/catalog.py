@@ -57,7 +57,7 @@ class Catalog:
         embedder: embeds what is not indexed.
         annotations: what else is known of the images.
         images: has their files.
-        inverted_index: the stored neighbors, mapped into memory.
+        inverted_index: the stored neighbors, mapped into memory, if they are at hand.
         positions: of the images in the plane, float32 (N, 2), if there is a projection.
         look_positions: likewise by their look alone.
         info: what to tell of all this.
@@ -68,7 +68,7 @@ class Catalog:
     embedder: UploadEmbedder
     annotations: Annotations
     images: ImageFolder
-    inverted_index: mmap
+    inverted_index: mmap | None
     positions: np.ndarray | None
     look_positions: np.ndarray | None
     info: Info
@@ -207,7 +207,7 @@ class Catalog:
     def _stored(self, row: int, options: SearchOptions) -> Answer | None:
         """The answer by the inverted index, where that is enough."""
         needs_search = options.compare or options.label or options.split or options.finding or options.look is not None
-        if needs_search or options.index not in {None, "exact"}:
+        if self.inverted_index is None or needs_search or options.index not in {None, "exact"}:
             return None
         start = time.perf_counter()
         found = find_neighbors(self.inverted_index, self.searcher.manifest.keys[row])

@@ -103,6 +103,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help=f"what the API is to be asked with; better set {VARIABLE}, which other users cannot see "
         "(default: none, the API is open to all who reach it)",
     )
+    parser.add_argument(
+        "--index",
+        choices=("lancedb",),
+        help="search what publish.py has written to SIMILARITY_URI, instead of loading embeddings and indexes",
+    )
     limits = parser.add_argument_group("limits")
     for name, (kind, default, meaning) in _LIMITS.items():
         limits.add_argument(f"--{name}", type=kind, default=default, help=f"{meaning} (default: {default})")

@@ -195,11 +195,11 @@ class ModelInfo(_Model):
 
 
 class ApproximateInfo(_Model):
-    """The approximate index, which searches are asked of by its backend's name."""
+    """The approximate index, which searches are asked of by its backend's name; one in a database has no file."""
 
     backend: Index
     search_k: int | None
-    md5: Md5
+    md5: Md5 | None
 
 
 class IndexInfo(_Model):

@@ -4,7 +4,7 @@ import { $ } from './dom.js';
 import { titleOfFinding } from './cards.js';
 import { filters, setUpFilters, showFilters } from './filters.js';
 
-export const NAMES = { exact: 'exact search', annoy: 'Annoy', faiss: 'Faiss' };
+export const NAMES = { exact: 'exact search', annoy: 'Annoy', faiss: 'Faiss', lancedb: 'LanceDB' };
 export const TITLES = { ...NAMES, exact: 'Exact' };
 
 const MOST_NEIGHBORS = 50;

@@ -64,16 +64,20 @@ class Searcher:
         """The exact search while it is fast enough."""
         return self.vectors.default
 
+    def __contains__(self, key: str) -> bool:
+        """Whether an image is indexed."""
+        return self._find_row(key) is not None
+
     def row(self, key: str) -> int:
         """The row of an image.
 
         Raises:
             UnknownNameError: it is not indexed.
         """
-        row = bisect_left(self.manifest.keys, key)
-        if row < len(self.manifest.keys) and self.manifest.keys[row] == key:
-            return row
-        raise unknown_name("image", key, self.manifest.keys)
+        row = self._find_row(key)
+        if row is None:
+            raise unknown_name("image", key, self.manifest.keys)
+        return row
 
     def rows(self, label: str | None = None) -> np.ndarray:
         """The rows of the images of a class, or of all, ascending, int64 (n,).
@@ -141,6 +145,10 @@ class Searcher:
         given = normalize(embeddings), self.vectors[list(like)], self.vectors[list(unlike)]
         moved = [length * move_query(*(each[:, part] for each in given)) for part, length in self.vectors.parts.lengths]
         return np.concatenate(moved).astype(np.float32)
+
+    def _find_row(self, key: str) -> int | None:
+        row = bisect_left(self.manifest.keys, key)
+        return row if row < len(self.manifest.keys) and self.manifest.keys[row] == key else None
 
     def _index(self, index: Index | None, look: float | None) -> Index:
         index = index or (self.default_index if look is None else "exact")
