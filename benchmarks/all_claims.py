@@ -24,10 +24,12 @@ CLAIMS: tuple[tuple[str, ...], ...] = (
     ("training_loop.py",),
     ("experiment_loop.py",),
     ("ann_peers.py", "real", "--rounds", "3"),
+    ("lancedb_peers.py", "100000"),
 )
 OF_A_MILLION = (
     ("neighbors_peers.py", "--memory", "1000000"),
     ("ann_peers.py", "1000000", "--rounds", "3"),
+    ("lancedb_peers.py", "1000000"),
 )
 
 

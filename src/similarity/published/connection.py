@@ -26,7 +26,7 @@ def connect(uri: str) -> Any:
     Raises:
         UserError: LanceDB is not installed, or cannot reach it.
     """
-    os.environ.setdefault("LANCE_LOG", "error")  # it warns of every cluster of vectors that is empty
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every cluster of vectors that is empty
     try:
         import lancedb
     except ImportError as error:
