@@ -97,7 +97,7 @@ export function setUpCards() {
     const pressed = Object.hasOwn(PRESSED, key) && here.parentElement.querySelector(PRESSED[key]);
     const next = neighborOf(here, event.key);
     if (!pressed && !next) return;
-    if (pressed) pressed.click();
+    if (pressed) pressed.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, shiftKey: event.shiftKey }));
     else next.focus();
     event.preventDefault();
   });
