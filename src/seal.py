@@ -1,7 +1,6 @@
 """Stage `seal`: writes down the digests of all that is searched with: only files of one run are used together."""
 
-from pipeline.paths import RUN
-from pipeline.sealing import SEALED
+from pipeline.paths import RUN, SEALED
 from pipeline.stage import run_stage
 
 from similarity.digests import digest_files

@@ -1,6 +1,6 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN, SEALED
 from pipeline.results import (
     open_embedder,
     open_findings,
@@ -11,7 +11,7 @@ from pipeline.results import (
     read_metrics,
 )
 from pipeline.revisions import copy_results
-from pipeline.sealing import SEALED, check_run
+from pipeline.sealing import check_run
 from pipeline.stage import end_soon, run_command
 
 import argparse

@@ -3,14 +3,55 @@
 import os
 from pathlib import Path
 
+from similarity.layout import (
+    ANN_INDEX as ANN_INDEX,
+)
+from similarity.layout import (
+    ANN_SETTINGS as ANN_SETTINGS,
+)
+from similarity.layout import (
+    AUDIT as AUDIT,
+)
+from similarity.layout import (
+    EMBEDDER as EMBEDDER,
+)
+from similarity.layout import (
+    EMBEDDINGS as EMBEDDINGS,
+)
+from similarity.layout import (
+    IMAGES as IMAGES,
+)
+from similarity.layout import (
+    INVERTED_INDEX as INVERTED_INDEX,
+)
+from similarity.layout import (
+    LOOK_MAP as LOOK_MAP,
+)
+from similarity.layout import (
+    MANIFEST as MANIFEST,
+)
+from similarity.layout import (
+    MAP as MAP,
+)
+from similarity.layout import (
+    REFERENCE as REFERENCE,
+)
+from similarity.layout import (
+    RUN as RUN,
+)
+from similarity.layout import (
+    SEALED as SEALED,
+)
+from similarity.layout import (
+    SPLITS as SPLITS,
+)
+
 DATA = Path("data")
-IMAGES = DATA / "images"
 LEFT_OUT = DATA / "left-out.csv"
 LEFT_OUT_COLUMNS = ("path", "reason")
 GIVEN_SPLITS = DATA / "given-splits.csv"
 REJECTED = DATA / "rejected.csv"
 REJECTED_COLUMNS = ("path", "reason")
-MANIFEST = DATA / "manifest.csv"
 THUMBNAILS = DATA / "thumbnails.npy"
 HISTOGRAMS = DATA / "histograms.npy"
 PREVIEWS = DATA / "previews"
@@ -18,24 +59,13 @@ VARIANTS = DATA / "variants"
 PROBLEMS = DATA / "problems.txt"
 REMARKS = DATA / "remarks.csv"
 REMARKS_COLUMNS = ("path", "remark")
-SPLITS = DATA / "splits.csv"
 LEAKS = DATA / "leaks.csv"
 MODELS = Path("models")
 BACKBONE = MODELS / "backbone"
 FEATURES = DATA / "features.npy"
 HEAD = MODELS / "best.weights.h5"
 VISUAL_PART = MODELS / "visual.npz"
-EMBEDDER = MODELS / "embedder"
-EMBEDDINGS = MODELS / "embeddings.npy"
-INVERTED_INDEX = MODELS / "inverted-index.json"
-ANN_INDEX = MODELS / "index.ann"
-ANN_SETTINGS = MODELS / "index.json"
-REFERENCE = MODELS / "reference.npz"
 DUPLICATES = DATA / "duplicates.csv"
-AUDIT = DATA / "audit.csv"
-MAP = MODELS / "map.npy"
-LOOK_MAP = MODELS / "map-look.npy"
-RUN = MODELS / "run.json"
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
 QUERY_SCORES = DATA / "query_scores.csv"

@@ -1,17 +1,6 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
-from pipeline.paths import (
-    ANN_INDEX,
-    ANN_SETTINGS,
-    AUDIT,
-    EMBEDDER,
-    EMBEDDINGS,
-    IMAGES,
-    MANIFEST,
-    METRICS,
-    REFERENCE,
-    SPLITS,
-)
+from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, MANIFEST, METRICS, SPLITS
 from pipeline.sealing import check_run
 
 from collections.abc import Sequence
@@ -22,82 +11,34 @@ import numpy as np
 import orjson
 
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
+from similarity.embedding.embedder import Embedder, load_embedding_model
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
-from similarity.features.computing import load_pixels
 from similarity.findings.finding import Finding
 from similarity.findings.listing import read_findings
-from similarity.images.shards import open_images
-from similarity.index.backends import load_index, load_settings
 from similarity.index.searcher import Searcher
-from similarity.novelty.reference import Reference, load_reference
-from similarity.vectors import normalize
-
-_CHECKED_IMAGES = 3
+from similarity.novelty.reference import Reference
+from similarity.opening.run_files import RunFiles
 
 
 def open_searcher() -> Searcher:
-    """Loads all embeddings and the approximate index.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run.
-        UserError: the files are damaged or do not belong together.
-    """
-    check_run(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
-    manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
-    settings = load_settings(ANN_SETTINGS)
-    index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
-    model = load_embedding_model(EMBEDDER)
-    return Searcher(manifest, normalize(embeddings), index, settings.search_k, model.class_size, model.visual_weight)
+    """Loads all embeddings and the approximate index; see `RunFiles` for all of these."""
+    return RunFiles().open_searcher()
 
 
 def open_reference() -> Reference:
-    """Loads what tells whether an image that is not indexed is similar to anything.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run.
-        UserError: the file is damaged, or of another run.
-    """
-    check_run(REFERENCE)
-    return load_reference(REFERENCE)
-
-
-def _spread(rows: np.ndarray) -> list[int]:
-    """A few of the rows, evenly chosen."""
-    return rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES].tolist()
+    """Loads what tells whether an image that is not indexed is similar to anything."""
+    return RunFiles().open_reference()
 
 
 def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
-    """Loads the model, and checks that it gives the stored embeddings of a few indexed images.
-
-    Args:
-        searcher: of the indexed images.
-        batch_sizes: numbers of images that the backbone is prepared for.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run, or an indexed image is gone.
-        UserError: the model is not the one that made the embeddings.
-    """
-    embedder = load_embedder(EMBEDDER, batch_sizes)
-    rows = _spread(np.flatnonzero(searcher.units.any(axis=1)))
-    size = embedder.extractor.image_size
-    images = open_images(IMAGES)
-    pixels = [load_pixels(images / searcher.manifest.keys[row], size) for row in rows]
-    embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.units[rows])
-    return embedder
+    """Loads the model, and checks that it gives the stored embeddings of a few indexed images."""
+    return RunFiles().open_embedder(searcher, batch_sizes)
 
 
 def open_positions(path: Path) -> np.ndarray | None:
-    """Loads a map, float32 (N, 2), if there is one.
-
-    Raises:
-        UserError: the file is damaged, or of another run.
-    """
-    if not path.exists():
-        return None
-    check_run(path)
-    return np.load(path)
+    """Loads a map, float32 (N, 2), if there is one."""
+    return RunFiles().open_positions(path)
 
 
 def open_splits(manifest: Manifest) -> dict[str, np.ndarray] | None:
