@@ -1,5 +1,6 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
+from pipeline.metrics_files import read_metrics
 from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN, SEALED
 from pipeline.results import (
     open_embedder,
@@ -8,7 +9,6 @@ from pipeline.results import (
     open_reference,
     open_searcher,
     open_splits,
-    read_metrics,
 )
 from pipeline.revisions import copy_results
 from pipeline.sealing import check_run

@@ -68,6 +68,7 @@ VISUAL_PART = MODELS / "visual.npz"
 DUPLICATES = DATA / "duplicates.csv"
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
+REPORT = METRICS / "report.html"
 QUERY_SCORES = DATA / "query_scores.csv"
 QUERY_SCORES_COLUMNS = ("path", "correct", "p_at_1", "p_at_10", "map_at_r")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "image-similarity")  # noqa: PTH111  # pathlib's raises where there is no home

@@ -1,19 +1,16 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
-from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, MANIFEST, METRICS, SPLITS
+from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 from pipeline.sealing import check_run
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.embedder import Embedder, load_embedding_model
 from similarity.embedding.model import EmbeddingModel
-from similarity.errors import UserError
 from similarity.findings.finding import Finding
 from similarity.findings.listing import read_findings
 from similarity.index.searcher import Searcher
@@ -63,22 +60,6 @@ def open_findings() -> list[Finding] | None:
         return None
     check_run(AUDIT)
     return read_findings(AUDIT)
-
-
-def read_metrics() -> dict[str, dict]:
-    """Reads all metrics files, by their names.
-
-    Raises:
-        UserError: one is no JSON, as after a merge with conflicts.
-    """
-    return {path.stem: _read_json(path) for path in sorted(METRICS.glob("*.json"))}
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
 
 
 class Stored(NamedTuple):
