@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from similarity.dataset.manifest import Manifest, read_manifest
-from similarity.files import Outputs, read_table
-from similarity.findings.finding import Finding
+from similarity.files import Outputs
+from similarity.findings.listing import read_findings
 from similarity.images.decoding import read_image_file
 from similarity.images.previews import Previews
 from similarity.params import Params
@@ -79,9 +79,8 @@ def classes_section() -> Section:
 
 
 def audit_section() -> Section:
-    findings = [Finding(*row) for row in read_table(AUDIT, Finding._fields)]
     sheets = {path.stem: read_image_file(path) for path in sorted((PLOTS / "audit").glob("*.png"))}
-    return sections.audit_section(findings, sheets)
+    return sections.audit_section(read_findings(AUDIT), sheets)
 
 
 def map_section(manifest: Manifest) -> Section:

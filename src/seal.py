@@ -11,7 +11,7 @@ from similarity.params import Params
 def main(_: Params, outputs: Outputs) -> None:
     digests = digest_files(SEALED)
     write_json_entries(outputs.file(RUN), digests.items())
-    print(f"seal: {len(digests)} files are of one run")
+    print(f"seal: {len(digests)} files are of one run, their digests are in {RUN}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pipeline.inputs import load_rows
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from pipeline.stage import run_stage, stop_if_told
+from pipeline.stage import counted, run_stage, stop_if_told
 from pipeline.watching import WatchedFiles
 
 from functools import partial
@@ -28,14 +28,18 @@ def main(params: Params, outputs: Outputs) -> None:
     if not manifest.can_teach:
         save_head(untaught_head(features.shape[1], params.embedding.size), outputs.file(HEAD))
         _write_figures([], {}, outputs)
-        print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone is used")
+        classes = counted(len(manifest.classes), "class")
+        print(f"train: {classes}, so there is nothing to learn: the visual part alone is used")
         return
     train, valid = (Labeled(features, splits[split], labels[splits[split]]) for split in ("train", "valid"))
     history, best, head = _fit(train, valid, len(manifest.classes), params)
     figures = _figures(best)
     save_head(head, outputs.file(HEAD))
     _write_figures(history, figures, outputs)
-    print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    print(
+        f"train: epoch {best.epoch} of {len(history)} is the best: validation loss {best.val_loss:.4f}, accuracy "
+        f"{best.val_accuracy:.4f}; all are in {HISTORY}"
+    )
 
 
 def _check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> None:

@@ -4,6 +4,7 @@ from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 from pipeline.sealing import check_run
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
