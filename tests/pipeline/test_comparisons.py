@@ -31,6 +31,8 @@ def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> No
     for title in ("Cross-entropy loss", "Recall of the approximate index", "10 nearest", "Class of each query"):
         assert title in page
     assert len(re.findall(QUERY_PICTURE, page)) == 3
+    assert "The charts below stay empty" in page  # shown if the library that draws them does not come
+    assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
 
 
 def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, str]) -> None:

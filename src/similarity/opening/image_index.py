@@ -72,7 +72,7 @@ class ImageIndex:
         return len(self.keys)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} images in {len(self.searcher.manifest.classes)} classes of {self.root.resolve()}>"
+        return f"<ImageIndex of {len(self):,} images in {len(self.searcher.manifest.classes):,} classes>"
 
     @property
     def keys(self) -> list[str]:
