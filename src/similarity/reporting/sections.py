@@ -58,7 +58,11 @@ def _retrieval_tiles(metrics: Metrics) -> Iterator[Tile]:
         "of the ten nearest images have the query's class",
         f"P@10, {_interval(figures, 'p_at_10')}; {', '.join(others)}",
     )
-    yield Tile(_share(figures, "p_at_1"), "of those that come first have it", f"P@1, {_interval(figures, 'p_at_1')}")
+    yield Tile(
+        _share(figures, "p_at_1"),
+        "of the images that come first have the query's class",
+        f"P@1, {_interval(figures, 'p_at_1')}",
+    )
     yield Tile(
         _share(figures, "test_accuracy"),
         "of the test images are classified right",
@@ -117,7 +121,7 @@ def _interval(figures: Mapping[str, Any], name: str) -> str:
 def queries_section(pictures: Sequence[np.ndarray]) -> Section:
     """Rows of a query and its neighbors, RGB, uint8 (height, width, 3) each."""
     note = (
-        "On the left a test image, then its nearest training images with their cosines, in red those of another class."
+        "A test image on the left, then its nearest training images with their cosines; red frames are other classes."
     )
     rows = (sheet(pixels, f"Query {number}", wide=True) for number, pixels in enumerate(pictures[:_MOST_SHEETS], 1))
     return Section(
