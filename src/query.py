@@ -91,7 +91,7 @@ def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
     """Tells whether a key, a file or a folder is meant; a name that is both is the key."""
     path = Path(name)
     if key := index.key_of(name):
-        return [Query(name, key, index.image(key))]
+        return [Query(name, key, None)]
     try:
         if path.is_dir():
             return [query for file in images_below(path) for query in resolve(file, index)] or [

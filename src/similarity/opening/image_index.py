@@ -157,11 +157,12 @@ class ImageIndex:
         Raises:
             UserError: there is no such image, or its file cannot be read any more.
         """
-        return _read(self.image(self.keys[self.searcher.row(key)]), None)
+        return _read(self._images / self.keys[self.searcher.row(key)], None)
 
-    def image(self, key: str) -> "ImageFile":
-        """The file of an indexed image, or its part of a shard."""
-        return self._images / key
+    def _pixels_of(self, query: Query, side: int) -> np.ndarray:
+        source = query.source if query.key is None else self._images / query.key
+        assert source is not None  # it has one of the two
+        return _read(source, side, query.name)
 
     @cached_property
     def _images(self) -> "ImageFolder":
@@ -186,10 +187,10 @@ class ImageIndex:
 
         rows = []
         for query, neighbors in ((result.query, result.neighbors) for result in matches.results):
-            label, pixels = query.key.split("/")[0] if query.key else None, _read(query.source, TILE_SIZE)
-            name = Path(query.name).name
+            label = query.key.split("/")[0] if query.key else None
+            pixels, name = self._pixels_of(query, TILE_SIZE), Path(query.name).name
             first = tile_of(pixels, query.key, "query", None) if query.key else Tile(pixels, ("query", name), None)
-            found = ((_read(self.image(key), TILE_SIZE), key, f"{cosine:.3f}") for key, cosine in neighbors)
+            found = ((_read(self._images / key, TILE_SIZE), key, f"{cosine:.3f}") for key, cosine in neighbors)
             rows.append([first, *(tile_of(*each, label) for each in found)])
         return draw_sheet(rows)
 
@@ -223,7 +224,7 @@ class ImageIndex:
             return Query(f"image {place}", None, image)
         name = os.fspath(image)
         if key := self.key_of(name):
-            return Query(name, key, self.image(key))
+            return Query(name, key, None)
         if not os.path.lexists(name):
             raise self.unknown_image(name)
         return Query(name, None, Path(name))
@@ -270,7 +271,7 @@ class ImageIndex:
         embedder, reasons = self._embedder(1 if len(queries) == 1 else _MAX_BATCH), dict[int, str]()
 
         def readable() -> Iterator[np.ndarray]:
-            loaded = ordered_map(partial(_load, size=embedder.extractor.image_size), queries)
+            loaded = ordered_map(partial(_load, pixels_of=self._pixels_of, size=embedder.extractor.image_size), queries)
             for place, pixels in enumerate(progress(loaded, len(queries))):
                 if isinstance(pixels, str):
                     reasons[place] = pixels
@@ -315,12 +316,12 @@ def _listed(images: "ImageLike | Sequence[ImageLike]") -> Sequence["ImageLike"]:
     return list(images) if isinstance(images, list | tuple) or is_array_of_images else [images]  # type: ignore[arg-type, list-item]
 
 
-def _load(query: Query, size: int) -> np.ndarray | str:
+def _load(query: Query, pixels_of: Callable[[Query, int], np.ndarray], size: int) -> np.ndarray | str:
     """The pixels of an image as the backbone wants them, or why it cannot be read."""
     from similarity.images.resizing import resize
 
     try:
-        return resize(_read(query.source, size, query.name), size)
+        return resize(pixels_of(query, size), size)
     except OSError as error:
         return f"{query.name}: {error.strerror or error}"
     except UserError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, overload
 
 import numpy as np
@@ -11,18 +12,16 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # its types are a package of their own
     from PIL import Image
 
-    from similarity.images.protocols import ImageFile
-
 Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""
 
 
 class Query(NamedTuple):
-    """An image as it was asked for: its key if it is indexed, else None, and its file or its pixels."""
+    """An image as it was asked for: its key if it is indexed, or else its file or its pixels."""
 
     name: str
     key: str | None
-    source: "ImageFile | Picture"
+    source: "Path | Picture | None"
 
 
 @dataclass(frozen=True)
