@@ -144,6 +144,23 @@ def test_what_is_no_image_is_refused_in_one_line(index: ImageIndex, image: objec
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": -3}, {"look": 1.5}, {"look": -0.1}])
+def test_a_number_that_is_not_allowed_is_refused(index: ImageIndex, options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1 or None"):
+        index.search(KEY, **options)  # type: ignore[arg-type]  # one of each
+
+
+def test_pixels_are_those_of_the_image_that_is_indexed(project: Project, pixels: np.ndarray) -> None:
+    index, file = open_index(project.folder), project.folder / "data/images" / KEY
+    np.testing.assert_array_equal(index.pixels(KEY), pixels)
+    file.unlink()  # a link to DVC's cache, perhaps
+    Image.fromarray(pixels[::-1]).save(file)
+    with pytest.raises(UserError, match=r"marble_0003\.jpg has changed since it was scanned"):
+        index.pixels(KEY)
+    with pytest.raises(UserError, match=r"no image 'marble/marble_003\.jpg' is indexed"):
+        index.pixels("marble/marble_003.jpg")
+
+
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run\.json is missing: give `open_index` the folder of a project"):
         open_index(tmp_path)

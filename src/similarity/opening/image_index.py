@@ -131,8 +131,10 @@ class ImageIndex:
             any: whether to give the nearest images even if none is similar.
 
         Raises:
-            UserError: an image cannot be read, or there is no such class or index.
+            UserError: an image cannot be read, there is no such class or index, or a number is not allowed.
         """
+        if k < 1 or not 0 <= (look or 0) <= 1:
+            raise UserError(f"k must be at least 1, and look from 0 to 1 or None; they are {k} and {look}")
         queries = [self._query(image, place) for place, image in enumerate(_listed(images), start=1)]
         answers = self.answer(queries, Options(k, label, index, look), any)
         if failures := [answer for answer in answers if isinstance(answer, Failure)]:
@@ -155,9 +157,13 @@ class ImageIndex:
         """The pixels of an indexed image, RGB, uint8 (height, width, 3).
 
         Raises:
-            UserError: there is no such image, or its file cannot be read any more.
+            FileNotFoundError: its file is gone.
+            UserError: there is no such image, or its file has changed since.
         """
-        return _read(self._images / self.keys[self.searcher.row(key)], None)
+        from similarity.images.decoding import read_image_file
+
+        record = self.searcher.manifest.records[self.searcher.row(key)]
+        return read_image_file(self._images / record.path, record.sha256)
 
     def _pixels_of(self, query: Query, side: int) -> np.ndarray:
         source = query.source if query.key is None else self._images / query.key
@@ -328,7 +334,7 @@ def _load(query: Query, pixels_of: Callable[[Query, int], np.ndarray], size: int
         return str(error)
 
 
-def _read(source: "ImageFile | Picture", side: int | None, name: str = "") -> np.ndarray:
+def _read(source: "ImageFile | Picture", side: int, name: str = "") -> np.ndarray:
     """The pixels of an image, uint8 (height, width, 3); a file's may be fewer, if they suffice for a square."""
     from PIL import Image
 
