@@ -9,7 +9,7 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	dvc repro
 	@printf '%s\n' '' \
 	  'Done. Where to look next (after `source .venv/bin/activate`):' \
-	  '  metrics/plots/queries/   test images, each with its ten nearest neighbors' \
+	  '  metrics/report.html      figures, curves, queries, findings and the map, on one page' \
 	  '  make serve               a page to search, browse, and see the map of all images' \
 	  '  metrics/*.json           losses, accuracy, retrieval, recall, and the baselines to beat' \
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \

@@ -14,8 +14,9 @@ from pipeline.paths import (
     REMARKS,
     REMARKS_COLUMNS,
 )
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -51,6 +52,8 @@ COUNTED: dict[FindingKind, str] = {
     "class_imbalance": "class_imbalances",
 }
 
+NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "class not judged"}
+
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, seed = read_manifest(MANIFEST), params.base.seed
@@ -58,12 +61,17 @@ def main(params: Params, outputs: Outputs) -> None:
     check_rows(PREVIEWS, len(Previews(PREVIEWS)), manifest)
     identical, near = read_duplicates(DUPLICATES, manifest)
     near = confirm(near, features, seed)
-    components = principal_components(features, COMPONENTS_FOR_LABELS)
+    components = principal_components(
+        features, COMPONENTS_FOR_LABELS, lambda blocks: track(blocks, "audit: components", unit=" blocks")
+    )
     groups = bounded_groups(manifest, identical, near, params.audit.folds)
     labeled = manifest.labeled(np.arange(len(groups)))
     folds = draw_folds(manifest.labels[labeled], groups[labeled], params.audit.folds, seed)
     judgement = judge_labels(
-        components[labeled], manifest.labels[labeled], folds, lambda numbers: track(numbers, "audit", unit=" folds")
+        components[labeled],
+        manifest.labels[labeled],
+        folds,
+        lambda numbers: track(numbers, "audit: labels", unit=" folds"),
     )
     findings = [
         *_pairs(manifest, "duplicate", identical, "the same bytes"),
@@ -78,7 +86,14 @@ def main(params: Params, outputs: Outputs) -> None:
     figures = _count(findings) | {"labels_judged": int(judgement.judged.sum())}
     write_metrics(outputs.file(METRICS / "audit.json"), figures)
     _draw(manifest, findings, outputs)
-    print("audit: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+    print(f"audit: {_tell(Counter(finding.finding for finding in findings))}")
+
+
+def _tell(counts: Counter[str]) -> str:
+    if not counts:
+        return f"nothing found, {AUDIT} is empty"
+    kinds = ", ".join(counted(count, NOUNS.get(kind, kind.replace("_", " "))) for kind, count in counts.items())
+    return f"{kinds}; all are in {AUDIT}, the worst are drawn in {PLOTS / 'audit'}"
 
 
 def _pairs(manifest: Manifest, finding: FindingKind, pairs: Pairs, reason: str) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from pipeline.inputs import load_rows
 from pipeline.paths import DUPLICATES, MANIFEST, METRICS, THUMBNAILS
-from pipeline.stage import run_stage
+from pipeline.stage import counted, run_stage
 
 from similarity.dataset.manifest import read_manifest
 from similarity.duplication.detection import identical_images, near_duplicates
@@ -18,7 +18,10 @@ def main(params: Params, outputs: Outputs) -> None:
     near_count = write_duplicates(outputs.file(DUPLICATES), manifest, identical, near)
     figures = {"identical_pairs": len(identical.first), "near_pairs": near_count}
     write_metrics(outputs.file(METRICS / "duplicates.json"), figures)
-    print("duplicates: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+    print(
+        f"duplicates: {counted(len(identical.first), 'pair')} of identical images, {near_count:,} of nearly identical "
+        f"ones: {DUPLICATES}"
+    )
 
 
 if __name__ == "__main__":

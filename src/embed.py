@@ -3,7 +3,7 @@
 from pipeline.inputs import check_finite, load_rows
 from pipeline.paths import BACKBONE, EMBEDDER, EMBEDDINGS, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
 from pipeline.problems import listing_problems
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def main(params: Params, outputs: Outputs) -> None:
         embeddings = model(features)
     check_finite(EMBEDDINGS, rows_not_finite(embeddings), manifest)
     write_array(outputs.file(EMBEDDINGS), [embeddings])
-    entries = track(zip(keys, embeddings, strict=True), "embed", len(keys))
+    entries = track(zip(keys, embeddings, strict=True), "embed: write", len(keys))
     write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), entries)
     save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
     class_part = embeddings[:, : model.class_size]
@@ -43,7 +43,12 @@ def main(params: Params, outputs: Outputs) -> None:
         "zero_class_parts": count_zero_rows(class_part) if model.class_size else 0,
     }
     write_metrics(outputs.file(METRICS / "embeddings.json"), figures)
-    print("embed: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+    dead, zero = figures["dead_dimensions"], figures["zero_class_parts"]
+    print(
+        f"embed: {counted(len(keys), 'embedding')} of {counted(model.size, 'number')}"
+        + (f"; {counted(dead, 'dimension')} of the class part zero for all images" if dead else "")
+        + (f"; the class part of {counted(zero, 'image')} is all zeros" if zero else "")
+    )
 
 
 if __name__ == "__main__":

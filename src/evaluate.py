@@ -58,7 +58,8 @@ def main(params: Params, outputs: Outputs) -> None:
     _write_classes(manifest, test, outputs)
     _draw_queries(manifest, test, params.evaluate.query_rows, outputs)
     shown = {name: figures[name] for name in ("test_accuracy", "p_at_1", "p_at_10") if figures} | likeness
-    print("evaluate: " + ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if isinstance(value, float)))
+    told = ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if isinstance(value, float))
+    print(f"evaluate: {told}; queries are drawn in {PLOTS / 'queries'}")
 
 
 def _measure(
@@ -99,7 +100,7 @@ def _likeness(manifest: Manifest, embeddings: np.ndarray) -> dict[str, object]:
     changed = model(features)
 
     def ranks_by(part: slice) -> np.ndarray:
-        progress = partial(track, label="likeness", unit=" blocks")
+        progress = partial(track, label="evaluate: likeness", unit=" blocks")
         vectors = changed[:, part], originals, embeddings[:, part]
         return ranks_of_originals(*vectors, np.asarray, manifest.contents, progress)
 
@@ -145,7 +146,7 @@ def _draw_queries(manifest: Manifest, test: Measured, count: int, outputs: Outpu
     """Draws some test images, the same ones for every model, each with its neighbors."""
     folder, previews = outputs.folder(PLOTS / "queries"), Previews(PREVIEWS)
     chosen = np.unique(np.linspace(0, len(test.queries) - 1, count + 2).round().astype(int)[1:-1])
-    for number, i in enumerate(track(chosen.tolist(), "draw", unit=" rows"), start=1):
+    for number, i in enumerate(track(chosen.tolist(), "evaluate: draw", unit=" rows"), start=1):
         query = manifest.records[test.queries[i]]
         label = query.label if manifest.can_teach else None
         found = zip(test.evaluation.nearest[i].tolist(), test.evaluation.cosines[i].tolist(), strict=True)

@@ -3,7 +3,7 @@
 from pipeline.inputs import check_finite
 from pipeline.paths import BACKBONE, CACHE, FEATURES, IMAGES, MANIFEST
 from pipeline.problems import listing_problems
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 import os
 import sys
@@ -56,7 +56,10 @@ def main(params: Params, outputs: Outputs) -> None:
     check_finite(FEATURES, np.flatnonzero(damaged), manifest)
     if limit and cache.problem:
         print(f"warning: {FEATURE_CACHE} is not used any further: {cache.problem}", file=sys.stderr)
-    print(f"featurize: {len(missing)} × {extractor.features} features, {missing.sum()} images computed")
+    print(
+        f"featurize: {extractor.features:,} features of each of {counted(len(missing), 'image')}, "
+        f"{missing.sum()} images computed"
+    )
 
 
 def _features(
@@ -64,7 +67,7 @@ def _features(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Gives rows and their features, first those in the cache, which are then no longer marked as missing."""
     digests = [record.sha256 for record in manifest.records]
-    for found in track(cache.find(digests, computation.width), "look up", unit=" blocks"):
+    for found in track(cache.find(digests, computation.width), "featurize: look up", unit=" blocks"):
         missing[found.rows] = False
         yield found
     rows = np.flatnonzero(missing)
@@ -73,7 +76,7 @@ def _features(
     blocks = computation.run([images / manifest.keys[row] for row in rows], wanted)
     batch_size = computation.batch_size
     starts = range(0, len(rows), batch_size)
-    for start, features in zip(track(starts, "featurize", unit=" batches"), blocks, strict=True):
+    for start, features in zip(track(starts, "featurize: compute", unit=" batches"), blocks, strict=True):
         finite = np.isfinite(features).all(axis=1)
         cache.add(list(compress(wanted[start : start + batch_size], finite)), features[finite])
         yield rows[start : start + batch_size], features

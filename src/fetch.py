@@ -3,7 +3,7 @@
 from pipeline.dvc_files import cache_types
 from pipeline.paths import CACHE, GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from pipeline.problems import listing_problems
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 import os
 from collections import Counter
@@ -71,10 +71,10 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def _generate(generated: GeneratedSet, title: str, settings: DataParams, outputs: Outputs) -> None:
     with _images(settings, outputs) as folder:
-        paths = list(track(generate_images(generated, folder), "generate"))
+        paths = list(track(generate_images(generated, folder), "fetch: draw", generated.images))
     write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
     write_splits(outputs.file(GIVEN_SPLITS), [], [])
-    print(f"fetch: generated {len(paths)} images: {title}")
+    print(f"fetch: drew {counted(len(paths), 'image')}: {title}")
 
 
 def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> None:
@@ -91,7 +91,7 @@ def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> 
 
 
 def _download(url: str, sha256: str | None) -> Path:
-    with tqdm(desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+    with tqdm(desc="fetch: download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
 
         def show(received: int, total: int | None) -> None:
             bar.total = total
@@ -116,7 +116,7 @@ def _images(settings: DataParams, outputs: Outputs) -> Iterator[Path]:
         folder = Path(name)
         yield folder
         keys = list_keys(folder)
-        for _ in track(write_shards(folder, keys, target, settings.shards), "pack", len(keys)):
+        for _ in track(write_shards(folder, keys, target, settings.shards), "fetch: pack", len(keys)):
             pass
 
 
@@ -133,7 +133,7 @@ def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
     may_link = settings.layout == "shards" or (settings.mode == "link" and _may_link())
     bring = link_images if may_link else copy_images
     with _images(settings, outputs) as folder:
-        for _ in track(bring(source, layout, folder), "copy", len(layout.images)):
+        for _ in track(bring(source, layout, folder), "fetch: copy", len(layout.images)):
             pass
     _report(source, layout, outputs)
 
@@ -154,7 +154,7 @@ def _may_link() -> bool:
 def _unpack(archive: Archive | Shards, source: Path, settings: DataParams, outputs: Outputs) -> None:
     layout = list_archive(archive, source, int(settings.max_unpacked_gb * 1e9), _choices(settings))
     with _images(settings, outputs) as folder:
-        for _ in track(unpack_images(archive, layout, folder), "unpack", len(layout.images)):
+        for _ in track(unpack_images(archive, layout, folder), "fetch: unpack", len(layout.images)):
             pass
     _report(source, layout, outputs)
 
@@ -166,7 +166,7 @@ def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
     folders = [key.parts[0] for key in layout.images.values()]
     unlabeled = f", {count} of them without a class" if (count := folders.count(UNLABELED)) else ""
     classes = len(set(folders) - {UNLABELED})
-    print(f"fetch: {len(layout.images)} images in {classes} classes from {source}{unlabeled}")
+    print(f"fetch: {counted(len(folders), 'image')} in {counted(classes, 'class')} from {source}{unlabeled}")
     if layout.unlisted:
         names = list_first([str(path) for path in layout.unlisted])
         print(f"fetch: the table does not list {len(layout.unlisted)} images, so they have no class: {names}")
@@ -174,7 +174,7 @@ def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
         shown = ", ".join(f"{counts[split]} {split}" for split in SPLIT_NAMES if split in counts)
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
     for reason, count in Counter(each.reason for each in layout.left_out).most_common():
-        print(f"fetch: left out {count} files, {reason}; all are listed in {LEFT_OUT}")
+        print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
 
 
 if __name__ == "__main__":

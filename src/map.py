@@ -1,7 +1,7 @@
 """Stage `map`: places every image in the plane, for a picture of them all, and once more by the look alone."""
 
 from pipeline.paths import EMBEDDINGS, LOOK_MAP, MANIFEST, MAP
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 import numpy as np
 
@@ -16,19 +16,20 @@ def main(params: Params, outputs: Outputs) -> None:
     look = embeddings[:, params.embedding.size if read_manifest(MANIFEST).can_teach else 0 :]  # after the class part
     layouts = {MAP: embeddings, LOOK_MAP: look if look.shape[1] else embeddings}
     for path, vectors in layouts.items():
-        write_array(outputs.file(path), [_lay_out(vectors, params)])
+        write_array(outputs.file(path), [_lay_out(vectors, params, "map" if path == MAP else "map by look")])
     landmarks = min(params.map.landmarks, len(embeddings))
-    print(f"map: {len(embeddings)} points, {landmarks} of them landmarks laid out by t-SNE")
+    print(f"map: {counted(len(embeddings), 'image')} in the plane, {landmarks:,} of them laid out by t-SNE")
 
 
-def _lay_out(vectors: np.ndarray, params: Params) -> np.ndarray:
+def _lay_out(vectors: np.ndarray, params: Params, label: str) -> np.ndarray:
     settings = params.map
     return project(
         vectors,
         settings.landmarks,
         settings.perplexity,
         params.base.seed,
-        lambda blocks: track(blocks, "map", unit=" blocks"),
+        lambda blocks: track(blocks, f"{label}: place", unit=" blocks"),
+        lambda rounds: track(rounds, f"{label}: t-SNE", unit=" rounds"),
     )
 
 

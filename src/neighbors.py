@@ -2,7 +2,7 @@
 
 from pipeline.inputs import load_rows
 from pipeline.paths import EMBEDDINGS, INVERTED_INDEX, MANIFEST
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 import numpy as np
 
@@ -17,11 +17,11 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
     keys, embeddings = manifest.keys, np.asarray(load_rows(EMBEDDINGS, manifest))
     found = nearest_neighbors(
-        embeddings, params.neighbors.top_k, lambda rounds: track(rounds, "neighbors", unit=" rounds")
+        embeddings, params.neighbors.top_k, lambda blocks: track(blocks, "neighbors: search", unit=" blocks")
     )
     neighbors = zip(*found, strict=True)
-    write_inverted_index(outputs.file(INVERTED_INDEX), keys, track(neighbors, "write the index", len(keys)))
-    print(f"neighbors: the {min(params.neighbors.top_k, len(keys) - 1)} nearest of {len(keys)} images")
+    write_inverted_index(outputs.file(INVERTED_INDEX), keys, track(neighbors, "neighbors: write", len(keys)))
+    print(f"neighbors: the {min(params.neighbors.top_k, len(keys) - 1)} nearest of {counted(len(keys), 'image')}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ The database is LanceDB's, in a folder or, as s3://…, in a bucket. What is wri
 from pipeline.inputs import load_rows
 from pipeline.paths import EMBEDDER, EMBEDDINGS, INVERTED_INDEX, MANIFEST, SPLITS
 from pipeline.publishing import VARIABLE, tag_of_run
-from pipeline.results import parts_of
 from pipeline.sealing import check_run
 from pipeline.stage import run_command, track
 
@@ -25,6 +24,7 @@ from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 from similarity.index.recall import recall
 from similarity.index.vector_stores import VectorStore
+from similarity.opening.run_files import parts_of
 from similarity.published.store import open_version
 from similarity.published.writing import PublishedRows, move_tag, write_rows
 

@@ -1,106 +1,26 @@
 """Shows the images most similar to some: `python src/query.py marble/marble_0042.jpg`, `python src/query.py photo.jpg`.
 
 An image is a key of the data set, or any image file; of a folder, all images below it are asked for. What cannot be
-answered is told in its place, and the exit status is 1. What only a file needs is imported where it is used, so that a
-key is answered at once.
+answered is told in its place, and the exit status is 1. A key is answered at once, as little is imported for it.
 """
 
-from pipeline.paths import IMAGES, INVERTED_INDEX, SPLITS
-from pipeline.sealing import check_run
 from pipeline.stage import run_command, track
 
 import argparse
-import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from itertools import islice
-from mmap import mmap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 import orjson
 
 from similarity.errors import UserError
-from similarity.index.inverted_index import find_neighbors, map_inverted_index
+from similarity.opening.image_index import ImageIndex, Options
+from similarity.opening.matches import Failure, Matches, Query, Result
 
 if TYPE_CHECKING:
-    from similarity.index.searcher import Answer, Index, Searcher
-
-MAX_BATCH = 64  # images that are embedded at a time
-
-
-class Query(NamedTuple):
-    """An image as it was asked for: its key if it is indexed, else None, and its file."""
-
-    name: str
-    key: str | None
-    path: Path
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was found for a query, as (key, cosine) pairs, best first, and with which index.
-
-    `distance` is that of a file that is not indexed to the nearest indexed image, `max_distance` how far that may be.
-    """
-
-    query: Query
-    index: str
-    source: str
-    neighbors: list[tuple[str, float]]
-    distance: float = 0
-    max_distance: float = 0
-
-    @property
-    def similar(self) -> bool:
-        """Whether anything indexed is similar to the query; with a class or without, shown or not."""
-        return self.distance <= self.max_distance
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What was asked for and cannot be answered, and the line that says why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to search: how many images, of which class, in which index, for which look, and of which split."""
-
-    count: int
-    label: str | None
-    index: "Index | None"
-    look: float | None
-    split: str | None = None
-
-    @property
-    def is_published(self) -> bool:
-        """Whether to search what is published instead of the files here."""
-        return self.index == "lancedb"
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the neighbors that are stored for each image are what is asked for."""
-        return self.label is self.split is self.look is None and self.index in {None, "exact"}
-
-    def for_searcher(self) -> dict[str, Any]:
-        """The arguments of a search."""
-        allowed = None if self.split is None else rows_of_split(self.split, self.is_published)
-        return {"count": self.count, "label": self.label, "index": self.index, "look": self.look, "allowed": allowed}
-
-
-class Embedded(NamedTuple):
-    """An embedding, float32 (E + K,), the distance to the nearest indexed image, and how far that may be."""
-
-    embedding: np.ndarray
-    distance: float
-    max_distance: float
+    from similarity.index.searcher import Searcher
 
 
 def main() -> None:
@@ -108,13 +28,12 @@ def main() -> None:
     if arguments.save:
         check_picture_name(arguments.save)
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split)
-    queries = [query for name in arguments.images for query in resolve(name, options.is_published)]
-    results = answer(queries, options)
-    if not arguments.any:
-        results = [without_foreign(result) for result in results]
+    index = ImageIndex(Path(), open_published if options.index == "lancedb" else None)
+    queries = [query for name in arguments.images for query in resolve(name, index)]
+    results = index.answer(queries, options, arguments.any, show_progress)
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
-        save_sheet(answered, arguments.save)
+        save_sheet(index, answered, arguments.save)
     if arguments.json:
         sys.stdout.buffer.write(as_json(results))
     elif answered or len(results) > 1:
@@ -171,31 +90,31 @@ def share(text: str) -> float:
     return number
 
 
-def resolve(name: str, is_published: bool = False) -> list[Query | Failure]:
+def open_published() -> "Searcher":
+    from pipeline.publishing import open_published_searcher
+
+    return open_published_searcher()
+
+
+def show_progress(images: Iterable, count: int) -> Iterable:
+    return track(images, "embed", count)
+
+
+def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
     """Tells whether a key, a file or a folder is meant; a name that is both is the key."""
     path = Path(name)
-    # Not resolved: DVC may have made the images links to its cache.
-    absolute, images = Path(os.path.normpath(path.absolute())), IMAGES.absolute()
-    key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
-    if is_indexed(key, is_published):
-        return [Query(name, key, IMAGES / key)]
+    if key := index.key_of(name):
+        return [Query(name, key, None)]
     try:
         if path.is_dir():
-            return [query for file in images_below(path) for query in resolve(file, is_published)] or [
+            return [query for file in images_below(path) for query in resolve(file, index)] or [
                 Failure(name, f"{name}: there are no images in this folder, nor below it")
             ]
         if path.exists():
             return [Query(name, None, path)]
     except OSError as error:
-        return [Failure(name, reason_of(error, name))]
-    from similarity.index.searcher import unknown_name
-
-    reason = f"{unknown_name('image', name, searcher(is_published).manifest.keys)}; and there is no such file"
-    return [Failure(name, reason)]
-
-
-def is_indexed(key: str, is_published: bool) -> bool:
-    return key in searcher(True) if is_published else find_neighbors(inverted_index(), key) is not None
+        return [Failure(name, f"{name}: {error.strerror or error}")]
+    return [Failure(name, str(index.unknown_image(name)))]
 
 
 def images_below(folder: Path) -> list[str]:
@@ -214,126 +133,6 @@ def images_below(folder: Path) -> list[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [str(Path(root, name)) for name in files if not name.startswith(".")]
     return sorted(path for path in found if Path(path).suffix.lower() in IMAGE_SUFFIXES)
-
-
-def reason_of(error: Exception, name: str | Path) -> str:
-    return f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-
-
-def answer(queries: Sequence[Query | Failure], options: Options) -> list[Result | Failure]:
-    """Answers all that can be answered, in the order of the queries."""
-    asked = [query for query in queries if isinstance(query, Query)]
-    embedded = iter(embed([query.path for query in asked if query.key is None], options.is_published))
-    results: list[Result | Failure] = []
-    for query in queries:
-        if isinstance(query, Failure):
-            results.append(query)
-        elif query.key is not None:
-            results.append(answer_key(query, query.key, options))
-        else:
-            found = next(embedded)
-            results.append(Failure(query.name, found) if isinstance(found, str) else answer_file(query, found, options))
-    return results
-
-
-def answer_key(query: Query, key: str, options: Options) -> Result:
-    """Answers from the inverted index where it holds enough, and by a search where it does not."""
-    stored = find_neighbors(inverted_index(), key) if options.is_plain else None
-    if stored is not None and len(stored) >= options.count:
-        return Result(query, "exact", str(INVERTED_INDEX), stored[: options.count])
-    images = searcher(options.is_published)
-    return as_result(query, images, images.similar_to_row(images.row(key), **options.for_searcher()))
-
-
-def answer_file(query: Query, embedded: Embedded, options: Options) -> Result:
-    images = searcher(options.is_published)
-    result = as_result(query, images, images.similar(embedded.embedding, **options.for_searcher()))
-    return replace(result, distance=embedded.distance, max_distance=embedded.max_distance)
-
-
-def as_result(query: Query, images: "Searcher", found: "Answer") -> Result:
-    neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]
-    return Result(query, found.index, f"search of {len(images.vectors)} images", neighbors)
-
-
-def without_foreign(result: Result | Failure) -> Result | Failure:
-    """Takes the neighbors away that are only the nearest, not similar."""
-    return replace(result, neighbors=[]) if isinstance(result, Result) and not result.similar else result
-
-
-@cache
-def inverted_index() -> mmap:
-    check_run(INVERTED_INDEX)
-    return map_inverted_index(INVERTED_INDEX)
-
-
-@cache
-def searcher(is_published: bool) -> "Searcher":
-    if is_published:
-        from pipeline.publishing import open_published_searcher
-
-        return open_published_searcher()
-    from pipeline.results import open_searcher
-
-    return open_searcher()
-
-
-@cache
-def rows_of_split(split: str, is_published: bool) -> np.ndarray:
-    """Which images are of a split, bool (N,)."""
-    from pipeline.results import open_splits
-
-    manifest = searcher(is_published).manifest
-    splits, allowed = open_splits(manifest), np.zeros(len(manifest.records), bool)
-    if splits is None:
-        raise FileNotFoundError(errno.ENOENT, "missing", str(SPLITS))
-    allowed[splits[split]] = True
-    return allowed
-
-
-def embed(paths: Sequence[Path], is_published: bool) -> list[Embedded | str]:
-    """Embeds image files; of a file that cannot be, it says why."""
-    if not paths:
-        return []
-    from pipeline.results import open_embedder, open_reference
-
-    from similarity.parallel import ordered_map
-
-    embedder, reasons = open_embedder(searcher(is_published), (min(len(paths), MAX_BATCH),)), dict[int, str]()
-
-    def readable() -> Iterator[np.ndarray]:
-        loaded = ordered_map(partial(load, size=embedder.extractor.image_size), paths)
-        for place, pixels in enumerate(track(loaded, "embed", len(paths))):
-            if isinstance(pixels, str):
-                reasons[place] = pixels
-            else:
-                yield pixels
-
-    images, reference = readable(), open_reference()
-    found: list[Embedded] = []
-    while block := list(islice(images, MAX_BATCH)):
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `checked`
-            features = embedder.extractor(np.stack(block))
-            measured = zip(embedder.model(features), reference.distances(features).tolist(), strict=True)
-        found += [Embedded(*each, reference.max_distance) for each in measured]
-    waiting = iter(found)
-    return [reasons.get(place) or checked(next(waiting), path) for place, path in enumerate(paths)]
-
-
-def checked(embedded: Embedded, path: Path) -> Embedded | str:
-    """What was found for a file, or what is wrong with it."""
-    is_finite = np.isfinite([embedded.distance, *embedded.embedding]).all()
-    return embedded if is_finite else f"{path}: the backbone gives numbers for it that are not finite"
-
-
-def load(path: Path, size: int) -> np.ndarray | str:
-    """The pixels of an image file as the backbone wants them, or why it cannot be read."""
-    from similarity.features.computing import load_pixels
-
-    try:
-        return load_pixels(path, size)
-    except (OSError, UserError) as error:
-        return reason_of(error, path)
 
 
 def class_of(key: str) -> str:
@@ -387,22 +186,10 @@ def check_picture_name(path: Path) -> None:
         raise UserError(f"--save {path}: the name must end in .png, .jpg or .webp")
 
 
-def save_sheet(results: Sequence[Result], path: Path) -> None:
+def save_sheet(index: ImageIndex, results: Sequence[Result], path: Path) -> None:
     from similarity.files import replaced_file
-    from similarity.images.decoding import read_image_file
-    from similarity.images.shards import open_images
-    from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
-    rows, images = [], open_images(IMAGES)
-    for query, neighbors in ((result.query, result.neighbors) for result in results):
-        label = class_of(query.key) if query.key else None
-        pixels = read_image_file(images / query.key if query.key else query.path, side=TILE_SIZE)
-        first = (
-            tile_of(pixels, query.key, "query", None) if query.key else Tile(pixels, ("query", query.path.name), None)
-        )
-        found = ((read_image_file(images / key, side=TILE_SIZE), key, f"{cosine:.3f}") for key, cosine in neighbors)
-        rows.append([first, *(tile_of(*each, label) for each in found)])
-    sheet = draw_sheet(rows)
+    sheet = index.draw(Matches(results))
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)

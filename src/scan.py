@@ -15,7 +15,7 @@ from pipeline.paths import (
     THUMBNAILS,
 )
 from pipeline.problems import listing_problems
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 from collections.abc import Iterable, Iterator
 
@@ -56,7 +56,16 @@ def main(params: Params, outputs: Outputs) -> None:
         "duplicates": len(records) - len({record.sha256 for record in records}),
     }
     write_metrics(outputs.file(METRICS / "data.json"), figures)
-    print("scan: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in figures.items()))
+    print(f"scan: {'; '.join(_tell(figures))}")
+
+
+def _tell(figures: dict[str, int]) -> Iterator[str]:
+    unlabeled = f", {figures['unlabeled']:,} without a class" if figures["unlabeled"] else ""
+    yield f"{counted(figures['images'], 'image')} in {counted(figures['classes'], 'class')}{unlabeled}"
+    if copies := figures["duplicates"]:
+        yield f"{copies:,} with the same bytes as another one"
+    if rejected := figures["rejected"]:
+        yield f"{counted(rejected, 'file')} cannot be read and left out: {REJECTED}"
 
 
 def _readable(results: Iterable[ScannedImage | Rejection], rejections: list[Rejection]) -> Iterator[ScannedImage]:

@@ -1,7 +1,6 @@
 """Stage `seal`: writes down the digests of all that is searched with: only files of one run are used together."""
 
-from pipeline.paths import RUN
-from pipeline.sealing import SEALED
+from pipeline.paths import RUN, SEALED
 from pipeline.stage import run_stage
 
 from similarity.digests import digest_files
@@ -12,7 +11,7 @@ from similarity.params import Params
 def main(_: Params, outputs: Outputs) -> None:
     digests = digest_files(SEALED)
     write_json_entries(outputs.file(RUN), digests.items())
-    print(f"seal: {len(digests)} files are of one run")
+    print(f"seal: {len(digests)} files are of one run, their digests are in {RUN}")
 
 
 if __name__ == "__main__":

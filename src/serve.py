@@ -1,6 +1,7 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN
+from pipeline.metrics_files import read_metrics
+from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN, SEALED
 from pipeline.publishing import open_published_searcher
 from pipeline.results import (
     open_embedder,
@@ -9,10 +10,9 @@ from pipeline.results import (
     open_reference,
     open_searcher,
     open_splits,
-    read_metrics,
 )
 from pipeline.revisions import copy_results
-from pipeline.sealing import SEALED, check_run
+from pipeline.sealing import check_run
 from pipeline.stage import end_soon, run_command
 
 import argparse

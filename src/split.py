@@ -2,7 +2,7 @@
 
 from pipeline.paths import DUPLICATES, GIVEN_SPLITS, LEAKS, MANIFEST, METRICS, SPLITS
 from pipeline.problems import listing_problems
-from pipeline.stage import run_stage
+from pipeline.stage import counted, run_stage
 
 import numpy as np
 
@@ -39,12 +39,15 @@ def main(params: Params, outputs: Outputs) -> None:
         "near_duplicates_across_splits": len(leaks[NEAR].first),
     }
     write_metrics(outputs.file(METRICS / "splits.json"), figures)
-    print("split: " + ", ".join(f"{count} {name}" for name, count in figures.items()))
+    print(
+        f"split: {counted(figures['train'], 'image')} to learn from, {figures['valid']:,} to choose by, "
+        f"{figures['test']:,} to measure with"
+    )
     if any(given):
         drawn = sorted({split for split, kept in zip(splits, given, strict=True) if split != kept})
         print("split: kept those that the source gives" + (f"; drawn for others: {', '.join(drawn)}" if drawn else ""))
     if parted := sum(len(pairs.first) for pairs in leaks.values()):
-        print(f"split: {parted} pairs of identical or nearly identical images are parted; they are listed in {LEAKS}")
+        print(f"split: {counted(parted, 'pair')} of identical or nearly identical images parted, all are in {LEAKS}")
 
 
 if __name__ == "__main__":

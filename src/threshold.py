@@ -76,7 +76,7 @@ def _foreign_distances(
         return np.stack([resize(each, extractor.image_size) for each in drawn])
 
     blocks = [(kind, start) for kind in KINDS for start in range(0, IMAGES_PER_KIND, BATCH_SIZE)]
-    drawn = track(ordered_map(draw, blocks, ahead=8), "threshold", len(blocks), unit=" batches")
+    drawn = track(ordered_map(draw, blocks, ahead=8), "threshold: foreign images", len(blocks), unit=" batches")
     distances = np.concatenate([reference.distances(features) for features in extractor.stream(drawn)])
     yield from zip(KINDS, np.split(distances, len(KINDS)), strict=True)
 
@@ -108,7 +108,10 @@ def _write_figures(
         "auroc": area_under_roc(own, foreign),
     }
     write_metrics(outputs.file(METRICS / "threshold.json"), figures)
-    print("threshold: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    print(
+        f"threshold: {max_distance:.4f} is the largest distance of what counts as similar: {accepted:.1%} of the test "
+        f"images, {1 - figures['refused']:.1%} of the foreign ones; by kind in {PLOTS / 'threshold.csv'}"
+    )
     if figures["refused"] < WEAK:
         print(f"threshold: only {figures['refused']:.0%} of the foreign images are refused: do not rely on refusals")
 

@@ -2,7 +2,10 @@
 
 from pipeline.inputs import load_rows
 from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from pipeline.stage import run_stage, stop_if_told
+from pipeline.stage import counted, run_stage, stop_if_told
+from pipeline.watching import WatchedFiles
+
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +17,8 @@ from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.params import EmbeddingParams, Params
 
+HISTORY, FIGURES = METRICS / "history.csv", METRICS / "train.json"
+
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
@@ -21,14 +26,20 @@ def main(params: Params, outputs: Outputs) -> None:
     features, labels = load_rows(FEATURES, manifest), manifest.labels
     splits = {split: manifest.labeled(rows) for split, rows in read_splits(SPLITS, manifest).items()}
     if not manifest.can_teach:
-        _write([], {}, untaught_head(features.shape[1], params.embedding.size), outputs)
-        print(f"train: {len(manifest.classes)} classes, so there is nothing to learn: the visual part alone is used")
+        save_head(untaught_head(features.shape[1], params.embedding.size), outputs.file(HEAD))
+        _write_figures([], {}, outputs)
+        classes = counted(len(manifest.classes), "class")
+        print(f"train: {classes}, so there is nothing to learn: the visual part alone is used")
         return
     train, valid = (Labeled(features, splits[split], labels[splits[split]]) for split in ("train", "valid"))
     history, best, head = _fit(train, valid, len(manifest.classes), params)
-    figures = {"val_loss": best.val_loss, "val_accuracy": best.val_accuracy, "best_epoch": best.epoch}
-    _write(history, figures, head, outputs)
-    print("train: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    figures = _figures(best)
+    save_head(head, outputs.file(HEAD))
+    _write_figures(history, figures, outputs)
+    print(
+        f"train: epoch {best.epoch} of {len(history)} is the best: validation loss {best.val_loss:.4f}, accuracy "
+        f"{best.val_accuracy:.4f}; all are in {HISTORY}"
+    )
 
 
 def _check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> None:
@@ -39,11 +50,14 @@ def _check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> No
         )
 
 
-def _write(history: list[Epoch], figures: dict[str, float], head: Head, outputs: Outputs) -> None:
-    save_head(head, outputs.file(HEAD))
+def _figures(best: Epoch) -> dict[str, float]:
+    return {"val_loss": best.val_loss, "val_accuracy": best.val_accuracy, "best_epoch": best.epoch}
+
+
+def _write_figures(history: list[Epoch], figures: dict[str, float], outputs: Outputs) -> None:
     rows = ([f"{value:.6g}" for value in epoch] for epoch in history)
-    write_table(outputs.file(METRICS / "history.csv"), Epoch._fields, rows)
-    write_metrics(outputs.file(METRICS / "train.json"), figures)
+    write_table(outputs.file(HISTORY), Epoch._fields, rows)
+    write_metrics(outputs.file(FIGURES), figures)
 
 
 def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[list[Epoch], Epoch, Head]:
@@ -53,6 +67,7 @@ def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[
     steps = train_head(train, valid, classes, params.embedding.size, params.train, params.base.seed)
     with (
         np.errstate(over="ignore", divide="ignore", invalid="ignore"),  # told below
+        WatchedFiles(HISTORY, FIGURES) as watched,
         tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress,
     ):
         for epoch, head in progress:
@@ -64,6 +79,7 @@ def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[
             if best is None or epoch.val_loss < best[0].val_loss:
                 best = epoch, head
             history.append(epoch)
+            watched.update(partial(_write_figures, history, {**_figures(best[0]), "epoch": epoch.epoch}))
             progress.set_postfix(val_loss=f"{epoch.val_loss:.4f}", best=best[0].epoch)
     assert best is not None  # there is at least one epoch
     return history, *best

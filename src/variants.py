@@ -4,7 +4,7 @@ Whether they are found is measured by `evaluate`; no parameter of the training r
 """
 
 from pipeline.paths import BACKBONE, IMAGES, MANIFEST, SPLITS, VARIANTS
-from pipeline.stage import run_stage, track
+from pipeline.stage import counted, run_stage, track
 
 from collections.abc import Iterator
 
@@ -46,7 +46,7 @@ def main(params: Params, outputs: Outputs) -> None:
 
         for computed in extractor.stream(pixels()):
             features.append(computed[None])
-    print(f"variants: {len(rows)} test images, each changed in {len(CHANGES)} ways")
+    print(f"variants: {counted(len(rows), 'test image')}, each changed in {len(CHANGES)} ways")
 
 
 def _change(

@@ -2,7 +2,7 @@
 
 from pipeline.inputs import load_rows
 from pipeline.paths import BACKBONE, FEATURES, MANIFEST, SPLITS, VISUAL_PART
-from pipeline.stage import run_stage
+from pipeline.stage import counted, run_stage
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def main(params: Params, outputs: Outputs) -> None:
     columns = tapped_columns(BACKBONE, settings.visual_taps if settings.visual_size else [])
     part = fit_visual_part(features, rows, columns, settings.visual_size, params.base.seed)
     save_visual_part(part, outputs.file(VISUAL_PART))
-    print(f"visual: {len(part.bias)} components of {len(columns)} features")
+    print(f"visual: {counted(len(part.bias), 'component')} of {counted(len(columns), 'feature')}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ PROJECT_FILES = (
     "params.yaml",
     "versions.yaml",
     ".dvc/config",
+    ".dvc/plots.html",
     ".dvc/.gitignore",
     ".dvcignore",
     ".gitignore",

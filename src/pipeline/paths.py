@@ -3,14 +3,29 @@
 import os
 from pathlib import Path
 
+from similarity.layout import (  # noqa: F401  # which the scripts take from here as all others
+    ANN_INDEX,
+    ANN_SETTINGS,
+    AUDIT,
+    EMBEDDER,
+    EMBEDDINGS,
+    IMAGES,
+    INVERTED_INDEX,
+    LOOK_MAP,
+    MANIFEST,
+    MAP,
+    REFERENCE,
+    RUN,
+    SEALED,
+    SPLITS,
+)
+
 DATA = Path("data")
-IMAGES = DATA / "images"
 LEFT_OUT = DATA / "left-out.csv"
 LEFT_OUT_COLUMNS = ("path", "reason")
 GIVEN_SPLITS = DATA / "given-splits.csv"
 REJECTED = DATA / "rejected.csv"
 REJECTED_COLUMNS = ("path", "reason")
-MANIFEST = DATA / "manifest.csv"
 THUMBNAILS = DATA / "thumbnails.npy"
 HISTOGRAMS = DATA / "histograms.npy"
 PREVIEWS = DATA / "previews"
@@ -18,26 +33,16 @@ VARIANTS = DATA / "variants"
 PROBLEMS = DATA / "problems.txt"
 REMARKS = DATA / "remarks.csv"
 REMARKS_COLUMNS = ("path", "remark")
-SPLITS = DATA / "splits.csv"
 LEAKS = DATA / "leaks.csv"
 MODELS = Path("models")
 BACKBONE = MODELS / "backbone"
 FEATURES = DATA / "features.npy"
 HEAD = MODELS / "best.weights.h5"
 VISUAL_PART = MODELS / "visual.npz"
-EMBEDDER = MODELS / "embedder"
-EMBEDDINGS = MODELS / "embeddings.npy"
-INVERTED_INDEX = MODELS / "inverted-index.json"
-ANN_INDEX = MODELS / "index.ann"
-ANN_SETTINGS = MODELS / "index.json"
-REFERENCE = MODELS / "reference.npz"
 DUPLICATES = DATA / "duplicates.csv"
-AUDIT = DATA / "audit.csv"
-MAP = MODELS / "map.npy"
-LOOK_MAP = MODELS / "map-look.npy"
-RUN = MODELS / "run.json"
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
+REPORT = METRICS / "report.html"
 QUERY_SCORES = DATA / "query_scores.csv"
 QUERY_SCORES_COLUMNS = ("path", "correct", "p_at_1", "p_at_10", "map_at_r")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "image-similarity")  # noqa: PTH111  # pathlib's raises where there is no home

@@ -1,7 +1,6 @@
 """What a run is published as, and where."""
 
 from pipeline.paths import EMBEDDER, MANIFEST, RUN
-from pipeline.results import parts_of
 from pipeline.sealing import check_run
 
 import hashlib
@@ -15,6 +14,7 @@ from similarity.digests import digest_file
 from similarity.embedding.embedder import load_embedding_model
 from similarity.errors import UserError
 from similarity.index.searcher import Searcher
+from similarity.opening.run_files import parts_of
 from similarity.published.store import open_tag
 
 VARIABLE = "SIMILARITY_URI"

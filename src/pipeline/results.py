@@ -1,17 +1,6 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
-from pipeline.paths import (
-    ANN_INDEX,
-    ANN_SETTINGS,
-    AUDIT,
-    EMBEDDER,
-    EMBEDDINGS,
-    IMAGES,
-    MANIFEST,
-    METRICS,
-    REFERENCE,
-    SPLITS,
-)
+from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, MANIFEST
 from pipeline.sealing import check_run
 
 from collections.abc import Sequence
@@ -19,107 +8,40 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
+from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.embedding.embedder import Embedder, load_embedding_model
 from similarity.embedding.model import EmbeddingModel
-from similarity.errors import UserError
-from similarity.features.computing import load_pixels
 from similarity.findings.finding import Finding
 from similarity.findings.listing import read_findings
-from similarity.images.shards import open_images
-from similarity.index.backends import load_index, load_settings
-from similarity.index.parts import Parts
 from similarity.index.searcher import Searcher
-from similarity.index.vector_stores import InMemoryStore, VectorStore
-from similarity.novelty.reference import Reference, load_reference
-from similarity.vectors import normalize
-
-_CHECKED_IMAGES = 3
-_CANDIDATES = 300  # for that
+from similarity.novelty.reference import Reference
+from similarity.opening.run_files import RunFiles
 
 
 def open_searcher() -> Searcher:
-    """Loads all embeddings and the approximate index.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run.
-        UserError: the files are damaged or do not belong together.
-    """
-    check_run(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
-    manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
-    settings = load_settings(ANN_SETTINGS)
-    index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
-    model = load_embedding_model(EMBEDDER)
-    return Searcher(manifest, InMemoryStore(normalize(embeddings), index, settings.search_k, parts_of(model)))
-
-
-def parts_of(model: EmbeddingModel) -> Parts:
-    """The parts of a model's embeddings."""
-    return Parts(model.size, model.class_size, model.visual_weight)
+    """Loads all embeddings and the approximate index; see `RunFiles` for all of these."""
+    return RunFiles().open_searcher()
 
 
 def open_reference() -> Reference:
-    """Loads what tells whether an image that is not indexed is similar to anything.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run.
-        UserError: the file is damaged, or of another run.
-    """
-    check_run(REFERENCE)
-    return load_reference(REFERENCE)
-
-
-def _rows_to_check(vectors: VectorStore) -> list[int]:
-    """A few rows, evenly chosen among some whose embeddings are not all zeros."""
-    rows = np.unique(np.linspace(0, len(vectors) - 1, _CANDIDATES).astype(int))
-    rows = rows[vectors[rows].any(axis=1)]
-    return rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES].tolist()
+    """Loads what tells whether an image that is not indexed is similar to anything."""
+    return RunFiles().open_reference()
 
 
 def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
-    """Loads the model, and checks that it gives the stored embeddings of a few indexed images.
-
-    Args:
-        searcher: of the indexed images.
-        batch_sizes: numbers of images that the backbone is prepared for.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run, or an indexed image is gone.
-        UserError: the model is not the one that made the embeddings.
-    """
-    embedder = load_embedder(EMBEDDER, batch_sizes)
-    rows = _rows_to_check(searcher.vectors)
-    size = embedder.extractor.image_size
-    images = open_images(IMAGES)
-    pixels = [load_pixels(images / searcher.manifest.keys[row], size) for row in rows]
-    embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.vectors[rows])
-    return embedder
+    """Loads the model, and checks that it gives the stored embeddings of a few indexed images."""
+    return RunFiles().open_embedder(searcher, batch_sizes)
 
 
 def open_positions(path: Path) -> np.ndarray | None:
-    """Loads a map, float32 (N, 2), if there is one.
-
-    Raises:
-        UserError: the file is damaged, or of another run.
-    """
-    if not path.exists():
-        return None
-    check_run(path)
-    return np.load(path)
+    """Loads a map, float32 (N, 2), if there is one."""
+    return RunFiles().open_positions(path)
 
 
 def open_splits(manifest: Manifest) -> dict[str, np.ndarray] | None:
-    """Loads the manifest rows of each split, int64 (n,), if the images were split.
-
-    Raises:
-        UserError: the file is damaged, or of another run.
-    """
-    if not SPLITS.exists():
-        return None
-    check_run(SPLITS)
-    return read_splits(SPLITS, manifest)
+    """Loads the manifest rows of each split, int64 (n,), if the images were split."""
+    return RunFiles().open_splits(manifest)
 
 
 def open_findings() -> list[Finding] | None:
@@ -132,22 +54,6 @@ def open_findings() -> list[Finding] | None:
         return None
     check_run(AUDIT)
     return read_findings(AUDIT)
-
-
-def read_metrics() -> dict[str, dict]:
-    """Reads all metrics files, by their names.
-
-    Raises:
-        UserError: one is no JSON, as after a merge with conflicts.
-    """
-    return {path.stem: _read_json(path) for path in sorted(METRICS.glob("*.json"))}
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
 
 
 class Stored(NamedTuple):

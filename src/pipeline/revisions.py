@@ -1,7 +1,6 @@
 """Reading what another commit or experiment has made, from DVC's cache."""
 
-from pipeline.paths import METRICS, RUN
-from pipeline.sealing import SEALED
+from pipeline.paths import METRICS, RUN, SEALED
 from pipeline.stage import track
 
 from collections.abc import Iterator

@@ -1,72 +1,10 @@
-"""Telling whether files are of one run; it imports little, as a key is answered at once."""
+"""Telling whether files are of one run, in the folder that is worked in; it imports little."""
 
-from pipeline.paths import (
-    ANN_INDEX,
-    ANN_SETTINGS,
-    AUDIT,
-    EMBEDDER,
-    EMBEDDINGS,
-    INVERTED_INDEX,
-    LOOK_MAP,
-    MANIFEST,
-    MAP,
-    REFERENCE,
-    RUN,
-    SPLITS,
-)
-
-import errno
 from pathlib import Path
 
-import orjson
-
-from similarity.digests import digest_files
-from similarity.errors import UserError
-
-SEALED = (
-    MANIFEST,
-    EMBEDDER,
-    EMBEDDINGS,
-    INVERTED_INDEX,
-    ANN_INDEX,
-    ANN_SETTINGS,
-    REFERENCE,
-    MAP,
-    LOOK_MAP,
-    SPLITS,
-    AUDIT,
-)
-"""What is searched with and told of: files, and a folder."""
+from similarity.opening.run_files import RunFiles
 
 
 def check_run(*paths: Path) -> None:
-    """Makes sure that files are as the last whole run left them: not damaged, and not of different runs.
-
-    Their digests are compared with those in `models/run.json`, which a run writes last.
-
-    Args:
-        paths: of files, or of folders, all of whose files are checked.
-
-    Raises:
-        FileNotFoundError: one is not there.
-        UserError: one is another.
-    """
-    sealed, found = _read_seal(), digest_files(paths)
-    folders = tuple(f"{path}/" for path in paths)
-    if missing := [path for path in sealed if path.startswith(folders) and path not in found]:
-        raise FileNotFoundError(errno.ENOENT, "missing", missing[0])
-    for path, digest in found.items():
-        if sealed.get(path) != digest:
-            raise UserError(
-                f"{path} is not as the run left it that {RUN} is of: it is damaged, or from another run, or a run is "
-                "not finished: run `dvc repro`, or `dvc checkout` to go back to the last one"
-            )
-
-
-def _read_seal() -> dict[str, str]:
-    """The digests of the files of a run, by their paths."""
-    try:
-        sealed = orjson.loads(RUN.read_bytes())
-        return {str(path): str(digest) for path, digest in sealed.items()}
-    except (orjson.JSONDecodeError, AttributeError) as error:
-        raise UserError(f"{RUN} is damaged: run `dvc checkout`, or `dvc repro`") from error
+    """Makes sure that files are as the last whole run left them; see `RunFiles.check`."""
+    RunFiles().check(*paths)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -23,6 +23,7 @@ _LOCKS = Path(".dvc/tmp")
 _JOURNAL = _LOCKS / "outputs.journal"
 _GRACE_SECONDS = 3  # after a signal, to clean up; then the process ends, whatever its threads and libraries do
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl
+_UNNOTICED = 0.5  # seconds
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
 
 Item = TypeVar("Item")
@@ -138,5 +139,19 @@ def _how_to_get(path: str) -> str:
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
-    """Shows the progress of an iteration, unless the output is no terminal."""
-    return tqdm(items, desc=label, total=total, unit=unit, disable=None, leave=False, file=sys.stderr)
+    """Shows the progress of an iteration that takes a while, unless the output is no terminal.
+
+    One of a single step shows none: it would tell nothing until it is over.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    return tqdm(
+        items, desc=label, total=total, unit=unit, file=sys.stderr, leave=False, delay=_UNNOTICED,
+        disable=True if total == 1 else None,
+    )  # fmt: skip
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 class, 2 classes, 1,200 images."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

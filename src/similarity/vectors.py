@@ -26,6 +26,11 @@ def row_blocks(array: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np
             release_pages(array)
 
 
+def count_blocks(array: np.ndarray) -> int:
+    """How many blocks `row_blocks` gives of an array, (n, …)."""
+    return -(-len(array) // _ROWS_PER_BLOCK)
+
+
 def standardization(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The means and scales of the columns of features, float32 (n, D), that bring them to mean 0 and deviation 1.
 

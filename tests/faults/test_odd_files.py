@@ -20,9 +20,12 @@ from odd_files import OddFile, write_corpus
 from projects import Project
 from recorded_faults import RecordFaults
 from service_process import ServiceProcesses
+from similarity import ImageIndex, open_index
 from similarity.dataset.manifest import read_manifest
 from similarity.features.extractor import Extractor
 from similarity.files import Outputs, read_table
+from similarity.opening.image_index import Options
+from similarity.opening.matches import Failure
 from similarity.params import load_params
 
 SEED, DAMAGED = 20, 400
@@ -88,20 +91,15 @@ def test_what_was_scanned_gets_finite_features(scanned: Scanned) -> None:
 
 
 @pytest.fixture
-def elsewhere(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The reproduced project as the current folder, and nothing kept of another one."""
-    monkeypatch.chdir(reproduced.folder)
-    for cached in (query.inverted_index, query.searcher):
-        cached.cache_clear()
-    yield
-    for cached in (query.inverted_index, query.searcher):
-        cached.cache_clear()
+def index(reproduced: Project) -> ImageIndex:
+    return open_index(reproduced.folder)
 
 
-@pytest.mark.usefixtures("elsewhere")
-def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned, record_faults: RecordFaults) -> None:
+def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(
+    scanned: Scanned, index: ImageIndex, record_faults: RecordFaults
+) -> None:
     record_faults("an odd file is asked for", len(scanned.corpus))
-    results = query.answer(query.resolve(str(scanned.folder)), query.Options(5, None, None, None))
+    results = index.answer(query.resolve(str(scanned.folder), index), Options(5), any=True)
     entries = {
         Path(entry["query"]).relative_to(scanned.folder).as_posix(): entry
         for entry in json.loads(query.as_json(results))["queries"]
@@ -115,8 +113,9 @@ def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(scanned: Scanned, 
         assert np.isfinite([entries[key]["distance"], *(each["cosine"] for each in entries[key]["neighbors"])]).all()
 
 
-@pytest.mark.usefixtures("elsewhere")
-def test_a_query_whose_features_are_not_finite_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_query_whose_features_are_not_finite_is_told_so(
+    index: ImageIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def extract(extractor: Extractor, pixels: np.ndarray) -> np.ndarray:
         return np.where(pixels.mean(axis=(1, 2, 3))[:, None] > 250, np.inf, original(extractor, pixels))
 
@@ -124,8 +123,8 @@ def test_a_query_whose_features_are_not_finite_is_told_so(monkeypatch: pytest.Mo
     monkeypatch.setattr(Extractor, "__call__", extract)
     for name, color in (("black", 0), ("white", 255), ("gray", 99)):
         Image.new("L", (30, 30), color).save(tmp_path / f"{name}.png")
-    results = query.answer(query.resolve(str(tmp_path)), query.Options(5, None, None, None))
-    reasons = [result.reason if isinstance(result, query.Failure) else None for result in results]
+    results = index.answer(query.resolve(str(tmp_path), index), Options(5))
+    reasons = [result.reason if isinstance(result, Failure) else None for result in results]
     told = f"{tmp_path / 'white.png'}: the backbone gives numbers for it that are not finite"
     assert reasons == [None, None, told]
 

@@ -21,7 +21,7 @@ def experiment(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_a_small_learning_rate_in_scientific_notation_works(experiment: tuple[Project, str]) -> None:
     project, printed = experiment
-    assert set(stages_run(printed)) == {"train", "embed", "neighbors", "ann", "map", "evaluate", "seal"}
+    assert set(stages_run(printed)) == {"train", "embed", "neighbors", "ann", "map", "evaluate", "report", "seal"}
     assert "lr: 1e-05" in (project.folder / "params.yaml").read_text(encoding="utf-8")
 
 
@@ -31,6 +31,8 @@ def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> No
     for title in ("Cross-entropy loss", "Recall of the approximate index", "10 nearest", "Class of each query"):
         assert title in page
     assert len(re.findall(QUERY_PICTURE, page)) == 3
+    assert "The charts below stay empty" in page  # shown if the library that draws them does not come
+    assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
 
 
 def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, str]) -> None:

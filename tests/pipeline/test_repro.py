@@ -119,6 +119,17 @@ def test_figures_of_each_class_and_query_are_tables(reproduced: Project) -> None
         assert abs(mean - figures[name]) < 2e-6
 
 
+def test_the_report_has_the_figures_and_the_pictures_and_is_small(reproduced: Project) -> None:
+    page = (reproduced.folder / "metrics/report.html").read_text(encoding="utf-8")
+    figures = read_json(reproduced, "metrics/retrieval.json")
+    assert f"<b>{figures['p_at_10']:.3f}</b>of the ten nearest images" in page
+    assert "144 images in 6 classes from data/sources/demo.yaml: 84 to learn from" in page
+    rows, places = page.count('alt="Query '), page.count("<title>andesite/")
+    assert (rows, places) == (3, 24)
+    assert not re.search(r"<script|https?:", page)
+    assert len(page) < 1_000_000
+
+
 def test_a_second_run_has_nothing_to_do(reproduced: Project) -> None:
     assert "Data and pipelines are up to date" in reproduced.run("dvc", "status")
     assert "Running stage" not in reproduced.run("dvc", "repro")

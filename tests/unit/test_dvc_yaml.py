@@ -14,9 +14,12 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src"
 LIBRARY = SOURCES / "similarity"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-# They decide how a run is told and checked, and how its outputs get to their places, not what comes out: parameters'
-# values are dependencies of their own.
-WITHOUT_INFLUENCE = {LIBRARY / "errors.py", LIBRARY / "params.py", LIBRARY / "replacing.py", SOURCES / "pipeline"}
+# They decide how a run is told and checked, where its files are and how they get there, not what comes out: the values
+# of parameters and the paths of files are dependencies of their own.
+WITHOUT_INFLUENCE = {
+    *(LIBRARY / name for name in ("errors.py", "layout.py", "params.py", "replacing.py")),
+    SOURCES / "pipeline",
+}
 VERSIONS = yaml.safe_load((ROOT / "versions.yaml").read_text(encoding="utf-8"))
 NAMES_OF_PACKAGES = {"PIL": "pillow", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
 PACKAGES = {path.parent for path in SOURCES.rglob("__init__.py")} - {LIBRARY}

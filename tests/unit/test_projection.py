@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,20 @@ def test_zero_vectors_share_a_point_where_nothing_else_is() -> None:
     distances = np.linalg.norm(points - points[7], axis=1)
     assert distances[[8, 500]].max() < 1e-6
     assert np.delete(distances, [7, 8, 500]).min() > 0.01
+
+
+def test_the_rounds_of_the_layout_are_told_and_nothing_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told: list[int] = []
+
+    def progress(rounds: range) -> Iterator[int]:
+        for number in rounds:
+            told.append(number)
+            yield number
+
+    embeddings = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    points = project(embeddings, 40, 5, 0, layout_progress=progress)
+    assert told == list(range(10))
+    assert capsys.readouterr() == ("", "")
+    np.testing.assert_array_equal(points, project(embeddings, 40, 5, 0))

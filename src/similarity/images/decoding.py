@@ -166,6 +166,18 @@ def read_image_file(file: ImageFile, digest: str | None = None, side: int | None
         raise UserError(f"{file}: {error}") from error
 
 
+def upright_pixels(image: Image.Image) -> np.ndarray:
+    """The pixels of an image that Pillow has opened or made, as `read_image` gives those of a file.
+
+    Raises:
+        UnreadableImageError: it cannot be decoded.
+    """
+    try:
+        return np.asarray(_upright(_to_rgb(image), _orientation(image)))
+    except Exception as error:  # as above
+        raise UnreadableImageError(_one_line(error)) from error
+
+
 def _check_scans(content: bytes, size: tuple[int, int]) -> None:
     """Refuses a JPEG of so many scans that decoding it takes minutes, however small the file is."""
     scans = content.count(_START_OF_SCAN) if content.startswith(_JPEG_MAGIC) else 0  # in a scan, 0 follows 0xff

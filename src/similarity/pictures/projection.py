@@ -1,12 +1,16 @@
 """A map of all images in the plane: similar ones near each other."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 
 from similarity.vectors import COSINE_DECIMALS, normalize, rank
 
 _ITERATIONS = 500  # after the 1000 of scikit-learn, neighbors in the plane are hardly more similar
+_ITERATIONS_PER_ROUND = 50  # of scikit-learn, which reports that often
 _NEAREST_LANDMARKS = 5
 _LEAST_DISTANCE = 10**-COSINE_DECIMALS
 _VALUES_PER_BLOCK = 1 << 20
@@ -18,6 +22,7 @@ def project(
     perplexity: float,
     seed: int,
     progress: Callable[[range], Iterable[int]] = iter,
+    layout_progress: Callable[[range], Iterable[int]] = iter,
 ) -> np.ndarray:
     """Places every row in the plane, to the same bits whatever the number of threads.
 
@@ -31,6 +36,7 @@ def project(
         perplexity: roughly how many neighbors of a landmark t-SNE keeps near; lowered where landmarks are few.
         seed: of the choice of landmarks, and of t-SNE.
         progress: wraps the iteration over blocks of the other rows, after t-SNE.
+        layout_progress: wraps the rounds of t-SNE.
 
     Returns:
         float32 (n, 2), in the unit square: one axis fills it, the other, on the same scale, is centered.
@@ -39,7 +45,7 @@ def project(
 
     chosen = choose_landmarks(embeddings, landmarks, seed)
     directions, copies = np.unique(_directions(embeddings[chosen]), axis=0, return_inverse=True)
-    layout = _lay_out(directions, perplexity, seed)
+    layout = _lay_out(directions, perplexity, seed, layout_progress)
     points = np.empty((len(embeddings), 2), np.float32)
     points[chosen] = layout[copies]
     others = np.setdiff1d(np.arange(len(embeddings)), chosen)
@@ -67,7 +73,22 @@ def _directions(embeddings: np.ndarray) -> np.ndarray:
     return np.column_stack([units, ~units.any(axis=1)]).astype(np.float32)
 
 
-def _lay_out(directions: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+class _Rounds(StringIO):
+    """Goes on by a round with each that scikit-learn reports: it has no callback, but writes a line."""
+
+    def __init__(self, rounds: Iterator[int]) -> None:
+        super().__init__()
+        self._rounds = rounds
+
+    def write(self, text: str) -> int:
+        for _ in range(text.count(": error = ")):
+            next(self._rounds, None)
+        return len(text)
+
+
+def _lay_out(
+    directions: np.ndarray, perplexity: float, seed: int, progress: Callable[[range], Iterable[int]]
+) -> np.ndarray:
     """Places different unit vectors, float32 (m, d), by t-SNE; float32 (m, 2)."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # knows only libraries that are loaded already, so it comes second
@@ -77,8 +98,12 @@ def _lay_out(directions: np.ndarray, perplexity: float, seed: int) -> np.ndarray
     feasible = max(1, min(perplexity, (len(directions) - 1) / 3))
     # Euclidean distances order unit vectors as the cosine does. Threads would add up in any order, and t-SNE turns the
     # smallest difference into another map.
-    with threadpool_limits(limits=1):
-        return TSNE(perplexity=feasible, max_iter=_ITERATIONS, init="pca", random_state=seed).fit_transform(directions)
+    layout = TSNE(perplexity=feasible, max_iter=_ITERATIONS, init="pca", random_state=seed, verbose=2)
+    rounds = iter(progress(range(_ITERATIONS // _ITERATIONS_PER_ROUND)))
+    with threadpool_limits(limits=1), redirect_stdout(_Rounds(rounds)):
+        points = layout.fit_transform(directions)
+    deque(rounds, maxlen=0)  # it may have come to its end before
+    return points
 
 
 def _place(directions: np.ndarray, landmarks: np.ndarray, layout: np.ndarray) -> np.ndarray:

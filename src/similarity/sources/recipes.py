@@ -22,6 +22,11 @@ class GeneratedSet(BaseModel):
     size: Annotated[int, Field(ge=16, le=1024)]  # pixels
     seed: Annotated[int, Field(ge=0)]
 
+    @property
+    def images(self) -> int:
+        """How many are drawn."""
+        return len(CLASSES) * self.images_per_class
+
 
 def _check_address(url: str) -> str:
     urlsplit(url)  # raises ValueError, as for a bracket that is not closed

@@ -1,0 +1,227 @@
+"""Asking from Python: `from similarity import open_index`."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects import ROOT, Project
+from similarity import ImageIndex, Match, UserError, open_index
+from similarity.generated.foreign import KINDS, draw_foreign
+from similarity.images.decoding import read_image
+from similarity.opening.image_index import ImageLike
+
+KEY, FOREIGN = "marble/marble_0003.jpg", next(iter(KINDS))
+
+
+@pytest.fixture(scope="module")
+def index(reproduced: Project) -> ImageIndex:
+    return open_index(reproduced.folder)
+
+
+@pytest.fixture(scope="module")
+def pixels(reproduced: Project) -> np.ndarray:
+    return read_image(reproduced.folder / "data/images" / KEY)
+
+
+def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Project) -> None:
+    stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
+    found = index.search(KEY, 3)
+    assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
+    assert found[0] == Match(KEY, 1, stored[0][0], stored[0][0].split("/")[0], stored[0][1])
+    assert found.columns() == {name: [getattr(match, name) for match in found] for name in Match._fields}
+
+
+def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
+    index: ImageIndex, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    file = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(file)
+    asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file)]
+    found = index.search(asked, 4)
+    assert [match.query for match in found[::4]] == ["image 1", str(file), str(file), "image 4", "image 5"]
+    rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
+    assert rows == [rows[0]] * 5
+    assert rows[0][0][1:] == (KEY, "marble", 1)
+
+
+def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_is(
+    index: ImageIndex, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    Image.fromarray(pixels[:, :30]).save(tmp_path / "turned.png", exif=orientation)
+    Image.fromarray(pixels).convert("LA").save(tmp_path / "gray.png")
+    for file in (tmp_path / "turned.png", tmp_path / "gray.png"):
+        by_file, by_image = index.search([file, Image.open(file)], 5, any=True).results
+        assert by_file.neighbors == by_image.neighbors
+
+
+def test_an_array_of_images_is_several_images(index: ImageIndex, pixels: np.ndarray) -> None:
+    found = index.search(np.stack([pixels, pixels[::-1]]), 2)
+    assert [result.query.name for result in found.results] == ["image 1", "image 2"]
+    assert found[0].key == KEY
+
+
+def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels[4:, 4:]).save(tmp_path / "cut.png")
+    options = {"label": "schist", "look": 0.9, "any": True}
+    printed = reproduced.run(
+        *("python", "src/query.py", "--json", str(tmp_path / "cut.png"), KEY),
+        *("-k", "7", "--label", "schist", "--look", "0.9", "--any"),
+    )
+    by_shell = [
+        [(each["key"], each["cosine"]) for each in query["neighbors"]] for query in json.loads(printed)["queries"]
+    ]
+    by_python = index.search([tmp_path / "cut.png", KEY], 7, **options)  # type: ignore[arg-type]  # one of each
+    assert [result.neighbors for result in by_python.results] == by_shell
+
+
+def test_nothing_similar_is_told_and_shown_only_if_wanted(index: ImageIndex) -> None:
+    foreign = draw_foreign(FOREIGN, 0, 48, 0)
+    refused = index.search(foreign, 3)
+    assert not refused
+    assert "image 1: nothing similar is indexed" in repr(refused)
+    assert "image 1: nothing similar is indexed" in refused._repr_html_()
+    assert len(index.search(foreign, 3, any=True)) == 3
+
+
+def test_embeddings_are_those_that_are_stored(index: ImageIndex, pixels: np.ndarray) -> None:
+    row = index.keys.index(KEY)
+    (embedding,) = index.embed(pixels)
+    assert embedding @ index.embeddings[row] / np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
+    assert len(index.keys) == len(index.labels) == len(index.embeddings) == len(index) == 6 * 24
+    assert index.positions is not None
+    assert index.positions.shape == (len(index), 2)
+    assert index.labels[row] == "marble"
+
+
+def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) -> None:
+    sheet = index.draw(index.search([pixels, KEY], 3))
+    assert sheet.width > 4 * 112
+    assert np.ptp(np.asarray(sheet)[:112]) > 100
+
+
+def test_odd_names_stay_text_in_a_table(index: ImageIndex, pixels: np.ndarray, tmp_path: Path) -> None:
+    file = tmp_path / "<b>&.png"
+    Image.fromarray(pixels).save(file)
+    shown = index.search(file, 1)._repr_html_()
+    assert "&lt;b&gt;&amp;.png" in shown
+    assert "<b>" not in shown
+
+
+def test_a_table_is_a_data_frame_where_there_is_pandas(index: ImageIndex) -> None:
+    found = index.search(KEY, 3)
+    if importlib.util.find_spec("pandas"):
+        assert found.to_pandas().to_dict("list") == found.columns()
+    else:
+        with pytest.raises(ImportError):
+            found.to_pandas()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("marble/marble_003.jpg", "no image 'marble/marble_003.jpg' is indexed; near it are: marble/marble_0003.jpg"),
+        (np.zeros((5, 5), np.uint8), r"image 1: pixels must be uint8 \(height, width, 3\), RGB, and these are uint8"),
+        (np.zeros((5, 5, 3), np.float32), r"these are float32 \(5, 5, 3\)"),
+        (np.zeros((0, 5, 3), np.uint8), r"these are uint8 \(0, 5, 3\)"),
+        (ROOT / "params.yaml", r"params.yaml: not an image in a known format"),
+        (ROOT / "src", r"src: Is a directory"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_line(index: ImageIndex, image: object, message: str) -> None:
+    with pytest.raises(UserError, match=message) as refusal:
+        index.search(image)  # type: ignore[arg-type]  # that is what is refused
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": -3}, {"look": 1.5}, {"look": -0.1}])
+def test_a_number_that_is_not_allowed_is_refused(index: ImageIndex, options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1 or None"):
+        index.search(KEY, **options)  # type: ignore[arg-type]  # one of each
+
+
+def test_pixels_are_those_of_the_image_that_is_indexed(project: Project, pixels: np.ndarray) -> None:
+    index, file = open_index(project.folder), project.folder / "data/images" / KEY
+    np.testing.assert_array_equal(index.pixels(KEY), pixels)
+    file.unlink()  # a link to DVC's cache, perhaps
+    Image.fromarray(pixels[::-1]).save(file)
+    with pytest.raises(UserError, match=r"marble_0003\.jpg has changed since it was scanned"):
+        index.pixels(KEY)
+    with pytest.raises(UserError, match=r"no image 'marble/marble_003\.jpg' is indexed"):
+        index.pixels("marble/marble_003.jpg")
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run\.json is missing: give `open_index` the folder of a project"):
+        open_index(tmp_path)
+
+
+def test_a_file_of_another_run_is_refused_when_it_is_needed(project: Project) -> None:
+    index = open_index(project.folder)
+    changed = project.folder / "models/reference.npz"
+    content = changed.read_bytes()
+    changed.unlink()  # a link to DVC's cache, perhaps
+    changed.write_bytes(content[:-1] + b"?")
+    assert index.search(KEY)
+    with pytest.raises(UserError, match=r"reference\.npz is not as the run left it"):
+        open_index(project.folder)
+
+
+def test_an_open_index_does_not_mix_two_runs(project: Project) -> None:
+    index = open_index(project.folder)
+    with (project.folder / "models/embedder/backbone.json").open("ab") as file:
+        file.write(b" ")
+    project.run("python", "src/seal.py")
+    with pytest.raises(UserError, match=r"embedder.* is not as the run left it"):
+        index.search(draw_foreign(FOREIGN, 0, 48, 0))
+    assert open_index(project.folder).search(draw_foreign(FOREIGN, 0, 48, 0), any=True)
+
+
+def test_importing_the_package_imports_nothing_but_what_is_used() -> None:
+    code = "import sys, similarity; print(sorted(m for m in sys.modules if m.startswith(('similarity', 'numpy'))))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, check=True, encoding="utf-8"
+    )
+    assert printed.stdout.strip() == "['similarity']"
+
+
+def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project, tmp_path: Path) -> None:
+    shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "photo.jpg")
+    code = "import sys; from similarity import open_index; print(open_index(sys.argv[1]).search('photo.jpg', 1))"
+    printed = subprocess.run(
+        [sys.executable, "-c", code, str(reproduced.folder)], cwd=tmp_path, check=True, capture_output=True, encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(reproduced.folder / "src")},
+    )  # fmt: skip
+    assert re.fullmatch(rf"photo\.jpg +1  1\.0000  {KEY}", printed.stdout.strip())
+
+
+def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    monkeypatch.chdir(reproduced.folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names: dict[str, object] = {}
+    for cell in code:
+        exec(cell, names)  # noqa: S102  # our own
+    assert len(code) > 10
+    assert isinstance(names["index"], ImageIndex)
+
+
+def test_the_notebook_of_the_docs_was_run_to_its_end_and_is_small() -> None:
+    file = ROOT / "docs/python.ipynb"
+    cells = [cell for cell in json.loads(file.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    assert file.stat().st_size < 1_500_000
