@@ -5,7 +5,7 @@ answered is told in its place, and the exit status is 1. What only a file needs 
 key is answered at once.
 """
 
-from pipeline.paths import IMAGES, INVERTED_INDEX, SPLITS
+from pipeline.paths import ADDED, IMAGES, INVERTED_INDEX, SPLITS
 from pipeline.sealing import check_run
 from pipeline.stage import run_command, track
 
@@ -175,8 +175,9 @@ def resolve(name: str, is_published: bool = False) -> list[Query | Failure]:
     """Tells whether a key, a file or a folder is meant; a name that is both is the key."""
     path = Path(name)
     # Not resolved: DVC may have made the images links to its cache.
-    absolute, images = Path(os.path.normpath(path.absolute())), IMAGES.absolute()
-    key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
+    absolute, folders = Path(os.path.normpath(path.absolute())), (ADDED.absolute(), IMAGES.absolute())
+    below = (absolute.relative_to(folder).as_posix() for folder in folders if absolute.is_relative_to(folder))
+    key = next(below, os.path.normpath(name))
     if is_indexed(key, is_published):
         return [Query(name, key, IMAGES / key)]
     try:
@@ -284,7 +285,7 @@ def rows_of_split(split: str, is_published: bool) -> np.ndarray:
     from pipeline.results import open_splits
 
     manifest = searcher(is_published).manifest
-    splits, allowed = open_splits(manifest), np.zeros(len(manifest.records), bool)
+    splits, allowed = open_splits(), np.zeros(len(manifest.records), bool)
     if splits is None:
         raise FileNotFoundError(errno.ENOENT, "missing", str(SPLITS))
     allowed[splits[split]] = True
@@ -388,12 +389,13 @@ def check_picture_name(path: Path) -> None:
 
 
 def save_sheet(results: Sequence[Result], path: Path) -> None:
+    from pipeline.indexed_images import indexed_images
+
     from similarity.files import replaced_file
     from similarity.images.decoding import read_image_file
-    from similarity.images.shards import open_images
     from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
-    rows, images = [], open_images(IMAGES)
+    rows, images = [], indexed_images()
     for query, neighbors in ((result.query, result.neighbors) for result in results):
         label = class_of(query.key) if query.key else None
         pixels = read_image_file(images / query.key if query.key else query.path, side=TILE_SIZE)

@@ -1,18 +1,14 @@
 """Stage `seal`: writes down the digests of all that is searched with: only files of one run are used together."""
 
-from pipeline.paths import RUN
-from pipeline.sealing import SEALED
+from pipeline.sealing import write_seal
 from pipeline.stage import run_stage
 
-from similarity.digests import digest_files
-from similarity.files import Outputs, write_json_entries
+from similarity.files import Outputs
 from similarity.params import Params
 
 
 def main(_: Params, outputs: Outputs) -> None:
-    digests = digest_files(SEALED)
-    write_json_entries(outputs.file(RUN), digests.items())
-    print(f"seal: {len(digests)} files are of one run")
+    print(f"seal: {write_seal(outputs)} files are of one run")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
+from pipeline.indexed_images import indexed_images
 from pipeline.paths import (
     ANN_INDEX,
+    ANN_ROWS,
     ANN_SETTINGS,
     AUDIT,
     EMBEDDER,
     EMBEDDINGS,
-    IMAGES,
-    MANIFEST,
+    INDEX_MANIFEST,
     METRICS,
     REFERENCE,
     SPLITS,
@@ -21,15 +22,15 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_split_names
 from similarity.embedding.embedder import Embedder, load_embedder, load_embedding_model
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
 from similarity.features.computing import load_pixels
 from similarity.findings.finding import Finding
 from similarity.findings.listing import read_findings
-from similarity.images.shards import open_images
 from similarity.index.backends import load_index, load_settings
+from similarity.index.grown import grown_index
 from similarity.index.parts import Parts
 from similarity.index.searcher import Searcher
 from similarity.index.vector_stores import InMemoryStore, VectorStore
@@ -47,12 +48,12 @@ def open_searcher() -> Searcher:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
-    check_run(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
-    manifest, embeddings = read_manifest(MANIFEST), np.load(EMBEDDINGS)
+    check_run(INDEX_MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_ROWS, ANN_SETTINGS, EMBEDDER)
+    manifest, units = read_manifest(INDEX_MANIFEST), normalize(np.load(EMBEDDINGS))
     settings = load_settings(ANN_SETTINGS)
-    index = load_index(ANN_INDEX, settings.backend, embeddings.shape[1])
+    index = grown_index(load_index(ANN_INDEX, settings.backend, units.shape[1]), np.load(ANN_ROWS), units)
     model = load_embedding_model(EMBEDDER)
-    return Searcher(manifest, InMemoryStore(normalize(embeddings), index, settings.search_k, parts_of(model)))
+    return Searcher(manifest, InMemoryStore(units, index, settings.search_k, parts_of(model)))
 
 
 def parts_of(model: EmbeddingModel) -> Parts:
@@ -92,7 +93,7 @@ def open_embedder(searcher: Searcher, batch_sizes: Sequence[int]) -> Embedder:
     embedder = load_embedder(EMBEDDER, batch_sizes)
     rows = _rows_to_check(searcher.vectors)
     size = embedder.extractor.image_size
-    images = open_images(IMAGES)
+    images = indexed_images()
     pixels = [load_pixels(images / searcher.manifest.keys[row], size) for row in rows]
     embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.vectors[rows])
     return embedder
@@ -110,16 +111,17 @@ def open_positions(path: Path) -> np.ndarray | None:
     return np.load(path)
 
 
-def open_splits(manifest: Manifest) -> dict[str, np.ndarray] | None:
-    """Loads the manifest rows of each split, int64 (n,), if the images were split.
+def open_splits() -> dict[str, np.ndarray] | None:
+    """Loads the indexed rows of each split, int64 (n,), if the images were split; what was added since is in none.
 
     Raises:
         UserError: the file is damaged, or of another run.
     """
     if not SPLITS.exists():
         return None
-    check_run(SPLITS)
-    return read_splits(SPLITS, manifest)
+    check_run(SPLITS, ANN_ROWS)
+    split_of, rows = read_split_names(SPLITS), np.load(ANN_ROWS)
+    return {split: rows[(split_of == split) & (rows >= 0)] for split in SPLIT_NAMES}
 
 
 def open_findings() -> list[Finding] | None:
@@ -165,5 +167,5 @@ def open_stored() -> Stored:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
-    check_run(MANIFEST, EMBEDDINGS, EMBEDDER)
-    return Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))
+    check_run(INDEX_MANIFEST, EMBEDDINGS, EMBEDDER)
+    return Stored(read_manifest(INDEX_MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))

@@ -2,13 +2,14 @@
 
 from pipeline.paths import (
     ANN_INDEX,
+    ANN_ROWS,
     ANN_SETTINGS,
     AUDIT,
     EMBEDDER,
     EMBEDDINGS,
+    INDEX_MANIFEST,
     INVERTED_INDEX,
     LOOK_MAP,
-    MANIFEST,
     MAP,
     REFERENCE,
     RUN,
@@ -22,13 +23,15 @@ import orjson
 
 from similarity.digests import digest_files
 from similarity.errors import UserError
+from similarity.files import Outputs, write_json_entries
 
 SEALED = (
-    MANIFEST,
+    INDEX_MANIFEST,
     EMBEDDER,
     EMBEDDINGS,
     INVERTED_INDEX,
     ANN_INDEX,
+    ANN_ROWS,
     ANN_SETTINGS,
     REFERENCE,
     MAP,
@@ -61,6 +64,14 @@ def check_run(*paths: Path) -> None:
                 f"{path} is not as the run left it that {RUN} is of: it is damaged, or from another run, or a run is "
                 "not finished: run `dvc repro`, or `dvc checkout` to go back to the last one"
             )
+
+
+def write_seal(outputs: Outputs) -> int:
+    """Writes down the digests of all that is searched with, of new versions where there are any; gives their number."""
+    places = {str(outputs.current(path)): str(path) for path in SEALED}
+    digests = {places.get(path, path): digest for path, digest in digest_files(map(Path, places)).items()}
+    write_json_entries(outputs.file(RUN), digests.items())
+    return len(digests)
 
 
 def _read_seal() -> dict[str, str]:

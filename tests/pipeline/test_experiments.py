@@ -20,7 +20,11 @@ TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
 
 def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
-    assert stages_run(project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")) == ["ann", "seal"]
+    assert stages_run(project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")) == [
+        "ann",
+        "index",
+        "seal",
+    ]
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert metrics["metrics/ann.json"]["recall_at_k"]["diff"] < 0
     params = json.loads(project.run("dvc", "params", "diff", "--json"))

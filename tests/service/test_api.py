@@ -393,7 +393,7 @@ def test_a_search_with_a_look_is_exact_and_is_not_compared(api: httpx.Client) ->
 
 def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
-    for stage in ("visual", "embed", "neighbors", "ann", "seal"):
+    for stage in ("visual", "embed", "neighbors", "ann", "index", "seal"):
         project.run("python", f"src/{stage}.py")
     processes = ServiceProcesses(project)
     try:
