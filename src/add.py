@@ -30,6 +30,7 @@ from similarity.files import Outputs
 from similarity.index.searcher import unknown_name
 from similarity.params import load_params
 from similarity.sources.additions import Found, added_files, find_images, remove_files
+from similarity.sources.class_folders import Choices
 
 STAGES = ("index", "seal")
 
@@ -108,8 +109,10 @@ def look_at(folders: Sequence[Path]) -> Found:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder")
-    found = find_images(folders, lambda images, count: track(images, "look", count))
-    count, allowed = len(found.records) + len(found.rejected), load_params().scan.max_rejected
+    params = load_params()
+    choices = Choices(heic=params.data.heic == "read")
+    found = find_images(folders, choices, lambda images, count: track(images, "look", count))
+    count, allowed = len(found.records) + len(found.rejected), params.scan.max_rejected
     reasons = [": ".join(rejection) for rejection in found.rejected]
     if len(reasons) > allowed * count:
         advice = (

@@ -14,7 +14,7 @@ from similarity.digests import digest_file
 from similarity.errors import DataError, UserError
 from similarity.images.decoding import UnreadableImageError, decode_image
 from similarity.parallel import ordered_map
-from similarity.sources.class_folders import LeftOut, list_folder
+from similarity.sources.class_folders import Choices, LeftOut, list_folder
 
 _SIDE = 112  # pixels, that an image is decoded to in order to see whether it can be
 
@@ -36,12 +36,15 @@ class Found(NamedTuple):
 
 
 def find_images(
-    folders: Iterable[Path], progress: Callable[[Iterable, int], Iterable] = lambda items, _: items
+    folders: Iterable[Path],
+    choices: Choices,
+    progress: Callable[[Iterable, int], Iterable] = lambda items, _: items,
 ) -> Found:
     """Looks at all images in folders of class folders; keys are given as they are to those of a source.
 
     Args:
-        folders: each as `data.source` may be.
+        folders: each as `data.source` may be; splits that one gives are of no account.
+        choices: how they are to be understood.
         progress: wraps the iteration over images; gets their number.
 
     Raises:
@@ -51,7 +54,7 @@ def find_images(
     paths: list[tuple[str, Path]] = []
     found, problems = Found({}, {}, [], []), []
     for folder in folders:
-        layout = list_folder(folder)
+        layout = list_folder(folder, choices)
         found.left_out.extend(layout.left_out)
         paths += [(key.as_posix(), folder / path) for path, key in layout.images.items()]
     looked = ordered_map(lambda each: _look_at(*each), paths)
