@@ -313,7 +313,7 @@ def test_what_is_replaced_under_a_running_service_does_not_mix_with_what_it_has_
         with httpx.Client(base_url=processes.start(), timeout=30) as client:
             before = client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
             project.set_params(train={"epochs": 2}, base={"seed": 5})
-            for stage in ("train", "embed", "neighbors"):
+            for stage in ("train", "embed", "neighbors", "index"):
                 project.run("python", f"src/{stage}.py")
             after = client.get("/api/similar", params={"key": KEY}).json()["answer"]
         assert (after["source"], after["neighbors"]) == ("inverted index", before)

@@ -63,7 +63,7 @@ def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
 def test_what_cannot_be_served_beside_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
 ) -> None:
-    manifest = project.folder / "data/manifest.csv"
+    manifest = project.folder / "models/manifest.csv"
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
     manifest.unlink()  # it is a link to the cache
     manifest.write_text("".join(lines[:-1]), encoding="utf-8")
