@@ -4,8 +4,8 @@
 
 The new images are mirrored ones of the set that is in place, whose features are computed: the cache is off. Start-up is
 what importing takes. `add.py` has the changed index in place after the second row; the third is what `dvc add` and
-`dvc commit` take to record it, of which each needs two seconds for its own start. Processor time is that of all threads
-and of what they start. What is added is removed, so that everything is as it was.
+`dvc commit` take to record it, with their own start. Processor time is that of all threads and of what they start. What
+is added is removed, so that everything is as it was.
 """
 
 import argparse
