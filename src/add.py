@@ -8,7 +8,7 @@ from pipeline.paths import ADDED, INDEX_MANIFEST, MANIFEST, PENDING
 from pipeline.problems import listing_problems
 from pipeline.recording import record
 from pipeline.sealing import SEALED, check_run, write_seal
-from pipeline.stage import only_run_of, run_command, track
+from pipeline.stage import JOURNAL, only_run_of, run_command, track
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -140,7 +140,7 @@ def change_index(changes: Changes, found: Found, pending: Changes) -> None:
     base = read_manifest(MANIFEST)
     combined = needed_changes(base, combine_changes(pending, changes))
     files = {key: found.files[key] for key in changes.added if key in combined.added}
-    with added_files(files, found.records, ADDED), Outputs() as outputs:
+    with added_files(files, found.records, ADDED), Outputs(JOURNAL) as outputs:
         reasons = write_index(combined, load_params(), outputs)
         write_changes(outputs.file(PENDING), combined)
         write_seal(outputs)

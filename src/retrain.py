@@ -6,7 +6,7 @@ What `add.py` changed becomes a part of the data set, as if the source had it, a
 from pipeline.dvc_files import check_dvc_files
 from pipeline.paths import ADDED, LEARNED, LEARNED_IMAGES, PENDING
 from pipeline.recording import record
-from pipeline.stage import only_run_of, run_command
+from pipeline.stage import JOURNAL, only_run_of, run_command
 
 import argparse
 import subprocess
@@ -52,7 +52,7 @@ def lists_changed(combined: Changes, learned: Changes, pending: Changes) -> Iter
 
 
 def write_lists(learned: Changes, pending: Changes) -> None:
-    with Outputs() as outputs:
+    with Outputs(JOURNAL) as outputs:
         write_changes(outputs.file(LEARNED), learned)
         write_changes(outputs.file(PENDING), pending)
 
