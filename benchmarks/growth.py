@@ -94,6 +94,7 @@ STEPS = (  # in the order of the flow: each leaves what the next ones read
     Step("baselines", "`baselines`", "2, then 1"),
     Step("evaluate", "`evaluate`", "2, then 1"),
     Step("audit", "`audit`", "2, then 1"),
+    Step("index", "`index`", "1"),
 )
 
 

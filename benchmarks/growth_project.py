@@ -6,6 +6,7 @@ is a stage, or one of `PARTS`. The last line that it prints has its seconds and 
 
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -62,6 +63,7 @@ def make(count: int) -> None:
         noise = rng.normal(rng.uniform(60, 200, 3), 40, (PICTURE_SIZE, PICTURE_SIZE, 3))
         picture = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
         picture.save(SOURCE / f"class_{number % CLASSES}" / f"{number:07d}.jpg")
+    shutil.copytree(ROOT / "data/changes", "data/changes")
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"]["source"] = str(SOURCE)
     params["backbone"]["image_size"] = BACKBONE_SIZE

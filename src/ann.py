@@ -1,13 +1,20 @@
 """Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
 
 from pipeline.inputs import load_rows
-from pipeline.paths import ANN_INDEX, ANN_SETTINGS, EMBEDDINGS, INVERTED_INDEX, MANIFEST, METRICS, PLOTS
+from pipeline.paths import (
+    ANN_INDEX,
+    ANN_SETTINGS,
+    BASE_ANN_NEIGHBORS,
+    BASE_EMBEDDINGS,
+    BASE_NEIGHBORS,
+    MANIFEST,
+    METRICS,
+    PLOTS,
+)
 from pipeline.stage import run_stage, track
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import numpy as np
 
@@ -16,7 +23,7 @@ from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.index.approximate import approximate_neighbors
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph, SearchSettings, save_settings
-from similarity.index.inverted_index import read_inverted_index, write_inverted_index
+from similarity.index.neighbor_lists import NeighborLists, load_neighbors, save_neighbors
 from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 from similarity.params import AnnParams, Params
 from similarity.vectors import normalize
@@ -47,19 +54,18 @@ class Measured:
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
-    keys, embeddings = manifest.keys, np.asarray(load_rows(EMBEDDINGS, manifest))
-    rows, search_k = np.arange(len(keys)), params.ann.search_k
-    exact = _exact_cosines(keys, embeddings, params.neighbors.top_k)
+    embeddings = np.asarray(load_rows(BASE_EMBEDDINGS, manifest))
+    rows, search_k = np.arange(len(embeddings)), params.ann.search_k
+    exact = _exact_cosines(embeddings, params.neighbors.top_k)
     measured = Measured(_build(embeddings, params.ann, params.base.seed), embeddings, exact)
     reported = rows
     if params.ann.target_recall is not None:
-        sample, reported = divide_queries(len(keys), TARGET_QUERIES, params.base.seed)
+        sample, reported = divide_queries(len(rows), TARGET_QUERIES, params.base.seed)
         search_k = _reach(measured, sample, params.ann.target_recall, params.ann)
     measured.index.save(outputs.file(ANN_INDEX))
     save_settings(SearchSettings(measured.index.backend, search_k), outputs.file(ANN_SETTINGS))
     found, cosines = measured.search(rows, search_k, "ann")
-    neighbors = zip(found, cosines, strict=True)
-    write_inverted_index(outputs.file(ANN_INDEX.with_name("ann-inverted-index.json")), keys, neighbors)
+    save_neighbors(NeighborLists(found, cosines), outputs.file(BASE_ANN_NEIGHBORS))
     figures = {
         "recall_at_k": recall(cosines[reported], exact[reported]),
         "k": exact.shape[1],
@@ -80,33 +86,15 @@ def _build(embeddings: np.ndarray, params: AnnParams, seed: int) -> AnnIndex:
     return FaissGraph.build(embeddings, params.links, seed)
 
 
-def _exact_cosines(keys: list[str], embeddings: np.ndarray, top_k: int) -> np.ndarray:
-    """The true neighbors' cosines, float64 (n, k), from an inverted index of these embeddings and this k."""
-    count = min(top_k, len(keys) - 1)
-    cosines = np.empty((len(keys), count))
-    checked = set(np.linspace(0, len(keys) - 1, CHECKED_IMAGES).astype(int).tolist())
-    for row, (expected, entry) in enumerate(zip_longest(keys, read_inverted_index(INVERTED_INDEX))):
-        key, neighbors = entry or (None, [])
-        if key != expected:
-            raise UserError(f"{INVERTED_INDEX} lists other images than {MANIFEST}: run `dvc repro`")
-        if len(neighbors) != count:
-            raise UserError(
-                f"{INVERTED_INDEX} holds {len(neighbors)} neighbors of each image, where {count} are needed for "
-                f"neighbors.top_k {top_k}: run `dvc repro`"
-            )
-        cosines[row] = [cosine for _, cosine in neighbors]
-        if row in checked and not _are_cosines(cosines[row], row, [other for other, _ in neighbors], keys, embeddings):
-            raise UserError(f"{INVERTED_INDEX} is of other embeddings than {EMBEDDINGS}: run `dvc repro`")
-    return cosines
-
-
-def _are_cosines(cosines: np.ndarray, row: int, others: list[str], keys: list[str], embeddings: np.ndarray) -> bool:
-    """Whether an image's embedding has these cosines with those of some others; all keys are in order."""
-    rows = [bisect_left(keys, other) for other in others]
-    if any(found == len(keys) or keys[found] != other for found, other in zip(rows, others, strict=True)):
-        return False
-    unit, *units = normalize(embeddings[[row, *rows]])
-    return bool(np.allclose(np.array(units) @ unit, cosines, rtol=0, atol=ROUNDING))
+def _exact_cosines(embeddings: np.ndarray, top_k: int) -> np.ndarray:
+    """The true neighbors' cosines, float64 (n, k), from the lists of these embeddings and this k."""
+    lists = load_neighbors(BASE_NEIGHBORS, len(embeddings), top_k)
+    checked = np.unique(np.linspace(0, len(embeddings) - 1, CHECKED_IMAGES).astype(int))
+    units, neighbors = normalize(embeddings[checked]), normalize(embeddings[lists.rows[checked].ravel()])
+    cosines = np.einsum("nd,nkd->nk", units, neighbors.reshape(len(checked), -1, embeddings.shape[1]))
+    if not np.allclose(cosines, lists.cosines[checked], rtol=0, atol=ROUNDING):
+        raise UserError(f"{BASE_NEIGHBORS} is of other embeddings than {BASE_EMBEDDINGS}: run `dvc repro`")
+    return lists.cosines
 
 
 def _reach(measured: Measured, sample: np.ndarray, target: float, params: AnnParams) -> int:

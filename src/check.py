@@ -4,7 +4,7 @@ A typing error is told at once, and so is what DVC would read for ever. What kil
 """
 
 from pipeline.dvc_files import check_dvc_files
-from pipeline.paths import DATA, METRICS, MODELS, PLOTS
+from pipeline.paths import ADDED, BASE, DATA, LEARNED_IMAGES, METRICS, MODELS, PENDING, PLOTS
 from pipeline.stage import run_command
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from similarity.params import load_params
 from similarity.replacing import remove_left_behind
 from similarity.sources.folders import check_source
 
-WRITTEN = (DATA, MODELS, METRICS, PLOTS)
+WRITTEN = (DATA, PENDING.parent, MODELS, BASE, METRICS, PLOTS)
 
 
 def main() -> None:
     source = load_params().data.source
     check_dvc_files()
     check_source(Path(source))
-    for folder in WRITTEN:
+    for folder in (*WRITTEN, *ADDED.glob("*"), *LEARNED_IMAGES.glob("*")):
         remove_left_behind(folder)
 
 

@@ -1,9 +1,9 @@
 """Stage `embed`: joins the parts of the model, and maps every image's features to its embedding."""
 
 from pipeline.inputs import check_finite, load_rows
-from pipeline.paths import BACKBONE, EMBEDDER, EMBEDDINGS, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
+from pipeline.paths import BACKBONE, BASE_EMBEDDINGS, EMBEDDER, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
 from pipeline.problems import listing_problems
-from pipeline.stage import counted, run_stage, track
+from pipeline.stage import counted, run_stage
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from similarity.embedding.head import load_head, without_embedding
 from similarity.embedding.model import EmbeddingModel
 from similarity.embedding.visual_part import load_visual_part
 from similarity.errors import UserError
-from similarity.files import Outputs, write_array, write_json_entries, write_metrics
+from similarity.files import Outputs, write_array, write_metrics
 from similarity.params import Params
 from similarity.vectors import count_zero_rows, rows_not_finite
 
@@ -28,13 +28,11 @@ def main(params: Params, outputs: Outputs) -> None:
         raise UserError(
             "the backbone sees no difference between the images, so that they cannot be compared: add others"
         )
-    features, keys = load_rows(FEATURES, manifest, len(model.head.kernel)), manifest.keys
+    features = load_rows(FEATURES, manifest, len(model.head.kernel))
     with np.errstate(over="ignore", invalid="ignore"):  # told below
         embeddings = model(features)
-    check_finite(EMBEDDINGS, rows_not_finite(embeddings), manifest)
-    write_array(outputs.file(EMBEDDINGS), [embeddings])
-    entries = track(zip(keys, embeddings, strict=True), "embed: write", len(keys))
-    write_json_entries(outputs.file(EMBEDDINGS.with_suffix(".json")), entries)
+    check_finite(BASE_EMBEDDINGS, rows_not_finite(embeddings), manifest)
+    write_array(outputs.file(BASE_EMBEDDINGS), [embeddings])
     save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
     class_part = embeddings[:, : model.class_size]
     figures = {
@@ -45,7 +43,7 @@ def main(params: Params, outputs: Outputs) -> None:
     write_metrics(outputs.file(METRICS / "embeddings.json"), figures)
     dead, zero = figures["dead_dimensions"], figures["zero_class_parts"]
     print(
-        f"embed: {counted(len(keys), 'embedding')} of {counted(model.size, 'number')}"
+        f"embed: {counted(len(embeddings), 'embedding')} of {counted(model.size, 'number')}"
         + (f"; {counted(dead, 'dimension')} of the class part zero for all images" if dead else "")
         + (f"; the class part of {counted(zero, 'image')} is all zeros" if zero else "")
     )

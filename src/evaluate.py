@@ -2,9 +2,9 @@
 
 from pipeline.inputs import check_rows, load_rows, load_variants
 from pipeline.paths import (
+    BASE_EMBEDDINGS,
     DUPLICATES,
     EMBEDDER,
-    EMBEDDINGS,
     FEATURES,
     MANIFEST,
     METRICS,
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
-    splits, embeddings = read_splits(SPLITS, manifest), np.asarray(load_rows(EMBEDDINGS, manifest))
+    splits, embeddings = read_splits(SPLITS, manifest), np.asarray(load_rows(BASE_EMBEDDINGS, manifest))
     check_rows(PREVIEWS, len(Previews(PREVIEWS)), manifest)
     if manifest.can_teach:
         splits = {split: manifest.labeled(rows) for split, rows in splits.items()}

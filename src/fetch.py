@@ -1,7 +1,7 @@
 """Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`, and lists what it leaves out."""
 
 from pipeline.dvc_files import cache_types
-from pipeline.paths import CACHE, GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
+from pipeline.paths import CACHE, GIVEN_SPLITS, IMAGES, LEARNED, LEARNED_IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from pipeline.problems import listing_problems
 from pipeline.stage import counted, run_stage, track
 
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
+from similarity.dataset.change_list import read_changes
 from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.dataset.scanning import list_keys
 from similarity.digests import digest_file
@@ -21,6 +22,7 @@ from similarity.errors import UserError, list_first
 from similarity.files import Outputs, write_table
 from similarity.images.shards import write_shards
 from similarity.params import DataParams, Params
+from similarity.sources.additions import change_folder
 from similarity.sources.archives import (
     Archive,
     DamagedArchiveError,
@@ -106,18 +108,30 @@ def _choices(settings: DataParams) -> Choices:
 
 @contextmanager
 def _images(settings: DataParams, outputs: Outputs) -> Iterator[Path]:
-    """An empty folder to put images into, from which they are packed into shards if that is asked for."""
+    """An empty folder to put the source's images into.
+
+    Then those that were added or removed later are, and all are packed into shards if that is asked for.
+    """
     target = outputs.folder(IMAGES)
     if settings.layout == "files":
         yield target
+        _change(target)
         return
     # Called like what is removed after a kill.
     with TemporaryDirectory(prefix=f".new.{os.getpid()}.", dir=IMAGES.parent) as name:
         folder = Path(name)
         yield folder
+        _change(folder)
         keys = list_keys(folder)
         for _ in track(write_shards(folder, keys, target, settings.shards), "fetch: pack", len(keys)):
             pass
+
+
+def _change(folder: Path) -> None:
+    changes = read_changes(LEARNED)
+    change_folder(folder, changes, LEARNED_IMAGES)
+    if any(changes):
+        print(f"fetch: {len(changes.added)} images added and {len(changes.removed)} removed, as {LEARNED} has it")
 
 
 def _take_folder(source: Path, settings: DataParams, outputs: Outputs) -> None:

@@ -1,6 +1,6 @@
 """Stage `map`: places every image in the plane, for a picture of them all, and once more by the look alone."""
 
-from pipeline.paths import EMBEDDINGS, LOOK_MAP, MANIFEST, MAP
+from pipeline.paths import BASE_EMBEDDINGS, BASE_LOOK_MAP, BASE_MAP, MANIFEST
 from pipeline.stage import counted, run_stage, track
 
 import numpy as np
@@ -12,11 +12,11 @@ from similarity.pictures.projection import project
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    embeddings = np.load(EMBEDDINGS, mmap_mode="r")
+    embeddings = np.load(BASE_EMBEDDINGS, mmap_mode="r")
     look = embeddings[:, params.embedding.size if read_manifest(MANIFEST).can_teach else 0 :]  # after the class part
-    layouts = {MAP: embeddings, LOOK_MAP: look if look.shape[1] else embeddings}
+    layouts = {BASE_MAP: embeddings, BASE_LOOK_MAP: look if look.shape[1] else embeddings}
     for path, vectors in layouts.items():
-        write_array(outputs.file(path), [_lay_out(vectors, params, "map" if path == MAP else "map by look")])
+        write_array(outputs.file(path), [_lay_out(vectors, params, "map" if path == BASE_MAP else "map by look")])
     landmarks = min(params.map.landmarks, len(embeddings))
     print(f"map: {counted(len(embeddings), 'image')} in the plane, {landmarks:,} of them laid out by t-SNE")
 

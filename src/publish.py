@@ -5,8 +5,9 @@ The database is LanceDB's, in a folder or, as s3://…, in a bucket. What is wri
 """
 
 from pipeline.inputs import load_rows
-from pipeline.paths import EMBEDDER, EMBEDDINGS, INVERTED_INDEX, MANIFEST, SPLITS
+from pipeline.paths import EMBEDDER, EMBEDDINGS, INDEX_MANIFEST, INVERTED_INDEX, SPLITS
 from pipeline.publishing import VARIABLE, tag_of_run
+from pipeline.results import open_splits
 from pipeline.sealing import check_run
 from pipeline.stage import run_command, track
 
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.embedding.embedder import load_embedding_model
 from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
@@ -41,7 +42,7 @@ class Measured(NamedTuple):
 
 def main() -> None:
     uri, tag = parse_arguments().to, tag_of_run()
-    check_run(MANIFEST, SPLITS, EMBEDDER, EMBEDDINGS, INVERTED_INDEX)
+    check_run(INDEX_MANIFEST, SPLITS, EMBEDDER, EMBEDDINGS, INVERTED_INDEX)
     rows, parts = read_rows(), parts_of(load_embedding_model(EMBEDDER))
     written = write_rows(uri, rows, track)
     found = measure(open_version(uri, written.version, rows.keys, parts), rows.keys)
@@ -70,15 +71,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_rows() -> PublishedRows:
-    manifest = read_manifest(MANIFEST)
+    manifest = read_manifest(INDEX_MANIFEST)
     labels = [record.label for record in manifest.records]
     return PublishedRows(manifest.keys, labels, splits_of(manifest), load_rows(EMBEDDINGS, manifest))
 
 
 def splits_of(manifest: Manifest) -> list[str]:
-    """The split of each image."""
-    splits = np.empty(len(manifest.keys), object)
-    for split, rows in read_splits(SPLITS, manifest).items():
+    """The split of each image; "" for what was added since the split."""
+    splits = np.full(len(manifest.keys), "", object)
+    for split, rows in (open_splits() or {}).items():
         splits[rows] = split
     return splits.tolist()
 
@@ -97,7 +98,7 @@ def measure(store: VectorStore, keys: Sequence[str]) -> Measured:
 def neighbors_of(inverted_index: mmap, key: str) -> list[tuple[str, float]]:
     found = find_neighbors(inverted_index, key)
     if found is None:
-        raise UserError(f"{INVERTED_INDEX} lists other images than {MANIFEST}: run `dvc repro`")
+        raise UserError(f"{INVERTED_INDEX} lists other images than {INDEX_MANIFEST}: run `dvc repro`")
     return found
 
 

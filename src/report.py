@@ -2,7 +2,7 @@
 
 from pipeline.inputs import load_rows
 from pipeline.metrics_files import read_metrics_file
-from pipeline.paths import AUDIT, MANIFEST, MAP, METRICS, PLOTS, PREVIEWS, REPORT
+from pipeline.paths import AUDIT, BASE_MAP, MANIFEST, METRICS, PLOTS, PREVIEWS, REPORT
 from pipeline.stage import run_stage
 
 import csv
@@ -85,7 +85,7 @@ def audit_section() -> Section:
 
 def map_section(manifest: Manifest) -> Section:
     previews = Previews(PREVIEWS)
-    return sections.map_section(manifest, load_rows(MAP, manifest, 2), previews.__getitem__)
+    return sections.map_section(manifest, load_rows(BASE_MAP, manifest, 2), previews.__getitem__)
 
 
 def training_section(best_epoch: int | None) -> Section:

@@ -1,7 +1,19 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
+from pipeline.indexed_images import indexed_images
 from pipeline.metrics_files import read_metrics
-from pipeline.paths import ANN_INDEX, EMBEDDER, IMAGES, INVERTED_INDEX, LOOK_MAP, MANIFEST, MAP, RUN, SEALED
+from pipeline.paths import (
+    ADDED,
+    ANN_INDEX,
+    EMBEDDER,
+    IMAGES,
+    INDEX_MANIFEST,
+    INVERTED_INDEX,
+    LOOK_MAP,
+    MAP,
+    RUN,
+    SEALED,
+)
 from pipeline.publishing import open_published_searcher
 from pipeline.results import (
     open_embedder,
@@ -55,7 +67,6 @@ from service.schema import (
 from service.uploads import UploadEmbedder
 from similarity.embedding.embedder import Embedder
 from similarity.errors import UserError
-from similarity.images.shards import open_images
 from similarity.index.inverted_index import map_inverted_index, read_inverted_index
 from similarity.index.searcher import Searcher
 
@@ -143,13 +154,15 @@ def open_beside(revision: str, limits: LimitInfo) -> Beside:
     Raises:
         UserError: they are not in the cache, are damaged, or are of other images.
     """
-    images, manifest = IMAGES.resolve(), MANIFEST.read_bytes()
+    manifest = INDEX_MANIFEST.read_bytes()
     with TemporaryDirectory(prefix="similarity-") as name:
         folder = Path(name)
         copy_results(revision, folder)
-        if (folder / MANIFEST).read_bytes() != manifest:
-            raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
-        (folder / IMAGES).symlink_to(images)
+        if (folder / INDEX_MANIFEST).read_bytes() != manifest:
+            raise UserError(f"{revision!r} is of other images than {INDEX_MANIFEST}: nothing can be compared with it")
+        for images in (IMAGES, ADDED):
+            (folder / images).parent.mkdir(exist_ok=True)
+            (folder / images).symlink_to(images.resolve())
         with working_in(folder):  # all that is opened stays open when the folder is gone
             return Beside(revision, open_catalog(limits, None))
 
@@ -185,7 +198,7 @@ def load_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog
         searcher.similar_to_row(0, MAX_RESULTS, index=name)
     for batch_size in BATCH_SIZES:
         embedder.extractor(np.zeros((batch_size, size, size, 3), np.float32))
-    annotations = Annotations(searcher.manifest, open_splits(searcher.manifest), open_findings())
+    annotations = Annotations(searcher.manifest, open_splits(), open_findings())
     return Catalog(
         searcher=searcher,
         embedder=UploadEmbedder(
@@ -196,7 +209,7 @@ def load_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog
             max_pixels=int(limits.megapixels * 1e6),
         ),
         annotations=annotations,
-        images=open_images(IMAGES),
+        images=indexed_images(),
         inverted_index=None if is_published else open_inverted_index(),
         positions=open_positions(MAP),
         look_positions=open_positions(LOOK_MAP) if searcher.vectors.parts.are_two else None,
@@ -241,7 +254,7 @@ def describe(
             classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.folders, counts, strict=True)],
             splits=[SplitCount(name=name, images=count) for name, count in annotations.split_sizes()],
             audited=annotations.findings is not None,
-            md5=md5(MANIFEST),
+            md5=md5(INDEX_MANIFEST),
         ),
         indexes=IndexInfo(
             stored_neighbors=len(first[1]),

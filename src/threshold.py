@@ -1,7 +1,17 @@
 """Stage `threshold`: up to which distance an image is similar to something indexed, and what that refuses."""
 
 from pipeline.inputs import load_rows
-from pipeline.paths import BACKBONE, DUPLICATES, FEATURES, MANIFEST, METRICS, PLOTS, REFERENCE, SPLITS
+from pipeline.paths import (
+    BACKBONE,
+    BASE_REFERENCE,
+    BASE_REFERENCE_ROWS,
+    DUPLICATES,
+    FEATURES,
+    MANIFEST,
+    METRICS,
+    PLOTS,
+    SPLITS,
+)
 from pipeline.stage import run_stage, track
 
 from collections.abc import Iterator
@@ -13,7 +23,7 @@ from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import read_duplicates
 from similarity.evaluation.retrieval import sample_queries
 from similarity.features.extractor import Extractor, load_extractor, tapped_columns
-from similarity.files import Outputs, write_metrics, write_table
+from similarity.files import Outputs, write_array, write_metrics, write_table
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
 from similarity.novelty.reference import (
@@ -45,7 +55,8 @@ def main(params: Params, outputs: Outputs) -> None:
     columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
     features = load_rows(FEATURES, manifest, extractor.features)
     reference = fit_reference(features[rows], columns, groups[rows], accepted, seed)
-    save_reference(reference, outputs.file(REFERENCE))
+    save_reference(reference, outputs.file(BASE_REFERENCE))
+    write_array(outputs.file(BASE_REFERENCE_ROWS), [rows])
     test = _sample(manifest, read_splits(SPLITS, manifest)["test"], seed)
     own = distances_across(reference.project(features[test]), groups[test], reference.points, groups[rows])
     # Test images would be accepted for certain by what they calibrate themselves.

@@ -12,6 +12,7 @@ from dvc.utils.serialize import modify_yaml
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
     "src",
+    "data/changes",
     "data/sources",
     "dvc.yaml",
     "params.yaml",
@@ -21,6 +22,7 @@ PROJECT_FILES = (
     ".dvc/.gitignore",
     ".dvcignore",
     ".gitignore",
+    "data/.gitignore",
 )
 SMALL: dict[str, dict[str, dict[str, object]]] = {
     "data/sources/demo.yaml": {"generate": {"images_per_class": 24, "size": 48}},

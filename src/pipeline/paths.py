@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 from similarity.layout import (  # noqa: F401  # which the scripts take from here as all others
+    ADDED,
     ANN_INDEX,
+    ANN_ROWS,
     ANN_SETTINGS,
     AUDIT,
     EMBEDDER,
     EMBEDDINGS,
     IMAGES,
+    INDEX_MANIFEST,
     INVERTED_INDEX,
     LOOK_MAP,
     MANIFEST,
@@ -21,6 +24,9 @@ from similarity.layout import (  # noqa: F401  # which the scripts take from her
 )
 
 DATA = Path("data")
+LEARNED_IMAGES = DATA / "learned"
+PENDING = DATA / "changes" / "pending.csv"
+LEARNED = DATA / "changes" / "learned.csv"
 LEFT_OUT = DATA / "left-out.csv"
 LEFT_OUT_COLUMNS = ("path", "reason")
 GIVEN_SPLITS = DATA / "given-splits.csv"
@@ -39,6 +45,16 @@ BACKBONE = MODELS / "backbone"
 FEATURES = DATA / "features.npy"
 HEAD = MODELS / "best.weights.h5"
 VISUAL_PART = MODELS / "visual.npz"
+BASE = MODELS / "base"
+"""Of the images that the model was learned from; all else in `models/` is of what was added and removed since, too."""
+BASE_EMBEDDINGS = BASE / "embeddings.npy"
+BASE_NEIGHBORS = BASE / "neighbors.npz"
+BASE_ANN_NEIGHBORS = BASE / "ann-neighbors.npz"
+BASE_MAP = BASE / "map.npy"
+BASE_LOOK_MAP = BASE / "map-look.npy"
+BASE_REFERENCE = BASE / "reference.npz"
+BASE_REFERENCE_ROWS = BASE / "reference-rows.npy"
+ANN_INVERTED_INDEX = MODELS / "ann-inverted-index.json"
 DUPLICATES = DATA / "duplicates.csv"
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"

@@ -1,6 +1,6 @@
 """What a run is published as, and where."""
 
-from pipeline.paths import EMBEDDER, MANIFEST, RUN
+from pipeline.paths import EMBEDDER, INDEX_MANIFEST, RUN
 from pipeline.sealing import check_run
 
 import hashlib
@@ -50,6 +50,6 @@ def open_published_searcher() -> Searcher:
     if not uri:
         raise UserError(f"--index lancedb: set {VARIABLE} to what `python src/publish.py --to` was given")
     tag = tag_of_run()
-    check_run(MANIFEST, EMBEDDER)
-    manifest, parts = read_manifest(MANIFEST), parts_of(load_embedding_model(EMBEDDER))
+    check_run(INDEX_MANIFEST, EMBEDDER)
+    manifest, parts = read_manifest(INDEX_MANIFEST), parts_of(load_embedding_model(EMBEDDER))
     return Searcher(manifest, open_tag(uri, tag, manifest.keys, parts))

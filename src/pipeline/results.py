@@ -1,6 +1,6 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
-from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, MANIFEST
+from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, INDEX_MANIFEST
 from pipeline.sealing import check_run
 
 from collections.abc import Sequence
@@ -39,9 +39,9 @@ def open_positions(path: Path) -> np.ndarray | None:
     return RunFiles().open_positions(path)
 
 
-def open_splits(manifest: Manifest) -> dict[str, np.ndarray] | None:
-    """Loads the manifest rows of each split, int64 (n,), if the images were split."""
-    return RunFiles().open_splits(manifest)
+def open_splits() -> dict[str, np.ndarray] | None:
+    """Loads the indexed rows of each split, int64 (n,), if the images were split; what was added since is in none."""
+    return RunFiles().open_splits()
 
 
 def open_findings() -> list[Finding] | None:
@@ -71,5 +71,5 @@ def open_stored() -> Stored:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
-    check_run(MANIFEST, EMBEDDINGS, EMBEDDER)
-    return Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))
+    check_run(INDEX_MANIFEST, EMBEDDINGS, EMBEDDER)
+    return Stored(read_manifest(INDEX_MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))

@@ -20,7 +20,7 @@ from similarity.params import Params, load_params
 from similarity.replacing import finish_replacing
 
 _LOCKS = Path(".dvc/tmp")
-_JOURNAL = _LOCKS / "outputs.journal"
+JOURNAL = _LOCKS / "outputs.journal"
 _GRACE_SECONDS = 3  # after a signal, to clean up; then the process ends, whatever its threads and libraries do
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl
 _UNNOTICED = 0.5  # seconds
@@ -43,8 +43,8 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
     def run() -> None:
         _end_with_dvc()
-        with _only_run_of(Path(sys.argv[0]).stem), Outputs(_JOURNAL) as outputs:
-            finish_replacing(_JOURNAL)  # again: the run that was waited for may have been killed
+        with only_run_of(Path(sys.argv[0]).stem), Outputs(JOURNAL) as outputs:
+            finish_replacing(JOURNAL)  # again: the run that was waited for may have been killed
             main(load_params(), outputs)
 
     try:
@@ -59,7 +59,7 @@ def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
     _prepare_process()
     try:
-        finish_replacing(_JOURNAL)
+        finish_replacing(JOURNAL)
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
@@ -112,7 +112,7 @@ def _end_with_dvc() -> None:
 
 
 @contextmanager
-def _only_run_of(stage: str) -> Iterator[None]:
+def only_run_of(stage: str) -> Iterator[None]:
     """Waits until no other process runs a stage of this project; the lock goes with the process, however it ends."""
     _LOCKS.mkdir(parents=True, exist_ok=True)
     with (_LOCKS / f"{stage}.lock").open("w", encoding="utf-8") as file:

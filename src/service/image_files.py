@@ -89,15 +89,13 @@ def _open(folder: ImageFolder, key: str) -> BinaryIO:
     try:
         return (folder / key).open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise ImageFileError(
-            f"The file of {key} is not there: run `dvc checkout data/images` or `dvc pull`.", 404
-        ) from error
+        raise ImageFileError(f"The file of {key} is not there: run `dvc checkout` or `dvc pull`.", 404) from error
 
 
 def _require(found: str, digest: str, key: str) -> None:
     if found != digest:
         raise ImageFileError(
             f"The file of {key} is not the image that was indexed: run `dvc repro` and reload the service, "
-            "or run `dvc checkout data/images`.",
+            "or run `dvc checkout`.",
             409,
         )

@@ -59,6 +59,10 @@ class Outputs:
         temporary.mkdir()
         return temporary
 
+    def current(self, path: Path) -> Path:
+        """Where a file or folder is at the moment: its temporary path if there is a new version, else its own."""
+        return self._temporaries.get(path, path)
+
     def __enter__(self) -> "Outputs":
         return self
 

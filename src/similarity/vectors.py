@@ -1,10 +1,15 @@
 """Rows of numbers compared by cosine: the arithmetic that embeddings, descriptors and indexes share."""
 
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from similarity.files import release_pages
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 COSINE_DECIMALS = 6
 _SCALE = 10**COSINE_DECIMALS
@@ -92,6 +97,27 @@ def rows_not_finite(array: np.ndarray) -> np.ndarray:
     """The rows of an array, (n, d), that hold NaN or infinity: int64 (m,), ascending. It may be mapped from a file."""
     finite = [np.isfinite(block).all(axis=1) for block in row_blocks(array)]
     return np.flatnonzero(~np.concatenate(finite)) if finite else np.empty(0, np.int64)
+
+
+def multiply_rows(rows: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Multiplies each row, float32 (n, d), by a matrix, float32 (d, e), on its own: float32 (n, e).
+
+    A product of many rows at a time is faster, but its bits depend on how many rows there are and on the place of each
+    among them. What an image is mapped to must not change when others are added.
+    """
+    transposed, products = np.ascontiguousarray(kernel.T), np.empty((len(rows), kernel.shape[1]), np.float32)
+    with _libraries().limit(limits=1, user_api="blas"):  # nor must it depend on how threads divide a sum
+        for row, product in zip(rows, products, strict=True):
+            np.dot(transposed, row, out=product)
+    return products
+
+
+@cache
+def _libraries() -> "ThreadpoolController":
+    """What sets the number of threads; kept, because looking for libraries takes longer than an image's product."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def count_zero_rows(embeddings: np.ndarray) -> int:

@@ -29,10 +29,9 @@ from PIL import Image
 from onnx_files import write_onnx
 from projects import ROOT, Project
 from samples import write_rocks
-from similarity.files import write_json_entries
 from similarity.generated.rocks import draw_rock
 
-RESULTS = ("data/images/*/*", "data/*.*", "models/*", "metrics/**/*")
+RESULTS = ("data/images/*/*", "data/*.*", "models/*", "models/base/*", "metrics/**/*")
 
 
 def refusal(project: Project, stage: str) -> str:
@@ -114,11 +113,16 @@ def test_training_that_is_interrupted_or_killed_keeps_all_results(project: Proje
     assert project.contents(*RESULTS) == before
 
 
-@pytest.mark.parametrize(("kilobytes", "file"), [(8, "models/embeddings.npy"), (40, "models/embeddings.json")])
-def test_a_disk_that_is_full_at_any_output_leaves_all_as_it_was(project: Project, kilobytes: int, file: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "kilobytes", "file"),
+    [("embed", 8, "models/base/embeddings.npy"), ("index", 40, "models/embeddings.json")],
+)
+def test_a_disk_that_is_full_at_any_output_leaves_all_as_it_was(
+    project: Project, stage: str, kilobytes: int, file: str
+) -> None:
     before = project.contents(*RESULTS)
     project.set_params(embedding={"visual_weight": 0.5})
-    limited = f"ulimit -f {kilobytes}; trap '' XFSZ; exec python src/embed.py"
+    limited = f"ulimit -f {kilobytes}; trap '' XFSZ; exec python src/{stage}.py"
     printed = project.run("bash", "-c", limited, status=1)
     assert printed.startswith(f"error: {file}: File too large\n")
     assert project.contents(*RESULTS) == before
@@ -339,7 +343,19 @@ def test_what_a_scan_refuses_is_named_in_full_up_to_ten(project: Project, tmp_pa
     assert listed[-1] == "no image in the folder 'text11' can be read"
 
 
-STEPS = ("train", "visual", "embed", "neighbors", "ann", "threshold", "variants", "baselines", "evaluate", "audit")
+STEPS = (
+    "train",
+    "visual",
+    "embed",
+    "neighbors",
+    "ann",
+    "threshold",
+    "variants",
+    "baselines",
+    "evaluate",
+    "audit",
+    "index",
+)
 
 
 def test_no_stage_takes_results_of_other_images_for_its_own(project: Project, tmp_path: Path) -> None:
@@ -361,41 +377,35 @@ def test_features_of_another_backbone_are_refused(project: Project, stage: str) 
 
 
 @pytest.mark.parametrize("top_k", [9, 11, 1000])
-def test_an_inverted_index_for_another_number_of_neighbors_is_refused(project: Project, top_k: int) -> None:
+def test_lists_of_another_number_of_neighbors_are_refused(project: Project, top_k: int) -> None:
     project.set_params(neighbors={"top_k": top_k})
-    message = "models/inverted-index.json holds 10 neighbors of each image, where"
+    message = "models/base/neighbors.npz holds 10 neighbors of each of 144 images, where"
     assert message in refusal(project, "ann")
     printed = project.run("dvc", "repro", "-s", "ann", status=255)
     assert message in printed
     assert "Traceback" not in printed
 
 
-def test_an_inverted_index_of_other_images_is_refused(project: Project) -> None:
-    path = project.folder / "models/inverted-index.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    without_first, renamed = dict(list(stored.items())[1:]), {f"{key}x": found for key, found in stored.items()}
-    longer = {**stored, "z/another.png": stored[next(iter(stored))]}
-    for other in (without_first, dict(list(stored.items())[:-1]), renamed, longer, {}):
-        path.unlink()  # it may be a link to what other tests use
-        write_json_entries(path, other.items())
-        assert "lists other images than data/manifest.csv: run `dvc repro`" in refusal(project, "ann")
-
-
-def test_an_inverted_index_of_another_training_is_refused(project: Project) -> None:
-    path = project.folder / "models/embeddings.npy"
+def test_neighbors_of_another_training_are_refused(project: Project) -> None:
+    path = project.folder / "models/base/embeddings.npy"
     replace_array(path, np.load(path) + np.float32(0.01))
-    message = "models/inverted-index.json is of other embeddings than models/embeddings.npy: run `dvc repro`"
+    message = "models/base/neighbors.npz is of other embeddings than models/base/embeddings.npy: run `dvc repro`"
     assert message in refusal(project, "ann")
 
 
 def test_a_damaged_array_is_named(project: Project) -> None:
-    for name, stage in (("data/features.npy", "train"), ("models/embeddings.npy", "neighbors")):
+    for name, stage in (
+        ("data/features.npy", "train"),
+        ("models/base/embeddings.npy", "neighbors"),
+        ("models/base/neighbors.npz", "ann"),
+    ):
         path = project.folder / name
         content = path.read_bytes()
         for damaged in (b"", content[:7], content[:100], content[:-5], b"x" * len(content)):
             path.unlink()
             path.write_bytes(damaged)
             assert f"{name} is damaged: run `dvc checkout`" in refusal(project, stage)
+        path.write_bytes(content)
 
 
 def test_embeddings_that_are_not_finite_are_named_by_their_images(project: Project) -> None:
@@ -408,7 +418,7 @@ def test_embeddings_that_are_not_finite_are_named_by_their_images(project: Proje
     for key in ("andesite/andesite_0003.jpg", "andesite/andesite_0005.jpg"):
         assert f"{key} has numbers that are not finite" in message
     assert message.count("finite") == 2
-    assert message.endswith(": nothing can be compared with them, so models/embeddings.npy is not written")
+    assert message.endswith(": nothing can be compared with them, so models/base/embeddings.npy is not written")
     assert project.contents(*RESULTS) == before
 
 

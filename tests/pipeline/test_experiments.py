@@ -21,7 +21,7 @@ TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
 def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")
-    assert set(stages_run(printed)) == {"ann", "report", "seal"}
+    assert set(stages_run(printed)) == {"ann", "index", "report", "seal"}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert metrics["metrics/ann.json"]["recall_at_k"]["diff"] < 0
     params = json.loads(project.run("dvc", "params", "diff", "--json"))

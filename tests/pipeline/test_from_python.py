@@ -200,8 +200,8 @@ def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project,
     shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "photo.jpg")
     code = "import sys; from similarity import open_index; print(open_index(sys.argv[1]).search('photo.jpg', 1))"
     printed = subprocess.run(
-        [sys.executable, "-c", code, str(reproduced.folder)], cwd=tmp_path, check=True, capture_output=True, encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": str(reproduced.folder / "src")},
+        [sys.executable, "-c", code, str(reproduced.folder)], cwd=tmp_path, check=True, capture_output=True,
+        encoding="utf-8", env={**os.environ, "PYTHONPATH": str(reproduced.folder / "src")},
     )  # fmt: skip
     assert re.fullmatch(rf"photo\.jpg +1  1\.0000  {KEY}", printed.stdout.strip())
 

@@ -275,7 +275,7 @@ def test_a_look_changes_what_is_found_for_a_key_and_for_a_file_alike(reproduced:
 
 def test_without_a_visual_part_a_look_is_refused(project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
-    for stage in ("visual", "embed", "neighbors", "ann", "seal"):
+    for stage in ("visual", "embed", "neighbors", "ann", "index", "seal"):
         project.run("python", f"src/{stage}.py")
     assert "these embeddings have one part only" in refusal(project, KEY, "--look", "0.5")
     assert ask(project, KEY)[0]["similar"]

@@ -81,6 +81,10 @@ def test_metrics_have_their_names_and_are_finite_with_six_decimals(reproduced: P
         },
         "train": {"val_loss", "val_accuracy", "best_epoch"},
         "embeddings": {"dimensions", "dead_dimensions", "zero_class_parts"},
+        "index": {
+            *("images", "added", "removed", "unlike_known", "in_known_classes", "found_their_class"),
+            *("new_classes", "class_shift"),
+        },
         "ann": {"recall_at_k", "k", "search_k"},
         "retrieval": {
             "test_accuracy",

@@ -7,7 +7,7 @@ import pytest
 
 from projects import Project
 
-WRITTEN = ("models/index*", "models/ann-inverted-index.json", "metrics/ann.json")
+WRITTEN = ("models/index*", "models/base/ann-neighbors.npz", "metrics/ann.json")
 
 
 def read(project: Project, name: str) -> dict:

@@ -76,6 +76,6 @@ def test_three_images_are_told_apart(project: Project) -> None:
         Image.fromarray(draw_rock(label, 1, 0, 32)).save(images / f"unlabeled/{label}.png")
     for stage in ("scan", "duplicates", "split", "featurize", "visual", "embed"):
         project.run("python", f"src/{stage}.py")
-    embeddings = np.load(project.folder / "models/embeddings.npy")
+    embeddings = np.load(project.folder / "models/base/embeddings.npy")
     assert embeddings.shape == (3, 2)
     assert (embeddings @ embeddings.T)[np.triu_indices(3, 1)].max() < 0

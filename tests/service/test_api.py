@@ -313,7 +313,7 @@ def test_what_is_replaced_under_a_running_service_does_not_mix_with_what_it_has_
         with httpx.Client(base_url=processes.start(), timeout=30) as client:
             before = client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
             project.set_params(train={"epochs": 2}, base={"seed": 5})
-            for stage in ("train", "embed", "neighbors"):
+            for stage in ("train", "embed", "neighbors", "index"):
                 project.run("python", f"src/{stage}.py")
             after = client.get("/api/similar", params={"key": KEY}).json()["answer"]
         assert (after["source"], after["neighbors"]) == ("inverted index", before)
@@ -393,7 +393,7 @@ def test_a_search_with_a_look_is_exact_and_is_not_compared(api: httpx.Client) ->
 
 def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
-    for stage in ("visual", "embed", "neighbors", "ann", "seal"):
+    for stage in ("visual", "embed", "neighbors", "ann", "index", "seal"):
         project.run("python", f"src/{stage}.py")
     processes = ServiceProcesses(project)
     try:

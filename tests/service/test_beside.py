@@ -20,7 +20,7 @@ def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     """A project whose results are of a shorter training than those of its last commit."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
     project.set_params(train={"epochs": 2})
-    for stage in ("train", "embed", "neighbors", "ann", "seal"):
+    for stage in ("train", "embed", "neighbors", "ann", "index", "seal"):
         project.run("python", f"src/{stage}.py")
     return project
 
@@ -63,7 +63,7 @@ def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
 def test_what_cannot_be_served_beside_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
 ) -> None:
-    manifest = project.folder / "data/manifest.csv"
+    manifest = project.folder / "models/manifest.csv"
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
     manifest.unlink()  # it is a link to the cache
     manifest.write_text("".join(lines[:-1]), encoding="utf-8")

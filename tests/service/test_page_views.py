@@ -32,7 +32,7 @@ def odd_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
     path = project.folder / "data/audit.csv"
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
-    for stage in ("visual", "embed", "neighbors", "ann", "map", "seal"):
+    for stage in ("visual", "embed", "neighbors", "ann", "map", "index", "seal"):
         project.run("python", f"src/{stage}.py")
     return project
 

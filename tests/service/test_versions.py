@@ -72,11 +72,11 @@ def test_a_file_that_is_gone_is_told_with_the_way_to_get_it_back(client: httpx.C
     for query in ("", "?thumbnail=64"):
         refused = client.get(f"/api/images/{KEY}{query}")
         assert refused.status_code == 404
-        assert "run `dvc checkout data/images`" in refused.json()["detail"]
+        assert "run `dvc checkout`" in refused.json()["detail"]
 
 
 TOKEN = "a-token-for-reloading"  # noqa: S105  # of this test
-RETRAINING = ("train", "embed", "neighbors", "ann", "seal")
+RETRAINING = ("train", "embed", "neighbors", "ann", "index", "seal")
 
 
 @pytest.fixture

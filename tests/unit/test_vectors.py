@@ -11,7 +11,7 @@ from samples import relu_clusters
 from similarity.index.approximate import approximate_neighbors
 from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
 from similarity.index.exact import nearest_neighbors
-from similarity.vectors import count_zero_rows, normalize, rows_not_finite, scale_extremes
+from similarity.vectors import count_zero_rows, multiply_rows, normalize, rows_not_finite, scale_extremes
 
 EMBEDDINGS = relu_clusters(200)
 SIZES = st.lists(st.integers(-30, 30).map(lambda power: np.float32(10.0**power)), min_size=200, max_size=200)
@@ -63,3 +63,13 @@ def test_nothing_is_normalized_to_nothing(shape: tuple[int, int]) -> None:
     empty = np.empty(shape, np.float32)
     assert normalize(empty).shape == shape
     assert rows_not_finite(empty).tolist() == []
+
+
+def test_a_row_is_mapped_to_the_same_bits_among_any_others() -> None:
+    rng = np.random.default_rng(0)
+    rows, kernel = (rng.standard_normal(shape).astype(np.float32) for shape in ((700, 2848), (2848, 288)))
+    products, order = multiply_rows(rows, kernel), rng.permutation(700)
+    np.testing.assert_allclose(products, rows @ kernel, atol=2e-3)
+    np.testing.assert_array_equal(multiply_rows(rows[order], kernel), products[order])
+    for part in (slice(3, 4), slice(5, 60), slice(0, 0)):
+        np.testing.assert_array_equal(multiply_rows(rows[part], kernel), products[part])

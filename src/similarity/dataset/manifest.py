@@ -119,6 +119,11 @@ def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
     return [given.get(key, "") for key in manifest.keys]
 
 
+def read_split_names(path: Path) -> np.ndarray:
+    """Reads the split of every image, in the order that they were written in: str (n,)."""
+    return np.array([split for _, split in read_table(path, _SPLIT_COLUMNS)])
+
+
 def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     """Reads the manifest rows of each split, int64 (n,), ascending.
 

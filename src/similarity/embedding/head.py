@@ -1,5 +1,6 @@
 """The class part of the embedding: a ReLU layer and a softmax over the classes, on top of frozen features."""
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -84,9 +85,11 @@ def load_head(path: Path) -> Head:
         return Head(*(layers[name][part][:] for name in ("embedding", "classes") for part in ("0", "1")))
 
 
-def embed(features: np.ndarray, head: Head) -> np.ndarray:
-    """Maps features, float32 (n, D), to their embeddings, float32 (n, E), none negative."""
-    blocks = (np.maximum(block @ head.kernel + head.bias, 0) for block in row_blocks(features))
+def embed(
+    features: np.ndarray, head: Head, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.matmul
+) -> np.ndarray:
+    """Maps features, float32 (n, D), to their embeddings, float32 (n, E), none negative, by some matrix product."""
+    blocks = (np.maximum(multiply(block, head.kernel) + head.bias, 0) for block in row_blocks(features))
     return np.concatenate([np.empty((0, len(head.bias)), np.float32), *blocks])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from similarity.embedding.head import Head, embed
 from similarity.embedding.visual_part import VisualPart
 from similarity.files import write_arrays
-from similarity.vectors import normalize, row_blocks
+from similarity.vectors import multiply_rows, normalize, row_blocks
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class EmbeddingModel:
         return self.class_size + len(self.visual.bias)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Maps features, float32 (n, D), to embeddings, float32 (n, E + K)."""
+        """Maps features, float32 (n, D), to embeddings, float32 (n, E + K), each to the same bits among any others."""
         embeddings = np.empty((len(features), self.size), np.float32)
         start = 0
         for block in row_blocks(features):
             rows, start = slice(start, start + len(block)), start + len(block)
-            embeddings[rows, : self.class_size] = embed(block, self.head)
+            embeddings[rows, : self.class_size] = embed(block, self.head, multiply_rows)
             embeddings[rows, self.class_size :] = self.visual(block)
             if len(self.visual.bias):
                 self._join(embeddings[rows])

@@ -7,7 +7,7 @@ import numpy as np
 
 from similarity.files import write_arrays
 from similarity.principal_axes import axes_of_rows
-from similarity.vectors import row_blocks, standardization
+from similarity.vectors import multiply_rows, row_blocks, standardization
 
 SHRINKAGE = 0.3  # of the variances, by which components are divided
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
@@ -27,7 +27,7 @@ class VisualPart(NamedTuple):
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """The components of features, float32 (n, D), with mean 0 over the images fitted to: float32 (n, K)."""
-        return features @ self.kernel + self.bias
+        return multiply_rows(features, self.kernel) + self.bias
 
 
 def fit_visual_part(

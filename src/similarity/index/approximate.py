@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from similarity.index.backends import AnnIndex
+from similarity.index.backends import Searchable
 from similarity.index.exact import nearest_to
 from similarity.vectors import COSINE_DECIMALS, normalize
 
 
 def approximate_neighbors(
-    index: AnnIndex,
+    index: Searchable,
     embeddings: np.ndarray,
     rows: Sequence[int] | np.ndarray,
     top_k: int,
@@ -39,7 +39,7 @@ def approximate_neighbors(
 
 
 def search_index(
-    index: AnnIndex,
+    index: Searchable,
     units: np.ndarray,
     query: np.ndarray,
     count: int,

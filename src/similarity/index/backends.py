@@ -26,7 +26,7 @@ _CANDIDATES_WHILE_BUILDING = 200  # Faiss' efConstruction; hnswlib's default
 _DEFAULT_CANDIDATES = 64
 
 
-class AnnIndex(Protocol):
+class Searchable(Protocol):
     """Vectors that can be searched approximately by cosine, from several threads at a time.
 
     Attributes:
@@ -34,12 +34,6 @@ class AnnIndex(Protocol):
     """
 
     backend: Backend
-
-    def __len__(self) -> int:
-        """The number of vectors."""
-
-    def vector(self, row: int) -> np.ndarray:
-        """One of the vectors, float32 (d,), at its own length or at length 1."""
 
     def search(self, query: np.ndarray, count: int, search_k: int) -> list[int]:
         """The rows of the vectors most similar to a query, float32 (d,), best first; fewer than `count` if not found.
@@ -49,6 +43,16 @@ class AnnIndex(Protocol):
 
     def default_search_k(self, count: int) -> int:
         """Candidates to look at where `ann.search_k` is null."""
+
+
+class AnnIndex(Searchable, Protocol):
+    """An index as a library builds it."""
+
+    def __len__(self) -> int:
+        """The number of vectors."""
+
+    def vector(self, row: int) -> np.ndarray:
+        """One of the vectors, float32 (d,), at its own length or at length 1."""
 
     def save(self, path: Path) -> None:
         """Writes the index; the same vectors and seed give the same bytes."""

@@ -8,7 +8,7 @@ from similarity.vectors import COSINE_DECIMALS, normalize, rank
 
 _ROWS_PER_BLOCK = 8192  # faiss takes more than twice as long with fewer than 4096
 _SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
-_ROUNDING = 3 * 10**-COSINE_DECIMALS  # by which the cosines of faiss differ at most from the true ones, rounded
+COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # by which the cosines of faiss differ at most from the true ones, rounded
 _BELOW_EVERY_COSINE = -2
 
 
@@ -40,8 +40,22 @@ def nearest_neighbors(
     rows, cosines = np.empty((len(first), count + 1), np.int64), np.empty((len(first), count + 1))
     for start in progress(range(0, len(first), _ROWS_PER_BLOCK)):
         block = slice(start, start + _ROWS_PER_BLOCK)
-        rows[block], cosines[block] = _most_similar(units[first[block]], units, count + 1)
-    return _without_itself(rows[group], cosines[group])
+        rows[block], cosines[block] = most_similar(units[first[block]], units, count + 1)
+    return _without(np.arange(len(units)), rows[group], cosines[group])
+
+
+def neighbors_of_rows(units: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the most similar other rows of some rows, as `nearest_neighbors` does of all.
+
+    Args:
+        units: what `normalize` gives, float32 (n, d).
+        rows: int64 (m,).
+        count: neighbors per row, less than n.
+
+    Returns:
+        int64 and float64 (m, count).
+    """
+    return _without(rows, *most_similar(units[rows], units, count + 1))
 
 
 def _equal_rows(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,12 +65,21 @@ def _equal_rows(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(keys, return_index=True, return_inverse=True)[1:]
 
 
-def _most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows most similar to some vectors, int64 (m, count), best first, and their cosines; the number asked for is
-    doubled where more may be tied with the last.
+def most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the rows most similar to some vectors, by comparing each with all.
+
+    Args:
+        queries: of length 1 or all zeros, float32 (m, d).
+        units: what `normalize` gives, float32 (n, d).
+        count: how many rows to give, at most n.
+
+    Returns:
+        The rows, int64 (m, count), best first, and their cosines, rounded to 6 decimals, float64 (m, count). Ties go by
+        row.
     """
     import faiss
 
+    # The number asked for is doubled where more may be tied with the last.
     rows, cosines = np.empty((len(queries), count), np.int64), np.empty((len(queries), count))
     waiting, asked = np.arange(len(queries)), count + _SPARE
     while len(waiting):
@@ -64,7 +87,7 @@ def _most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[n
         found, candidates = faiss.knn(queries[waiting], units, asked, faiss.METRIC_INNER_PRODUCT)
         places, values = _in_order(queries[waiting], units, candidates)
         rows[waiting], cosines[waiting] = places[:, :count], values[:, :count]
-        unsure = values[:, count - 1] - found[:, -1] < _ROUNDING
+        unsure = values[:, count - 1] - found[:, -1] < COSINE_ERROR
         waiting, asked = waiting[unsure & (asked < len(units))], 2 * asked
     return rows, cosines
 
@@ -79,9 +102,9 @@ def _in_order(queries: np.ndarray, units: np.ndarray, candidates: np.ndarray) ->
     return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 
 
-def _without_itself(rows: np.ndarray, cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Takes each row out of its list, (n, k + 1), or else, where others are tied with it, the last of the list."""
-    is_itself = rows == np.arange(len(rows))[:, None]
+def _without(own: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Takes each row, (m,), out of its list, (m, k + 1), or else, where others are tied with it, the list's last."""
+    is_itself = rows == own[:, None]
     is_itself[~is_itself.any(axis=1), -1] = True
     kept = (len(rows), rows.shape[1] - 1)
     return rows[~is_itself].reshape(kept), cosines[~is_itself].reshape(kept)

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from similarity.index.approximate import search_index
-from similarity.index.backends import AnnIndex
+from similarity.index.backends import Searchable
 from similarity.index.exact import nearest_to
 from similarity.index.parts import Parts
 
@@ -81,7 +81,7 @@ class InMemoryStore:
     """
 
     units: np.ndarray
-    index: AnnIndex
+    index: Searchable
     search_k: int | None
     parts: Parts
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from similarity.files import write_arrays
-from similarity.vectors import normalize
+from similarity.vectors import multiply_rows, normalize
 
 _DIMENSIONS = 256
 _ROWS_PER_BLOCK = 1024
@@ -38,7 +38,7 @@ class Reference:
     def project(self, features: np.ndarray) -> np.ndarray:
         """Maps features, float32 (n, D), to the space of the points, float32 (n, d)."""
         blocks = (features[start : start + _ROWS_PER_BLOCK][:, self.columns] for start in _starts(features))
-        return np.concatenate([normalize(block) @ self.kernel for block in blocks])
+        return np.concatenate([multiply_rows(normalize(block), self.kernel) for block in blocks])
 
     @cached_property
     def _squares(self) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors
-from similarity.layout import IMAGES, INVERTED_INDEX, MAP, SPLITS
+from similarity.layout import ADDED, IMAGES, INVERTED_INDEX, MAP, SPLITS
 from similarity.opening.matches import Failure, Matches, Picture, Query, Result
 from similarity.opening.run_files import RunFiles
 
@@ -186,15 +186,16 @@ class ImageIndex:
 
     @cached_property
     def _images(self) -> "ImageFolder":
-        from similarity.images.shards import open_images
-
-        return open_images(self.root / IMAGES)
+        return self._files.open_images()
 
     def key_of(self, name: str | os.PathLike[str]) -> str | None:
         """The key that is meant by a key or by a path below the images; None if no such image is indexed."""
         # Not resolved: DVC may have made the images links to its cache.
-        absolute, images = (Path(os.path.normpath(Path(path).absolute())) for path in (name, self.root / IMAGES))
-        key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
+        absolute, *folders = (
+            Path(os.path.normpath(Path(path).absolute())) for path in (name, self.root / ADDED, self.root / IMAGES)
+        )
+        below = (absolute.relative_to(folder).as_posix() for folder in folders if absolute.is_relative_to(folder))
+        key = next(below, os.path.normpath(name))
         if self._open_searcher:
             return key if key in self.searcher else None
         return key if find_neighbors(self._inverted_index, key) is not None else None
@@ -304,7 +305,7 @@ class ImageIndex:
 
     @cached_property
     def _splits(self) -> dict[str, np.ndarray] | None:
-        return self._files.open_splits(self.searcher.manifest)
+        return self._files.open_splits()
 
     def _as_result(self, query: Query, found: "Answer") -> Result:
         neighbors = [(neighbor.key, neighbor.cosine) for neighbor in found.neighbors]

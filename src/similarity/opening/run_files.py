@@ -18,22 +18,24 @@ from similarity.digests import digest_files
 from similarity.errors import UserError
 from similarity.index.inverted_index import map_inverted_index
 from similarity.layout import (
+    ADDED,
     ANN_INDEX,
+    ANN_ROWS,
     ANN_SETTINGS,
     EMBEDDER,
     EMBEDDINGS,
     IMAGES,
+    INDEX_MANIFEST,
     INVERTED_INDEX,
-    MANIFEST,
     REFERENCE,
     RUN,
     SPLITS,
 )
 
 if TYPE_CHECKING:
-    from similarity.dataset.manifest import Manifest
     from similarity.embedding.embedder import Embedder
     from similarity.embedding.model import EmbeddingModel
+    from similarity.images.protocols import ImageFolder
     from similarity.index.parts import Parts
     from similarity.index.searcher import Searcher
     from similarity.index.vector_stores import VectorStore
@@ -96,16 +98,18 @@ class RunFiles:
         from similarity.dataset.manifest import read_manifest
         from similarity.embedding.embedder import load_embedding_model
         from similarity.index.backends import load_index, load_settings
+        from similarity.index.grown import grown_index
         from similarity.index.searcher import Searcher
         from similarity.index.vector_stores import InMemoryStore
         from similarity.vectors import normalize
 
-        self.check(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
-        manifest, embeddings = read_manifest(self.root / MANIFEST), np.load(self.root / EMBEDDINGS)
+        self.check(INDEX_MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_ROWS, ANN_SETTINGS, EMBEDDER)
+        manifest, units = read_manifest(self.root / INDEX_MANIFEST), normalize(np.load(self.root / EMBEDDINGS))
         settings = load_settings(self.root / ANN_SETTINGS)
-        index = load_index(self.root / ANN_INDEX, settings.backend, embeddings.shape[1])
+        built = load_index(self.root / ANN_INDEX, settings.backend, units.shape[1])
+        index = grown_index(built, np.load(self.root / ANN_ROWS), units)
         parts = parts_of(load_embedding_model(self.root / EMBEDDER))
-        return Searcher(manifest, InMemoryStore(normalize(embeddings), index, settings.search_k, parts))
+        return Searcher(manifest, InMemoryStore(units, index, settings.search_k, parts))
 
     def open_reference(self) -> "Reference":
         """Loads what tells whether an image that is not indexed is similar to anything."""
@@ -123,16 +127,22 @@ class RunFiles:
         """
         from similarity.embedding.embedder import load_embedder
         from similarity.features.computing import load_pixels
-        from similarity.images.shards import open_images
 
         self.check(EMBEDDER)
         embedder = load_embedder(self.root / EMBEDDER, batch_sizes)
         rows = _rows_to_check(searcher.vectors)
         size = embedder.extractor.image_size
-        images = open_images(self.root / IMAGES)
+        images = self.open_images()
         pixels = [load_pixels(images / searcher.manifest.keys[row], size) for row in rows]
         embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), searcher.vectors[rows])
         return embedder
+
+    def open_images(self) -> "ImageFolder":
+        """The files of all indexed images, of which those that were added are in a folder of their own."""
+        from similarity.dataset.image_folders import AddedBefore
+        from similarity.images.shards import open_images
+
+        return AddedBefore(self.root / ADDED, open_images(self.root / IMAGES))
 
     def open_positions(self, path: Path) -> np.ndarray | None:
         """Loads a map, float32 (N, 2), from its path below the root, if there is one."""
@@ -141,14 +151,15 @@ class RunFiles:
         self.check(path)
         return np.load(self.root / path)
 
-    def open_splits(self, manifest: "Manifest") -> dict[str, np.ndarray] | None:
-        """Loads the manifest rows of each split, int64 (n,), if the images were split."""
-        from similarity.dataset.manifest import read_splits
+    def open_splits(self) -> dict[str, np.ndarray] | None:
+        """Loads the indexed rows of each split, int64 (n,), if there are splits; images that were added are in none."""
+        from similarity.dataset.manifest import SPLIT_NAMES, read_split_names
 
         if not (self.root / SPLITS).exists():
             return None
-        self.check(SPLITS)
-        return read_splits(self.root / SPLITS, manifest)
+        self.check(SPLITS, ANN_ROWS)
+        split_of, rows = read_split_names(self.root / SPLITS), np.load(self.root / ANN_ROWS)
+        return {split: rows[(split_of == split) & (rows >= 0)] for split in SPLIT_NAMES}
 
 
 def parts_of(model: "EmbeddingModel") -> "Parts":

@@ -115,13 +115,25 @@ def _place(directions: np.ndarray, landmarks: np.ndarray, layout: np.ndarray) ->
         layout: the landmarks' places, float32 (m, 2).
 
     Returns:
-        float64 (b, 2).
+        float32 (b, 2).
     """
     similarities = directions @ landmarks.T
     nearest = rank(similarities, min(_NEAREST_LANDMARKS, len(landmarks)))
-    distances = 1 - np.take_along_axis(similarities, nearest, axis=1).astype(np.float64)
-    weights = np.maximum(distances, _LEAST_DISTANCE) ** -2
-    return np.einsum("bk,bkd->bd", weights / weights.sum(axis=1, keepdims=True), layout[nearest])
+    return place_beside(np.take_along_axis(similarities, nearest, axis=1).astype(np.float64), layout[nearest])
+
+
+def place_beside(cosines: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Places rows that came later at the weighted mean of those that they are most similar to, as `project` does.
+
+    Args:
+        cosines: to some others, float64 (b, k).
+        places: of these others, float32 (b, k, 2).
+
+    Returns:
+        float32 (b, 2).
+    """
+    weights = np.maximum(1 - cosines, _LEAST_DISTANCE) ** -2
+    return np.einsum("bk,bkd->bd", weights / weights.sum(axis=1, keepdims=True), places).astype(np.float32)
 
 
 def _fit_square(points: np.ndarray) -> np.ndarray:
