@@ -15,7 +15,7 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
-repro-ray: .venv/.development ## the same, with images scanned and run over by the workers of a Ray cluster on this machine
+repro-ray: .venv/.cluster ## the same, with images scanned and run over by the workers of a Ray cluster on this machine
 	python src/check.py
 	RAY_ADDRESS=local dvc repro
 
@@ -27,7 +27,7 @@ serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8
 test: .venv/.development ## unit, pipeline and quality tests
 	python -m pytest
 
-test-cluster: .venv/.development ## two Ray nodes in network namespaces; as root, two minutes
+test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes
 	python -m pytest -n0 tests/cluster
 
 bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
@@ -62,6 +62,10 @@ format: .venv/.development ## rewrite the code in the common style
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
+.venv/.cluster: .venv/.development requirements-cluster.txt
+	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-cluster.txt
+	@touch $@
+
 .venv/.benchmarks: .venv/.development requirements-bench.txt
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.txt
 	@touch $@
@@ -75,6 +79,7 @@ docs: .venv/.runtime ## write the pages that are generated
 pins: ## resolve the pins anew from pyproject.toml; needs uv
 	$(PIN) pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(PIN) --group cluster --constraints requirements.txt --constraints requirements-dev.txt --output-file requirements-cluster.txt
 	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
 	$(PIN) docker/requirements.in --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py

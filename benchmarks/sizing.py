@@ -8,6 +8,7 @@ than a machine has, is marked: docs/scaling.md says what to do instead.
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -39,23 +40,29 @@ class Need(NamedTuple):
     bound: float = float("inf")
 
     def __str__(self) -> str:
-        return f"{self.amount:,.2g} {self.unit}" + (" ✗" if self.amount > self.bound else "")
+        amount, unit = self.amount, self.unit
+        if unit == "h" and amount < 1:
+            amount, unit = 60 * amount, "min"
+        elif unit == "GB" and amount >= 1000:
+            amount, unit = amount / 1000, "TB"
+        digits = 1 - min(1, math.floor(math.log10(amount)))  # two that count
+        return f"{amount:,.{digits}f} {unit}" + (" ✗" if self.amount > self.bound else "")
 
 
 def needs(images: float, costs: Mapping[str, float], machines: Machines) -> Iterator[Need]:
     """All that a number of images needs."""
     everywhere, one = machines.number * machines.cores * HOUR, machines.cores * HOUR
-    shards = images / IMAGES_PER_SHARD
+    all_bytes = images * costs["photograph"]
     yield Need("`scan`, on all machines", images * costs["scan"] / everywhere, "h", TOO_LONG)
     yield Need("`featurize`, on all machines", images * costs["featurize"] / everywhere, "h", TOO_LONG)
     yield Need("`train`, on one", TRAINED * images * EPOCHS * costs["train"] / one, "h", TOO_LONG)
     yield Need("`embed`, on one", images * costs["embed"] / HOUR, "h", TOO_LONG)
     yield Need("`neighbors`, on one", images**2 * costs["pair"] / one, "h", TOO_LONG)
     yield Need("`ann` with Annoy, on one core", images * costs["annoy"] / HOUR, "h", TOO_LONG)
-    for layout, count in (("files", images), ("shard", shards)):
-        name = "files" if layout == "files" else "shards"
-        yield Need(f"DVC adds {name}", count * costs[f"{layout}_add"] / HOUR, "h", TOO_LONG)
-        yield Need(f"DVC pulls {name}", count * costs[f"{layout}_pull"] / HOUR, "h", TOO_LONG)
+    for layout, files in (("files", images), ("shards", images / IMAGES_PER_SHARD)):
+        for verb in ("add", "pull"):
+            seconds = files * costs[f"{verb}_file"] + all_bytes * costs[f"{verb}_byte"]
+            yield Need(f"`dvc {verb}`, {layout}", seconds / HOUR, "h", TOO_LONG)
     for name in ("photograph", "preview", "features", "embedding", "json"):
         yield Need(f"disk: {name}", images * costs[name] / GB, "GB")
     for name in ("neighbors", "other"):

@@ -174,7 +174,11 @@ def test_an_image_of_too_many_pixels_is_refused_as_too_large(api: httpx.Client) 
         ("/api/similar?key=marble/marble_003.jpg", 404, "near it are: marble/marble_0003.jpg"),
         (f"/api/similar?key={quote(KEY)}&label=marbel", 404, "no class 'marbel' is indexed; near it are: marble"),
         (f"/api/similar?key={quote(KEY)}&k=0", 422, "k: Input should be greater than or equal to 1"),
-        (f"/api/similar?key={quote(KEY)}&index=lsh", 422, "index: Input should be 'exact', 'annoy' or 'faiss'"),
+        (
+            f"/api/similar?key={quote(KEY)}&index=lsh",
+            422,
+            "index: Input should be 'exact', 'annoy', 'faiss' or 'lancedb'",
+        ),
         (f"/api/similar?key={quote(KEY)}&index=faiss", 404, "there is no index by faiss, but by annoy"),
         (f"/api/similar?key={quote(KEY)}&look=1.01", 422, "look: Input should be less than or equal to 1"),
         (f"/api/similar?key={quote(KEY)}&look=-0.1", 422, "look: Input should be greater than or equal to 0"),

@@ -139,7 +139,7 @@ def test_files_that_are_gone_or_of_another_run_are_told_with_what_to_do(
     with browser.new_context(base_url=odd_page.evaluate("location.origin")) as context:  # one without cached pictures
         page = context.new_page()
         page.goto(f"/?key={KEY}")
-        expect(page.locator("#stale")).to_contain_text("run `dvc checkout data/images`")
+        expect(page.locator("#stale")).to_contain_text("run `dvc checkout` or `dvc pull`")
         expect(page.locator("#results")).to_contain_text("No picture")
         run.unlink()  # it is a link to the cache
         run.write_text("{}", encoding="utf-8")

@@ -7,7 +7,7 @@ from service.options import parse_arguments
 def test_a_prefix_that_is_none_is_refused(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         parse_arguments([f"--root-path={prefix}"])
-    assert f"argument --root-path: {prefix}: a path such as /images is needed" in capsys.readouterr().err
+    assert f"error: --root-path: {prefix}: a path such as /images is needed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("given", "prefix"), [("", ""), ("/", ""), ("/a/", "/a"), ("/a/b-c.d", "/a/b-c.d")])
