@@ -2,19 +2,17 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from killed_at_step import die_at_step
 from similarity.errors import UserError
-from similarity.files import Outputs
 from similarity.replacing import finish_replacing, remove
-
-NAMES = ("a.json", "deep/b.npy", "folder", "other")
-FOLDERS = NAMES[2:]
+from written_outputs import FOLDERS, NAMES, write
 
 
 @pytest.fixture
@@ -27,13 +25,6 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("tmp/outputs.journal")
 
 
-def write(text: str, journal: Path | None = None) -> None:
-    with Outputs(journal) as outputs:
-        for name in NAMES:
-            path = Path(name)
-            (outputs.folder(path) / text if name in FOLDERS else outputs.file(path)).write_text(text, encoding="utf-8")
-
-
 def state() -> dict[str, str]:
     """All files but the journal's."""
     files = [path for path in Path().rglob("*") if path.is_file() and path.parts[0] != "tmp"]
@@ -42,28 +33,6 @@ def state() -> dict[str, str]:
 
 def expected(text: str) -> dict[str, str]:
     return {f"{name}/{text}" if name in FOLDERS else name: text for name in NAMES}
-
-
-def die_at_step(step: int, run: Callable[[], None]) -> bool:
-    """Runs a function in a process that is killed before its nth rename or flush; tells whether it was."""
-    process = os.fork()
-    if process == 0:
-        left = [step]
-
-        def watched(function: Callable[..., object]) -> Callable[..., object]:
-            def call(*arguments: object, **named: object) -> object:
-                left[0] -= 1
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return function(*arguments, **named)
-
-            return call
-
-        for name in ("rename", "fsync", "sync", "unlink", "rmdir"):
-            setattr(os, name, watched(getattr(os, name)))
-        run()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
 
 
 def kills(run: Callable[[], None], before: Callable[[], None]) -> Iterator[int]:
@@ -79,7 +48,7 @@ def kills(run: Callable[[], None], before: Callable[[], None]) -> Iterator[int]:
 
 def test_what_is_killed_at_any_step_is_all_old_or_all_new_when_the_next_has_finished_it(journal: Path) -> None:
     found = []
-    for _ in kills(lambda: write("new", journal), lambda: write("old")):
+    for _ in kills(partial(write, "new", journal), lambda: write("old")):
         finish_replacing(journal)
         found.append(state()["a.json"])
         assert {name: text for name, text in state().items() if ".new." not in name} == expected(found[-1])
@@ -115,7 +84,7 @@ def leave_unfinished(journal: Path) -> None:
 
 
 def test_finishing_can_be_killed_at_any_step_as_well(journal: Path) -> None:
-    for _ in kills(lambda: finish_replacing(journal), lambda: leave_unfinished(journal)):
+    for _ in kills(partial(finish_replacing, journal), lambda: leave_unfinished(journal)):
         finish_replacing(journal)
         assert state() == expected("new")
 
