@@ -17,6 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from comparison import Row, add_output, as_table, publish
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
 from similarity.images.shards import write_shards
 
 FOLDERS = 100  # that the files are in

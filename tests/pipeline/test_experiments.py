@@ -89,7 +89,7 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
         tasks = [(words[0], words[-1]) for words in lines if words and words[-1] in TASK_STATES]
         if tasks and all(status in {"Success", "Failed"} for _, status in tasks):
             return tasks
-        time.sleep(4)
+        time.sleep(2)
     raise TimeoutError(project.run("dvc", "queue", "status"))
 
 
