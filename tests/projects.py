@@ -30,7 +30,9 @@ SMALL: dict[str, dict[str, dict[str, object]]] = {
         "backbone": {"image_size": 48, "taps": ["block1", "block2", "block3"]},
         "embedding": {"visual_size": 16, "visual_taps": ["block2", "block3"]},
         "train": {"epochs": 15},
+        "map": {"landmarks": 60},
         "evaluate": {"query_rows": 3},
+        "audit": {"folds": 3},
     },
 }
 
