@@ -68,9 +68,9 @@ def normalize(embeddings: np.ndarray) -> np.ndarray:
 
 
 def scale_extremes(embeddings: np.ndarray) -> np.ndarray:
-    """Divides each row, float32 (n, d), that is too short or too long for its square by its largest number.
+    """Scales each row, float32 (n, d), that is too short or too long for its square, by a power of two.
 
-    The others stay as they are, to the bit.
+    The others stay as they are, to the bit, and the digits of these do, so that no cosine changes.
     """
     return _with_safe_norms(embeddings)[0]
 
@@ -81,8 +81,9 @@ def _with_safe_norms(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     extreme = ~((norms >= _SAFE_NORMS[0]) & (norms <= _SAFE_NORMS[1]))[:, 0]
     extreme &= (embeddings != 0).any(axis=1) if extreme.any() else False
     if extreme.any():
-        with np.errstate(invalid="ignore"):  # infinity by infinity
-            scaled = embeddings[extreme] / np.abs(embeddings[extreme]).max(axis=1, keepdims=True)
+        rows = embeddings[extreme]
+        scaled = np.ldexp(rows, -np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1])
+        scaled[~np.isfinite(rows).all(axis=1)] = np.nan
         embeddings, norms = embeddings.copy(), norms.copy()
         embeddings[extreme], norms[extreme] = scaled, _norms(scaled)
     return embeddings, norms

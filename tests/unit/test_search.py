@@ -87,7 +87,9 @@ def test_a_search_of_a_rare_class_gives_all_of_it_and_what_numpy_gives(
         found = searcher.similar(searcher.vectors[row], count, f"c{label:02d}", index)
     members = [other for other in np.flatnonzero(labels == label) if not (is_indexed and other == row)]
     assert len(found.neighbors) == min(count, len(members))
-    cosines = np.sort(searcher.vectors[np.array(members)].astype(np.float64) @ searcher.vectors[row])[::-1][:count]
+    cosines = np.sort(searcher.vectors[np.array(members, np.int64)].astype(np.float64) @ searcher.vectors[row])[::-1][
+        :count
+    ]
     mine = [neighbor.cosine for neighbor in found.neighbors]
     assert {neighbor.label for neighbor in found.neighbors} <= {f"c{label:02d}"}
     if exact or len(members) <= count:  # an approximate search may miss some of a large class

@@ -73,3 +73,9 @@ def test_a_row_is_mapped_to_the_same_bits_among_any_others() -> None:
     np.testing.assert_array_equal(multiply_rows(rows[order], kernel), products[order])
     for part in (slice(3, 4), slice(5, 60), slice(0, 0)):
         np.testing.assert_array_equal(multiply_rows(rows[part], kernel), products[part])
+
+
+def test_rows_of_any_length_keep_every_digit_of_their_direction() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    for power in range(-100, 101):
+        np.testing.assert_array_equal(normalize(np.ldexp(rows, power)), normalize(rows))
