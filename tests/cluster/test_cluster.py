@@ -154,7 +154,7 @@ def test_what_a_killed_driver_has_computed_is_not_computed_again(cluster: Cluste
     running.communicate()
     image.unlink()
     image.write_bytes(content)
-    assert "144 × 160 features, 80 images computed" in cluster.run(project, "featurize")
+    assert "144 images, 80 images computed" in cluster.run(project, "featurize")
     assert project.contents(FEATURES) == before
 
 
