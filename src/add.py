@@ -9,7 +9,7 @@ from pipeline.problems import listing_problems
 from pipeline.recording import record
 from pipeline.seal_writing import write_seal
 from pipeline.sealing import check_run
-from pipeline.stage import JOURNAL, only_run_of, run_command, track
+from pipeline.stage import JOURNAL, counted, only_run_of, run_command, track
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -133,7 +133,7 @@ def change_index(changes: Changes, found: Found, pending: Changes) -> None:
     """Puts the changed index in the place of the present one, in one step, with the images and the list of changes."""
     known = len(found.records) - len(changes.added)
     already = f", {known} are indexed already" if known else ""
-    print(f"add: {len(changes.added)} images to add, {len(changes.removed)} to remove{already}")
+    print(f"add: {counted(len(changes.added), 'image')} to add, {len(changes.removed)} to remove{already}")
     if not any(changes):
         return
     if exchanged := [key for key in changes.added if key in pending.added]:

@@ -3,7 +3,6 @@
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
-from pipeline.indexed_images import indexed_images
 from pipeline.paths import EMBEDDER, EMBEDDINGS, INDEX_MANIFEST
 from pipeline.results import Stored, open_stored
 from pipeline.stage import run_command, track
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similarity.dataset.image_folders import open_indexed_images
 from similarity.errors import UserError
 from similarity.exporting import formats as exporting
 from similarity.exporting.notes import TITLE, Check, describe, digests
@@ -103,7 +103,7 @@ def take_sample(stored: Stored, size: int) -> Sample:
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
     records = [stored.manifest.records[row] for row in rows]
-    images = indexed_images()
+    images = open_indexed_images()
     loaded = (load_pixels(images / record.path, size, record.sha256) for record in records)
     pixels = np.stack(list(track(loaded, "read", len(records))))
     contents = [(images / record.path).read_bytes() for record in records]

@@ -4,7 +4,6 @@ What the model was made from stays as it is, so that this takes as long as the c
 """
 
 from pipeline.feature_blocks import feature_blocks
-from pipeline.indexed_images import indexed_images
 from pipeline.inputs import check_finite, load_rows
 from pipeline.paths import (
     ANN_INDEX,
@@ -40,6 +39,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from similarity.dataset.change_list import ChangedSet, Changes, apply_changes, read_changes
+from similarity.dataset.image_folders import open_indexed_images
 from similarity.dataset.manifest import UNLABELED, Manifest, read_manifest, read_splits, write_manifest
 from similarity.embedding.embedder import load_embedding_model
 from similarity.errors import UserError
@@ -159,7 +159,7 @@ def features_of(keys: list[str], manifest: Manifest, rows: np.ndarray, params: P
         return features
     batch_size, digests = params.backbone.batch_size, [manifest.records[row].sha256 for row in rows]
     extractor = load_extractor(BACKBONE, (batch_size,), throughput=True)
-    images = indexed_images()
+    images = open_indexed_images()
     for block in feature_blocks([images / key for key in keys], digests, extractor, batch_size):
         features[block.rows] = block.features
     return features

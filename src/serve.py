@@ -1,6 +1,5 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.indexed_images import indexed_images
 from pipeline.metrics_files import read_metrics
 from pipeline.paths import (
     ADDED,
@@ -65,6 +64,7 @@ from service.schema import (
     SplitCount,
 )
 from service.uploads import UploadEmbedder
+from similarity.dataset.image_folders import open_indexed_images
 from similarity.embedding.embedder import Embedder
 from similarity.errors import UserError
 from similarity.index.inverted_index import map_inverted_index, read_inverted_index
@@ -209,7 +209,7 @@ def load_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog
             max_pixels=int(limits.megapixels * 1e6),
         ),
         annotations=annotations,
-        images=indexed_images(),
+        images=open_indexed_images(),
         inverted_index=None if is_published else open_inverted_index(),
         positions=open_positions(MAP),
         look_positions=open_positions(LOOK_MAP) if searcher.vectors.parts.are_two else None,

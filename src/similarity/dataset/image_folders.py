@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from similarity.images.protocols import ImageFile, ImageFolder
+from similarity.images.shards import open_images
+from similarity.layout import ADDED, IMAGES
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,8 @@ class AddedBefore:
         """The image with a key."""
         added = self.added / key
         return added if added.is_file() else self.images / key
+
+
+def open_indexed_images(root: Path = Path()) -> AddedBefore:
+    """The files of all indexed images of a project: those that the model was made from, and those added since."""
+    return AddedBefore(root / ADDED, open_images(root / IMAGES))

@@ -18,13 +18,11 @@ from similarity.digests import digest_files
 from similarity.errors import UserError
 from similarity.index.inverted_index import map_inverted_index
 from similarity.layout import (
-    ADDED,
     ANN_INDEX,
     ANN_ROWS,
     ANN_SETTINGS,
     EMBEDDER,
     EMBEDDINGS,
-    IMAGES,
     INDEX_MANIFEST,
     INVERTED_INDEX,
     REFERENCE,
@@ -138,11 +136,10 @@ class RunFiles:
         return embedder
 
     def open_images(self) -> "ImageFolder":
-        """The files of all indexed images, of which those that were added are in a folder of their own."""
-        from similarity.dataset.image_folders import AddedBefore
-        from similarity.images.shards import open_images
+        """The files of all indexed images."""
+        from similarity.dataset.image_folders import open_indexed_images
 
-        return AddedBefore(self.root / ADDED, open_images(self.root / IMAGES))
+        return open_indexed_images(self.root)
 
     def open_positions(self, path: Path) -> np.ndarray | None:
         """Loads a map, float32 (N, 2), from its path below the root, if there is one."""

@@ -37,8 +37,6 @@ _FINDINGS = {
     "class_imbalance": ("Small classes", "They have a tenth of the median class's images, or less."),
 }
 
-_AUDIT_NOTE = "The worst of each kind come first; all are in data/audit.csv. Look before you delete anything."
-
 Metrics = Mapping[str, Mapping[str, Any]]
 """The content of the metrics files, by their names."""
 
