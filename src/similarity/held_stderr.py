@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def held_stderr() -> Iterator[None]:
-    """Holds back what is written to stderr, also by C++; it is shown only if the block fails."""
+def held_stderr(shown: bool = True) -> Iterator[None]:
+    """Holds back what is written to stderr, also by C++; it is shown only if the block fails, and `shown` is true."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as messages:
@@ -17,8 +17,9 @@ def held_stderr() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            messages.seek(0)
-            os.write(stderr, messages.read())
+            if shown:
+                messages.seek(0)
+                os.write(stderr, messages.read())
             raise
         finally:
             os.dup2(stderr, 2)

@@ -15,6 +15,7 @@ from annoy import AnnoyIndex
 
 from similarity.errors import UserError
 from similarity.files import copied_into_memory, write_json_entries
+from similarity.held_stderr import held_stderr
 from similarity.vectors import normalize, scale_extremes
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class AnnoyForest:
 
     def save(self, path: Path) -> None:
         try:
-            with _silent_stderr():  # on which Annoy also prints what it raises
+            with held_stderr(shown=False):  # on which Annoy also prints what it raises
                 self._index.save(str(path))
         except OSError as error:  # its number is only in its message
             number = int((re.findall(r"\((\d+)\)$", str(error)) or [errno.EIO])[0])
@@ -159,19 +160,6 @@ class FaissGraph:
     def save(self, path: Path) -> None:
         with path.open("wb") as file:  # given a path, Faiss does not notice if the last bytes find no room
             _faiss().write_index(self._index, _faiss().PyCallbackIOWriter(file.write))
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drops what is written to the process' error output."""
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        for descriptor in (kept, nothing):
-            os.close(descriptor)
 
 
 def load_index(path: Path, backend: Backend, size: int) -> AnnIndex:
