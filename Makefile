@@ -37,10 +37,10 @@ image: ## the container image of the service; needs docker
 	docker build --tag image-similarity .
 
 test-image: .venv/.development ## build that image and try it; minutes
-	BUILD_IMAGE=1 python -m pytest -n0 tests/service/test_image.py
+	BUILD_IMAGE=1 python -m pytest -n0 --timeout=0 tests/service/test_image.py
 
 torture: .venv/.development ## the faults of `make test` many times over, and a table of them; two hours
-	TORTURE=1 python -m pytest tests/faults
+	TORTURE=1 python -m pytest --timeout=0 tests/faults
 
 lint: .venv/.development ## style, formatting, types
 	ruff check .

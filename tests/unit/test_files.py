@@ -1,11 +1,7 @@
 import csv
 import json
-import os
-import signal
 import subprocess
-import threading
-import time
-from collections.abc import Iterator
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -225,32 +221,37 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]
 
 
-@pytest.fixture
-def another_thread() -> Iterator[None]:
-    """A thread that could receive a signal in place of the main one, as those of TensorFlow and OpenMP could."""
-    done = threading.Event()
-    thread = threading.Thread(target=done.wait)
-    thread.start()
-    yield
-    done.set()
-    thread.join()
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from similarity.files import Outputs
+
+threading.Thread(target=time.sleep, args=(9,), daemon=True).start()  # as those of TensorFlow, it could be interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
+rename = Path.rename
+
+def interrupted(self, target):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.05)  # until a thread has received it
+    return rename(self, target)
+
+Path.rename = interrupted
+try:
+    with Outputs() as outputs:
+        for name in sys.argv[1:]:
+            outputs.file(Path(name)).write_text("new", encoding="utf-8")
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
 
 
-@pytest.mark.usefixtures("another_thread")
-def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a", "b")]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
-    rename = Path.rename
-
-    def interrupted(self: Path, target: Path) -> Path:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.05)  # until a thread has received it
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt), Outputs() as outputs:
-        for path in paths:
-            outputs.file(path).write_text("new", encoding="utf-8")
+    source = Path(__file__).parents[2] / "src"
+    printed = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *paths], cwd=source, check=True, capture_output=True, encoding="utf-8"
+    ).stdout
+    assert printed == "interrupted\n"
     assert [path.read_text(encoding="utf-8") for path in paths] == ["new", "new"]
 
 
