@@ -59,6 +59,16 @@ def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
     _prepare_process()
     try:
+        _run(main)
+    except (Exception, SystemExit):
+        if _received:  # a library may have made another exception of the signal's
+            sys.exit(128 + _received[0])
+        raise
+    sys.exit(0)
+
+
+def _run(main: Callable[[], object]) -> None:
+    try:
         finish_replacing(JOURNAL)
         main()
     except UserError as error:
@@ -75,7 +85,6 @@ def run_command(main: Callable[[], object]) -> NoReturn:
         sys.exit(f"error: {place}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
 
 
 def _prepare_process() -> None:
