@@ -22,6 +22,7 @@ STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["
 WAYS = ("SIGKILL to all", "SIGINT to all", "SIGKILL to dvc alone")
 LONGEST = 1.5  # seconds from the start of a stage to a kill: in most stages, and sometimes after their end
 SECONDS_TO_END = 10
+CUT_IN_A_LINE = "schema: '2.0'\nstages:\n  fetch:\n    cmd: a\n    outs:\n    - path: b\n      hash: md5\n      size:"
 
 
 class Kill(NamedTuple):
@@ -126,6 +127,7 @@ def mend_what_dvc_leaves(project: Project) -> None:
     ("name", "content", "told"),
     [
         ("dvc.lock", "schema: '2.0'\nstages:\n  fetch: {cmd: [", "git checkout HEAD -- dvc.lock"),
+        ("dvc.lock", CUT_IN_A_LINE, "git checkout HEAD -- dvc.lock"),
         ("dvc.lock", "", "git checkout HEAD -- dvc.lock"),
         (".dvc/tmp/rwlock", '{"read": {', "rm .dvc/tmp/rwlock"),
     ],
