@@ -21,8 +21,15 @@ from similarity.images.decoding import read_image
 os.environ["PYTHONUTF8"] = "1"  # whatever the locale
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")  # the tests' servers are on this machine
 OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # git's own, where one runs the tests
-for name in (*PROXIES, *(proxy.upper() for proxy in PROXIES), *OF_A_HOOK, "IMAGE_SIMILARITY_CACHE_GB"):
+for name in (
+    *PROXIES,
+    *(proxy.upper() for proxy in PROXIES),
+    *OF_A_HOOK,
+    "IMAGE_SIMILARITY_CACHE_GB",
+    "PYTHONDONTWRITEBYTECODE",
+):
     os.environ.pop(name, None)
+sys.dont_write_bytecode = False  # else all processes that tests start would compile the project anew
 
 SLOWEST_FIRST = ("networks", "service", "faults", "pipeline", "quality")  # the folders, and then the others
 SHARING = {

@@ -104,7 +104,10 @@ none of the checked images as the pipeline does (WebP, TIFF, AVIF, PPM, turned b
 """
 _ONNX = """## ONNX: `model.onnx`
 
+Some versions of onnxruntime report on their use to Microsoft, unless the variable in the first line is set before.
+
 ```python
+import os; os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np, onnxruntime
 from PIL import Image
 bands = Image.open("photo.jpg").convert("RGB").split()
