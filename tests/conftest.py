@@ -1,3 +1,5 @@
+import pipeline  # noqa: F401  # before NumPy is loaded
+
 import os
 import sys
 from collections.abc import Callable
