@@ -77,7 +77,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray, seed: int) -> Diffe
 
 def _bound(values: np.ndarray, risk: float) -> float:
     """The quantile of the beta distribution that is above the true mean with no more than some risk."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv  # what `scipy.stats.beta.ppf` gives; that module takes 0.3 s to load
 
     total = float(values.sum())
-    return float(beta.ppf(risk, total, len(values) - total + 1)) if total > 0 else 0.0
+    return float(betaincinv(total, len(values) - total + 1, risk)) if total > 0 else 0.0
