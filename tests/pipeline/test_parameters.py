@@ -30,6 +30,12 @@ def is_setting(dependency: Dependency) -> bool:
     return isinstance(dependency, ParamsDependency) or dependency.def_path.startswith("data/sources/")
 
 
+def settings_of(project: Project) -> list[tuple[str, Dependency]]:
+    """Each stage's dependencies that a parameter can change, with the stage's name."""
+    with Repo(os.fspath(project.folder)) as repo:
+        return [(stage.name, dep) for stage in repo.index.stages for dep in stage.deps if is_setting(dep)]
+
+
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
     """What scripts/write_parameters.py defines."""
@@ -52,12 +58,13 @@ def test_each_parameter_reruns_what_its_page_says(
     table = dict(PAGE_ROW.findall((ROOT / "docs/parameters.md").read_text(encoding="utf-8")))
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    settings = settings_of(project)
     for name, value in flat(params).items():
         section, key = name.split(".")
         other = "data/sources/geological.yaml" if name == "data.source" else other_value(value)
         changed = {**params, section: {**params[section], key: other}}
         path.write_text(yaml.safe_dump(changed), encoding="utf-8")
-        with Repo(os.fspath(project.folder)) as repo:
-            settings = [(stage.name, dep) for stage in repo.index.stages for dep in stage.deps if is_setting(dep)]
-            direct = {stage for stage, dep in settings if dep.status()}
+        # What a stage depends on is named by one parameter only; the values of the others are read anew.
+        current = settings_of(project) if name == "data.source" else settings
+        direct = {stage for stage, dependency in current if dependency.status()}
         assert script["with_dependents"](direct, pipeline) == table[name].split(", "), name
