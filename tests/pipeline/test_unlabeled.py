@@ -23,7 +23,8 @@ def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
         for number in range(5):
             Image.fromarray(draw_rock(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
-    return project, project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
+    project.set_params(data={"source": str(photos)})
+    return project, project.run_stages()
 
 
 def metrics(project: Project, name: str) -> dict:
