@@ -21,6 +21,7 @@ from similarity.errors import UserError
 from similarity.features.lite_backbone import LiteBackbone
 from similarity.features.networks import Backbone, Preprocess, load_backbone
 from similarity.features.onnx_backbone import OnnxBackbone
+from similarity.features.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     import keras
@@ -301,9 +302,7 @@ def load_engines(
     path: Path, batch_sizes: Sequence[int], precision: str, throughput: bool, threads: int | None = None
 ) -> dict[int, Engine]:
     """Compiles a graph of OpenVINO for batches of some sizes; see `load_extractor`."""
-    import openvino as ov
-
-    core = ov.Core()
+    core = openvino_core()
     graph, engines = core.read_model(path), dict[int, Engine]()
     # The precision is always stated: CPUs with bfloat16 would silently compute in it.
     hints: dict[str, str | int] = {
@@ -319,9 +318,7 @@ def load_engines(
 
 
 def _check_precision(precision: str) -> None:
-    import openvino as ov
-
-    if precision == "bf16" and "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("params.yaml: backbone.precision: this processor does not compute in bf16: set it to f32")
 
 

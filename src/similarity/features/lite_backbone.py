@@ -18,6 +18,7 @@ from similarity.features.efficientnet_lite import (
     scale_pixels,
 )
 from similarity.features.networks import FINAL_TAP, Preprocess, tapped_layer
+from similarity.features.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -48,9 +49,7 @@ class LiteBackbone:
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)."""
-        import openvino as ov
-
-        compiled = ov.Core().compile_model(self.network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = openvino_core().compile_model(self.network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         return np.concatenate([compiled(self.preprocess(each[None]))[0] for each in pixels])
 
     def graph(self) -> "ov.Model":

@@ -8,6 +8,7 @@ import numpy as np
 
 from similarity.errors import UserError
 from similarity.features.networks import FINAL_TAP
+from similarity.features.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -47,9 +48,7 @@ class OnnxBackbone(NamedTuple):
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, one by one to features, float32 (n, D)."""
-        import openvino as ov
-
-        compiled = ov.Core().compile_model(self.network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = openvino_core().compile_model(self.network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         inputs = self.preprocess(pixels)
         if self.channels_first:
             inputs = inputs.transpose(0, 3, 1, 2)
@@ -91,15 +90,12 @@ def load_onnx_backbone(path: Path, mean: Sequence[float], std: Sequence[float], 
     Raises:
         UserError: there is no such file, it cannot be read, or it is not such a network.
     """
-    import openvino as ov
-
     if not path.is_file():
         raise UserError(
             f"params.yaml: backbone.name: there is no file {path}; give its path (absolute for queued experiments)"
         )
-    core = ov.Core()
     try:
-        network = core.read_model(path)
+        network = openvino_core().read_model(path)
     except RuntimeError as error:
         raise UserError(f"params.yaml: backbone.name: OpenVINO cannot read {path}: {_last_line(error)}") from error
     channels_first = _channels_first(network, path)
