@@ -305,7 +305,8 @@ def load_engines(
     core = openvino_core()
     graph, engines = core.read_model(path), dict[int, Engine]()
     # The precision is always stated: CPUs with bfloat16 would silently compute in it.
-    hints: dict[str, str | int] = {
+    hints: dict[str, str | int | bool] = {
+        "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
     }
