@@ -24,7 +24,7 @@ def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
             Image.fromarray(draw_rock(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
     project.set_params(data={"source": str(photos)})
-    return project, project.run_stages()
+    return project, project.run_stages("seal")
 
 
 def metrics(project: Project, name: str) -> dict:
