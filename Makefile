@@ -70,13 +70,13 @@ format: .venv/.development ## rewrite the code in the common style
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.txt
 	@touch $@
 
-PIN = uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+PIN = uv pip compile --quiet $(UPGRADE) --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
   --no-emit-find-links
 
 docs: .venv/.runtime ## write the pages that are generated
 	python scripts/write_parameters.py
 
-pins: ## resolve the pins anew from pyproject.toml; needs uv
+pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade` renews all; needs uv
 	$(PIN) pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group cluster --constraints requirements.txt --constraints requirements-dev.txt --output-file requirements-cluster.txt
