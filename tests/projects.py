@@ -12,7 +12,6 @@ from dvc.utils.serialize import modify_yaml
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
     "src",
-    "data/changes",
     "data/sources",
     "dvc.yaml",
     "params.yaml",
@@ -30,9 +29,6 @@ SMALL: dict[str, dict[str, dict[str, object]]] = {
         "backbone": {"image_size": 48, "taps": ["block1", "block2", "block3"]},
         "embedding": {"visual_size": 16, "visual_taps": ["block2", "block3"]},
         "train": {"epochs": 15},
-        "map": {"landmarks": 60},
-        "evaluate": {"query_rows": 3},
-        "audit": {"folds": 3},
     },
 }
 
