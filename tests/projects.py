@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +69,11 @@ class Project(NamedTuple):
     def copy_to(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
         return self._replace(folder=folder)
+
+
+def obey_interrupts() -> None:
+    """Undo, in a new process, what a shell sets for its background jobs and their children inherit: ignoring Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def output_names(project: Project, stage: str) -> list[str]:
