@@ -35,9 +35,7 @@ def on_small_disk(project: Project) -> Project:
 
 
 @pytest.mark.parametrize("stage", ["split", "train", "embed", "ann"])
-def test_a_stage_that_finds_no_room_leaves_everything_as_it_was_and_says_so(
-    on_small_disk: Project, stage: str
-) -> None:
+def test_a_stage_that_finds_no_room_leaves_everything_as_it_was_and_says_so(on_small_disk: Project, stage: str) -> None:
     command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(on_small_disk.folder), "4096", stage)
     printed = on_small_disk.run(*NAMESPACE, *command, status=1).splitlines()
     message, way_back = [line for line in printed if not line.startswith(f"{stage}: ")]
