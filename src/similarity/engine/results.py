@@ -1,7 +1,7 @@
 """Queries and what is found for them, as records and as a table."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, overload
@@ -119,6 +119,10 @@ class Result:
     def similar(self) -> bool:
         """Whether anything indexed is similar to the query, shown or not."""
         return self.distance is None or self.max_distance is None or self.distance <= self.max_distance
+
+    def without_neighbors(self) -> "Result":
+        """Return the same result without the images, which are only the nearest and not similar."""
+        return replace(self, neighbors=[], matches=0)
 
     def explain_novelty(self) -> str:
         """Say why nothing is similar."""
