@@ -25,15 +25,13 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.save:
         check_picture_name(arguments.save)
-    options = Options(
-        arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any
-    )
+    options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
     engine = open_engine(arguments)
     queries = [query for name in arguments.images for query in resolve(name, engine)]
     results = engine.answer(queries, options, lambda images, count: track(images, "embed", count))
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
-        save_sheet(answered, arguments.save)
+        save_sheet(engine, answered, arguments.save)
     if arguments.json:
         sys.stdout.buffer.write(as_json(results))
     elif answered or len(results) > 1:
@@ -107,14 +105,14 @@ def resolve(name: str, engine: Engine) -> list[Query | Failure]:
         return [Query(name, keys=(key,))]
     try:
         if path.is_dir():
-                        return [query for file in images_below(path) for query in resolve(str(file), engine)] or [
-                Failure(name, f"{name}: there are no images in this folder, nor below it")
+            return [query for file in images_below(path) for query in resolve(str(file), engine)] or [
+                Failure(name, UserError(f"{name}: there are no images in this folder, nor below it"))
             ]
         if path.exists():
             return [Query(name, images=(path,))]
     except OSError as error:
-        return [Failure(name, f"{name}: {error.strerror or error}")]
-    return [Failure(name, str(engine.unknown_image(name)))]
+        return [Failure(name, UserError(f"{name}: {error.strerror or error}"))]
+    return [Failure(name, engine.unknown_image(name))]
 
 
 def class_of(key: str) -> str:
@@ -165,12 +163,11 @@ def check_picture_name(path: Path) -> None:
         raise UserError(f"--save {path}: the name must end in .png, .jpg or .webp")
 
 
-def save_sheet(results: Sequence[Result], path: Path) -> None:
+def save_sheet(engine: Engine, results: Sequence[Result], path: Path) -> None:
     from similarity.engine.drawing import draw_matches
     from similarity.files import replaced_file
-    from similarity.layout import IMAGES
 
-    sheet = draw_matches(Matches(results), IMAGES)
+    sheet = draw_matches(Matches(results), engine.images)
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)

@@ -6,9 +6,9 @@ What is named here is imported when it is first used, so that a part of the libr
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from similarity.errors import UserError
     from similarity.engine.image_index import ImageIndex, open_index
     from similarity.engine.results import Match, Matches, Result
+    from similarity.errors import UserError
 
 __all__ = ["ImageIndex", "Match", "Matches", "Result", "UserError", "open_index"]
 

@@ -6,18 +6,19 @@ import numpy as np
 from PIL import Image
 
 from similarity.engine.embedding import pixels_of
+from similarity.engine.files import ImageFiles
 from similarity.engine.results import Matches, Source
 from similarity.errors import UserError
 from similarity.images.decoding import UnreadableImageError
 from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
 
-def draw_matches(matches: Matches, images: Path) -> Image.Image:
+def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     """Draw one row per query: its first image, then the images found for it.
 
     Args:
         matches: what was found.
-        images: the folder of the indexed images.
+        images: the files of the indexed images, by key.
 
     Raises:
         UserError: an image can no longer be read.

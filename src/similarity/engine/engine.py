@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from similarity.engine.files import NEEDED, OPTIONAL, SEARCHED, ProjectFiles
+from similarity.engine.files import NEEDED, OPTIONAL, SEARCHED, ImageFiles, ProjectFiles
 from similarity.engine.results import Failure, Options, Query, Result
 from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors
@@ -103,6 +103,17 @@ class Engine:
         """What decides whether an image is similar to anything indexed."""
         return self.files.open_reference()
 
+    @property
+    def stored_neighbors(self) -> int:
+        """How many neighbors are stored for each image."""
+        found = None if self._open_gallery else find_neighbors(self._inverted_index, self.keys[0])
+        return len(found or ())
+
+    @property
+    def images(self) -> ImageFiles:
+        """The files of all images, by key."""
+        return ImageFiles(self.root / IMAGES, self.gallery.added)
+
     def load(self, with_model: bool = False) -> None:
         """Load everything but the model, or everything, so that nothing can be missing or replaced later.
 
@@ -127,15 +138,11 @@ class Engine:
         # Links are not resolved: DVC may have linked the images to its cache.
         absolute, images = (Path(os.path.normpath(Path(path).absolute())) for path in (name, self.root / IMAGES))
         key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
-        if self._open_gallery:
-            return key if key in self.gallery else None
-        return key if find_neighbors(self._inverted_index, key) is not None else None
+        return key if self._has(key) else None
 
     def unknown_image(self, name: str) -> UserError:
         """Return the error for a name that is neither a key nor a file; its message lists similar keys."""
-        from similarity.engine.gallery import unknown_name
-
-        return UserError(f"{unknown_name('image', name, self.keys)}; and there is no such file")
+        return UserError(f"{self._unknown(name)}; and there is no such file")
 
     def embedder(self) -> "ImageEmbedder":
         """Return what embeds images that are not indexed; the model is loaded on the first call."""
@@ -180,13 +187,14 @@ class Engine:
             try:
                 yield self._prepare(query, found, seconds)
             except (UserError, ValueError) as error:
-                names_it = query.keys and not query.images
-                yield Failure(query.name, str(error) if names_it else f"{query.name}: {error}", error)
+                yield Failure(query.name, error)
 
     def _prepare(
         self, query: Query, found: "Sequence[Embedded | UserError | ValueError]", seconds: float | None
     ) -> Prepared:
         if query.key is not None:
+            if not self._has(query.key):
+                raise self._unknown(query.key)
             return Prepared(query)
         for place, each in enumerate(found, start=1):
             if isinstance(each, Exception):
@@ -240,6 +248,16 @@ class Engine:
             return None
         neighbors, seconds = found[options.offset : options.end], time.perf_counter() - start
         return Result(query, "exact", str(self.root / INVERTED_INDEX), neighbors, None, seconds)
+
+    def _has(self, key: str) -> bool:
+        if self._open_gallery:
+            return key in self.gallery
+        return find_neighbors(self._inverted_index, key) is not None
+
+    def _unknown(self, key: str) -> UserError:
+        from similarity.engine.gallery import unknown_name
+
+        return unknown_name("image", key, self.keys)
 
     @cached_property
     def _inverted_index(self) -> mmap:

@@ -4,11 +4,11 @@ What only some files need is imported where it is used, so that stored neighbors
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from similarity.index.stores import Parts
     from similarity.novelty.reference import Reference
 
-NEEDED = (MANIFEST, EMBEDDER, NOVELTY)
-SEARCHED = (EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
+NEEDED = (EMBEDDER, NOVELTY)
+SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
 OPTIONAL = (SPLITS, FINDINGS, MAP)
 _CHECKED_IMAGES, _CANDIDATES = 3, 300
 
@@ -58,6 +58,22 @@ def images_below(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(root, name) for name in files if not name.startswith(".")]
     return sorted((path for path in found if path.suffix.lower() in IMAGE_SUFFIXES), key=str)
+
+
+class ImageFiles(NamedTuple):
+    """The files of indexed images: in the folder of all images, or elsewhere if they were added later.
+
+    Attributes:
+        folder: of all images.
+        added: the files of the others, by key.
+    """
+
+    folder: Path
+    added: Mapping[str, Path]
+
+    def __truediv__(self, key: str) -> Path:
+        """Return the file of an image."""
+        return self.added.get(key, self.folder / key)
 
 
 class ProjectFiles:
@@ -155,10 +171,9 @@ class ProjectFiles:
 
         embedder, vectors = load_embedder(self.checked(EMBEDDER), batch_sizes), gallery.vectors
         rows = np.unique(np.linspace(0, len(vectors) - 1, _CANDIDATES).astype(int))
-        rows = rows[[(self.root / IMAGES / gallery.manifest.keys[row]).is_file() for row in rows]]
         rows = rows[vectors[rows].any(axis=1)]  # the others have no cosine
         rows = rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES]
-        size = embedder.extractor.image_size
-        pixels = [load_pixels(self.root / IMAGES / gallery.manifest.keys[row], size) for row in rows]
+        size, images = embedder.extractor.image_size, ImageFiles(self.root / IMAGES, gallery.added)
+        pixels = [load_pixels(images / gallery.manifest.keys[row], size) for row in rows]
         embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), vectors[rows])
         return embedder

@@ -2,9 +2,10 @@
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -42,12 +43,14 @@ class Gallery:
         vectors: their embeddings.
         splits: the place in `SPLIT_NAMES` of each image's split, int8 (N,), −1 if it has none; None without splits.
         findings: what the audit lists, the most important first; None without an audit.
+        added: the files of images that were added since the last run, by key.
     """
 
     manifest: Manifest
     vectors: VectorStore
     splits: np.ndarray | None = None
     findings: Sequence[Finding] | None = None
+    added: Mapping[str, Path] = field(default_factory=dict)
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an image with this key."""

@@ -10,7 +10,6 @@ import numpy as np
 from similarity.engine.engine import Engine
 from similarity.engine.results import Failure, Matches, Options, Picture, Query, Result
 from similarity.errors import UserError
-from similarity.layout import IMAGES
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,7 +85,7 @@ class ImageIndex(Engine):
             UserError: an image cannot be read.
         """
         queries = self._queries(images)
-        sources = (query.images[0] if query.images else self.root / IMAGES / query.keys[0] for query in queries)
+        sources = (query.images[0] if query.images else self.images / query.keys[0] for query in queries)
         found = list(self.embedder()(sources))
         if failed := [(query, each) for query, each in zip(queries, found, strict=True) if isinstance(each, Exception)]:
             query, error = failed[0]
@@ -103,7 +102,7 @@ class ImageIndex(Engine):
         from similarity.images.decoding import read_image_file
 
         record = self.gallery.manifest.records[self.gallery.row(key)]
-        return read_image_file(self.root / IMAGES / record.path, record.sha256)
+        return read_image_file(self.images / record.path, record.sha256)
 
     def draw(self, matches: Matches) -> "Image.Image":
         """Draw the queries, each with the images found for it, as a contact sheet.
@@ -113,7 +112,7 @@ class ImageIndex(Engine):
         """
         from similarity.engine.drawing import draw_matches
 
-        return draw_matches(matches, self.root / IMAGES)
+        return draw_matches(matches, self.images)
 
     def _queries(self, images: "ImageLike | Sequence[ImageLike]") -> list[Query]:
         is_several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)

@@ -134,11 +134,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """A query that cannot be answered, the line that says why, and the error that it comes from."""
+    """A query that cannot be answered, and the error that says why."""
 
     name: str
-    reason: str
-    error: Exception | None = None
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        """One line that names the query."""
+        reason = str(self.error)
+        return reason if self.name in reason else f"{self.name}: {reason}"
 
 
 class Match(NamedTuple):
