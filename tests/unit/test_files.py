@@ -1,7 +1,5 @@
 import csv
 import json
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -175,40 +173,6 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     write("new", fails=False)
     assert {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()} == {"new"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]
-
-
-INTERRUPTED = """
-import os, signal, sys, threading, time
-from pathlib import Path
-from similarity.files import Outputs
-
-threading.Thread(target=time.sleep, args=(9,), daemon=True).start()  # as those of TensorFlow, it could be interrupted
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
-rename = Path.rename
-
-def interrupted(self, target):
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.05)  # until a thread has received it
-    return rename(self, target)
-
-Path.rename = interrupted
-try:
-    with Outputs() as outputs:
-        for name in sys.argv[1:]:
-            outputs.file(Path(name)).write_text("new", encoding="utf-8")
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-"""
-
-
-def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("a", "b")]
-    source = Path(__file__).parents[2] / "src"
-    printed = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *paths], cwd=source, check=True, capture_output=True, encoding="utf-8"
-    ).stdout
-    assert printed == "interrupted\n"
-    assert [path.read_text(encoding="utf-8") for path in paths] == ["new", "new"]
 
 
 def test_an_array_is_written_while_its_rows_come_in(tmp_path: Path) -> None:

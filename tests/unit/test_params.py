@@ -82,8 +82,8 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
 
 def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  momentum: 0.9\n", ""), encoding="utf-8")
-    with pytest.raises(UserError, match=r"train\.momentum is missing"):
+    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  epochs: 200\n", ""), encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.epochs is missing"):
         load_params(path)
 
 
