@@ -193,7 +193,7 @@ class Catalog:
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
         queries = [
             QueryEntry(key=None, label=None, width=width, height=height, split=None, findings=[])
-            for width, height in first.sizes[:uploads]
+            for _, _, (width, height) in prepared.embedded[:uploads]
         ]
         queries += [QueryEntry(**self.entry(self.gallery.row(key)).model_dump()) for key in query.keys]
         novelty = None

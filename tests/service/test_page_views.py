@@ -29,11 +29,11 @@ def odd_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
     """A project with findings, and without a visual part."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("odd") / "project")
     project.set_params(embedding={"visual_size": 0})
-    path = project.folder / "data/audit.csv"
+    path = project.folder / "data/findings.csv"
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
-    for stage in ("visual", "embed", "neighbors", "ann", "map", "index", "seal"):
-        project.run("python", f"src/{stage}.py")
+    project.run("dvc", "commit", "--force", "audit")
+    project.run("dvc", "repro", "ann")
     return project
 
 
@@ -134,18 +134,19 @@ def test_files_that_are_gone_or_of_another_run_are_told_with_what_to_do(
     browser: Browser, odd_page: Page, odd_project: Project
 ) -> None:
     odd_page.goto("/")
-    images, run = odd_project.folder / "data/images", odd_project.folder / "models/run.json"
+    images, lock = odd_project.folder / "data/images", odd_project.folder / "dvc.lock"
     images.rename(images.with_name("elsewhere"))
     with browser.new_context(base_url=odd_page.evaluate("location.origin")) as context:  # one without cached pictures
         page = context.new_page()
         page.goto(f"/?key={KEY}")
         expect(page.locator("#stale")).to_contain_text("run `dvc checkout` or `dvc pull`")
         expect(page.locator("#results")).to_contain_text("No picture")
-        run.unlink()  # it is a link to the cache
-        run.write_text("{}", encoding="utf-8")
+        recorded = lock.read_text(encoding="utf-8")
+        lock.write_text("stages: {}", encoding="utf-8")
         page.wait_for_timeout(1100)  # the service looks at it once a second
         page.reload()
         expect(page.locator("#stale")).to_contain_text("The files have changed since the service has read them")
+    lock.write_text(recorded, encoding="utf-8")
     images.with_name("elsewhere").rename(images)
 
 
