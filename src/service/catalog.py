@@ -12,6 +12,7 @@ from PIL import Image
 
 from service.forms import Filters, SearchOptions
 from service.image_files import read_image_bytes
+from service.info import Info
 from service.names import Names
 from service.schema import (
     Answer,
@@ -19,7 +20,6 @@ from service.schema import (
     FindingCount,
     FindingEntry,
     ImageEntry,
-    Info,
     Layout,
     Neighbor,
     Novelty,

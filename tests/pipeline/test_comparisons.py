@@ -30,7 +30,7 @@ def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> No
     page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
     for title in ("Cross-entropy loss", "Recall of the approximate index", "10 nearest", "Class of each query"):
         assert title in page
-    assert len(re.findall(QUERY_PICTURE, page)) == 3
+    assert len(re.findall(QUERY_PICTURE, page)) == 10
     assert "The charts below stay empty" in page  # shown if the library that draws them does not come
     assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
 
@@ -39,7 +39,7 @@ def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, st
     project, _ = experiment
     project.run("dvc", "plots", "diff", "HEAD", "--out", "comparison")
     comparison = (project.folder / "comparison" / "index.html").read_text(encoding="utf-8")
-    assert len(re.findall(QUERY_PICTURE, comparison)) == 2 * 3
+    assert len(re.findall(QUERY_PICTURE, comparison)) == 2 * 10
 
 
 def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:

@@ -39,13 +39,16 @@ def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Projec
     assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
     assert found[0] == Match(KEY, 1, stored[0][0], stored[0][0].split("/")[0], stored[0][1])
     assert found.columns() == {name: [getattr(match, name) for match in found] for name in Match._fields}
+    if importlib.util.find_spec("pandas"):
+        assert found.to_pandas().to_dict("list") == found.columns()
 
 
 def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     index: ImageIndex, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    file = tmp_path / "photo.png"
+    file = tmp_path / "<b>&.png"
     Image.fromarray(pixels).save(file)
+    assert "&lt;b&gt;&amp;.png" in index.search(file, 1)._repr_html_()
     asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file)]
     assert index.search(np.stack([pixels, pixels]), 1).columns()["key"] == [KEY, KEY]
     found = index.search(asked, 4)
@@ -104,23 +107,6 @@ def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) ->
     sheet = index.draw(index.search([pixels, KEY], 3))
     assert sheet.width > 4 * 112
     assert np.ptp(np.asarray(sheet)[:112]) > 100
-
-
-def test_odd_names_stay_text_in_a_table(index: ImageIndex, pixels: np.ndarray, tmp_path: Path) -> None:
-    file = tmp_path / "<b>&.png"
-    Image.fromarray(pixels).save(file)
-    shown = index.search(file, 1)._repr_html_()
-    assert "&lt;b&gt;&amp;.png" in shown
-    assert "<b>" not in shown
-
-
-def test_a_table_is_a_data_frame_where_there_is_pandas(index: ImageIndex) -> None:
-    found = index.search(KEY, 3)
-    if importlib.util.find_spec("pandas"):
-        assert found.to_pandas().to_dict("list") == found.columns()
-    else:
-        with pytest.raises(ImportError):
-            found.to_pandas()
 
 
 @pytest.mark.parametrize(

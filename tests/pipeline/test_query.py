@@ -224,12 +224,6 @@ def test_an_image_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_dem
     assert (of_a_class["similar"], of_a_class["neighbors"]) == (False, [])
 
 
-@pytest.mark.parametrize("look", ["-0.1", "1.5", "nan", "blue"])
-def test_a_look_out_of_range_is_refused_with_the_range(reproduced: Project, look: str) -> None:
-    printed = reproduced.run("python", "src/query.py", KEY, f"--look={look}", status=2)
-    assert f"argument --look: {look}: a number from 0 to 1 is needed" in printed
-
-
 def test_a_look_changes_what_is_found_for_a_key_and_for_a_file_alike(reproduced: Project, tmp_path: Path) -> None:
     file = str(shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "x.jpg"))
     found = {}

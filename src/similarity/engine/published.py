@@ -1,4 +1,4 @@
-"""Publishing a gallery to LanceDB, an extra, and searching it there: one table per run, no embedding in memory."""
+"""Publishing a gallery to LanceDB, and searching it there: one table per run, no embedding in memory."""
 
 import os
 import re
@@ -56,11 +56,7 @@ def table_of(lock: DvcLock) -> str:
 
 
 def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
-    """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name.
-
-    Raises:
-        UserError: LanceDB is not installed, or cannot write there.
-    """
+    """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name."""
     import pyarrow as pa
 
     with _one_line_errors(uri):
@@ -123,7 +119,7 @@ class PublishedStore:
     splits: np.ndarray
     backend: Index = "lancedb"
     default: Index = "lancedb"
-    search_k: int | None = None
+    search_k: None = None
 
     def __len__(self) -> int:
         return len(self.row_ids)
