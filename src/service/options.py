@@ -80,7 +80,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
     )
     parser.add_argument(
+        "--compare",
         "--beside",
+        dest="beside",
         metavar="REVISION",
         help="a commit or an experiment whose results, of the same images, are served as well, to compare them",
     )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from similarity.findings import finding
-from similarity.index.searcher import Index
+from similarity.index.stores import Index
 
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["marble"])]
