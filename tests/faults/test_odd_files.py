@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from recorded_faults import RecordFaults
+from similarity.opening.image_index import Options
+from similarity.opening.matches import Failure
 
 import featurize
 import query
@@ -25,8 +27,6 @@ from similarity import ImageIndex, open_index
 from similarity.dataset.manifest import read_manifest
 from similarity.features.extractor import Extractor
 from similarity.files import Outputs, read_table
-from similarity.opening.image_index import Options
-from similarity.opening.matches import Failure
 from similarity.params import load_params
 
 SEED, DAMAGED = 20, 400

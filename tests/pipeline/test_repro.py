@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from similarity.index.backends import load_index
 
 from projects import Project, stages_run
 from similarity.dataset.manifest import read_manifest
 from similarity.embedding.embedder import load_embedder
 from similarity.features.computing import load_pixels
-from similarity.index.backends import load_index
 
 OF_DVC = ("Running stage ", "> python ", "WARNING: 'metrics/plots/audit' is empty", "Use `dvc push`")
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from zipfile import ZipFile
 
-import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
