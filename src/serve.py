@@ -45,7 +45,7 @@ from similarity.errors import UserError
 from similarity.features.extractor import describe as describe_backbone
 from similarity.layout import ANN_INDEX, EMBEDDER, IMAGES, MANIFEST, METRICS
 
-BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
+BATCH_SIZES = (1, 16)  # images that the backbone runs on at once, one compiled graph each
 GRACE_SECONDS = 3  # after a signal, for requests to end
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from similarity.opening.image_index import ImageLike
 
 from projects import ROOT, Project
 from similarity import ImageIndex, Match, UserError, open_index
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.decoding import read_image
-from similarity.opening.image_index import ImageLike
 
 KEY, FOREIGN = "marble/marble_0003.jpg", next(iter(KINDS))
 

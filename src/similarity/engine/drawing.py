@@ -7,7 +7,7 @@ from PIL import Image
 
 from similarity.engine.embedding import pixels_of
 from similarity.engine.files import ImageFiles
-from similarity.engine.results import Matches, Source
+from similarity.engine.results import Matches, Picture
 from similarity.errors import UserError
 from similarity.images.decoding import UnreadableImageError
 from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
@@ -34,7 +34,8 @@ def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     return draw_sheet(rows)
 
 
-def _pixels(source: Source, name: str) -> np.ndarray:
+def _pixels(source: "Path | Picture | bytes", name: str) -> np.ndarray:
+    assert not isinstance(source, bytes)  # uploads are not drawn
     try:
         return pixels_of(source, TILE_SIZE)
     except (UserError, UnreadableImageError) as error:

@@ -37,6 +37,7 @@ _FEWEST_CLUSTERS, _CLUSTERS_PER_ONE_SEARCHED = 20, 10
 _SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
 _ROUNDING = 3 * 10**-COSINE_DECIMALS  # the most that LanceDB's cosines differ from the true ones, rounded
 _FEW = 2000  # embeddings that are fetched and compared rather than searched
+_MOST_EXCLUDED = 100  # images that a query leaves out; if more are, they are filtered
 _GROWTH = 4  # of the number of candidates, if there were too few
 _PLACE_IN_SOURCES = re.compile(r", \S+\.rs:\d+(:\d+)?")
 
@@ -57,13 +58,7 @@ def table_of(lock: DvcLock) -> str:
 
 
 def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
-    """Write a table, in the place of one with the same name.
-
-    Args:
-        uri: the folder or bucket of the database.
-        name: of the table.
-        rows: all images, sorted by key.
-        size: length of an embedding.
+    """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name.
 
     Raises:
         UserError: LanceDB is not installed, or cannot write there.
@@ -76,11 +71,7 @@ def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
 
 
 def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
-    """Write rows to an existing table, in the place of those with the same keys; return how many it has then.
-
-    Raises:
-        UserError: LanceDB is not installed or cannot write there, or there is no such table.
-    """
+    """Write rows to an existing table, in the place of those with the same keys; return how many it has then."""
     table = _open_table(uri, name)
     with _one_line_errors(uri):
         for batch in _batches(rows, size):
@@ -121,16 +112,7 @@ def open_table(uri: str, name: str, parts: Parts, files: ProjectFiles | None = N
 
 @dataclass(frozen=True)
 class PublishedStore:
-    """A version of a table, as a `VectorStore`.
-
-    Attributes:
-        uri: the database.
-        table: at that version.
-        parts: what an embedding is made of.
-        row_ids: LanceDB's number of each row, int64 (N,).
-        manifest: the images.
-        splits: as of a `Gallery`.
-    """
+    """A version of a table, as a `VectorStore`; `row_ids` has LanceDB's number of each row, int64 (N,)."""
 
     uri: str
     table: Table
@@ -165,21 +147,17 @@ class PublishedStore:
         if len(rows) <= max(_FEW, count):
             return self._best(query, rows, self[rows], look, count)
         sql, left = self._condition(rows)
-        by_clusters = not exact and barred <= _SPARE * _SPARE  # few images are left out, but none is filtered
-        asked = (count + _SPARE + min(barred, _SPARE * _SPARE)) * max(1, left // len(rows))
+        by_clusters = not exact and barred <= _MOST_EXCLUDED
+        asked = (count + _SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
         while True:
             found, units, bound = self._search(query, asked, by_clusters, sql)
             rows, cosines = self._best(query, found[given[found]], units[given[found]], look, count)
-            # Scaled parts can be nearer than LanceDB's cosine says, but none is nearer than 0.
+            # Parts of other lengths can be nearer than LanceDB knows, but those that are all zeros give 0 at most.
             bound = bound if look is None else max(bound, 0)
-            is_sure = len(rows) == count and cosines[-1] - bound >= _ROUNDING
-            if is_sure or len(found) == (len(self) if by_clusters else left):
+            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= _ROUNDING)
+            if is_sure or len(found) == left:
                 return rows, cosines
-            if by_clusters and len(found) < asked:  # the clusters that are searched hold no more
-                if len(rows) == count:
-                    return rows, cosines
-                by_clusters = False
-            asked = min(_GROWTH * asked, left)
+            by_clusters, asked = False, min(_GROWTH * asked, left)
 
     def _best(
         self, query: np.ndarray, rows: np.ndarray, units: np.ndarray, look: float | None, count: int
