@@ -349,9 +349,7 @@ def test_embeddings_that_are_not_finite_are_named_by_their_images(project: Proje
     assert project.contents(*RESULTS) == before
 
 
-def test_features_that_are_not_finite_are_named_by_their_images(
-    project: Project, tmp_path: Path
-) -> None:
+def test_features_that_are_not_finite_are_named_by_their_images(project: Project, tmp_path: Path) -> None:
     def network(images: Any) -> Any:
         """The mean color, and infinity for what is nearly white."""
         import tensorflow as tf
