@@ -38,7 +38,7 @@ def download(url: str, sha256: str | None, folder: Path) -> Path:
     with FileLock(folder / f"{place.name}.lock"):  # experiments in several workers want the same file
         for leftover in {*place.iterdir()} - {place / name}:  # from a killed run
             leftover.unlink()
-        logging.getLogger("pooch").setLevel(logging.ERROR)
+        pooch.get_logger().setLevel(logging.ERROR)
         try:
             return Path(pooch.retrieve(url, sha256, name, place, downloader=_receive))
         except (requests.RequestException, HTTPError, ValueError) as error:
@@ -46,7 +46,7 @@ def download(url: str, sha256: str | None, folder: Path) -> Path:
 
 
 def _receive(url: str, output: Path, asked_by: object) -> None:
-    with tqdm(desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+    with tqdm(desc="download", total=1, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         receive = pooch.HTTPDownloader(bar, _CHUNK, headers=_AS_IT_IS, timeout=_TIMEOUT_S)
         receive(url, output, asked_by)
 
