@@ -52,6 +52,6 @@ def _receive(url: str, output: Path, asked_by: object) -> None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.ConnectionError | requests.Timeout | HTTPError):
-        return f"no connection, or it broke off ({type(error).__name__}): run again"
-    return " ".join(str(error).split())
+    if isinstance(error, requests.HTTPError | ValueError):
+        return " ".join(str(error).split())
+    return f"no connection, or it broke off ({type(error).__name__}): run again"
