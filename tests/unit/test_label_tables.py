@@ -107,13 +107,13 @@ def test_all_wrong_rows_are_listed() -> None:
             "d.jpg,.x,train\ne.jpg,a/b,train\nf.jpg,cat\nC:\\g.jpg,cat,test\n"
         )
     assert [problem.removeprefix("labels.csv, line ") for problem in refusal.value.problems] == [
+        "9 has 2 columns, where the first line has 3",
         "3: 'a.jpg' is in labels.csv, line 2 already",
         "4: the split 'holdout' is none of train, training, val, valid, validation, dev, test, testing",
         "5: there is no path",
         "6: '../c.jpg' is not below the folder of the table",
         "7: the label '.x' cannot be the name of a folder",
         "8: the label 'a/b' cannot be the name of a folder",
-        "9 has 2 columns, where the first line has 3",
         "10: 'C:/g.jpg' is not below the folder of the table",
     ]
 

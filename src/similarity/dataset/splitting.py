@@ -133,12 +133,15 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
 def _split_by_number(
     groups: list[int], drawn: Mapping[int, float], sizes: Mapping[int, int], valid: float, test: float
 ) -> dict[int, str]:
-    """Return the split of each group by the number drawn for it alone."""
+    """Return the split of each group by its number alone; a split that gets none takes the first group for training."""
     total, split_of = sum(sizes[group] for group in groups), {}
     for group in groups:
         split = "test" if drawn[group] < test else "valid" if drawn[group] < test + valid else "train"
         share = {"test": test, "valid": valid, "train": 1}[split]
         split_of[group] = split if sizes[group] <= max(1, round(share * total)) else "train"
+    for split, share in (("test", test), ("valid", valid)):
+        if share and split not in split_of.values():
+            split_of |= dict.fromkeys([group for group in groups if split_of[group] == "train"][:1], split)
     return split_of
 
 
