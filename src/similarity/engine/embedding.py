@@ -16,8 +16,7 @@ from similarity.embedding.embedder import Embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
-from similarity.images.isolated_decoding import decode_unknown
-from similarity.images.regions import Region, decode_region
+from similarity.images.regions import Region, decode_bytes, decode_region
 from similarity.images.resizing import resize
 from similarity.novelty.reference import Reference
 
@@ -77,7 +76,7 @@ class ImageEmbedder:
                 pixels = pixels_of(source, size)
                 decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
             elif region is None:
-                decoded = decode_unknown(source, size, self._max_pixels)
+                decoded = decode_bytes(source, size, self._max_pixels)
             else:
                 decoded = decode_region(source, region, size, self._max_pixels)
             return decoded._replace(pixels=resize(decoded.pixels, size))

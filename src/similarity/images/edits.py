@@ -1,4 +1,4 @@
-"""Everyday changes of a picture, after which it should still be found; only ever used to measure, never to learn."""
+"""Everyday edits of a picture, after which it should still be found; used to measure only, never to learn."""
 
 import io
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def _jpeg(pixels: np.ndarray) -> np.ndarray:
 
 
 def _crop(pixels: np.ndarray, share: float = _CROP) -> np.ndarray:
-    """The center of an image, a share of each side."""
+    """Crop to the center of an image, a share of each side."""
     height, width = (max(1, round(side * share)) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
@@ -38,7 +38,7 @@ def _mirror(pixels: np.ndarray) -> np.ndarray:
 
 
 def _rotate(pixels: np.ndarray) -> np.ndarray:
-    """Rotates an image, and crops it to the largest centered part of its shape without empty corners."""
+    """Rotate an image, and crop it to the largest centered part of its shape without empty corners."""
     height, width = pixels.shape[:2]
     cosine, sine = cos(radians(_ANGLE)), sin(radians(_ANGLE))
     filled = min(width / (width * cosine + height * sine), height / (width * sine + height * cosine))
@@ -58,7 +58,7 @@ def _blur(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(_BLUR)))
 
 
-CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "jpeg": _jpeg,
     "cropped": _crop,
     "brighter": _brighten,
@@ -68,9 +68,9 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gray": _gray,
     "blurred": _blur,
 }
-"""Each maps RGB pixels, uint8 (height, width, 3), to such pixels, of another size maybe."""
+"""Each maps RGB pixels, uint8 (height, width, 3), to such pixels, perhaps of another size."""
 
 
-def change(pixels: np.ndarray, name: str) -> np.ndarray:
-    """Applies one of `CHANGES` to RGB pixels, uint8 (height, width, 3)."""
-    return np.ascontiguousarray(CHANGES[name](np.ascontiguousarray(pixels)))
+def edit(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Apply one of `EDITS` to RGB pixels, uint8 (height, width, 3)."""
+    return np.ascontiguousarray(EDITS[name](np.ascontiguousarray(pixels)))
