@@ -1,8 +1,12 @@
 """The files of indexed images: a key is never answered with another image than the one that was indexed."""
 
 from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
 
-from similarity.images.protocols import ImageFolder
+from similarity.engine.files import ImageFiles
+
+ImageFolder: TypeAlias = Path | ImageFiles
 
 
 class ImageFileError(Exception):
