@@ -137,7 +137,9 @@ def open_beside(revision: str, limits: LimitInfo) -> Beside:
         if (folder / MANIFEST).read_bytes() != manifest:
             raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
         (folder / IMAGES).symlink_to(IMAGES.resolve())
-        return Beside(revision, open_catalog(limits, None, folder, folder / METRICS))
+        catalog = open_catalog(limits, None, folder, folder / METRICS)
+    catalog.engine.root = Path()  # where the images stay
+    return Beside(revision, catalog)
 
 
 def return_large_blocks() -> None:

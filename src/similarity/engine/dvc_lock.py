@@ -135,6 +135,8 @@ def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
         remembered |= {
             path: [*state, found[file]] for file in new for path, state in [entries[file]] if max(state) < before
         }
+        if not memory.is_absolute():  # there is no home
+            return found
         with suppress(OSError), replaced_file(memory) as temporary:  # nothing depends on it
             temporary.write_bytes(orjson.dumps(dict(list(remembered.items())[-_MOST_REMEMBERED:])))
     return found

@@ -174,9 +174,6 @@ class Matches(Sequence[Match]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[Match]:
-        return iter(self._rows)
-
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.cosine:.4f}  {match.key}" for match in self]
         return "\n".join([*lines, *self._without_similar()])
