@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro repro-ray install serve test test-cluster test-image image torture bench lint format docs pins clean-cache clean
+.PHONY: repro repro-ray install serve test test-cluster test-image image bench lint format docs pins clean-cache clean
 
 repro: .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
@@ -15,7 +15,7 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
-repro-ray: .venv/.cluster ## the same, with images scanned and run over by the workers of a Ray cluster on this machine
+repro-ray: .venv/.cluster ## the same, but scan and featurize on a local Ray cluster
 	python src/check.py
 	RAY_ADDRESS=local dvc repro
 
@@ -30,7 +30,7 @@ test: .venv/.development ## unit, pipeline and quality tests
 test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes
 	python -m pytest -n0 tests/cluster
 
-bench: .venv/.benchmarks ## the pipeline beside what one would use instead, on the data set that is in place
+bench: .venv/.benchmarks ## benchmark against alternative tools on the current data set
 	python benchmarks/all_claims.py
 
 image: ## the container image of the service; needs docker
@@ -38,9 +38,6 @@ image: ## the container image of the service; needs docker
 
 test-image: .venv/.development ## build that image and try it; minutes
 	BUILD_IMAGE=1 python -m pytest -n0 --timeout=0 tests/service/test_image.py
-
-torture: .venv/.development ## the faults of `make test` many times over, and a table of them; two hours
-	TORTURE=1 python -m pytest --timeout=0 tests/faults
 
 lint: .venv/.development ## style, formatting, types
 	ruff check .

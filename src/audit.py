@@ -1,19 +1,6 @@
 """Stage `audit`: lists what is probably wrong with the images and their labels, and draws the worst of each kind."""
 
 from pipeline.inputs import check_rows, load_rows
-from pipeline.paths import (
-    AUDIT,
-    DUPLICATES,
-    FEATURES,
-    MANIFEST,
-    METRICS,
-    PLOTS,
-    PREVIEWS,
-    REJECTED,
-    REJECTED_COLUMNS,
-    REMARKS,
-    REMARKS_COLUMNS,
-)
 from pipeline.stage import counted, run_stage, track
 
 from collections import Counter
@@ -34,12 +21,27 @@ from similarity.findings.odd_images import odd_sizes
 from similarity.findings.outliers import are_outliers, mean_distances
 from similarity.findings.repeated_images import confirm
 from similarity.images.previews import Previews
+from similarity.layout import (
+    DETAILS,
+    DUPLICATES,
+    FEATURES,
+    FINDINGS,
+    MANIFEST,
+    METRICS,
+    PLOTS,
+    PREVIEWS,
+    REJECTED,
+    REJECTED_COLUMNS,
+    REMARKS,
+    REMARKS_COLUMNS,
+)
 from similarity.params import Params
 from similarity.pictures.sheets import Tile, draw_sheet
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
 WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
 WORST = 10
+FOLDS = 5  # the labels of each are judged by a model trained on the others
 COUNTED: dict[FindingKind, str] = {
     "duplicate": "duplicates",
     "near_duplicate": "near_duplicates",
@@ -64,9 +66,9 @@ def main(params: Params, outputs: Outputs) -> None:
     components = principal_components(
         features, COMPONENTS_FOR_LABELS, lambda blocks: track(blocks, "audit: components", unit=" blocks")
     )
-    groups = bounded_groups(manifest, identical, near, params.audit.folds)
+    groups = bounded_groups(manifest, identical, near, FOLDS)
     labeled = manifest.labeled(np.arange(len(groups)))
-    folds = draw_folds(manifest.labels[labeled], groups[labeled], params.audit.folds, seed)
+    folds = draw_folds(manifest.labels[labeled], groups[labeled], FOLDS, seed)
     judgement = judge_labels(
         components[labeled],
         manifest.labels[labeled],
@@ -82,18 +84,19 @@ def main(params: Params, outputs: Outputs) -> None:
         *(Finding("unreadable", path, path.split("/")[0], *("",) * 4, reason) for path, reason in _rejected()),
         *small_classes(manifest.classes, manifest.labels[labeled], judgement.judged),
     ]
-    write_table(outputs.file(AUDIT), Finding._fields, findings)
+    write_table(outputs.file(FINDINGS), Finding._fields, findings)
     figures = _count(findings) | {"labels_judged": int(judgement.judged.sum())}
-    write_metrics(outputs.file(METRICS / "audit.json"), figures)
+    write_metrics(outputs.file(METRICS / "audit.json"), {"findings": len(findings)})
+    write_metrics(outputs.file(DETAILS / "audit.json"), figures)
     _draw(manifest, findings, outputs)
     print(f"audit: {_tell(Counter(finding.finding for finding in findings))}")
 
 
 def _tell(counts: Counter[str]) -> str:
     if not counts:
-        return f"nothing found, {AUDIT} is empty"
+        return f"nothing found, {FINDINGS} is empty"
     kinds = ", ".join(counted(count, NOUNS.get(kind, kind.replace("_", " "))) for kind, count in counts.items())
-    return f"{kinds}; all are in {AUDIT}, the worst are drawn in {PLOTS / 'audit'}"
+    return f"{kinds}; all are in {FINDINGS}, the worst are drawn in {PLOTS / 'audit'}"
 
 
 def _pairs(manifest: Manifest, finding: FindingKind, pairs: Pairs, reason: str) -> list[Finding]:

@@ -1,6 +1,5 @@
 """Stage `backbone`: brings the pretrained network into the form that indexing and queries run."""
 
-from pipeline.paths import BACKBONE
 from pipeline.stage import run_stage
 
 from pathlib import Path
@@ -14,6 +13,7 @@ from similarity.features.networks import Backbone, load_backbone
 from similarity.features.onnx_backbone import OnnxBackbone, load_onnx_backbone
 from similarity.files import Outputs
 from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.layout import BACKBONE
 from similarity.params import BackboneParams, Params
 from similarity.tensorflow_setup import prepare_tensorflow
 
@@ -22,8 +22,14 @@ def main(params: Params, outputs: Outputs) -> None:
     settings = params.backbone
     backbone = load(settings)
     pictures = np.stack([draw_rock(label, 0, 0, settings.image_size) for label in CLASSES])
-    description = {"name": Path(settings.name).name, "taps": settings.taps, "precision": settings.precision}
-    agreement = save_extractor(outputs.folder(BACKBONE), backbone, settings.engine, pictures, description)
+    description = {
+        "name": Path(settings.name).name,
+        "taps": settings.taps,
+        "precision": "bf16" if settings.engine == "openvino_bf16" else "f32",
+    }
+    agreement = save_extractor(
+        outputs.folder(BACKBONE), backbone, "keras" if settings.engine == "keras" else "openvino", pictures, description
+    )
     print(
         f"backbone: {settings.name}, {backbone.features} features by {settings.engine}, lowest cosine to the network "
         f"itself {agreement:.7f}"
@@ -32,10 +38,9 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def load(settings: BackboneParams) -> Backbone | LiteBackbone | OnnxBackbone:
     if settings.is_onnx:
-        assert settings.mean
-        assert settings.std
-        return load_onnx_backbone(Path(settings.name), settings.mean, settings.std, settings.image_size)
-    if settings.name in VARIANTS and settings.weights == "imagenet" and settings.engine == "openvino":
+        assert settings.normalization
+        return load_onnx_backbone(Path(settings.name), *settings.normalization, settings.image_size)
+    if settings.name in VARIANTS and settings.weights == "imagenet" and settings.engine != "keras":
         return load_lite_backbone(settings.name, settings.image_size, settings.taps)
     prepare_tensorflow()
     return load_backbone(settings.name, settings.weights, settings.image_size, settings.taps)

@@ -3,7 +3,6 @@
 Both are measured with the same test images, so the difference of each pair tells more than two intervals side by side.
 """
 
-from pipeline.paths import QUERY_SCORES, QUERY_SCORES_COLUMNS
 from pipeline.revisions import reading
 from pipeline.stage import run_command
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from similarity.confidence import LEVEL, paired_difference
 from similarity.errors import UserError
+from similarity.layout import QUERY_SCORES, QUERY_SCORES_COLUMNS
 
 
 def main() -> None:

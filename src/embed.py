@@ -1,51 +1,104 @@
-"""Stage `embed`: joins the parts of the model, and maps every image's features to its embedding."""
+"""Stage `embed`: joins the parts of the model, embeds every image, and lays the embeddings out in the plane."""
 
 from pipeline.inputs import check_finite, load_rows
-from pipeline.paths import BACKBONE, BASE_EMBEDDINGS, EMBEDDER, FEATURES, HEAD, MANIFEST, METRICS, VISUAL_PART
-from pipeline.problems import listing_problems
-from pipeline.stage import counted, run_stage
+from pipeline.stage import counted, run_stage, track
+
+from functools import partial
 
 import numpy as np
 
-from similarity.dataset.manifest import read_manifest
+from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.embedder import save_embedder
 from similarity.embedding.head import load_head, without_embedding
 from similarity.embedding.model import EmbeddingModel
-from similarity.embedding.visual_part import load_visual_part
+from similarity.embedding.visual_part import VisualPart, fit_visual_part
 from similarity.errors import UserError
-from similarity.files import Outputs, write_array, write_metrics
+from similarity.features.extractor import tapped_columns
+from similarity.files import Outputs, write_array, write_arrays, write_json_entries, write_metrics
+from similarity.layout import (
+    BACKBONE,
+    DETAILS,
+    EMBEDDER,
+    EMBEDDINGS,
+    EMBEDDINGS_JSON,
+    FEATURES,
+    HEAD,
+    MANIFEST,
+    MAP,
+    SPLITS,
+)
 from similarity.params import Params
+from similarity.pictures.projection import project
 from similarity.vectors import count_zero_rows, rows_not_finite
 
+LANDMARKS = 2000  # images that t-SNE lays out, in seconds; the others are placed between the nearest of them
+PERPLEXITY = 30  # neighbors that t-SNE keeps near, roughly
 
-@listing_problems()
+
 def main(params: Params, outputs: Outputs) -> None:
     manifest, head = read_manifest(MANIFEST), load_head(HEAD)
+    features = load_rows(FEATURES, manifest, len(head.kernel))
     if not manifest.can_teach:
         head = without_embedding(head)
-    model = EmbeddingModel(head, load_visual_part(VISUAL_PART), params.embedding.visual_weight)
+    model = EmbeddingModel(head, fit_visual(features, manifest, params), params.embedding.visual_weight)
     if not model.size:
-        raise UserError(
-            "the backbone sees no difference between the images, so that they cannot be compared: add others"
-        )
-    features = load_rows(FEATURES, manifest, len(model.head.kernel))
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
-        embeddings = model(features)
-    check_finite(BASE_EMBEDDINGS, rows_not_finite(embeddings), manifest)
-    write_array(outputs.file(BASE_EMBEDDINGS), [embeddings])
+        raise UserError("the backbone sees no difference between the images, so they cannot be compared: add others")
+    embeddings = embed(features, model, manifest)
     save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
+    write_array(outputs.file(EMBEDDINGS), [embeddings])
+    entries = track(zip(manifest.keys, embeddings, strict=True), "embed: write", len(embeddings))
+    write_json_entries(outputs.file(EMBEDDINGS_JSON), entries)
+    write_arrays(outputs.file(MAP), lay_out(embeddings, model.class_size, params.base.seed))
     class_part = embeddings[:, : model.class_size]
     figures = {
         "dimensions": model.size,
         "dead_dimensions": int((~class_part.any(axis=0)).sum()),
         "zero_class_parts": count_zero_rows(class_part) if model.class_size else 0,
     }
-    write_metrics(outputs.file(METRICS / "embeddings.json"), figures)
-    dead, zero = figures["dead_dimensions"], figures["zero_class_parts"]
-    print(
-        f"embed: {counted(len(embeddings), 'embedding')} of {counted(model.size, 'number')}"
-        + (f"; {counted(dead, 'dimension')} of the class part zero for all images" if dead else "")
-        + (f"; the class part of {counted(zero, 'image')} is all zeros" if zero else "")
+    write_metrics(outputs.file(DETAILS / "embed.json"), figures)
+    print(f"embed: {summary(len(embeddings), **figures)}")
+
+
+def fit_visual(features: np.ndarray, manifest: Manifest, params: Params) -> VisualPart:
+    """Fit the visual part to the training images, or to all images where no class can be learned."""
+    settings = params.embedding
+    # Without classes, no figure is about images that nothing was learned from.
+    rows = read_splits(SPLITS, manifest)["train"] if manifest.can_teach else np.arange(len(manifest.records))
+    columns = tapped_columns(BACKBONE, settings.visual_taps if settings.visual_size else [])
+    return fit_visual_part(features, rows, columns, settings.visual_size, params.base.seed)
+
+
+def embed(features: np.ndarray, model: EmbeddingModel, manifest: Manifest) -> np.ndarray:
+    """Embed features, float32 (n, D): float32 (n, E + K).
+
+    Raises:
+        DataError: an embedding has a number that is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # check_finite names the images
+        embeddings = model(features)
+    check_finite(EMBEDDINGS, rows_not_finite(embeddings), manifest)
+    return embeddings
+
+
+def lay_out(embeddings: np.ndarray, class_size: int, seed: int) -> dict[str, np.ndarray]:
+    """Lay embeddings, float32 (n, E + K), out in the plane by all numbers and by the visual part: float32 (n, 2)."""
+
+    def layout(vectors: np.ndarray, label: str) -> np.ndarray:
+        rounds = partial(track, label=f"{label}: t-SNE", unit=" rounds")
+        blocks = partial(track, label=f"{label}: place", unit=" blocks")
+        return project(vectors, LANDMARKS, PERPLEXITY, seed, blocks, rounds)
+
+    positions = layout(embeddings, "map")
+    has_both = 0 < class_size < embeddings.shape[1]
+    return {"all": positions, "look": layout(embeddings[:, class_size:], "map by look") if has_both else positions}
+
+
+def summary(images: int, dimensions: int, dead_dimensions: int, zero_class_parts: int) -> str:
+    dead = f"; {counted(dead_dimensions, 'dimension')} of the class part zero for all images"
+    zero = f"; the class part of {counted(zero_class_parts, 'image')} is all zeros"
+    return (
+        f"{counted(images, 'embedding')} of {counted(dimensions, 'number')}"
+        f"{dead if dead_dimensions else ''}{zero if zero_class_parts else ''}"
     )
 
 

@@ -1,19 +1,6 @@
 """Stage `evaluate`: what the model is worth on images that nothing was learned from, in figures and pictures."""
 
 from pipeline.inputs import check_rows, load_rows, load_variants
-from pipeline.paths import (
-    BASE_EMBEDDINGS,
-    DUPLICATES,
-    EMBEDDER,
-    FEATURES,
-    MANIFEST,
-    METRICS,
-    PLOTS,
-    PREVIEWS,
-    QUERY_SCORES,
-    QUERY_SCORES_COLUMNS,
-    SPLITS,
-)
 from pipeline.stage import run_stage, track
 
 from functools import partial
@@ -27,12 +14,30 @@ from similarity.duplication.pairs import linked_to, read_duplicates
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.head import predict_classes
 from similarity.evaluation.likeness import ranks_of_originals, shares_found
-from similarity.evaluation.retrieval import Evaluation, evaluate_retrieval, mean_scores, sample_queries
+from similarity.evaluation.retrieval import MAX_QUERIES, Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.images.changes import CHANGES
 from similarity.images.previews import Previews
+from similarity.layout import (
+    DETAILS,
+    DUPLICATES,
+    EDITS,
+    EMBEDDER,
+    EMBEDDINGS,
+    FEATURES,
+    MANIFEST,
+    METRICS,
+    PLOTS,
+    PREVIEWS,
+    QUERY_SCORES,
+    QUERY_SCORES_COLUMNS,
+    SPLITS,
+)
 from similarity.params import Params
 from similarity.pictures.sheets import draw_sheet, tile_of
+
+QUERY_ROWS = 10
+HEADLINES = ("p_at_10", "map_at_r")
 
 
 class Measured(NamedTuple):
@@ -45,18 +50,19 @@ class Measured(NamedTuple):
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
-    splits, embeddings = read_splits(SPLITS, manifest), np.asarray(load_rows(BASE_EMBEDDINGS, manifest))
+    splits, embeddings = read_splits(SPLITS, manifest), np.asarray(load_rows(EMBEDDINGS, manifest))
     check_rows(PREVIEWS, len(Previews(PREVIEWS)), manifest)
     if manifest.can_teach:
         splits = {split: manifest.labeled(rows) for split, rows in splits.items()}
     valid, test = (_measure(manifest, splits, split, embeddings, params) for split in ("valid", "test"))
     figures = _figures(manifest, splits["train"], valid, test) if manifest.can_teach else {}
-    write_metrics(outputs.file(METRICS / "retrieval.json"), figures)
+    write_metrics(outputs.file(METRICS / "retrieval.json"), {name: figures[name] for name in HEADLINES if figures})
     likeness = _likeness(manifest, embeddings)
-    write_metrics(outputs.file(METRICS / "likeness.json"), likeness)
+    write_metrics(outputs.file(METRICS / "likeness.json"), {"same_image_at_1": likeness["same_image_at_1"]})
+    write_metrics(outputs.file(DETAILS / "evaluate.json"), figures | {"likeness": likeness})
     _write_scores(manifest, test, outputs)
     _write_classes(manifest, test, outputs)
-    _draw_queries(manifest, test, params.evaluate.query_rows, outputs)
+    _draw_queries(manifest, test, QUERY_ROWS, outputs)
     shown = {name: figures[name] for name in ("test_accuracy", "p_at_1", "p_at_10") if figures} | likeness
     told = ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if isinstance(value, float))
     print(f"evaluate: {told}; queries are drawn in {PLOTS / 'queries'}")
@@ -71,7 +77,7 @@ def _measure(
     """
     labels = manifest.labels if manifest.can_teach else np.zeros_like(manifest.labels)
     rows = splits[split]
-    queries = sample_queries(rows, labels[rows], params.evaluate.max_queries, params.base.seed)
+    queries = sample_queries(rows, labels[rows], MAX_QUERIES, params.base.seed)
     head = load_embedding_model(EMBEDDER).head
     predicted = predict_classes(load_rows(FEATURES, manifest, len(head.kernel))[queries], head)
     evaluation = evaluate_retrieval(
@@ -96,7 +102,7 @@ def _figures(manifest: Manifest, gallery: np.ndarray, valid: Measured, test: Mea
 def _likeness(manifest: Manifest, embeddings: np.ndarray) -> dict[str, object]:
     """Looks for the originals of changed test images among all: by the embedding, and by its class part alone."""
     model = load_embedding_model(EMBEDDER)
-    originals, features = load_variants("features", manifest, len(model.head.kernel))
+    originals, features = load_variants(EDITS, "features", manifest, len(model.head.kernel))
     changed = model(features)
 
     def ranks_by(part: slice) -> np.ndarray:

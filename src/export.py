@@ -3,7 +3,6 @@
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
-from pipeline.paths import EMBEDDER, EMBEDDINGS, INDEX_MANIFEST
 from pipeline.results import Stored, open_stored
 from pipeline.stage import run_command, track
 
@@ -15,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.dataset.image_folders import open_indexed_images
 from similarity.errors import UserError
 from similarity.exporting import formats as exporting
 from similarity.exporting.notes import TITLE, Check, describe, digests
@@ -23,6 +21,7 @@ from similarity.features.computing import load_pixels
 from similarity.features.extractor import MIN_AGREEMENT
 from similarity.features.extractor import describe as describe_extractor
 from similarity.files import replaced_folder
+from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST
 from similarity.params import load_params
 
 SAVED_MODEL, ONNX, NOTES = "saved_model", "model.onnx", "README.md"
@@ -103,7 +102,7 @@ def take_sample(stored: Stored, size: int) -> Sample:
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
     records = [stored.manifest.records[row] for row in rows]
-    images = open_indexed_images()
+    images = IMAGES
     loaded = (load_pixels(images / record.path, size, record.sha256) for record in records)
     pixels = np.stack(list(track(loaded, "read", len(records))))
     contents = [(images / record.path).read_bytes() for record in records]
@@ -135,7 +134,7 @@ def check(artifact: str, run: exporting.Run, inputs: exporting.Batch, embeddings
 
 def inputs() -> list[tuple[str, str, str]]:
     """What the export is made from, with digests."""
-    return [row for path in (INDEX_MANIFEST, EMBEDDINGS, EMBEDDER) for row in digests(path, Path())]
+    return [row for path in (MANIFEST, EMBEDDINGS, EMBEDDER) for row in digests(path, Path())]
 
 
 if __name__ == "__main__":

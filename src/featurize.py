@@ -2,8 +2,6 @@
 
 from pipeline.feature_blocks import feature_blocks
 from pipeline.inputs import check_finite
-from pipeline.paths import BACKBONE, FEATURES, IMAGES, MANIFEST
-from pipeline.problems import listing_problems
 from pipeline.stage import counted, run_stage
 
 from collections.abc import Iterator
@@ -14,10 +12,10 @@ from similarity.dataset.manifest import read_manifest
 from similarity.features.extractor import load_extractor
 from similarity.files import Outputs, write_scattered_array
 from similarity.images.shards import open_images
+from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST
 from similarity.params import Params
 
 
-@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     batch_size, manifest, images = params.backbone.batch_size, read_manifest(MANIFEST), open_images(IMAGES)
     extractor = load_extractor(BACKBONE, (batch_size,), throughput=True)

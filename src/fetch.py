@@ -1,28 +1,21 @@
 """Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`, and lists what it leaves out."""
 
 from pipeline.dvc_files import cache_types
-from pipeline.paths import CACHE, GIVEN_SPLITS, IMAGES, LEARNED, LEARNED_IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
-from pipeline.problems import listing_problems
 from pipeline.stage import counted, run_stage, track
 
-import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from platformdirs import user_cache_path
 from tqdm import tqdm
 
-from similarity.dataset.change_list import read_changes
 from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
-from similarity.dataset.scanning import list_keys
 from similarity.digests import digest_file
 from similarity.errors import UserError, list_first
 from similarity.files import Outputs, write_table
-from similarity.images.shards import write_shards
+from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from similarity.params import DataParams, Params
-from similarity.sources.additions import change_folder
 from similarity.sources.archives import (
     Archive,
     DamagedArchiveError,
@@ -44,16 +37,15 @@ from similarity.sources.downloads import download
 from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
 from similarity.sources.webdataset import list_shards
 
-DOWNLOADS = CACHE / "downloads"
+DOWNLOADS = user_cache_path("image-similarity") / "downloads"
 
 
-@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     settings, source = params.data, Path(params.data.source)
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         recipe = read_recipe(source)
         if recipe.generate is not None:
-            return _generate(recipe.generate, recipe.title, settings, outputs)
+            return _generate(recipe.generate, recipe.title, outputs)
         if recipe.url is not None:
             return _fetch(recipe.url, recipe, settings, outputs)
     if source.is_dir():
@@ -71,9 +63,9 @@ def main(params: Params, outputs: Outputs) -> None:
     return None
 
 
-def _generate(generated: GeneratedSet, title: str, settings: DataParams, outputs: Outputs) -> None:
-    with _images(settings, outputs) as folder:
-        paths = list(track(generate_images(generated, folder), "fetch: draw", generated.images))
+def _generate(generated: GeneratedSet, title: str, outputs: Outputs) -> None:
+    folder = outputs.folder(IMAGES)
+    paths = list(track(generate_images(generated, folder), "fetch: draw", generated.images))
     write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
     write_splits(outputs.file(GIVEN_SPLITS), [], [])
     print(f"fetch: drew {counted(len(paths), 'image')}: {title}")
@@ -106,34 +98,6 @@ def _choices(settings: DataParams) -> Choices:
     return Choices(settings.table, settings.label, settings.heic == "read")
 
 
-@contextmanager
-def _images(settings: DataParams, outputs: Outputs) -> Iterator[Path]:
-    """An empty folder to put the source's images into.
-
-    Then those that were added or removed later are, and all are packed into shards if that is asked for.
-    """
-    target = outputs.folder(IMAGES)
-    if settings.layout == "files":
-        yield target
-        _change(target)
-        return
-    # Called like what is removed after a kill.
-    with TemporaryDirectory(prefix=f".new.{os.getpid()}.", dir=IMAGES.parent) as name:
-        folder = Path(name)
-        yield folder
-        _change(folder)
-        keys = list_keys(folder)
-        for _ in track(write_shards(folder, keys, target, settings.shards), "fetch: pack", len(keys)):
-            pass
-
-
-def _change(folder: Path) -> None:
-    changes = read_changes(LEARNED)
-    change_folder(folder, changes, LEARNED_IMAGES)
-    if any(changes):
-        print(f"fetch: {len(changes.added)} images added and {len(changes.removed)} removed, as {LEARNED} has it")
-
-
 def _take_folder(source: Path, settings: DataParams, outputs: Outputs) -> None:
     if shards := list_shards(source):
         with open_shards(shards) as archive:
@@ -144,11 +108,11 @@ def _take_folder(source: Path, settings: DataParams, outputs: Outputs) -> None:
 
 def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
     layout = list_folder(source, _choices(settings))
-    may_link = settings.layout == "shards" or (settings.mode == "link" and _may_link())
+    may_link = settings.mode == "link" and _may_link()
     bring = link_images if may_link else copy_images
-    with _images(settings, outputs) as folder:
-        for _ in track(bring(source, layout, folder), "fetch: copy", len(layout.images)):
-            pass
+    folder = outputs.folder(IMAGES)
+    for _ in track(bring(source, layout, folder), "fetch: copy", len(layout.images)):
+        pass
     _report(source, layout, outputs)
 
 
@@ -166,10 +130,10 @@ def _may_link() -> bool:
 
 
 def _unpack(archive: Archive | Shards, source: Path, settings: DataParams, outputs: Outputs) -> None:
-    layout = list_archive(archive, source, int(settings.max_unpacked_gb * 1e9), _choices(settings))
-    with _images(settings, outputs) as folder:
-        for _ in track(unpack_images(archive, layout, folder), "fetch: unpack", len(layout.images)):
-            pass
+    layout = list_archive(archive, source, shutil.disk_usage(IMAGES.parent).free, _choices(settings))
+    folder = outputs.folder(IMAGES)
+    for _ in track(unpack_images(archive, layout, folder), "fetch: unpack", len(layout.images)):
+        pass
     _report(source, layout, outputs)
 
 

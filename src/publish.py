@@ -5,7 +5,6 @@ The database is LanceDB's, in a folder or, as s3://…, in a bucket. What is wri
 """
 
 from pipeline.inputs import load_rows
-from pipeline.paths import EMBEDDER, EMBEDDINGS, INDEX_MANIFEST, INVERTED_INDEX, SPLITS
 from pipeline.publishing import VARIABLE, tag_of_run
 from pipeline.results import open_splits
 from pipeline.sealing import check_run
@@ -25,6 +24,7 @@ from similarity.errors import UserError
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 from similarity.index.recall import recall
 from similarity.index.vector_stores import VectorStore
+from similarity.layout import EMBEDDER, EMBEDDINGS, INVERTED_INDEX, MANIFEST, SPLITS
 from similarity.opening.run_files import parts_of
 from similarity.published.store import open_version
 from similarity.published.writing import PublishedRows, move_tag, write_rows
@@ -42,7 +42,7 @@ class Measured(NamedTuple):
 
 def main() -> None:
     uri, tag = parse_arguments().to, tag_of_run()
-    check_run(INDEX_MANIFEST, SPLITS, EMBEDDER, EMBEDDINGS, INVERTED_INDEX)
+    check_run(MANIFEST, SPLITS, EMBEDDER, EMBEDDINGS, INVERTED_INDEX)
     rows, parts = read_rows(), parts_of(load_embedding_model(EMBEDDER))
     written = write_rows(uri, rows, track)
     found = measure(open_version(uri, written.version, rows.keys, parts), rows.keys)
@@ -71,7 +71,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_rows() -> PublishedRows:
-    manifest = read_manifest(INDEX_MANIFEST)
+    manifest = read_manifest(MANIFEST)
     labels = [record.label for record in manifest.records]
     return PublishedRows(manifest.keys, labels, splits_of(manifest), load_rows(EMBEDDINGS, manifest))
 
@@ -98,7 +98,7 @@ def measure(store: VectorStore, keys: Sequence[str]) -> Measured:
 def neighbors_of(inverted_index: mmap, key: str) -> list[tuple[str, float]]:
     found = find_neighbors(inverted_index, key)
     if found is None:
-        raise UserError(f"{INVERTED_INDEX} lists other images than {INDEX_MANIFEST}: run `dvc repro`")
+        raise UserError(f"{INVERTED_INDEX} lists other images than {MANIFEST}: run `dvc repro`")
     return found
 
 

@@ -1,8 +1,6 @@
 """Stage `report`: one page of all that a run has found, with pictures, to look at and to hand on."""
 
-from pipeline.inputs import load_rows
 from pipeline.metrics_files import read_metrics_file
-from pipeline.paths import AUDIT, BASE_MAP, MANIFEST, METRICS, PLOTS, PREVIEWS, REPORT
 from pipeline.stage import run_stage
 
 import csv
@@ -15,16 +13,15 @@ from similarity.files import Outputs
 from similarity.findings.listing import read_findings
 from similarity.images.decoding import read_image_file
 from similarity.images.previews import Previews
+from similarity.layout import DETAILS, FINDINGS, MANIFEST, MAP, METRICS, PLOTS, PREVIEWS, REPORT
 from similarity.params import Params
 from similarity.reporting import sections
 from similarity.reporting.page import Section, render_page
 
-SHOWN = ("data", "splits", "retrieval", "likeness", "baselines", "ann", "threshold", "audit", "train", "embeddings")
-
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
-    metrics = {name: read_metrics_file(METRICS / f"{name}.json") for name in SHOWN}
+    metrics = read_all()
     parts = [
         sections.queries_section(read_pictures(PLOTS / "queries")),
         *([classes_section()] if manifest.can_teach else []),
@@ -38,6 +35,24 @@ def main(params: Params, outputs: Outputs) -> None:
     page = render_page("Image similarity", introduction(params, manifest, metrics), sections.headline(metrics), parts)
     outputs.file(REPORT).write_text(page, encoding="utf-8", errors="replace")
     print(f"report: {REPORT}, a page of {len(page) / 1e6:.1f} MB")
+
+
+def read_all() -> sections.Metrics:
+    headlines = {name: read_metrics_file(METRICS / f"{name}.json") for name in ("ann", "train")}
+    names = ("scan", "split", "embed", "ann", "novelty", "baselines", "evaluate", "audit")
+    details = {name: read_metrics_file(DETAILS / f"{name}.json") for name in names}
+    return {
+        "data": details["scan"],
+        "splits": details["split"],
+        "likeness": details["evaluate"].pop("likeness"),
+        "retrieval": details["evaluate"],
+        "baselines": details["baselines"],
+        "ann": headlines["ann"] | details["ann"],
+        "threshold": details["novelty"],
+        "audit": details["audit"],
+        "train": headlines["train"],
+        "embeddings": details["embed"],
+    }
 
 
 def introduction(params: Params, manifest: Manifest, metrics: sections.Metrics) -> str:
@@ -60,7 +75,7 @@ def settings(params: Params) -> dict[str, object]:
         "train.loss": params.train.loss,
         "train.lr": params.train.lr,
         "train.epochs": params.train.epochs,
-        "ann.backend": params.ann.backend,
+        "ann.trees": params.ann.trees,
     }
 
 
@@ -80,12 +95,12 @@ def classes_section() -> Section:
 
 def audit_section() -> Section:
     sheets = {path.stem: read_image_file(path) for path in sorted((PLOTS / "audit").glob("*.png"))}
-    return sections.audit_section(read_findings(AUDIT), sheets)
+    return sections.audit_section(read_findings(FINDINGS), sheets)
 
 
 def map_section(manifest: Manifest) -> Section:
     previews = Previews(PREVIEWS)
-    return sections.map_section(manifest, load_rows(BASE_MAP, manifest, 2), previews.__getitem__)
+    return sections.map_section(manifest, np.load(MAP)["all"], previews.__getitem__)
 
 
 def training_section(best_epoch: int | None) -> Section:
@@ -95,7 +110,7 @@ def training_section(best_epoch: int | None) -> Section:
 
 
 def foreign_section() -> Section:
-    refused = [(row["foreign"], float(row["refused"])) for row in read_columns(PLOTS / "threshold.csv")]
+    refused = [(row["images"], float(row["refused"])) for row in read_columns(PLOTS / "novelty.csv")]
     return sections.foreign_section(refused)
 
 

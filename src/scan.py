@@ -1,37 +1,38 @@
 """Stage `scan`: decodes every image once, and keeps what the later stages want of its pixels."""
 
-from pipeline.paths import (
-    HISTOGRAMS,
-    IMAGES,
-    LEFT_OUT,
-    LEFT_OUT_COLUMNS,
-    MANIFEST,
-    METRICS,
-    PREVIEWS,
-    REJECTED,
-    REJECTED_COLUMNS,
-    REMARKS,
-    REMARKS_COLUMNS,
-    THUMBNAILS,
-)
-from pipeline.problems import listing_problems
 from pipeline.stage import counted, run_stage, track
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from similarity.cluster import is_cluster_named
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
-from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images
+from similarity.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE, Rejection, ScannedImage, list_keys, scan_images
+from similarity.duplication.detection import identical_images, near_duplicates
+from similarity.duplication.pairs import write_duplicates
 from similarity.errors import DataError, UserError, list_first
 from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.images.previews import open_previews
 from similarity.images.shards import open_images
+from similarity.layout import (
+    DETAILS,
+    IMAGES,
+    LEFT_OUT,
+    LEFT_OUT_COLUMNS,
+    MANIFEST,
+    METRICS,
+    REJECTED,
+    REJECTED_COLUMNS,
+    REMARKS_COLUMNS,
+    SCAN,
+)
 from similarity.params import Params
 
+MAX_EXACT = 100_000  # images up to which near duplicates are found by comparing all with all
 
-@listing_problems()
+
 def main(params: Params, outputs: Outputs) -> None:
     images = open_images(IMAGES)
     keys = list_keys(images)
@@ -39,14 +40,15 @@ def main(params: Params, outputs: Outputs) -> None:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
     left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
     settings, rejections = params.scan, list[Rejection]()
-    scanned = scan_images(images, keys, settings.thumbnail_size, settings.histogram_bins, is_cluster_named())
+    scanned = scan_images(images, keys, THUMBNAIL_SIZE, HISTOGRAM_BINS, is_cluster_named())
     results = track(scanned, "scan", len(keys))
-    records, remarks = _keep_pixels(_readable(results, rejections), outputs)
+    folder = outputs.folder(SCAN)
+    records, remarks = _keep_pixels(_readable(results, rejections), folder)
     _check(keys, records, rejections, settings.max_rejected)
     write_manifest(outputs.file(MANIFEST), records)
     manifest = Manifest(records)
-    write_table(outputs.file(REJECTED), REJECTED_COLUMNS, rejections)
-    write_table(outputs.file(REMARKS), REMARKS_COLUMNS, remarks)
+    write_table(folder / REJECTED.name, REJECTED_COLUMNS, rejections)
+    write_table(folder / "remarks.csv", REMARKS_COLUMNS, remarks)
     figures = {
         "images": len(records),
         "classes": len(manifest.classes),
@@ -55,7 +57,12 @@ def main(params: Params, outputs: Outputs) -> None:
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
     }
-    write_metrics(outputs.file(METRICS / "data.json"), figures)
+    identical = identical_images(records)
+    near = near_duplicates(np.load(folder / "thumbnails.npy"), settings.min_correlation, MAX_EXACT)
+    near_count = write_duplicates(folder / "duplicates.csv", manifest, identical, near)
+    figures |= {"identical_pairs": len(identical.first), "near_pairs": near_count}
+    write_metrics(outputs.file(METRICS / "data.json"), {"images": len(records)})
+    write_metrics(outputs.file(DETAILS / "scan.json"), figures)
     print(f"scan: {'; '.join(_tell(figures))}")
 
 
@@ -77,13 +84,13 @@ def _readable(results: Iterable[ScannedImage | Rejection], rejections: list[Reje
             yield result
 
 
-def _keep_pixels(images: Iterable[ScannedImage], outputs: Outputs) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
+def _keep_pixels(images: Iterable[ScannedImage], folder: Path) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
     """Writes what is kept of the pixels while the images come in; gives their records, and what is odd about some."""
     records, remarks = [], []
     with (
-        open_array(outputs.file(THUMBNAILS)) as thumbnails,
-        open_array(outputs.file(HISTOGRAMS)) as histograms,
-        open_previews(outputs.folder(PREVIEWS)) as previews,
+        open_array(folder / "thumbnails.npy") as thumbnails,
+        open_array(folder / "histograms.npy") as histograms,
+        open_previews(_new_folder(folder / "previews")) as previews,
     ):
         for image in images:
             records.append(image.record)
@@ -93,6 +100,11 @@ def _keep_pixels(images: Iterable[ScannedImage], outputs: Outputs) -> tuple[list
             if image.remark:
                 remarks.append((image.record.path, image.remark))
     return records, remarks
+
+
+def _new_folder(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:

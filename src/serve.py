@@ -1,18 +1,6 @@
 """Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
 from pipeline.metrics_files import read_metrics
-from pipeline.paths import (
-    ADDED,
-    ANN_INDEX,
-    EMBEDDER,
-    IMAGES,
-    INDEX_MANIFEST,
-    INVERTED_INDEX,
-    LOOK_MAP,
-    MAP,
-    RUN,
-    SEALED,
-)
 from pipeline.publishing import open_published_searcher
 from pipeline.results import (
     open_embedder,
@@ -43,6 +31,7 @@ from typing import Literal
 
 import numpy as np
 import uvicorn
+from similarity.dataset.image_folders import open_indexed_images
 from threadpoolctl import threadpool_limits
 
 from service.annotations import Annotations
@@ -64,11 +53,22 @@ from service.schema import (
     SplitCount,
 )
 from service.uploads import UploadEmbedder
-from similarity.dataset.image_folders import open_indexed_images
 from similarity.embedding.embedder import Embedder
 from similarity.errors import UserError
 from similarity.index.inverted_index import map_inverted_index, read_inverted_index
 from similarity.index.searcher import Searcher
+from similarity.layout import (
+    ADDED,
+    ANN_INDEX,
+    EMBEDDER,
+    IMAGES,
+    INVERTED_INDEX,
+    LOOK_MAP,
+    MANIFEST,
+    MAP,
+    RUN,
+    SEALED,
+)
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
@@ -154,12 +154,12 @@ def open_beside(revision: str, limits: LimitInfo) -> Beside:
     Raises:
         UserError: they are not in the cache, are damaged, or are of other images.
     """
-    manifest = INDEX_MANIFEST.read_bytes()
+    manifest = MANIFEST.read_bytes()
     with TemporaryDirectory(prefix="similarity-") as name:
         folder = Path(name)
         copy_results(revision, folder)
-        if (folder / INDEX_MANIFEST).read_bytes() != manifest:
-            raise UserError(f"{revision!r} is of other images than {INDEX_MANIFEST}: nothing can be compared with it")
+        if (folder / MANIFEST).read_bytes() != manifest:
+            raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
         for images in (IMAGES, ADDED):
             (folder / images).parent.mkdir(exist_ok=True)
             (folder / images).symlink_to(images.resolve())
@@ -254,7 +254,7 @@ def describe(
             classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.folders, counts, strict=True)],
             splits=[SplitCount(name=name, images=count) for name, count in annotations.split_sizes()],
             audited=annotations.findings is not None,
-            md5=md5(INDEX_MANIFEST),
+            md5=md5(MANIFEST),
         ),
         indexes=IndexInfo(
             stored_neighbors=len(first[1]),

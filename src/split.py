@@ -1,21 +1,19 @@
 """Stage `split`: decides which images train, validate and test."""
 
-from pipeline.paths import DUPLICATES, GIVEN_SPLITS, LEAKS, MANIFEST, METRICS, SPLITS
-from pipeline.problems import listing_problems
 from pipeline.stage import counted, run_stage
 
 import numpy as np
 
 from similarity.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
 from similarity.dataset.splitting import complete_splits
-from similarity.duplication.grouping import bounded_groups, group_rows
-from similarity.duplication.leaks import find_leaks, write_leaks
+from similarity.duplication.grouping import bounded_groups
+from similarity.duplication.leaks import find_leaks
 from similarity.duplication.pairs import IDENTICAL, NEAR, pairs_among, read_duplicates
 from similarity.files import Outputs, write_metrics
+from similarity.layout import DETAILS, DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params
 
 
-@listing_problems()
 def main(params: Params, outputs: Outputs) -> None:
     manifest, settings = read_manifest(MANIFEST), params.split
     count = len(manifest.records)
@@ -23,22 +21,19 @@ def main(params: Params, outputs: Outputs) -> None:
 
     def group(rows: np.ndarray) -> np.ndarray:
         same, alike = (pairs_among(pairs, rows, count) for pairs in (identical, near))
-        if settings.group_near_duplicates:
-            return bounded_groups(manifest.of(rows), same, alike, len(SPLIT_NAMES))
-        return group_rows(len(rows), same)
+        return bounded_groups(manifest.of(rows), same, alike, len(SPLIT_NAMES))
 
     given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * count
     splits = complete_splits(manifest, given, group, settings.valid, settings.test, params.base.seed)
     write_splits(outputs.file(SPLITS), manifest.keys, splits)
     leaks = {kind: find_leaks(pairs, splits) for kind, pairs in ((IDENTICAL, identical), (NEAR, near))}
-    write_leaks(outputs.file(LEAKS), manifest, splits, leaks)
     figures = {
         **{name: splits.count(name) for name in SPLIT_NAMES},
         "given": sum(map(bool, given)),
         "identical_across_splits": len(leaks[IDENTICAL].first),
         "near_duplicates_across_splits": len(leaks[NEAR].first),
     }
-    write_metrics(outputs.file(METRICS / "splits.json"), figures)
+    write_metrics(outputs.file(DETAILS / "split.json"), figures)
     print(
         f"split: {counted(figures['train'], 'image')} to learn from, {figures['valid']:,} to choose by, "
         f"{figures['test']:,} to measure with"
@@ -47,7 +42,7 @@ def main(params: Params, outputs: Outputs) -> None:
         drawn = sorted({split for split, kept in zip(splits, given, strict=True) if split != kept})
         print("split: kept those that the source gives" + (f"; drawn for others: {', '.join(drawn)}" if drawn else ""))
     if parted := sum(len(pairs.first) for pairs in leaks.values()):
-        print(f"split: {counted(parted, 'pair')} of identical or nearly identical images parted, all are in {LEAKS}")
+        print(f"split: {counted(parted, 'pair')} of identical or nearly identical images parted")
 
 
 if __name__ == "__main__":

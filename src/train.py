@@ -1,8 +1,7 @@
 """Stage `train`: fits the embedding and the classifier to the labeled training images, and keeps the best epoch."""
 
 from pipeline.inputs import load_rows
-from pipeline.paths import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from pipeline.stage import counted, run_stage, stop_if_told
+from pipeline.stage import counted, run_stage
 from pipeline.watching import WatchedFiles
 
 from functools import partial
@@ -15,6 +14,7 @@ from similarity.embedding.head import Head, save_head, untaught_head
 from similarity.embedding.training import Epoch, Labeled, train_head
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
+from similarity.layout import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
 from similarity.params import EmbeddingParams, Params
 
 HISTORY, FIGURES = METRICS / "history.csv", METRICS / "train.json"
@@ -71,7 +71,6 @@ def _fit(train: Labeled, valid: Labeled, classes: int, params: Params) -> tuple[
         tqdm(steps, "train", params.train.epochs, unit=" epochs", disable=None, leave=False) as progress,
     ):
         for epoch, head in progress:
-            stop_if_told()
             if not np.isfinite([epoch.loss, epoch.val_loss]).all():
                 raise UserError(
                     f"training diverged in epoch {epoch.epoch}: lower train.lr in params.yaml, now {params.train.lr:g}"

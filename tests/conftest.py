@@ -2,7 +2,6 @@ import pipeline  # noqa: F401  # before NumPy is loaded
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,9 +12,7 @@ from sklearn.datasets import load_sample_images
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from amounts import IS_LONG
 from projects import Project, copy_small_project
-from recorded_faults import PROPERTY, RecordFaults, table_of
 from samples import write_rocks
 from similarity.images.decoding import read_image
 
@@ -38,10 +35,8 @@ SHARING = {
     "test_accesses.py",
     "test_audit.py",
     "test_comparisons.py",
-    "test_full_disks.py",
     "test_kills.py",
-    "test_kills_at_steps.py",
-    "test_one_run.py",
+    "test_mixed_files.py",
     "test_publishing.py",
     "test_run_cache.py",
     "test_unlabeled.py",
@@ -59,12 +54,6 @@ def unicode_names() -> None:
     """Skips a test if this process, not one that it starts, cannot name files in any script: -n0 with LC_ALL=C."""
     if sys.getfilesystemencoding() != "utf-8":
         pytest.skip(f"names of files are in {sys.getfilesystemencoding()} here")
-
-
-@pytest.fixture
-def record_faults(record_property: Callable[[str, object], None]) -> RecordFaults:
-    """Counts the faults that a test injects, for the table at the end of `make torture`."""
-    return lambda kind, count=1: record_property(PROPERTY, (kind, count))
 
 
 @pytest.fixture(scope="session")
@@ -89,23 +78,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets no process wait long for the other at the end."""
     order = {name: place for place, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "injects(kind): the test injects one fault of a kind")
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if marker := item.get_closest_marker("injects"):
-        item.user_properties.append((PROPERTY, (marker.args[0], 1)))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Shows how many faults were injected and survived, after the long form and with -rA."""
-    if IS_LONG or "P" in terminalreporter.reportchars:
-        reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
-        for line in table_of(reports):
-            terminalreporter.write_line(line)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharingTogether:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from dvc.utils.serialize import modify_yaml
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
     "src",
-    "data/changes",
     "data/sources",
     "dvc.yaml",
     "params.yaml",
@@ -30,9 +30,6 @@ SMALL: dict[str, dict[str, dict[str, object]]] = {
         "backbone": {"image_size": 48, "taps": ["block1", "block2", "block3"]},
         "embedding": {"visual_size": 16, "visual_taps": ["block2", "block3"]},
         "train": {"epochs": 15},
-        "map": {"landmarks": 60},
-        "evaluate": {"query_rows": 3},
-        "audit": {"folds": 3},
     },
 }
 
@@ -72,6 +69,11 @@ class Project(NamedTuple):
     def copy_to(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
         return self._replace(folder=folder)
+
+
+def obey_interrupts() -> None:
+    """Undo, in a new process, what a shell sets for its background jobs and their children inherit: ignoring Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def output_names(project: Project, stage: str) -> list[str]:

@@ -1,6 +1,5 @@
 """The features of image files, from the user's cache or by the backbone, here or on a cluster."""
 
-from pipeline.paths import BACKBONE, CACHE
 from pipeline.stage import track
 
 import os
@@ -9,14 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
+from platformdirs import user_cache_path
+
 from similarity.cluster import is_cluster_named
 from similarity.features.cache import FeatureCache, cache_limit
 from similarity.features.computing import compute_features, compute_features_on_cluster, fingerprint
 from similarity.features.extractor import Extractor
 from similarity.features.lookup import FeatureBlock, cached_features
 from similarity.images.protocols import ImageFile
+from similarity.layout import BACKBONE
 
-FEATURE_CACHE = CACHE / "features" / "features.sqlite"
+FEATURE_CACHE = user_cache_path("image-similarity") / "features" / "features.sqlite"
 DEFAULT_CACHE_GB = "10"
 
 

@@ -1,13 +1,12 @@
 """Reading arrays that earlier stages made, which are of other images or settings where a stage was run alone."""
 
-from pipeline.paths import MANIFEST, VARIANTS
-
 from pathlib import Path
 
 import numpy as np
 
 from similarity.dataset.manifest import Manifest
 from similarity.errors import DataError, UserError
+from similarity.layout import MANIFEST
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
@@ -33,17 +32,19 @@ def check_rows(path: Path, count: int, manifest: Manifest) -> None:
         raise UserError(f"{path} is of {count} images, {MANIFEST} of {len(manifest.records)}: run `dvc repro`")
 
 
-def load_variants(name: str, manifest: Manifest, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def load_variants(
+    edits: Path, name: str, manifest: Manifest, width: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Loads vectors of changed images, by their name: the rows of the originals, int64 (n,), and the vectors, (n, …).
 
     Raises:
         FileNotFoundError: there are none.
         UserError: they are damaged or of other images, or have another width than the one given.
     """
-    path = VARIANTS / f"{name}.npy"
-    rows, changed = _load_array(VARIANTS / "rows.npy"), _load_array(path)
+    path = edits / f"{name}.npy"
+    rows, changed = _load_array(edits / "rows.npy"), _load_array(path)
     if len(rows) != len(changed) or rows.max(initial=0) >= len(manifest.records):
-        raise UserError(f"{VARIANTS} is of other images than {MANIFEST}: run `dvc repro`")
+        raise UserError(f"{edits} is of other images than {MANIFEST}: run `dvc repro`")
     return np.repeat(rows, changed.shape[1]), _check_width(path, np.concatenate(changed), width)
 
 

@@ -1,12 +1,11 @@
 """Reading the files of metrics, which git merges as it does any text."""
 
-from pipeline.paths import METRICS
-
 from pathlib import Path
 
 import orjson
 
 from similarity.errors import UserError
+from similarity.layout import METRICS
 
 
 def read_metrics() -> dict[str, dict]:

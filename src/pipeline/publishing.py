@@ -1,6 +1,5 @@
 """What a run is published as, and where."""
 
-from pipeline.paths import EMBEDDER, INDEX_MANIFEST, RUN
 from pipeline.sealing import check_run
 
 import hashlib
@@ -14,6 +13,7 @@ from similarity.digests import digest_file
 from similarity.embedding.embedder import load_embedding_model
 from similarity.errors import UserError
 from similarity.index.searcher import Searcher
+from similarity.layout import EMBEDDER, MANIFEST, RUN
 from similarity.opening.run_files import parts_of
 from similarity.published.store import open_tag
 
@@ -50,6 +50,6 @@ def open_published_searcher() -> Searcher:
     if not uri:
         raise UserError(f"--index lancedb: set {VARIABLE} to what `python src/publish.py --to` was given")
     tag = tag_of_run()
-    check_run(INDEX_MANIFEST, EMBEDDER)
-    manifest, parts = read_manifest(INDEX_MANIFEST), parts_of(load_embedding_model(EMBEDDER))
+    check_run(MANIFEST, EMBEDDER)
+    manifest, parts = read_manifest(MANIFEST), parts_of(load_embedding_model(EMBEDDER))
     return Searcher(manifest, open_tag(uri, tag, manifest.keys, parts))

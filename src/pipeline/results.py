@@ -1,6 +1,5 @@
 """Opens what the pipeline has made, for those who use it: `query.py`, `serve.py` and `export.py`."""
 
-from pipeline.paths import AUDIT, EMBEDDER, EMBEDDINGS, INDEX_MANIFEST
 from pipeline.sealing import check_run
 
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from similarity.embedding.model import EmbeddingModel
 from similarity.findings.finding import Finding
 from similarity.findings.listing import read_findings
 from similarity.index.searcher import Searcher
+from similarity.layout import EMBEDDER, EMBEDDINGS, FINDINGS, MANIFEST
 from similarity.novelty.reference import Reference
 from similarity.opening.run_files import RunFiles
 
@@ -50,10 +50,10 @@ def open_findings() -> list[Finding] | None:
     Raises:
         UserError: the file is damaged, or of another run.
     """
-    if not AUDIT.exists():
+    if not FINDINGS.exists():
         return None
-    check_run(AUDIT)
-    return read_findings(AUDIT)
+    check_run(FINDINGS)
+    return read_findings(FINDINGS)
 
 
 class Stored(NamedTuple):
@@ -71,5 +71,5 @@ def open_stored() -> Stored:
         FileNotFoundError: the pipeline has not run.
         UserError: the files are damaged or do not belong together.
     """
-    check_run(INDEX_MANIFEST, EMBEDDINGS, EMBEDDER)
-    return Stored(read_manifest(INDEX_MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))
+    check_run(MANIFEST, EMBEDDINGS, EMBEDDER)
+    return Stored(read_manifest(MANIFEST), np.load(EMBEDDINGS), load_embedding_model(EMBEDDER))

@@ -1,6 +1,5 @@
 """Reading what another commit or experiment has made, from DVC's cache."""
 
-from pipeline.paths import METRICS, RUN, SEALED
 from pipeline.stage import track
 
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from similarity.errors import UserError
+from similarity.layout import METRICS, RUN, SEALED
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure."""
 
-import ctypes
-import fcntl
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -14,38 +12,30 @@ from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from similarity.errors import UserError
-from similarity.files import Outputs
+from similarity.errors import DataError, UserError
+from similarity.files import Outputs, replaced_file
+from similarity.layout import PROBLEMS
 from similarity.params import Params, load_params
-from similarity.replacing import finish_replacing
 
-_LOCKS = Path(".dvc/tmp")
-JOURNAL = _LOCKS / "outputs.journal"
-_GRACE_SECONDS = 3  # after a signal, to clean up; then the process ends, whatever its threads and libraries do
-_PR_SET_PDEATHSIG = 1  # of Linux' prctl
-_UNNOTICED = 0.5  # seconds
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+_LOCK = Path(".dvc/tmp/stage.lock")
+_UNNOTICED = 0.5  # seconds
 
 Item = TypeVar("Item")
 
-_received: list[int] = []  # signals
-
 
 def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
-    """Runs a stage on the checked parameters, puts its outputs in place together if it succeeds, and exits.
+    """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit.
 
-    See `run_command` for the exit status. A failure also names the way back: DVC removes a stage's outputs before it
-    runs the stage. A stage that still runs is waited for; if DVC is killed, the stage ends as well.
-
-    If the stage is killed while its outputs take their places, the next command of this project sees to it that all of
-    them do, before it reads anything. It leaves those to themselves that DVC, or others, have changed meanwhile.
+    See `run_command` for the exit status. A failure also prints the command that restores the last commit, since DVC
+    removes a stage's outputs before it runs the stage.
     """
 
     def run() -> None:
-        _end_with_dvc()
-        with only_run_of(Path(sys.argv[0]).stem), Outputs(JOURNAL) as outputs:
-            finish_replacing(JOURNAL)  # again: the run that was waited for may have been killed
+        start = time.monotonic()
+        with only_stage(), _listing_problems(), Outputs() as outputs:
             main(load_params(), outputs)
+        print(f"{Path(sys.argv[0]).stem}: {time.monotonic() - start:.1f} s")
 
     try:
         run_command(run)
@@ -56,24 +46,17 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
 
 def run_command(main: Callable[[], object]) -> NoReturn:
-    """Runs a function and exits: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
-    _prepare_process()
+    """Run a function and exit: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # whatever the locale, a key or a × is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _exit)  # so that temporary files are removed
     try:
-        _run(main)
-    except (Exception, SystemExit):
-        if _received:  # a library may have made another exception of the signal's
-            sys.exit(128 + _received[0])
-        raise
-    sys.exit(0)
-
-
-def _run(main: Callable[[], object]) -> None:
-    try:
-        finish_replacing(JOURNAL)
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # such as `query.py … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except FileNotFoundError as error:
@@ -85,58 +68,40 @@ def _run(main: Callable[[], object]) -> None:
         sys.exit(f"error: {place}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    sys.exit(0)
 
 
-def _prepare_process() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # whatever the locale, a key or a × is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that a killed run cleans up as well
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-
-
-def _stop(number: int, _: object) -> NoReturn:
-    _received.append(number)
-    end_soon(number)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
+def _exit(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
 
 
-def end_soon(number: int) -> None:
-    """Ends the process three seconds after a signal, if it has not ended by then."""
-    timer = threading.Timer(_GRACE_SECONDS, os._exit, [128 + number])
-    timer.daemon = True
-    timer.start()
-
-
-def _end_with_dvc() -> None:
-    """Asks for SIGTERM when DVC ends before the stage: the next `dvc repro` would run the stage beside this one."""
-    if "DVC_STAGE" in os.environ and sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent or parent == 1:  # it ended before that
-            sys.exit(128 + signal.SIGTERM)
-
-
 @contextmanager
-def only_run_of(stage: str) -> Iterator[None]:
-    """Waits until no other process runs a stage of this project; the lock goes with the process, however it ends."""
-    _LOCKS.mkdir(parents=True, exist_ok=True)
-    with (_LOCKS / f"{stage}.lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{stage}: waiting for another run of this stage to end", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+def only_stage() -> Iterator[None]:
+    """Wait until no other stage of this project runs: a killed `dvc repro` may leave one behind."""
+    from filelock import FileLock, Timeout
+
+    _LOCK.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("waiting for another stage of this project to end", file=sys.stderr)
+        lock.acquire()
+    with lock:
         yield
 
 
-def stop_if_told() -> None:
-    """Ends the run if a signal came whose exception was lost, as it is in a finalizer."""
-    if _received:
-        _stop(_received[0], None)
+@contextmanager
+def _listing_problems() -> Iterator[None]:
+    """Write the problems of a `DataError` that are too many for its message to a file, and name the file."""
+    try:
+        yield
+    except DataError as error:
+        if error.is_complete:
+            raise
+        with replaced_file(PROBLEMS) as path:
+            path.write_text("".join(f"{problem}\n" for problem in error.problems), encoding="utf-8")
+        raise UserError(f"{error}; all are in {PROBLEMS}") from error
 
 
 def _how_to_get(path: str) -> str:
@@ -148,10 +113,7 @@ def _how_to_get(path: str) -> str:
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
-    """Shows the progress of an iteration that takes a while, unless the output is no terminal.
-
-    One of a single step shows none: it would tell nothing until it is over.
-    """
+    """Show the progress of an iteration that takes a while, if the output is a terminal and there are several steps."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     return tqdm(
@@ -161,6 +123,6 @@ def track(items: Iterable[Item], label: str, total: int | None = None, unit: str
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: 1 class, 2 classes, 1,200 images."""
+    """Format a number with its noun: 1 class, 2 classes, 1,200 images."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"

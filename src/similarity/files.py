@@ -19,49 +19,33 @@ import orjson
 from numpy.typing import ArrayLike
 
 from similarity.errors import UserError
-from similarity.replacing import remove, remove_left_behind, replace_all, restore_folder
 
 METRIC_DECIMALS = 6
+_TEMPORARY = ".new."
 
 
 class Outputs:
-    """New versions of files and folders that replace the old ones together, or not at all.
+    """New versions of files and folders, written under temporary names and renamed when all of them are complete.
 
-    Used as a context manager: what was written to the temporary paths is flushed to the disk and takes its place when
-    the block ends; if it raises, the temporary files are removed and everything is as it was before.
-
-    With a journal, this holds as well if the process is killed, or the power fails, between two renames: whoever reads
-    the files has to call `similarity.replacing.finish_replacing` before. Programs that do not, such as DVC, may see new
-    versions beside old ones until then.
+    Used as a context manager: if the block raises, the temporary files are removed and the old versions stay.
     """
 
-    def __init__(self, journal: Path | None = None) -> None:
-        """Takes the path of a journal, in a folder that exists; all that write the same files share one."""
-        self._journal = journal
+    def __init__(self) -> None:
         self._temporaries: dict[Path, Path] = {}
 
     def file(self, path: Path) -> Path:
-        """The temporary path, in the same folder, to write the new version of a file to; it keeps the suffixes.
-
-        It is of this process alone. What killed ones left behind is removed.
-        """
+        """Return the temporary path, in the same folder and with the same suffixes, of a file's new version."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_behind(path.parent, path.name)
-        temporary = path.with_name(f".new.{os.getpid()}.{path.name}")
-        remove(temporary)
+        temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+        _remove(temporary)
         self._temporaries[path] = temporary
         return temporary
 
     def folder(self, path: Path) -> Path:
-        """An empty temporary folder, for the new version of a folder."""
-        restore_folder(path)
+        """Return an empty temporary folder for the new version of a folder."""
         temporary = self.file(path)
         temporary.mkdir()
         return temporary
-
-    def current(self, path: Path) -> Path:
-        """Where a file or folder is at the moment: its temporary path if there is a new version, else its own."""
-        return self._temporaries.get(path, path)
 
     def __enter__(self) -> "Outputs":
         return self
@@ -70,24 +54,39 @@ class Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            try:
-                replace_all(self._temporaries, self._journal)
-            except OSError as failure:
-                self._name(failure)
-                raise
-        else:
-            for temporary in self._temporaries.values():
-                remove(temporary)
+            self._rename()
+            return
+        for temporary in self._temporaries.values():
+            _remove(temporary)
         if isinstance(error, OSError):
             self._name(error)
 
+    def _rename(self) -> None:
+        for path, temporary in self._temporaries.items():
+            if path.is_dir():  # which a rename does not replace
+                _remove(path)
+            temporary.replace(path)
+
     def _name(self, error: OSError) -> None:
-        """Names the file that the user knows: a failed write names none, a failed rename the temporary one."""
+        """Name the file that the user knows: a failed write names none, or the temporary one."""
         finals = {str(temporary): str(path) for path, temporary in self._temporaries.items()}
         if error.errno is not None and error.filename is None and self._temporaries:
             error.filename = str(list(self._temporaries)[-1])
         elif str(error.filename) in finals:
             error.filename = finals[str(error.filename)]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder; nothing may be written meanwhile."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        _remove(path)
 
 
 @contextmanager

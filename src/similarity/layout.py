@@ -1,37 +1,43 @@
-"""Where the files are that are searched with, below the root of a project."""
+"""Where the files of a project are, below its root."""
 
 from pathlib import Path
 
-_DATA, _MODELS = Path("data"), Path("models")
-IMAGES = _DATA / "images"
-ADDED = _DATA / "added"
-MANIFEST = _DATA / "manifest.csv"
-INDEX_MANIFEST = _MODELS / "manifest.csv"
-"""The images that are indexed: those of `MANIFEST`, from which the model was made, with what was changed since."""
-EMBEDDER = _MODELS / "embedder"
-EMBEDDINGS = _MODELS / "embeddings.npy"
-INVERTED_INDEX = _MODELS / "inverted-index.json"
-ANN_INDEX = _MODELS / "index.ann"
-ANN_SETTINGS = _MODELS / "index.json"
-ANN_ROWS = _MODELS / "index-rows.npy"
-REFERENCE = _MODELS / "reference.npz"
-MAP = _MODELS / "map.npy"
-LOOK_MAP = _MODELS / "map-look.npy"
-SPLITS = _DATA / "splits.csv"
-AUDIT = _DATA / "audit.csv"
-RUN = _MODELS / "run.json"
-SEALED = (
-    INDEX_MANIFEST,
-    EMBEDDER,
-    EMBEDDINGS,
-    INVERTED_INDEX,
-    ANN_INDEX,
-    ANN_ROWS,
-    ANN_SETTINGS,
-    REFERENCE,
-    MAP,
-    LOOK_MAP,
-    SPLITS,
-    AUDIT,
-)
-"""What is searched with and told of, and what a run writes down the digests of in `RUN`: files, and a folder."""
+DATA, MODELS = Path("data"), Path("models")
+IMAGES = DATA / "images"
+LEFT_OUT = DATA / "left-out.csv"
+LEFT_OUT_COLUMNS = ("path", "reason")
+GIVEN_SPLITS = DATA / "given-splits.csv"
+PROBLEMS = DATA / "problems.txt"
+MANIFEST = DATA / "manifest.csv"
+"""The rows and keys of all images, in the order that every other file has them."""
+SCAN = DATA / "scan"
+REJECTED = SCAN / "rejected.csv"
+REJECTED_COLUMNS = ("path", "reason")
+REMARKS = SCAN / "remarks.csv"
+REMARKS_COLUMNS = ("path", "remark")
+THUMBNAILS = SCAN / "thumbnails.npy"
+HISTOGRAMS = SCAN / "histograms.npy"
+PREVIEWS = SCAN / "previews"
+DUPLICATES = SCAN / "duplicates.csv"
+SPLITS = DATA / "splits.csv"
+BACKBONE = MODELS / "backbone"
+FEATURES = DATA / "features.npy"
+HEAD = MODELS / "best.weights.h5"
+EMBEDDER = MODELS / "embedder"
+EMBEDDINGS = MODELS / "embeddings.npy"
+EMBEDDINGS_JSON = MODELS / "embeddings.json"
+MAP = MODELS / "map.npz"
+INVERTED_INDEX = MODELS / "inverted-index.json"
+ANN_INDEX = MODELS / "index.ann"
+ANN_SETTINGS = MODELS / "index.json"
+ANN_INVERTED_INDEX = MODELS / "ann-inverted-index.json"
+NOVELTY = MODELS / "novelty.npz"
+EDITS = DATA / "edits"
+FINDINGS = DATA / "findings.csv"
+METRICS = Path("metrics")
+DETAILS = METRICS / "details"
+PLOTS = METRICS / "plots"
+HISTORY = METRICS / "history.csv"
+QUERY_SCORES = DETAILS / "query_scores.csv"
+QUERY_SCORES_COLUMNS = ("path", "correct", "p_at_1", "p_at_10", "map_at_r")
+REPORT = METRICS / "report.html"

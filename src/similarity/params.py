@@ -31,7 +31,7 @@ PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
 Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
-Precision = Literal["f32", "bf16"]
+Triple = tuple[Number, Number, Number]
 
 
 class _Section(BaseModel):
@@ -52,11 +52,6 @@ class DataParams(_Section):
     """A folder of images, best in class folders, an archive of one, or a recipe."""
     mode: Literal["copy", "link"]
     """Whether the images of a folder are copied, or symbolic links to them are made; see [images.md](images.md)."""
-    layout: Literal["files", "shards"]
-    """Whether `data/images` has a file for each image, or a few tar archives: best from 100,000 images on; see
-    [scaling.md](scaling.md)."""
-    shards: Annotated[Integer, Field(ge=1, le=100_000)]
-    """How many such archives; an image's key tells its archive. Only of `data.layout: shards`."""
     heic: Literal["read", "leave_out"]
     """What is done with HEIC images, for which the package `pillow-heif` is needed."""
     table: Annotated[str, Field(min_length=1)] | None
@@ -64,8 +59,6 @@ class DataParams(_Section):
     is one."""
     label: Annotated[str, Field(min_length=1)] | None
     """The column of that table that has the classes; empty is `label`, or the only one there is."""
-    max_unpacked_gb: Annotated[Number, Field(gt=0)]
-    """The most that an archive may unpack to, in 10⁹ bytes."""
 
 
 class ScanParams(_Section):
@@ -73,19 +66,8 @@ class ScanParams(_Section):
 
     max_rejected: Share
     """Share of the files that may be unreadable."""
-    thumbnail_size: Annotated[Integer, Field(ge=8, le=256)]
-    """Side of the thumbnails, in pixels; near duplicates and the pixel baseline go by them."""
-    histogram_bins: Annotated[Integer, Field(ge=2, le=256)]
-    """Bins of the color histogram, per channel."""
-
-
-class DuplicatesParams(_Section):
-    """Stage `duplicates`."""
-
     min_correlation: Annotated[Number, Field(gt=0, le=1)]
-    """Correlation of two thumbnails from which their images count as near duplicates."""
-    max_exact: Annotated[Integer, Field(ge=0)]
-    """Images up to which near duplicates are looked for by comparing all with all; of more, by an index."""
+    """Correlation of two thumbnails above which their images count as near duplicates."""
 
 
 class SplitParams(_Section):
@@ -98,10 +80,8 @@ class SplitParams(_Section):
     test: PositiveShare
     """Share of each class that final figures are measured with."""
     keep_given: bool
-    """Whether the splits that the source gives (folders such as `train`, or a column `split`) are kept; what it does
-    not give is drawn."""
-    group_near_duplicates: bool
-    """Whether nearly equal images share a split, as far as each class allows."""
+    """Whether the splits that the source gives (folders such as `train`, or a column `split`) are kept; the others are
+    drawn."""
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> "SplitParams":
@@ -120,19 +100,17 @@ class BackboneParams(_Section):
     """`imagenet`, or the path of a weights file of the model without its classifier."""
     image_size: Annotated[Integer, Field(ge=16, le=2048)]
     """Side of the square that images are resized to, in pixels."""
-    mean: tuple[Number, Number, Number] | None
-    """Mean of each channel of pixels in 0…1 that an ONNX file's network was trained with; empty for other backbones."""
-    std: tuple[PositiveNumber, PositiveNumber, PositiveNumber] | None
-    """Standard deviation, likewise."""
+    normalization: tuple[Triple, tuple[PositiveNumber, PositiveNumber, PositiveNumber]] | None
+    """Mean and standard deviation, per channel, of the pixels in 0…1 that the network of an ONNX file was trained with;
+    empty for all other backbones."""
     taps: Taps
     """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
     such layer; `final` is the usual pooled last layer; [] is [final]."""
-    precision: Precision
-    """Numbers that OpenVINO computes in: `f32`, or `bf16`, faster on processors that have it."""
     batch_size: Annotated[Integer, Field(ge=1, le=4096)]
     """Images that the backbone runs on at a time."""
-    engine: Literal["openvino", "keras"]
-    """What runs the backbone."""
+    engine: Literal["openvino", "openvino_bf16", "keras"]
+    """What runs the backbone: OpenVINO in 32-bit floats, or in 16-bit ones, faster on processors that have them, or
+    Keras, which can use a GPU."""
 
     @property
     def is_onnx(self) -> bool:
@@ -140,28 +118,22 @@ class BackboneParams(_Section):
         return self.name.lower().endswith(".onnx")
 
     @model_validator(mode="after")
-    def _keras_computes_in_f32(self) -> "BackboneParams":
-        if self.engine == "keras" and self.precision != "f32":
-            raise ValueError(f"precision must be f32 with engine keras, not {self.precision}")
-        return self
-
-    @model_validator(mode="after")
     def _onnx_files_bring_no_preprocessing(self) -> "BackboneParams":
         if not self.is_onnx:
-            if self.mean or self.std:
-                raise ValueError(f"mean and std must be empty, since {self.name} comes with its preprocessing")
+            if self.normalization:
+                raise ValueError(f"normalization must be empty, since {self.name} comes with its preprocessing")
             return self
-        if not (self.mean and self.std):
-            raise ValueError("mean and std are needed with an ONNX file; [0, 0, 0] and [1, 1, 1] leave pixels in 0…1")
+        if not self.normalization:
+            raise ValueError("normalization is needed with an ONNX file; [[0, 0, 0], [1, 1, 1]] leaves pixels in 0…1")
         if self.taps not in ([], ["final"]):
             raise ValueError(f"taps must be [] with an ONNX file, not {self.taps}: its output is what is taken")
-        if self.engine != "openvino":
-            raise ValueError("engine must be openvino with an ONNX file")
+        if self.engine == "keras":
+            raise ValueError("engine must be openvino or openvino_bf16 with an ONNX file")
         return self
 
 
 class EmbeddingParams(_Section):
-    """Stages `train`, `visual` and `embed`."""
+    """Stages `train` and `embed`."""
 
     size: Annotated[Integer, Field(ge=1, le=4096)]
     """Dimensions of the class part, the ReLU layer that is learned from labels."""
@@ -177,17 +149,20 @@ class TrainParams(_Section):
     """Stage `train`."""
 
     lr: Annotated[Number, Field(gt=0, le=10)]
-    """Learning rate of SGD."""
+    """Learning rate."""
     epochs: Annotated[Integer, Field(ge=1, le=100_000)]
-    """Passes over the training images; the one with the lowest validation loss is kept."""
+    """Passes over the training images at most; the one with the lowest validation loss is kept."""
+    patience: Annotated[Integer, Field(ge=1)] | None
+    """Epochs without a lower validation loss after which training ends; empty is never."""
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
     """Images per step."""
+    optimizer: Annotated[str, Field(min_length=1)]
+    """An optimizer of Keras by its name, such as `sgd`, the original's, or `adamw`."""
+    schedule: Literal["constant", "cosine"]
+    """The learning rate over the steps: as it is, but for the original's decay of 10⁻⁶ per step, or down to 0 along a
+    cosine."""
     momentum: Annotated[Number, Field(ge=0, lt=1)]
-    """Momentum of SGD."""
-    nesterov: bool
-    """Whether the momentum is Nesterov's."""
-    decay: Annotated[Number, Field(ge=0, le=1)]
-    """Decay of the learning rate, per step: lr / (1 + decay · step)."""
+    """Nesterov momentum of `sgd`."""
     weight_decay: Annotated[Number, Field(ge=0, lt=1)]
     """Share by which each weight shrinks per step, × lr."""
     loss: Loss
@@ -210,50 +185,19 @@ class NeighborsParams(_Section):
 class AnnParams(_Section):
     """Stage `ann`."""
 
-    backend: Literal["annoy", "faiss"]
-    """The approximate index: Annoy's trees, or an HNSW graph by Faiss."""
     trees: Annotated[Integer, Field(ge=1, le=10_000)]
     """Trees of the Annoy index."""
-    links: Annotated[Integer, Field(ge=2, le=512)]
-    """Links of each image in the Faiss graph."""
     search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None
-    """Candidates per query; empty is trees × (top_k + 1) for Annoy, the larger of 64 and 2 × (top_k + 1) for Faiss."""
+    """Candidates per query; empty is a multiple of trees × (top_k + 1)."""
     target_recall: Annotated[Number, Field(gt=0, le=1)] | None
     """Share of the true neighbors to be found, for which the smallest `search_k` is looked for; empty is none."""
 
 
-class ThresholdParams(_Section):
-    """Stage `threshold`."""
+class NoveltyParams(_Section):
+    """Stage `novelty`."""
 
     accepted: PositiveShare
-    """Share of the indexed images that are to count as similar to another one."""
-
-
-class MapParams(_Section):
-    """Stage `map`."""
-
-    landmarks: Annotated[Integer, Field(ge=2, le=20_000)]
-    """Images that t-SNE lays out."""
-    perplexity: Annotated[Number, Field(ge=1, le=1000)]
-    """Neighbors that t-SNE keeps near, roughly."""
-
-
-class EvaluateParams(_Section):
-    """Stages `variants`, `baselines` and `evaluate`."""
-
-    query_rows: Annotated[Integer, Field(ge=1, le=100)]
-    """Test images drawn with their neighbors."""
-    likeness_queries: Annotated[Integer, Field(ge=1)]
-    """Test images that are changed, to see whether they are found."""
-    max_queries: Annotated[Integer, Field(ge=1)]
-    """Test images to measure with; of more, a sample, each class in it."""
-
-
-class AuditParams(_Section):
-    """Stage `audit`."""
-
-    folds: Annotated[Integer, Field(ge=2, le=100)]
-    """Parts of the images, in each of which labels are judged by what the others teach."""
+    """Share of the indexed images that should count as similar to another one."""
 
 
 class Params(_Section):
@@ -262,17 +206,13 @@ class Params(_Section):
     base: BaseParams
     data: DataParams
     scan: ScanParams
-    duplicates: DuplicatesParams
     split: SplitParams
     backbone: BackboneParams
     embedding: EmbeddingParams
     train: TrainParams
     neighbors: NeighborsParams
     ann: AnnParams
-    threshold: ThresholdParams
-    map: MapParams
-    evaluate: EvaluateParams
-    audit: AuditParams
+    novelty: NoveltyParams
 
     @model_validator(mode="after")
     def _visual_taps_are_tapped(self) -> "Params":

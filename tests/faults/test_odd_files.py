@@ -13,13 +13,13 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from recorded_faults import RecordFaults
 
 import featurize
 import query
 import scan
 from odd_files import OddFile, write_corpus
 from projects import Project
-from recorded_faults import RecordFaults
 from service_process import ServiceProcesses
 from similarity import ImageIndex, open_index
 from similarity.dataset.manifest import read_manifest

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
-
 from amounts import SEED, SOAK_SECONDS
-from projects import Project
+from PIL import Image
 from recorded_faults import RecordFaults
+
+from projects import Project
 from service_process import ServiceProcesses
 
 CLIENTS = 4

@@ -12,11 +12,11 @@ from projects import Project, stages_run
 
 LEARNING_RATE: dict[str, dict[str, object]] = {"train": {"lr": 0.02}}
 CHANGES: list[dict[str, dict[str, object]]] = [{"ann": {"trees": 20}}, {"embedding": {"size": 16}}]
-RESULTS = ("params.yaml", "dvc.lock", "models/*", "metrics/**/*")
+RESULTS = ("params.yaml", "dvc.lock", "models/*", "metrics/**/*.*")
 
 
 def repro(project: Project) -> list[str]:
-    """Runs `dvc repro`, and gives the stages that it ran."""
+    """Run `dvc repro`, and return the stages that it ran."""
     return stages_run(project.run("dvc", "repro"))
 
 

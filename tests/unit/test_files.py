@@ -1,7 +1,5 @@
 import csv
 import json
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -53,57 +51,13 @@ def test_an_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Pat
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/new.jpg"]
 
 
-@pytest.mark.parametrize("interrupted_at", ["first", "second"])
-def test_a_folder_survives_an_error_while_it_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_at: str
-) -> None:
-    folder, renamed = tmp_path / "images", []
-    folder.mkdir()
-    (folder / "old.jpg").touch()
-    rename = Path.rename
-
-    def fail_once(self: Path, target: Path) -> Path:
-        renamed.append(target)
-        if len(renamed) == ("first", "second").index(interrupted_at) + 1:
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(KeyboardInterrupt), replaced_folder(folder):
-        pass
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/old.jpg"]
-
-
-def dead_process() -> int:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
-
-
-def test_what_another_process_writes_meanwhile_is_left_alone(tmp_path: Path) -> None:
-    path, process = tmp_path / "a.csv", subprocess.Popen(["sleep", "60"])
-    others = tmp_path / f".new.{process.pid}.a.csv"
-    others.write_text("half", encoding="utf-8")
-    try:
-        with replaced_file(path) as temporary:
-            temporary.write_text("whole", encoding="utf-8")
-        assert (path.read_text(encoding="utf-8"), others.read_text(encoding="utf-8")) == ("whole", "half")
-    finally:
-        process.kill()
-        process.wait()
-    with replaced_file(path) as temporary:
-        temporary.write_text("whole", encoding="utf-8")
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_a_killed_run_left_is_cleaned_up(tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "images"
-    for name in (f".new.{dead_process()}.images", ".old.images"):
-        (tmp_path / name).mkdir()
-    (tmp_path / ".old.images" / "old.jpg").touch()
-    with pytest.raises(ValueError, match="later"), replaced_folder(folder):
-        raise ValueError("later")
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/old.jpg"]
+    (tmp_path / ".new.images").mkdir()
+    (tmp_path / ".new.images" / "half.jpg").touch()
+    with replaced_folder(folder) as temporary:
+        (temporary / "whole.jpg").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["images", "images/whole.jpg"]
 
 
 def test_an_array_written_in_blocks_is_a_plain_npy_file(tmp_path: Path) -> None:
@@ -219,40 +173,6 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     write("new", fails=False)
     assert {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()} == {"new"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]
-
-
-INTERRUPTED = """
-import os, signal, sys, threading, time
-from pathlib import Path
-from similarity.files import Outputs
-
-threading.Thread(target=time.sleep, args=(9,), daemon=True).start()  # as those of TensorFlow, it could be interrupted
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
-rename = Path.rename
-
-def interrupted(self, target):
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.05)  # until a thread has received it
-    return rename(self, target)
-
-Path.rename = interrupted
-try:
-    with Outputs() as outputs:
-        for name in sys.argv[1:]:
-            outputs.file(Path(name)).write_text("new", encoding="utf-8")
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-"""
-
-
-def test_ctrl_c_waits_while_outputs_take_their_places(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("a", "b")]
-    source = Path(__file__).parents[2] / "src"
-    printed = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *paths], cwd=source, check=True, capture_output=True, encoding="utf-8"
-    ).stdout
-    assert printed == "interrupted\n"
-    assert [path.read_text(encoding="utf-8") for path in paths] == ["new", "new"]
 
 
 def test_an_array_is_written_while_its_rows_come_in(tmp_path: Path) -> None:

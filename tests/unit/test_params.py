@@ -57,11 +57,15 @@ def test_numbers_that_yaml_reads_as_strings_are_numbers(tmp_path: Path) -> None:
         ("train.lrr", 0.1, "train.lrr is unknown; did you mean train.lr"),
         ("embedding.size", 0, "embedding.size: 0: .*greater than or equal to 1"),
         ("split.train", 0.9, "split: train . valid . test must be 1, not 1.3"),
-        ("backbone.engine", "torch", "backbone.engine: 'torch': input should be 'openvino' or 'keras'"),
+        (
+            "backbone.engine",
+            "torch",
+            "backbone.engine: 'torch': input should be 'openvino', 'openvino_bf16' or 'keras'",
+        ),
         ("backbone.taps", "block1a", "backbone.taps: 'block1a': input should be a valid list"),
-        ("backbone.name", "model.onnx", "backbone: mean and std are needed with an ONNX file"),
-        ("backbone.mean", [0, 0, 0], "backbone: mean and std must be empty, since efficientnet_lite0 comes with"),
-        ("backbone.std", [0, 1, 1], "backbone.std.0: 0: input should be greater than 0"),
+        ("backbone.name", "model.onnx", "backbone: normalization is needed with an ONNX file"),
+        ("backbone.normalization", [[0, 0, 0], [1, 1, 1]], "backbone: normalization must be empty, since efficientnet"),
+        ("backbone.normalization", [[0, 0, 0], [0, 1, 1]], "backbone.normalization.1.0: 0: input should be greater"),
         ("ann.search_k", 0, "ann.search_k: 0"),
         ("data.source", None, "data.source: None"),
     ],
@@ -78,8 +82,8 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
 
 def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  momentum: 0.9\n", ""), encoding="utf-8")
-    with pytest.raises(UserError, match=r"train\.momentum is missing"):
+    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  epochs: 200\n", ""), encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.epochs is missing"):
         load_params(path)
 
 
@@ -98,13 +102,13 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 
 def test_an_onnx_file_is_run_by_openvino_and_has_no_layers_to_tap(tmp_path: Path) -> None:
     content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    content["backbone"] |= {"name": "tower.onnx", "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1], "taps": []}
+    content["backbone"] |= {"name": "tower.onnx", "normalization": [[0.5] * 3, [1, 1, 1]], "taps": []}
     content["embedding"]["visual_taps"] = []
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    assert load_params(path).backbone.mean == (0.5, 0.5, 0.5)
+    assert load_params(path).backbone.normalization == ((0.5, 0.5, 0.5), (1, 1, 1))
     refused: list[tuple[dict[str, object], str]] = [
-        ({"engine": "keras"}, "backbone: engine must be openvino with an ONNX file"),
+        ({"engine": "keras"}, "backbone: engine must be openvino or openvino_bf16 with an ONNX file"),
         ({"taps": ["block4"]}, r"backbone: taps must be \[\] with an ONNX file, not \['block4'\]"),
     ]
     for change, message in refused:
@@ -133,7 +137,7 @@ def test_a_tap_is_listed_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [[[], None], [[1, 2, 3], []], [[4], [5, 6], 7], [None, [1]]])
-@pytest.mark.parametrize("name", ["backbone.mean", "backbone.std", "backbone.taps", "embedding.visual_taps"])
+@pytest.mark.parametrize("name", ["backbone.normalization", "backbone.taps", "embedding.visual_taps"])
 def test_a_list_that_an_experiment_sets_leaves_the_file_readable(
     tmp_path: Path, name: str, values: list[object]
 ) -> None:

@@ -21,6 +21,8 @@ from similarity.images.shards import ShardedFolder
 from similarity.parallel import ordered_map
 
 _KEYS_SENT = 64  # at a time to a core of a cluster
+THUMBNAIL_SIZE = 28  # pixels
+HISTOGRAM_BINS = 16  # per color channel
 _PLAIN = 2  # of 255, standard deviation
 
 

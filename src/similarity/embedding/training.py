@@ -105,14 +105,14 @@ class _Sgd:
     def apply(self, gradients: tuple[np.ndarray, ...]) -> None:
         """Takes one step, by the gradients of all weights in the order of the head."""
         params = self._params
-        lr = np.float32(params.lr / (1 + params.decay * self._steps))
+        lr = np.float32(params.lr / (1 + 1e-6 * self._steps))
         momentum, self._steps = np.float32(params.momentum), self._steps + 1
         for weights, velocity, gradient in zip(self._weights, self._velocities, gradients, strict=False):
             weights *= 1 - lr * np.float32(params.weight_decay)
             step = lr * gradient
             velocity *= momentum
             velocity -= step
-            weights += momentum * velocity - step if params.nesterov else velocity
+            weights += momentum * velocity - step
 
 
 def _drop(inputs: np.ndarray, share: float, rng: np.random.Generator) -> None:

@@ -11,6 +11,8 @@ from similarity.vectors import normalize, rank, row_blocks
 _SIMILARITIES_PER_BLOCK = 1 << 23
 _BLOCKS_TOGETHER = 16
 
+MAX_QUERIES = 10_000  # of more, a sample, with each class in it
+
 
 class Scores(NamedTuple):
     """What was measured for each query, float64 (n,) each.

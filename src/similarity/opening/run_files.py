@@ -23,8 +23,8 @@ from similarity.layout import (
     ANN_SETTINGS,
     EMBEDDER,
     EMBEDDINGS,
-    INDEX_MANIFEST,
     INVERTED_INDEX,
+    MANIFEST,
     REFERENCE,
     RUN,
     SPLITS,
@@ -101,8 +101,8 @@ class RunFiles:
         from similarity.index.vector_stores import InMemoryStore
         from similarity.vectors import normalize
 
-        self.check(INDEX_MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_ROWS, ANN_SETTINGS, EMBEDDER)
-        manifest, units = read_manifest(self.root / INDEX_MANIFEST), normalize(np.load(self.root / EMBEDDINGS))
+        self.check(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_ROWS, ANN_SETTINGS, EMBEDDER)
+        manifest, units = read_manifest(self.root / MANIFEST), normalize(np.load(self.root / EMBEDDINGS))
         settings = load_settings(self.root / ANN_SETTINGS)
         built = load_index(self.root / ANN_INDEX, settings.backend, units.shape[1])
         index = grown_index(built, np.load(self.root / ANN_ROWS), units)

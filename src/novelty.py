@@ -1,17 +1,6 @@
-"""Stage `threshold`: up to which distance an image is similar to something indexed, and what that refuses."""
+"""Stage `novelty`: up to which distance an image is similar to something indexed, and what that refuses."""
 
 from pipeline.inputs import load_rows
-from pipeline.paths import (
-    BACKBONE,
-    BASE_REFERENCE,
-    BASE_REFERENCE_ROWS,
-    DUPLICATES,
-    FEATURES,
-    MANIFEST,
-    METRICS,
-    PLOTS,
-    SPLITS,
-)
 from pipeline.stage import run_stage, track
 
 from collections.abc import Iterator
@@ -23,9 +12,20 @@ from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import read_duplicates
 from similarity.evaluation.retrieval import sample_queries
 from similarity.features.extractor import Extractor, load_extractor, tapped_columns
-from similarity.files import Outputs, write_array, write_metrics, write_table
+from similarity.files import Outputs, write_metrics, write_table
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
+from similarity.layout import (
+    BACKBONE,
+    DETAILS,
+    DUPLICATES,
+    FEATURES,
+    MANIFEST,
+    METRICS,
+    NOVELTY,
+    PLOTS,
+    SPLITS,
+)
 from similarity.novelty.reference import (
     Reference,
     area_under_roc,
@@ -49,14 +49,13 @@ WEAK = 0.5  # share of foreign images refused, below which a refusal is rare
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, [BATCH_SIZE], throughput=True)
-    accepted, seed = params.threshold.accepted, params.base.seed
+    accepted, seed = params.novelty.accepted, params.base.seed
     groups = bounded_groups(manifest, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
     rows = _sample(manifest, np.arange(len(groups)), seed)
     columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
     features = load_rows(FEATURES, manifest, extractor.features)
     reference = fit_reference(features[rows], columns, groups[rows], accepted, seed)
-    save_reference(reference, outputs.file(BASE_REFERENCE))
-    write_array(outputs.file(BASE_REFERENCE_ROWS), [rows])
+    save_reference(reference, outputs.file(NOVELTY))
     test = _sample(manifest, read_splits(SPLITS, manifest)["test"], seed)
     own = distances_across(reference.project(features[test]), groups[test], reference.points, groups[rows])
     # Test images would be accepted for certain by what they calibrate themselves.
@@ -87,7 +86,7 @@ def _foreign_distances(
         return np.stack([resize(each, extractor.image_size) for each in drawn])
 
     blocks = [(kind, start) for kind in KINDS for start in range(0, IMAGES_PER_KIND, BATCH_SIZE)]
-    drawn = track(ordered_map(draw, blocks, ahead=8), "threshold: foreign images", len(blocks), unit=" batches")
+    drawn = track(ordered_map(draw, blocks, ahead=8), "novelty: foreign images", len(blocks), unit=" batches")
     distances = np.concatenate([reference.distances(features) for features in extractor.stream(drawn)])
     yield from zip(KINDS, np.split(distances, len(KINDS)), strict=True)
 
@@ -99,7 +98,7 @@ def _write_classes(
     refused = {f"drawn: {kind}": (values > reference.max_distance).mean() for kind, values in foreign.items()}
     refused |= {f"held out: {name}": share for name, share in held_out.items()}
     rows = ((name, f"{share:.6f}") for name, share in refused.items())
-    write_table(outputs.file(PLOTS / "threshold.csv"), ("foreign", "refused"), rows)
+    write_table(outputs.file(PLOTS / "novelty.csv"), ("images", "refused"), rows)
 
 
 def _write_figures(
@@ -118,13 +117,14 @@ def _write_figures(
         **({"refused_held_out": float(held_out.mean())} if len(held_out) else {}),
         "auroc": area_under_roc(own, foreign),
     }
-    write_metrics(outputs.file(METRICS / "threshold.json"), figures)
+    write_metrics(outputs.file(METRICS / "novelty.json"), {"novelty": figures["refused"]})
+    write_metrics(outputs.file(DETAILS / "novelty.json"), figures)
     print(
-        f"threshold: {max_distance:.4f} is the largest distance of what counts as similar: {accepted:.1%} of the test "
+        f"novelty: {max_distance:.4f} is the largest distance of what counts as similar: {accepted:.1%} of the test "
         f"images, {1 - figures['refused']:.1%} of the foreign ones; by kind in {PLOTS / 'threshold.csv'}"
     )
     if figures["refused"] < WEAK:
-        print(f"threshold: only {figures['refused']:.0%} of the foreign images are refused: do not rely on refusals")
+        print(f"novelty: only {figures['refused']:.0%} of the foreign images are refused: do not rely on refusals")
 
 
 if __name__ == "__main__":
