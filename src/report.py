@@ -20,17 +20,13 @@ from similarity.reporting.page import render_page
 
 HEADLINES = ("ann", "audit", "train")
 DETAILED = ("scan", "split", "embed", "ann", "novelty", "baselines", "evaluate", "audit")
-SETTINGS = (
-    "data.source",
-    "backbone.name",
-    "embedding.size",
-    "embedding.visual_size",
-    "embedding.visual_weight",
-    "train.loss",
-    "train.lr",
-    "train.epochs",
-    "ann.trees",
-)
+SETTINGS = {
+    "data": ("source",),
+    "backbone": ("name",),
+    "embedding": ("size", "visual_size", "visual_weight"),
+    "train": ("loss", "lr", "epochs"),
+    "ann": ("trees",),
+}  # the parameters that distinguish runs the most
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -40,6 +36,8 @@ def main(params: Params, outputs: Outputs) -> None:
     confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
     refused = [(row["images"], float(row["refused"])) for row in read_rows(PLOTS / "novelty.csv")]
     labels = [record.label for record in manifest.records]
+    values = params.model_dump()
+    settings = {f"{section}.{name}": values[section][name] for section, names in SETTINGS.items() for name in names}
     page = render_page(
         "Image similarity",
         introduction(params, manifest, metrics["split"]),
@@ -53,7 +51,7 @@ def main(params: Params, outputs: Outputs) -> None:
             sections.map_section(labels, np.load(MAP)["all"], Previews(PREVIEWS).__getitem__),
             sections.training_section(curves, metrics["train"].get("best_epoch")),
             sections.novelty_section(refused),
-            sections.figures_section(metrics, settings(params)),
+            sections.figures_section(metrics, settings),
         ],
     )
     outputs.file(REPORT).write_text(page, encoding="utf-8", errors="replace")
@@ -74,11 +72,6 @@ def introduction(params: Params, manifest: Manifest, splits: dict[str, int]) -> 
         f"{len(manifest.keys):,} images in {classes} from {params.data.source}: {splits['train']:,} to learn from, "
         f"{splits['valid']:,} to choose by, {splits['test']:,} to measure with"
     )
-
-
-def settings(params: Params) -> dict[str, object]:
-    """Look up the parameters that distinguish runs the most."""
-    return {name: getattr(getattr(params, name.split(".")[0]), name.split(".")[1]) for name in SETTINGS}
 
 
 def read_pictures(folder: Path) -> dict[str, Image.Image]:

@@ -77,14 +77,9 @@ def novelty_limit(distances: np.ndarray, accepted: float) -> float:
 
 
 def distances_to_others(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Measure the distance from each point, float32 (m, d), to the nearest one of another group: float64 (m,).
+    """Measure the distance from each point to the nearest one of another group, as `distances_across` does.
 
-    Args:
-        points: float32 (m, d).
-        groups: the number of each point's group, int (m,). If all share one, each point counts as a group.
-
-    Returns:
-        Infinity for a point with no others.
+    If all points share a group, each counts as a group.
     """
     if len(np.unique(groups)) == 1:
         groups = np.arange(len(points))
@@ -99,13 +94,9 @@ def distances_across(
     Returns:
         float64 (n,); infinity for a query whose group has all points.
     """
-    squares = np.square(points).sum(axis=1)
-    return np.concatenate(
-        [
-            _nearest(queries[block], points, squares, query_groups[block, None] == point_groups)
-            for block in _blocks(len(queries))
-        ]
-    )
+    squares, blocks = np.square(points).sum(axis=1), _blocks(len(queries))
+    own = (query_groups[block, None] == point_groups for block in blocks)
+    return np.concatenate([_nearest(queries[b], points, squares, same) for b, same in zip(blocks, own, strict=True)])
 
 
 def refused_shares_by_class(novelty: Novelty, labels: np.ndarray) -> np.ndarray:

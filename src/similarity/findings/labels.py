@@ -100,15 +100,12 @@ def small_classes(classes: Sequence[str], labels: np.ndarray, judged: np.ndarray
     """
     if len(classes) < 2:
         return
-    sizes = np.bincount(labels, minlength=len(classes))
-    with_judged = np.bincount(labels, weights=judged, minlength=len(classes)) > 0
+    sizes, with_judged = np.bincount(labels, minlength=len(classes)), np.isin(range(len(classes)), labels[judged])
     usual = float(np.median(sizes))
     for label in np.argsort(sizes, kind="stable").tolist():
         size = int(sizes[label])
         if not with_judged[label]:
-            too_few = "too few or too much alike to judge their labels"
-            no_other = "and not two classes with enough different images to judge labels"
-            reason = f"{size} images, {too_few if with_judged.any() else no_other}"
+            reason = f"{size} images, too few or too much alike to judge their labels"
             yield Finding("class_not_judged", "", classes[label], str(size), "", "", "", reason)
         elif size * _TIMES_SMALLER <= usual:
             reason = f"{size} images, where the median class has {usual:g}"

@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,13 +12,14 @@ from PIL import Image, ImageOps
 
 from similarity.dataset.manifest import UNLABELED
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "report",
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "font.size": 9,
+    "text.parse_math": False,  # a $ in a name is one
     "legend.frameon": False,
     "savefig.dpi": 150,  # of what is drawn as pixels
 }
@@ -74,7 +76,7 @@ def bars(names: Sequence[str], shares: np.ndarray, beyond: np.ndarray | None = N
             axes.errorbar(shares[:, 0], places, xerr=errors, fmt="none", ecolor="black", elinewidth=1)
         for place, share in zip(places, shares[:, 0], strict=True):
             axes.annotate(f"{share:.3f}", (1.02, place), va="center", annotation_clip=False)
-        axes.set_yticks(places, [_plain(name) for name in names])
+        axes.set_yticks(places, [_short(name) for name in names])
         axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5))
         axes.tick_params(left=False)
 
@@ -97,7 +99,7 @@ def confusion(classes: Sequence[str], pairs: Sequence[tuple[str, str]]) -> bytes
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        names = [_plain(name) for name in classes]
+        names = [_short(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="class of the nearest image", ylabel="class of the query")
@@ -115,11 +117,11 @@ def points(positions: np.ndarray, labels: Sequence[str]) -> bytes:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for number in sorted(set(of.tolist())):
-            name = _plain(colored[number]) if number < len(colored) else "others"
-            color = f"C{number}" if number < len(colored) else "lightgray"
-            label = f"{name} ({(of == number).sum():,})"
-            axes.scatter(*positions[of == number].T, 14, color, alpha=0.8, linewidths=0, label=label, rasterized=True)
+        for number in np.unique(of).tolist():
+            is_other, chosen = number == len(colored), positions[of == number]
+            label = f"{'others' if is_other else _short(colored[number])} ({len(chosen):,})"
+            color = "lightgray" if is_other else f"C{number}"
+            axes.plot(*chosen.T, ".", color=color, alpha=0.8, markeredgewidth=0, label=label, rasterized=True)
         axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.axis("off")
         figure.legend(loc="outside lower center", ncols=3, handletextpad=0.1, markerscale=2)
@@ -151,6 +153,5 @@ def collage(positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> I
     return drawn
 
 
-def _plain(name: str) -> str:
-    """Keep matplotlib from reading a name as mathematics, and cut a long one."""
-    return (name if len(name) <= 30 else f"{name[:29]}…").replace("$", r"\$")
+def _short(name: str) -> str:
+    return name if len(name) <= 30 else f"{name[:29]}…"
