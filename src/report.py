@@ -1,5 +1,6 @@
 """Stage `report`: put all that a run has found on one page, with pictures, to look at and to hand on."""
 
+from pipeline.inputs import check_rows
 from pipeline.metrics_files import read_metrics_file
 from pipeline.stage import run_stage
 
@@ -35,7 +36,8 @@ def main(params: Params, outputs: Outputs) -> None:
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
     confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
     refused = [(row["images"], float(row["refused"])) for row in read_rows(PLOTS / "novelty.csv")]
-    labels = [record.label for record in manifest.records]
+    labels, positions = [record.label for record in manifest.records], np.load(MAP)["all"]
+    check_rows(MAP, len(positions), manifest)
     values = params.model_dump()
     settings = {f"{section}.{name}": values[section][name] for section, names in SETTINGS.items() for name in names}
     page = render_page(
@@ -48,7 +50,7 @@ def main(params: Params, outputs: Outputs) -> None:
             *([sections.classes_section(read_rows(PLOTS / "per_class.csv"), confused)] if confused else []),
             sections.edits_section(metrics["evaluate"]["likeness"]),
             sections.audit_section(read_findings(FINDINGS), read_pictures(PLOTS / "audit")),
-            sections.map_section(labels, np.load(MAP)["all"], Previews(PREVIEWS).__getitem__),
+            sections.map_section(labels, positions, Previews(PREVIEWS).__getitem__),
             sections.training_section(curves, metrics["train"].get("best_epoch")),
             sections.novelty_section(refused),
             sections.figures_section(metrics, settings),
