@@ -23,7 +23,7 @@ from similarity.layout import IMAGES, INVERTED_INDEX
 if TYPE_CHECKING:
     from similarity.engine.embedding import Embedded, ImageEmbedder
     from similarity.engine.gallery import Gallery
-    from similarity.novelty.reference import Reference
+    from similarity.novelty import Novelty
 
 Progress: TypeAlias = Callable[[Iterable, int], Iterable]
 """Wraps the iteration over some images, given their number, to show how far it is."""
@@ -99,9 +99,9 @@ class Engine:
             return (self._open_gallery or ProjectFiles.open_gallery)(self.files)
 
     @cached_property
-    def reference(self) -> "Reference":
+    def novelty(self) -> "Novelty":
         """What decides whether an image is similar to anything indexed."""
-        return self.files.open_reference()
+        return self.files.open_novelty()
 
     @property
     def stored_neighbors(self) -> int:
@@ -123,7 +123,7 @@ class Engine:
         """
         needed = NEEDED if self._open_gallery else NEEDED + SEARCHED
         self.files.lock.check(*needed)
-        for part in ("gallery", "map", "reference"):
+        for part in ("gallery", "map", "novelty"):
             getattr(self, part)
         if not self._open_gallery:
             self._is_served = with_model
@@ -153,7 +153,7 @@ class Engine:
                 from similarity.engine.embedding import ImageEmbedder
 
                 model = self.files.open_embedder(self.gallery, self._batch_sizes)
-                self._embed = ImageEmbedder(model, self.reference, max(self._batch_sizes), self._max_pixels)
+                self._embed = ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels)
             return self._embed
 
     def answer(
@@ -224,7 +224,7 @@ class Engine:
         found, keys = self.gallery.search(embedding, options, excluded), self.keys
         neighbors = list(zip([keys[row] for row in found.rows], found.cosines.tolist(), strict=True))
         source, distance = f"search of {len(self)} images", prepared.distance
-        limit = None if distance is None else self.reference.max_distance
+        limit = None if distance is None else self.novelty.limit
         result = Result(
             query, found.index, source, neighbors[options.offset :], found.matches, found.seconds, distance, limit
         )
