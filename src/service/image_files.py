@@ -1,8 +1,9 @@
 """The files of indexed images: a key is never answered with another image than the one that was indexed."""
 
 from hashlib import sha256
+from pathlib import Path
 
-from similarity.images.protocols import ImageFolder
+from similarity.engine.files import ImageFiles
 
 
 class ImageFileError(Exception):
@@ -13,7 +14,7 @@ class ImageFileError(Exception):
         self.status = status
 
 
-def read_image_bytes(folder: ImageFolder, key: str, digest: str) -> bytes:
+def read_image_bytes(folder: ImageFiles | Path, key: str, digest: str) -> bytes:
     """Read the file of an indexed image.
 
     Args:
@@ -37,6 +38,6 @@ def read_image_bytes(folder: ImageFolder, key: str, digest: str) -> bytes:
     return content
 
 
-def check_image(folder: ImageFolder, key: str, digest: str) -> int:
+def check_image(folder: ImageFiles | Path, key: str, digest: str) -> int:
     """Check the file of an indexed image, and return its size in bytes; see `read_image_bytes`."""
     return len(read_image_bytes(folder, key, digest))
