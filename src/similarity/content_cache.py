@@ -4,7 +4,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -39,58 +39,57 @@ class ContentCache:
     """
 
     def __init__(self, folder: Path, namespace: str, limit_gb: float) -> None:
-        """Opens the cache.
+        """Open the cache.
 
         Args:
             folder: of the database; need not exist.
             namespace: identifies everything but the keys that decides the stored bytes.
             limit_gb: size limit in 10⁹ bytes; entries unused for the longest time make room. 0 turns the cache off.
         """
-        self.problem: str | None = None
+        self.problem: str | None = None if limit_gb else "it is turned off"
         self._folder, self._namespace, self._cache = folder, namespace, cast("Any", None)
-        try:
-            self._cache = _open(folder, limit_gb)
-        except _FAILURES as error:
-            self._give_up(error)
+        if limit_gb:
+            with self._without_stopping():
+                self._cache = _open(folder, limit_gb)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Looks up entries; returns those that are there and intact, by key."""
+        """Look up entries; return those that are there and intact, by key."""
         found = dict[str, bytes]()
-        try:
+        with self._without_stopping():
             for chunk in _chunks(keys) if self._cache is not None else ():
                 with self._cache.transact():
                     stored = [(key, self._cache.get(f"{self._namespace}/{key}", b"")) for key in chunk]
                 found |= {key: value[4:] for key, value in stored if value[:4] == _checksum(key, value[4:])}
-        except _FAILURES as error:
-            self._give_up(error)
         return found
 
     def put_many(self, items: Mapping[str, bytes]) -> None:
-        """Stores entries, a few hundred per transaction."""
-        try:
+        """Store entries, a few hundred per transaction."""
+        with self._without_stopping():
             for chunk in _chunks(items) if self._cache is not None else ():
                 with self._cache.transact():
                     for key in chunk:
                         self._cache.set(f"{self._namespace}/{key}", _checksum(key, items[key]) + items[key])
-        except _FAILURES as error:
-            self._give_up(error)
 
     def close(self) -> None:
-        """Closes the database; nothing more is found or kept."""
+        """Close the database; nothing more is found or kept."""
         cache, self._cache = self._cache, None
         if cache is not None:
             with suppress(*_FAILURES):
                 cache.close()
 
-    def _give_up(self, error: Exception) -> None:
-        self.close()
-        self.problem = " ".join(str(error).split()) or "it is locked by another process, or read-only"
-        if _is_damaged(error):
-            _remove(self._folder)
+    @contextmanager
+    def _without_stopping(self) -> Iterator[None]:
+        try:
+            yield
+        except _FAILURES as error:
+            self.close()
+            self.problem = " ".join(str(error).split()) or "it is locked by another process, or read-only"
+            if _is_damaged(error):
+                _remove(self._folder)
 
 
 def cache_limit_gb() -> float:
-    """Returns the limit that the environment sets for each cache, in 10⁹ bytes.
+    """Return the limit that the environment sets for each cache, in 10⁹ bytes.
 
     Raises:
         UserError: it is not a number, or negative.
@@ -103,8 +102,6 @@ def cache_limit_gb() -> float:
 
 
 def _open(folder: Path, limit_gb: float) -> Any:
-    if not limit_gb:
-        raise OSError("it is turned off")
     settings = {"size_limit": int(limit_gb * 1e9), "cull_limit": _DROPPED_PER_ENTRY, "disk_min_file_size": _LARGEST_ROW}
     open_cache = partial(diskcache.Cache, folder, disk=_BytesOnly, eviction_policy="least-recently-used", **settings)
     try:

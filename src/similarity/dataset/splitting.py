@@ -1,11 +1,11 @@
 """Splitting images into those to learn from, those to choose the best epoch by, and those for the final figures."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
-from similarity.dataset.manifest import UNLABELED, ImageRecord, Manifest
+from similarity.dataset.manifest import UNLABELED, Manifest
 from similarity.errors import DataError
 
 FEW = 50  # groups; the shares of a class with fewer are exact
@@ -126,7 +126,8 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
             scarce[label] = len(numbers)
         split_of |= parts
     if scarce:
-        raise DataError(_shortages(scarce, manifest.records, [owners[number] for number in groups.tolist()]), _ADVICE)
+        owner_of = [owners[number] for number in groups.tolist()]
+        raise DataError([_shortage(manifest, label, count, owner_of) for label, count in scarce.items()], _ADVICE)
     return [split_of[number] for number in groups.tolist()]
 
 
@@ -163,29 +164,18 @@ def _split_by_order(groups: list[int], sizes: Mapping[int, int], valid: float, t
     return split_of
 
 
-def _shortages(scarce: Mapping[str, int], records: Sequence[ImageRecord], owner_of: Sequence[str]) -> list[str]:
-    """Explain why each class cannot be split, given the number of its groups."""
-    members: dict[str, list[tuple[str, str]]] = {label: [] for label in scarce}
-    holders: dict[str, set[str]] = {}
-    for record, owner in zip(records, owner_of, strict=True):
-        holders.setdefault(record.sha256, set()).add(record.label)
-        if record.label in scarce:
-            members[record.label].append((record.sha256, owner))
-    return [_shortage(label, count, members[label], holders) for label, count in scarce.items()]
-
-
-def _shortage(
-    label: str, distinct: int, members: Sequence[tuple[str, str]], holders: Mapping[str, Collection[str]]
-) -> str:
-    """Explain whether a class has few images, or few that are not copies; `members`: its digests and their owners."""
-    problem = f"class {label!r} has too few distinct images ({distinct})"
-    elsewhere = [(digest, owner) for digest, owner in members if owner != label]
+def _shortage(manifest: Manifest, label: str, groups: int, owners: Sequence[str]) -> str:
+    """Explain why a class with some groups cannot be split, given the class that each image counts for."""
+    members = [owner for record, owner in zip(manifest.records, owners, strict=True) if record.label == label]
+    elsewhere = [owner for owner in members if owner != label]
     if not elsewhere:
-        return problem if distinct == len(members) else f"{problem[:-1]} among {len(members)})"
-    identical = all(len(holders[digest]) > 1 for digest, _ in elsewhere)
-    copies = "copies of" if identical else "copies of, or nearly the same as,"
-    count = f"all {len(members)}" if len(elsewhere) == len(members) else f"{len(elsewhere)} of {len(members)}"
-    return f"{problem}: {count} are {copies} images in {', '.join(sorted({repr(owner) for _, owner in elsewhere}))}"
+        among = "" if groups == len(members) else f" among {len(members)}"
+        return f"class {label!r} has too few distinct images ({groups}{among})"
+    others = ", ".join(sorted(set(map(repr, elsewhere))))
+    return (
+        f"class {label!r} has too few distinct images ({groups}): {len(elsewhere)} of {len(members)} are copies of, or "
+        f"nearly the same as, images in {others}"
+    )
 
 
 def _draw(sha256: str, seed: int) -> float:
