@@ -22,9 +22,9 @@ from running_service import running_service
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import IMAGES, MANIFEST
 
 from similarity.dataset.manifest import read_manifest
+from similarity.layout import IMAGES, MANIFEST
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def add_images(engine: Engine, name: str, arguments: argparse.Namespace) -> None
         for (key, file), each in zip(files.items(), embedded, strict=True):
             if isinstance(each, Exception):
                 raise UserError(f"{file}: {each}: nothing more was added")
-            unlike.extend([key] * (each.distance > engine.reference.max_distance))
+            unlike.extend([key] * (each.distance > engine.novelty.limit))
             record = ImageRecord(key, key.split("/")[0], sha256(file.read_bytes()).hexdigest(), *each.size)
             yield Row(record, "", str(file), normalize(each.embedding[None])[0])
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import uvicorn
@@ -24,26 +24,15 @@ from service.access import own_hosts
 from service.app import create_app, server_config
 from service.catalog import Catalog
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
+from service.info import LimitInfo, describe
 from service.options import parse_arguments, upload_rules
 from service.reloading import Beside, ServedCatalog
-from service.schema import (
-    ApproximateInfo,
-    ClassCount,
-    DataInfo,
-    IndexInfo,
-    Info,
-    LimitInfo,
-    ModelInfo,
-    SplitCount,
-)
-from similarity.dataset.manifest import SPLIT_NAMES
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.engine import Engine
 from similarity.engine.files import NEEDED, OPTIONAL, SEARCHED
 from similarity.engine.results import Options, Query
 from similarity.errors import UserError
-from similarity.features.extractor import describe as describe_backbone
-from similarity.layout import ANN_INDEX, EMBEDDER, IMAGES, MANIFEST, METRICS
+from similarity.layout import IMAGES, MANIFEST, METRICS
 
 BATCH_SIZES = (1, 16)  # images that the backbone runs on at once, one compiled graph each
 GRACE_SECONDS = 3  # after a signal, for requests to end
@@ -148,7 +137,9 @@ def open_beside(revision: str, limits: LimitInfo) -> Beside:
         if (folder / MANIFEST).read_bytes() != manifest:
             raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
         (folder / IMAGES).symlink_to(IMAGES.resolve())
-        return Beside(revision, open_catalog(limits, None, folder, folder / METRICS))
+        catalog = open_catalog(limits, None, folder, folder / METRICS)
+    catalog.engine.root = Path()  # where the images stay
+    return Beside(revision, catalog)
 
 
 def return_large_blocks() -> None:
@@ -158,42 +149,6 @@ def return_large_blocks() -> None:
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 24)
-
-
-def describe(engine: Engine, limits: LimitInfo, metrics: dict[str, Any]) -> Info:
-    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.files.lock
-    manifest, vectors = gallery.manifest, gallery.vectors
-    counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
-    splits = [] if gallery.splits is None else [int((gallery.splits == place).sum()) for place in range(3)]
-    is_published = vectors.backend == "lancedb"
-    return Info(
-        model=ModelInfo(
-            backbone=backbone["name"],
-            image_size=backbone["image_size"],
-            features=backbone["features"],
-            engine=backbone["engine"],
-            embedding_size=vectors.parts.size,
-            visual_weight=vectors.parts.visual_weight if vectors.parts.are_two else None,
-            md5=lock.md5(EMBEDDER).removesuffix(".dir"),
-        ),
-        data=DataInfo(
-            images=len(engine),
-            classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.folders, counts, strict=True)],
-            splits=[SplitCount(name=name, images=count) for name, count in zip(SPLIT_NAMES, splits, strict=False)],  # type: ignore[arg-type]
-            audited=gallery.findings is not None,
-            md5=lock.md5(MANIFEST),
-        ),
-        indexes=IndexInfo(
-            stored_neighbors=engine.stored_neighbors,
-            approximate=ApproximateInfo(
-                backend=vectors.backend,
-                search_k=vectors.search_k,
-                md5=None if is_published else lock.md5(ANN_INDEX),
-            ),
-        ),
-        metrics=metrics,
-        limits=limits,
-    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from PIL import Image
 
 from service.forms import Filters, SearchOptions
 from service.image_files import read_image_bytes
+from service.info import Info
 from service.names import Names
 from service.schema import (
     Answer,
@@ -19,7 +20,6 @@ from service.schema import (
     FindingCount,
     FindingEntry,
     ImageEntry,
-    Info,
     Layout,
     Neighbor,
     Novelty,
@@ -193,7 +193,7 @@ class Catalog:
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
         queries = [
             QueryEntry(key=None, label=None, width=width, height=height, split=None, findings=[])
-            for width, height in first.sizes[:uploads]
+            for _, _, (width, height) in prepared.embedded[:uploads]
         ]
         queries += [QueryEntry(**self.entry(self.gallery.row(key)).model_dump()) for key in query.keys]
         novelty = None

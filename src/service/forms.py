@@ -1,9 +1,9 @@
-"""What the calls take: the fields of their forms and queries. A field that a call does not have is refused."""
+"""What the calls accept: the fields of their forms and queries. A field that a call does not have is refused."""
 
 from typing import Annotated, Literal
 
 from fastapi import UploadFile
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
 from similarity.errors import UserError
@@ -17,17 +17,17 @@ MAX_DOWNLOADED = 1000
 _MAX_PAGE = 10**9
 
 
-def _check_region(text: str) -> str:
+def _parse_region(text: str) -> Region:
     try:
-        parse_region(text)
+        return parse_region(text)
     except UserError as error:
         raise ValueError(str(error)) from error
-    return text
 
 
 Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]  # what makers of clients know
 Images = Annotated[
-    list[Image], Field(max_length=MAX_IMAGES, description="Image files; their content tells the format, not the name.")
+    list[Image],
+    Field(max_length=MAX_IMAGES, description="Image files; their content decides the format, not the name."),
 ]
 Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES, description="Keys of indexed images.")]
 Look = Annotated[
@@ -49,12 +49,12 @@ class _Input(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, given: object) -> object:
-        """Takes what is left empty in a form as not given."""
+        """Treat empty fields of a form as missing."""
         return {name: each for name, each in given.items() if each != ""} if isinstance(given, dict) else given
 
 
 class Filters(_Input):
-    """Which images to give; all conditions must hold."""
+    """Which images to return; all conditions must hold."""
 
     label: Annotated[Label | None, Field(description="Only images of this class.")] = None
     split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
@@ -71,15 +71,15 @@ class SearchOptions(Filters):
     """How to search."""
 
     k: Annotated[
-        int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to give, if there are as many.")
+        int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to return, if there are as many.")
     ] = 10
     offset: Annotated[
         int,
-        Field(ge=0, lt=MAX_RESULTS, description=f"How many to leave out before; with `k`, {MAX_RESULTS:,} at most."),
+        Field(ge=0, lt=MAX_RESULTS, description=f"How many to skip; with `k`, {MAX_RESULTS:,} at most."),
     ] = 0
     index: Annotated[Index | None, Field(description="What to search.", examples=["exact"])] = None
     compare: Annotated[bool, Field(description="Search the other index as well.")] = False
-    look: Annotated[Look | None, Field(description="What to weigh: the kind, 0, or the look, 1.")] = None
+    look: Annotated[Look | None, Field(description="Weight of the look, 1, against the kind, 0.")] = None
     run: Annotated[
         Literal["beside"] | None,
         Field(description="`beside` searches the second run that is served, instead of the first."),
@@ -104,10 +104,10 @@ class SimilarQuery(SearchOptions):
 
 
 class UploadOptions(SearchOptions):
-    """How to search with what may be similar to nothing."""
+    """How to search with images that may be similar to nothing."""
 
     any_distance: Annotated[
-        bool, Field(alias="any", description="Give the nearest images even if none is similar.")
+        bool, Field(alias="any", description="Return the nearest images even if none is similar.")
     ] = False
 
 
@@ -136,7 +136,7 @@ class SearchForm(BatchForm):
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
     region: Annotated[
-        Annotated[str, AfterValidator(_check_region)] | None,
+        Annotated[Region, BeforeValidator(_parse_region), WithJsonSchema({"type": "string"})] | None,
         Field(
             description="The part of the one image or key to search with: `x,y,width,height`, in fractions of the "
             "image as it stands upright.",
@@ -149,11 +149,6 @@ class SearchForm(BatchForm):
         if self.region and len(self.image) + len(self.key) != 1:
             raise ValueError("region: it is a part of one image or key, and not of several")
         return self
-
-    @property
-    def part(self) -> Region | None:
-        """The region, as numbers."""
-        return parse_region(self.region) if self.region else None
 
     @property
     def _number(self) -> int:

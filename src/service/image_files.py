@@ -2,8 +2,11 @@
 
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeAlias
 
 from similarity.engine.files import ImageFiles
+
+ImageFolder: TypeAlias = Path | ImageFiles
 
 
 class ImageFileError(Exception):
@@ -14,7 +17,7 @@ class ImageFileError(Exception):
         self.status = status
 
 
-def read_image_bytes(folder: ImageFiles | Path, key: str, digest: str) -> bytes:
+def read_image_bytes(folder: ImageFolder, key: str, digest: str) -> bytes:
     """Read the file of an indexed image.
 
     Args:
@@ -38,6 +41,6 @@ def read_image_bytes(folder: ImageFiles | Path, key: str, digest: str) -> bytes:
     return content
 
 
-def check_image(folder: ImageFiles | Path, key: str, digest: str) -> int:
+def check_image(folder: ImageFolder, key: str, digest: str) -> int:
     """Check the file of an indexed image, and return its size in bytes; see `read_image_bytes`."""
     return len(read_image_bytes(folder, key, digest))

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from io import RawIOBase
-from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
-from service.image_files import check_image, read_image_bytes
+from service.image_files import ImageFolder, check_image, read_image_bytes
 from similarity.dataset.manifest import ImageRecord
-from similarity.engine.files import ImageFiles
 
 
-def require_room(folder: ImageFiles | Path, records: Sequence[ImageRecord], max_bytes: int) -> None:
+def require_room(folder: ImageFolder, records: Sequence[ImageRecord], max_bytes: int) -> None:
     """Check that the files of the images exist, are those indexed, and are not too large together.
 
     Raises:
@@ -24,7 +22,7 @@ def require_room(folder: ImageFiles | Path, records: Sequence[ImageRecord], max_
             raise ValueError(f"These images are too large together: {max_bytes / 1e6:g} MB are allowed.")
 
 
-def pack(folder: ImageFiles | Path, records: Sequence[ImageRecord]) -> Iterator[bytes]:
+def pack(folder: ImageFolder, records: Sequence[ImageRecord]) -> Iterator[bytes]:
     """Yield the parts of a zip file of the images; it stops short at a file that is no longer the image indexed.
 
     Nothing is compressed, as images already are, and times are left out, so the same images give the same bytes.

@@ -5,8 +5,9 @@ from fastapi import APIRouter, Request, Response
 from service.access import COOKIE, cookie_value
 from service.dependencies import Served, Token
 from service.failures import failures
+from service.info import BesideInfo, Info
 from service.reloading import ServedCatalog
-from service.schema import BesideInfo, Health, Info
+from service.schema import Health
 
 router = APIRouter(tags=["service"])
 

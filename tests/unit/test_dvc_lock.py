@@ -77,7 +77,7 @@ def test_a_missing_file_is_reported_as_missing(root: Path) -> None:
 
 def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> None:
     write_lock(root, used=md5(b"other"))
-    with pytest.raises(UserError, match=r"stage index ran before models/model was made anew by stage train.*dvc repro"):
+    with pytest.raises(UserError, match=r"stage index ran before stage train made another models/model.*dvc repro"):
         DvcLock(root).check(INDEX)
     DvcLock(root).check(MODEL)
     write_lock(root, used=md5(b"other"), frozen=True)

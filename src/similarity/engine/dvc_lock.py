@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import yaml
@@ -21,16 +21,8 @@ _MOST_REMEMBERED = 2000  # digests
 _RECENT_NS = 2_000_000_000  # a file changed so recently may change again within the resolution of its time
 
 
-class _Stage(NamedTuple):
-    """The MD5 of each dependency and output of a stage when it last ran, by path."""
-
-    deps: dict[str, str]
-    outs: dict[str, str]
-    is_frozen: bool
-
-
 class DvcLock:
-    """What dvc.lock records about the last run of each stage, as it was when this was made."""
+    """What dvc.lock recorded about the last run of each stage, when this was made."""
 
     def __init__(self, root: Path) -> None:
         """Read dvc.lock, and dvc.yaml if there is one, in the folder of a project.
@@ -40,38 +32,35 @@ class DvcLock:
             UserError: one of them is damaged.
         """
         self._root = root
+        self._deps: dict[str, dict[str, str]] = {}  # the MD5 that each stage used, by stage and path
+        self._outs: dict[str, tuple[str, str]] = {}  # the stage that made each output, and its MD5, by path
+        self._frozen = set[str]()
         locked = _read_stages(root / "dvc.lock")
         defined = _read_stages(root / "dvc.yaml") if (root / "dvc.yaml").exists() else locked
         try:
-            self._stages = {
-                name: _Stage(
-                    _md5s_by_path(stage.get("deps", ())),
-                    _md5s_by_path(stage.get("outs", ())),
-                    bool(defined[name].get("frozen")),
-                )
-                for name, stage in locked.items()
-                if name in defined  # DVC keeps the entries of stages that were removed
-            }
+            for name, stage in locked.items():
+                if name in defined:  # DVC keeps the entries of stages that were removed
+                    self._deps[name] = _md5s_by_path(stage.get("deps", ()))
+                    self._outs |= {path: (name, md5) for path, md5 in _md5s_by_path(stage.get("outs", ())).items()}
+                    self._frozen |= {name} if defined[name].get("frozen") else set()
         except (TypeError, KeyError, AttributeError) as error:
             raise _damaged(root / "dvc.lock") from error
-        self._makers = {path: name for name, stage in self._stages.items() for path in stage.outs}
 
     def md5(self, path: Path) -> str:
-        """Return the MD5 of an output, file or folder, as it is recorded.
+        """Return the recorded MD5 of an output, a file or a folder.
 
         Raises:
             UserError: there is no record of it.
         """
-        maker = self._makers.get(path.as_posix())
-        if maker is None:
+        if path.as_posix() not in self._outs:
             raise UserError(f"{self._root / 'dvc.lock'} has no record of {path}: run `dvc repro`")
-        return self._stages[maker].outs[path.as_posix()]
+        return self._outs[path.as_posix()][1]
 
     def check(self, *paths: Path) -> None:
-        """Check that files and folders are those that their stages made, from what is now in place.
+        """Check that outputs are what their stages made, from the outputs of other stages that are now in place.
 
         Args:
-            paths: of outputs, below the root.
+            paths: of files and folders, below the root.
 
         Raises:
             FileNotFoundError: one is missing.
@@ -80,38 +69,34 @@ class DvcLock:
         for path in paths:
             if not (self._root / path).exists():
                 raise FileNotFoundError(errno.ENOENT, "missing", str(self._root / path))
+        stages = set[str]()
         for path, found in zip(paths, md5s([self._root / path for path in paths]), strict=True):
-            if found != self.md5(path):
+            recorded, maker = self.md5(path), self._outs[path.as_posix()][0]
+            if found != recorded:
                 raise UserError(
-                    f"{self._root / path} is not what stage {self._makers[path.as_posix()]} made, by dvc.lock: it is "
-                    "damaged or from another run: run `dvc checkout`, or else `dvc repro`"
+                    f"{self._root / path} is not what stage {maker} made, by dvc.lock: it is damaged or from another "
+                    "run: run `dvc checkout`, or else `dvc repro`"
                 )
-        self._check_stages({self._makers[path.as_posix()] for path in paths})
+            stages.add(maker)
+        self._check_stages(stages)
 
-    def _check_stages(self, names: Iterable[str]) -> None:
-        """Check that some stages, and all before them, ran with the outputs that are now recorded."""
-        waiting, seen = list(names), set[str]()
+    def _check_stages(self, waiting: set[str]) -> None:
+        """Check that some stages, and all before them, used the outputs that are recorded now."""
+        seen = set[str]()
         while waiting:
-            name = waiting.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            stage = self._stages[name]
-            for path, used in stage.deps.items():
-                maker = self._maker_of(path)
-                if maker is None:
-                    continue
-                waiting.append(maker)
-                if not stage.is_frozen and self._stages[maker].outs.get(path, used) != used:
+            stage = waiting.pop()
+            seen.add(stage)
+            for path, used in self._deps[stage].items():
+                # A dependency may also lie in a folder that is an output.
+                within = (each.as_posix() for each in (Path(path), *Path(path).parents))
+                maker = next((self._outs[each][0] for each in within if each in self._outs), None)
+                if maker is not None and maker not in seen:
+                    waiting.add(maker)
+                if stage not in self._frozen and self._outs.get(path, (maker, used))[1] != used:
                     raise UserError(
-                        f"{self._root / 'dvc.lock'}: stage {name} ran before {path} was made anew by stage {maker}, so "
-                        "that their files do not fit: a run has not finished: run `dvc repro`"
+                        f"{self._root / 'dvc.lock'}: stage {stage} ran before stage {maker} made another {path}, so "
+                        "their files do not fit: a run has not finished: run `dvc repro`"
                     )
-
-    def _maker_of(self, path: str) -> str | None:
-        """Return the stage whose output a path is, or lies in."""
-        candidates = (path, *(parent.as_posix() for parent in Path(path).parents))
-        return next((self._makers[each] for each in candidates if each in self._makers), None)
 
 
 def md5s(paths: Sequence[Path]) -> list[str]:
@@ -127,49 +112,40 @@ def md5s(paths: Sequence[Path]) -> list[str]:
 def _folder_md5(folder: Path, files: Sequence[Path], found: dict[Path, str]) -> str:
     listed = [{"md5": found[file], "relpath": file.relative_to(folder).as_posix()} for file in files]
     listed.sort(key=lambda entry: entry["relpath"])
-    return _md5_of(json.dumps(listed, sort_keys=True).encode()) + ".dir"
+    content = json.dumps(listed, sort_keys=True).encode()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
-    memory = _memory_file()
-    remembered, states = _recall(memory), {file: _state(file) for file in files}
-    known = {file: remembered[os.path.abspath(file)] for file in files if os.path.abspath(file) in remembered}  # noqa: PTH100  # links stay
-    found = {file: entry[-1] for file, entry in known.items() if entry[:-1] == states[file]}
+    from platformdirs import user_cache_path
+
+    memory, remembered = user_cache_path("image-similarity") / "md5.json", dict[str, list]()
+    with suppress(OSError, ValueError, TypeError):
+        remembered = dict(orjson.loads(memory.read_bytes()))
+    entries = {file: _state(file) for file in files}
+    found = {
+        file: known[-1] for file, (path, state) in entries.items() if (known := remembered.get(path, [0]))[:-1] == state
+    }
     if new := [file for file in files if file not in found]:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor() as pool:
             found |= zip(new, pool.map(_md5_of_file, new), strict=True)
         before = time.time_ns() - _RECENT_NS
-        entries = {os.path.abspath(file): [*states[file], found[file]] for file in new if states[file][1] < before}  # noqa: PTH100
-        _remember(memory, remembered, entries)
+        remembered |= {
+            path: [*state, found[file]] for file in new for path, state in [entries[file]] if max(state) < before
+        }
+        if not memory.is_absolute():  # there is no home
+            return found
+        with suppress(OSError), replaced_file(memory) as temporary:  # nothing depends on it
+            temporary.write_bytes(orjson.dumps(dict(list(remembered.items())[-_MOST_REMEMBERED:])))
     return found
 
 
-def _state(file: Path) -> list[int]:
+def _state(file: Path) -> tuple[str, list[int]]:
+    """Return the absolute path of a file, and what differs after it has changed."""
     status = file.stat()
-    return [status.st_size, max(status.st_mtime_ns, status.st_ctime_ns), status.st_mtime_ns, status.st_ino]
-
-
-def _memory_file() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("image-similarity") / "md5.json"
-
-
-def _recall(memory: Path) -> dict[str, list]:
-    with suppress(OSError, orjson.JSONDecodeError):
-        content = orjson.loads(memory.read_bytes())
-        if isinstance(content, dict):
-            return content
-    return {}
-
-
-def _remember(memory: Path, remembered: dict[str, list], entries: dict[str, list]) -> None:
-    kept = {path: entry for path, entry in remembered.items() if path not in entries} | entries
-    latest = dict(list(kept.items())[-_MOST_REMEMBERED:])
-    with suppress(OSError), replaced_file(memory) as temporary:  # nothing depends on it
-        temporary.write_bytes(orjson.dumps(latest))
+    return os.path.abspath(file), [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]  # noqa: PTH100  # links stay
 
 
 def _md5_of_file(path: Path) -> str:
@@ -178,10 +154,6 @@ def _md5_of_file(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _md5_of(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _read_stages(path: Path) -> dict[str, dict[str, Any]]:

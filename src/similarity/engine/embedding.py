@@ -18,7 +18,7 @@ from similarity.errors import UserError
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.images.regions import Region, decode_bytes, decode_region
 from similarity.images.resizing import resize
-from similarity.novelty.reference import Reference
+from similarity.novelty import Novelty
 
 
 class Embedded(NamedTuple):
@@ -32,16 +32,16 @@ class Embedded(NamedTuple):
 class ImageEmbedder:
     """Decodes and embeds images. Threads may share it; the model runs for one of them at a time, on all cores."""
 
-    def __init__(self, embedder: Embedder, reference: Reference, max_batch: int, max_pixels: int | None) -> None:
+    def __init__(self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None) -> None:
         """Take the model and what measures novelty.
 
         Args:
             embedder: maps pixels to features and embeddings.
-            reference: measures the distance of features from those indexed.
+            novelty: measures the distance of features from those indexed.
             max_batch: images per call of the model.
             max_pixels: uploads of more are refused before they are decoded.
         """
-        self._embedder, self._reference = embedder, reference
+        self._embedder, self._novelty = embedder, novelty
         self._max_batch, self._max_pixels = max_batch, max_pixels
         self._model = Lock()
         self._decoders = ThreadPoolExecutor(os.cpu_count())
@@ -61,7 +61,7 @@ class ImageEmbedder:
             return
         with self._model, np.errstate(over="ignore", invalid="ignore"):  # checked below
             features = self._embedder.extractor(np.stack([each.pixels for each in images]))
-            embeddings, distances = self._embedder.model(features), self._reference.distances(features)
+            embeddings, distances = self._embedder.model(features), self._novelty.distances(features)
         for each, embedding, distance in zip(images, embeddings, distances.tolist(), strict=True):
             if np.isfinite([distance, *embedding]).all():
                 yield Embedded(embedding, distance, (each.width, each.height))

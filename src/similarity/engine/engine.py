@@ -23,7 +23,7 @@ from similarity.layout import IMAGES, INVERTED_INDEX
 if TYPE_CHECKING:
     from similarity.engine.embedding import Embedded, ImageEmbedder
     from similarity.engine.gallery import Gallery
-    from similarity.novelty.reference import Reference
+    from similarity.novelty import Novelty
 
 Progress: TypeAlias = Callable[[Iterable, int], Iterable]
 """Wraps the iteration over some images, given their number, to show how far it is."""
@@ -34,11 +34,11 @@ class Prepared(NamedTuple):
 
     Attributes:
         query: the query.
-        embedding: float32 (E,); None for an indexed image, whose embedding may not be needed.
+        embedding: float32 (E,); None for an indexed image, whose stored neighbors may do.
         excluded: rows not to return.
-        embedded: the images of it that are not indexed.
-        distance: from the nearest of these to the gallery, in the features, if nothing of the query is indexed.
-        seconds: decoding and embedding took, if there was any.
+        embedded: the images of the query that are not indexed.
+        distance: from the nearest of these to the gallery, in the features, if no image of the query is indexed.
+        seconds: that embedding took, if there was any.
     """
 
     query: Query
@@ -99,9 +99,9 @@ class Engine:
             return (self._open_gallery or ProjectFiles.open_gallery)(self.files)
 
     @cached_property
-    def reference(self) -> "Reference":
+    def novelty(self) -> "Novelty":
         """What decides whether an image is similar to anything indexed."""
-        return self.files.open_reference()
+        return self.files.open_novelty()
 
     @property
     def stored_neighbors(self) -> int:
@@ -123,7 +123,7 @@ class Engine:
         """
         needed = NEEDED if self._open_gallery else NEEDED + SEARCHED
         self.files.lock.check(*needed)
-        for part in ("gallery", "map", "reference"):
+        for part in ("gallery", "map", "novelty"):
             getattr(self, part)
         if not self._open_gallery:
             self._is_served = with_model
@@ -142,7 +142,9 @@ class Engine:
 
     def unknown_image(self, name: str) -> UserError:
         """Return the error for a name that is neither a key nor a file; its message lists similar keys."""
-        return UserError(f"{self._unknown(name)}; and there is no such file")
+        from similarity.engine.gallery import unknown_name
+
+        return UserError(f"{unknown_name('image', name, self.keys)}; and there is no such file")
 
     def embedder(self) -> "ImageEmbedder":
         """Return what embeds images that are not indexed; the model is loaded on the first call."""
@@ -151,7 +153,7 @@ class Engine:
                 from similarity.engine.embedding import ImageEmbedder
 
                 model = self.files.open_embedder(self.gallery, self._batch_sizes)
-                self._embed = ImageEmbedder(model, self.reference, max(self._batch_sizes), self._max_pixels)
+                self._embed = ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels)
             return self._embed
 
     def answer(
@@ -185,16 +187,18 @@ class Engine:
             found = [next(embedded) for _ in query.images]
             seconds = time.perf_counter() - start if found else None
             try:
-                yield self._prepare(query, found, seconds)
+                prepared = self._prepare(query, found, seconds)
             except (UserError, ValueError) as error:
                 yield Failure(query.name, error)
+            else:
+                yield prepared
 
     def _prepare(
         self, query: Query, found: "Sequence[Embedded | UserError | ValueError]", seconds: float | None
     ) -> Prepared:
         if query.key is not None:
             if not self._has(query.key):
-                raise self._unknown(query.key)
+                self.gallery.row(query.key)  # raises
             return Prepared(query)
         for place, each in enumerate(found, start=1):
             if isinstance(each, Exception):
@@ -210,11 +214,7 @@ class Engine:
         return Prepared(query, embedding, [*rows, *like, *unlike], embedded, distance, seconds)
 
     def find(self, prepared: Prepared, options: Options) -> Result:
-        """Search for what is most similar to a query.
-
-        Raises:
-            UserError: there is no such key, class, index or look.
-        """
+        """Search for the images most similar to a query; see `answer`."""
         query, embedding, excluded = prepared[:3]
         if embedding is None:
             if stored := self._find_stored(query, options):
@@ -222,19 +222,11 @@ class Engine:
             excluded = [self.gallery.row(query.keys[0])]
             embedding = self.gallery.vectors[excluded[0]]
         found, keys = self.gallery.search(embedding, options, excluded), self.keys
-        listed = zip(found.rows.tolist(), found.cosines.tolist(), strict=True)
-        neighbors = [(keys[row], cosine) for row, cosine in listed]
+        neighbors = list(zip([keys[row] for row in found.rows], found.cosines.tolist(), strict=True))
+        source, distance = f"search of {len(self)} images", prepared.distance
+        limit = None if distance is None else self.novelty.limit
         result = Result(
-            query,
-            found.index,
-            f"search of {len(self)} images",
-            neighbors[options.offset :],
-            found.matches,
-            found.seconds,
-            prepared.distance,
-            None if prepared.distance is None else self.reference.max_distance,
-            [each.size for each in prepared.embedded],
-            prepared.seconds,
+            query, found.index, source, neighbors[options.offset :], found.matches, found.seconds, distance, limit
         )
         return result if result.similar or options.any else result.without_neighbors()
 
@@ -250,14 +242,7 @@ class Engine:
         return Result(query, "exact", str(self.root / INVERTED_INDEX), neighbors, None, seconds)
 
     def _has(self, key: str) -> bool:
-        if self._open_gallery:
-            return key in self.gallery
-        return find_neighbors(self._inverted_index, key) is not None
-
-    def _unknown(self, key: str) -> UserError:
-        from similarity.engine.gallery import unknown_name
-
-        return unknown_name("image", key, self.keys)
+        return key in self.gallery if self._open_gallery else find_neighbors(self._inverted_index, key) is not None
 
     @cached_property
     def _inverted_index(self) -> mmap:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from similarity.engine.gallery import Gallery
     from similarity.findings.finding import Finding
     from similarity.index.stores import Parts
-    from similarity.novelty.reference import Reference
+    from similarity.novelty import Novelty
 
 NEEDED = (EMBEDDER, NOVELTY)
 SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
@@ -48,7 +48,7 @@ def images_below(folder: Path) -> list[Path]:
     Raises:
         OSError: a folder cannot be read.
     """
-    from similarity.images.decoding import IMAGE_SUFFIXES
+    from similarity.images.formats import IMAGE_SUFFIXES
 
     def fail(error: OSError) -> None:
         raise error
@@ -153,11 +153,11 @@ class ProjectFiles:
         with np.load(self.checked(MAP)) as arrays:
             return dict(arrays)
 
-    def open_reference(self) -> "Reference":
+    def open_novelty(self) -> "Novelty":
         """Load what decides whether an image is similar to anything indexed."""
-        from similarity.novelty.reference import load_reference
+        from similarity.novelty import load_novelty
 
-        return load_reference(self.checked(NOVELTY))
+        return load_novelty(self.checked(NOVELTY))
 
     def open_embedder(self, gallery: "Gallery", batch_sizes: Sequence[int]) -> "Embedder":
         """Load the model, and check that it computes the stored embeddings of a few images.

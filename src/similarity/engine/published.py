@@ -1,4 +1,4 @@
-"""Publishing a gallery to LanceDB, an extra, and searching it there: one table per run, no embedding in memory."""
+"""Publishing a gallery to LanceDB, and searching it there: one table per run, no embedding in memory."""
 
 import os
 import re
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no type information
 
 VARIABLE = "SIMILARITY_URI"
-Table = Any
-"""A table of LanceDB, whose type information lacks half of what is in it."""
-
+Table = Any  # of LanceDB, whose type information lacks half of what is in it
 _FEWEST_INDEXED = 1000  # rows; fewer are compared one by one in a millisecond
 _ROWS_PER_BATCH = 20_000
 _FOREVER = timedelta(days=36500)  # versions are kept, as a service may have one open
-_FEWEST_CLUSTERS, _CLUSTERS_PER_ONE_SEARCHED = 20, 10
+_FEWEST_CLUSTERS, _SEARCHED_CLUSTERS = 20, 0.1  # of all, if that is more
 _SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
 _ROUNDING = 3 * 10**-COSINE_DECIMALS  # the most that LanceDB's cosines differ from the true ones, rounded
 _FEW = 2000  # embeddings that are fetched and compared rather than searched
@@ -58,16 +56,17 @@ def table_of(lock: DvcLock) -> str:
 
 
 def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
-    """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name.
-
-    Raises:
-        UserError: LanceDB is not installed, or cannot write there.
-    """
+    """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name."""
     import pyarrow as pa
 
     with _one_line_errors(uri):
         reader = pa.RecordBatchReader.from_batches(_schema(size), _batches(rows, size))
-        _index(_connect(uri).create_table(name, reader, mode="overwrite"))
+        table = _connect(uri).create_table(name, reader, mode="overwrite")
+        if (count := table.count_rows()) >= _FEWEST_INDEXED:
+            from lancedb.index import IvfFlat
+
+            clusters = IvfFlat(distance_type="dot", num_partitions=round(count**0.5))
+            table.create_index("embedding", config=clusters)
 
 
 def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
@@ -75,18 +74,17 @@ def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
     table = _open_table(uri, name)
     with _one_line_errors(uri):
         for batch in _batches(rows, size):
-            merge = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(batch)
+            table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all().execute(batch)
         table.optimize(cleanup_older_than=_FOREVER)  # which indexes the new rows
         return table.count_rows()
 
 
 def open_published(files: ProjectFiles) -> Gallery:
-    """Open what this run published to SIMILARITY_URI, as it is now; no embedding is loaded.
+    """Open what this run published to SIMILARITY_URI, without loading embeddings.
 
     Raises:
         FileNotFoundError: the pipeline has not run.
-        UserError: SIMILARITY_URI is not set, nothing is published there from this run, or LanceDB cannot read it.
+        UserError: SIMILARITY_URI is not set, or nothing is published there from this run.
     """
     uri = os.environ.get(VARIABLE)
     if not uri:
@@ -103,8 +101,7 @@ def open_table(uri: str, name: str, parts: Parts, files: ProjectFiles | None = N
         stored = table.search().select(wanted).with_row_id(True).to_arrow().sort_by("key")
     columns = stored.to_pydict()
     records = [ImageRecord(*each) for each in zip(*(columns[name] for name in ("key", *wanted[:4])), strict=True)]
-    places = {name: place for place, name in enumerate(SPLIT_NAMES)}
-    splits = np.array([places.get(split, -1) for split in columns["split"]], np.int8)
+    splits = np.array([SPLIT_NAMES.index(split) if split else -1 for split in columns["split"]], np.int8)
     store = PublishedStore(uri, table, parts, stored["_rowid"].to_numpy().astype(np.int64), Manifest(records), splits)
     added = {key: Path(file) for key, file in zip(columns["key"], columns["file"], strict=True) if file}
     return Gallery(store.manifest, store, splits, files.open_findings() if files else None, added)
@@ -122,7 +119,7 @@ class PublishedStore:
     splits: np.ndarray
     backend: Index = "lancedb"
     default: Index = "lancedb"
-    search_k: int | None = None
+    search_k: None = None
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -133,7 +130,7 @@ class PublishedStore:
             return np.empty((0, self.parts.size), np.float32)
         with _one_line_errors(self.uri):
             fetched = self.table.take_row_ids(ids.tolist()).select(["embedding"]).with_row_id().to_arrow()
-        units = _embeddings(fetched)[np.argsort(fetched["_rowid"].to_numpy())][places]
+        units = self._units(fetched)[np.argsort(fetched["_rowid"].to_numpy())][places]
         return units[0] if np.ndim(rows) == 0 else units
 
     def nearest(
@@ -183,14 +180,17 @@ class PublishedStore:
         self, query: np.ndarray, count: int, by_clusters: bool, sql: str | None
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Return rows, their embeddings, and the highest cosine that any other row can have."""
-        clusters = max(_FEWEST_CLUSTERS, _clusters_of(len(self)) // _CLUSTERS_PER_ONE_SEARCHED)
+        clusters = max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5))
         with _one_line_errors(self.uri):
             search = self.table.search(query, vector_column_name="embedding").distance_type("dot").limit(count)
             search = search.nprobes(clusters) if by_clusters else search.bypass_vector_index()
             search = search.where(sql, prefilter=True) if sql else search
             found = search.select(["embedding", "_distance"]).with_row_id(True).to_arrow()
         rows = self._order[np.searchsorted(self.row_ids, found["_rowid"].to_numpy(), sorter=self._order)]
-        return rows, _embeddings(found), float(1 - max(found["_distance"].to_numpy(), default=0))
+        return rows, self._units(found), float(1 - max(found["_distance"].to_numpy(), default=0))
+
+    def _units(self, fetched: "pa.Table") -> np.ndarray:
+        return fetched["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, self.parts.size)
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -217,20 +217,6 @@ def _batches(rows: Iterable[Row], size: int) -> "Iterator[pa.RecordBatch]":
         yield pa.RecordBatch.from_arrays([*arrays, embeddings], schema=schema)
 
 
-def _clusters_of(count: int) -> int:
-    return round(count**0.5)
-
-
-def _index(table: Table) -> None:
-    from lancedb.index import Bitmap, BTree, IvfFlat
-
-    wanted: dict[str, Any] = {"key": BTree(), "label": Bitmap(), "split": Bitmap()}
-    if (count := table.count_rows()) >= _FEWEST_INDEXED:
-        wanted["embedding"] = IvfFlat(distance_type="dot", num_partitions=_clusters_of(count))
-    for column, kind in wanted.items():
-        table.create_index(column, config=kind)
-
-
 def _connect(uri: str) -> Any:
     os.environ.setdefault("LANCEDB_LOG", "error")  # it warns about every empty cluster
     try:
@@ -251,11 +237,6 @@ def _open_table(uri: str, name: str) -> Table:
             if "was not found" in str(error):
                 raise nothing from error
             raise
-
-
-def _embeddings(fetched: "pa.Table") -> np.ndarray:
-    column = fetched["embedding"].combine_chunks()
-    return column.flatten().to_numpy().reshape(len(column), -1)
 
 
 @contextmanager

@@ -100,8 +100,6 @@ class Result:
         seconds: the search took.
         distance: from the query to the nearest indexed image, in the features; None if it is indexed.
         max_distance: the distance up to which an image is similar to something; None if the query is indexed.
-        sizes: width and height of the images that were embedded, in pixels.
-        embed_seconds: decoding and embedding took, if there was any.
     """
 
     query: Query
@@ -112,8 +110,6 @@ class Result:
     seconds: float = 0
     distance: float | None = None
     max_distance: float | None = None
-    sizes: Sequence[tuple[int, int]] = ()
-    embed_seconds: float | None = None
 
     @property
     def similar(self) -> bool:
@@ -177,9 +173,6 @@ class Matches(Sequence[Match]):
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def __iter__(self) -> Iterator[Match]:
-        return iter(self._rows)
 
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.cosine:.4f}  {match.key}" for match in self]
