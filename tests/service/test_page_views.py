@@ -40,7 +40,7 @@ def odd_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
 def odd_page(browser: Browser, odd_project: Project) -> Iterator[Page]:
     """A page on a service of that project, and of what it was before."""
     processes = ServiceProcesses(odd_project)
-    with browser.new_context(base_url=processes.start("--beside", "HEAD")) as context:
+    with browser.new_context(base_url=processes.start("--compare", "HEAD")) as context:
         yield context.new_page()
     processes.stop()
 

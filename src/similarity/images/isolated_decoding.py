@@ -6,6 +6,7 @@ No file keeps a core for long or takes all memory, and one that crashes its deco
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
@@ -61,6 +62,7 @@ def start_decoders() -> ProcessPool:
             can_fork = "forkserver" in multiprocessing.get_all_start_methods()
             context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
             context.set_forkserver_preload(["numpy", "PIL.Image"])
+            sys.warnoptions.append("ignore:resource_tracker")  # of its process, which removes what we cannot at a kill
             _pools[:] = [ProcessPool(_PROCESSES, _IMAGES_PER_PROCESS, _limit_decoder, context=context)]
         if not _pools[0].active:  # asking starts it
             raise RuntimeError("no decoder can be started")
