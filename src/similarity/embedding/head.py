@@ -40,13 +40,13 @@ def without_embedding(head: Head) -> Head:
 def save_head(head: Head, path: Path) -> None:
     """Write the weights as a ``.weights.h5`` file of Keras, with the same bytes every time.
 
-    ``load_weights`` of ``Sequential([Input((D,)), Dense(E, "relu"), Dense(C, "softmax")])`` reads it. Keras' own
-    ``save_weights`` would leave a damaged file, and HDF5 crash, on a full disk. After a training with
+    ``load_weights`` of ``Sequential([Input((D,)), Dense(E, "relu"), Dense(C, "softmax")])`` reads it. Keras need not be
+    imported for that, and a full disk gives one clear error, where HDF5's own has several lines. After a training with
     ``normalized_softmax``, only embeddings of length 1 give the right probabilities; see `head_of`.
     """
     import h5py
 
-    content = BytesIO()  # HDF5 itself crashes on a full disk
+    content = BytesIO()
     layers = {
         "dense": ("embedding", head.kernel, head.bias),
         "dense_1": ("classes", head.class_kernel, head.class_bias),
