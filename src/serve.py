@@ -34,11 +34,11 @@ import uvicorn
 from similarity.dataset.image_folders import open_indexed_images
 from threadpoolctl import threadpool_limits
 
+from service.access import own_hosts
 from service.annotations import Annotations
-from service.app import Place, create_app
+from service.app import create_app, server_config
 from service.batching import BatchingExtractor
 from service.catalog import Catalog
-from service.connections import limited_connections
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
 from service.options import parse_arguments, upload_rules
 from service.reloading import Beside, ServedCatalog
@@ -72,20 +72,18 @@ from similarity.layout import (
 
 BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
-LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 
 
 def main() -> None:
     arguments = parse_arguments()
-    http = limited_connections(arguments.max_connections, arguments.client_seconds)
     listener = listen(arguments.host, arguments.port)
     beside = open_beside(arguments.beside, limits_of(arguments)) if arguments.beside else None
     served = ServedCatalog(partial(open_catalog, limits_of(arguments), arguments.index), read_version, beside)
-    app = create_app(served, place_of(arguments), upload_rules(arguments), arguments.token)
+    app = create_app(served, own_hosts(arguments.host) + arguments.allow_host, upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"{len(served.current.searcher.vectors)} images are served at {address} (Ctrl-C stops it)", flush=True)
-    config = uvicorn.Config(app, http=http, ws="none", log_level="warning", server_header=False)
+    config = server_config(app, arguments.max_connections, arguments.idle_seconds, arguments.root_path)
     with suppress(KeyboardInterrupt):  # that is how it is stopped
         Server(config).run(sockets=[listener])
 
@@ -96,13 +94,6 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         end_soon(sig)
         super().handle_exit(sig, frame)
-
-
-def place_of(arguments: argparse.Namespace) -> Place:
-    """The names that the service answers to: this machine's, and those that are given."""
-    is_local = arguments.host in LOCAL_HOSTS
-    own = LOCAL_HOSTS if is_local else [*LOCAL_HOSTS, arguments.host, socket.gethostname()]
-    return Place([*own, *arguments.allow_host], not is_local, arguments.root_path)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -285,4 +276,5 @@ def folder_md5(folder: Path) -> str:
 
 
 if __name__ == "__main__":
+    del __file__  # by which decoder processes would import this program again
     run_command(main)

@@ -58,11 +58,6 @@ def open_image(folder: ImageFolder, key: str, digest: str) -> CheckedFile:
     return CheckedFile(file, size, digest)
 
 
-def stream_image(folder: ImageFolder, key: str, digest: str) -> Iterator[bytes]:
-    """Gives the file of an indexed image in parts, without looking at it before; see `CheckedFile.chunks`."""
-    return CheckedFile(_open(folder, key), 0, digest).chunks()
-
-
 def check_image(folder: ImageFolder, key: str, digest: str) -> int:
     """Makes sure of the file of an indexed image, and gives its size in bytes; see `open_image`."""
     with _open(folder, key) as file:

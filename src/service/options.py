@@ -28,6 +28,12 @@ def _prefix(text: str) -> str:
     return prefix
 
 
+def _host(text: str) -> str:
+    if not re.fullmatch(r"\*|(\*\.)?[^*]+", text):
+        raise argparse.ArgumentTypeError(f"{text}: a name, *.NAME for all names below it, or * for any is needed")
+    return text
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -47,14 +53,11 @@ def _positive_whole(text: str) -> int:
 _LIMITS: dict[str, tuple[Callable[[str], float], float, str]] = {
     "max-upload-mb": (_positive, 20, "largest upload, of one image or several together, in 10⁶ bytes"),
     "max-megapixels": (_positive, 50, "largest uploaded image, in 10⁶ pixels"),
-    "max-uploads": (_positive_whole, 256, "uploads that may wait for their answer; more are answered with 503"),
     "upload-room-mb": (_positive, 256, "room for all uploads together, in 10⁶ bytes; others are answered with 503"),
-    "upload-seconds": (_positive, 300, "in which an upload must have arrived"),
-    "upload-kb-per-second": (_positive, 16, "least rate of an upload, in 10³ bytes"),
-    "upload-grace-seconds": (_positive, 5, "after which an upload must have kept to the least rate"),
+    "upload-seconds": (_positive, 120, "in which an upload must have arrived"),
     "max-download-mb": (_positive, 500, "largest download of several images, in 10⁶ bytes"),
-    "max-connections": (_positive_whole, 2000, "open connections, at most half as many as file handles"),
-    "client-seconds": (_positive, 10, "that a client may take to send a request's head, or to take what it is sent"),
+    "max-connections": (_positive_whole, 400, "open connections; more are answered with 503"),
+    "idle-seconds": (_positive_whole, 10, "after which a connection without a request is closed"),
 }
 
 
@@ -84,6 +87,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--allow-host",
         action="append",
+        type=_host,
         default=[],
         metavar="NAME",
         help="host name that it answers to beside this machine's own, such as that of a proxy; may be given again, "
@@ -119,8 +123,5 @@ def upload_rules(arguments: argparse.Namespace) -> UploadRules:
     return UploadRules(
         max_bytes=int(arguments.max_upload_mb * 1e6),
         max_total_bytes=int(arguments.upload_room_mb * 1e6),
-        max_waiting=arguments.max_uploads,
         seconds=arguments.upload_seconds,
-        bytes_per_second=arguments.upload_kb_per_second * 1000,
-        grace_seconds=arguments.upload_grace_seconds,
     )
