@@ -29,7 +29,7 @@ from pipeline.stage import run_command
 
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.model import EmbeddingModel
-from similarity.embedding.training import Labeled, train_head
+from similarity.embedding.training import Labeled, train_network
 from similarity.embedding.visual_part import fit_visual_part
 from similarity.evaluation.likeness import ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores
@@ -126,8 +126,8 @@ def fit(manifest: Manifest, features: np.ndarray) -> EmbeddingModel:
     """Fits both parts of the model as the stages `train` and `visual` do."""
     params, splits = load_params(), read_splits(SPLITS, manifest)
     train, valid = (Labeled(features, splits[split], manifest.labels[splits[split]]) for split in ("train", "valid"))
-    epochs = train_head(train, valid, len(manifest.classes), params.embedding.size, params.train, params.base.seed)
-    _, head = min(epochs, key=lambda each: each[0].val_loss)
+    classes, size = len(manifest.classes), params.embedding.size
+    head, _ = train_network(train, valid, classes, size, params.train, params.base.seed)
     columns = tapped_columns(BACKBONE, params.embedding.visual_taps)
     visual = fit_visual_part(features, splits["train"], columns, params.embedding.visual_size, params.base.seed)
     return EmbeddingModel(head, visual, params.embedding.visual_weight)
