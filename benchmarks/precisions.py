@@ -139,7 +139,7 @@ def judge(manifest: Manifest, features: Features) -> tuple[float, float]:
     embeddings = model(features.images)
     scores = evaluate_retrieval(embeddings, manifest.labels, splits["valid"], splits["train"]).scores
     originals = np.repeat(np.load(VARIANTS / "rows.npy"), len(CHANGES))
-    ranks = ranks_of_originals(model(features.changed), originals, embeddings, np.asarray, manifest.contents)
+    ranks = ranks_of_originals(model(features.changed), originals, embeddings, manifest.contents)
     return mean_scores(scores)["p_at_10"], shares_found(ranks)["same_image_at_1"]
 
 

@@ -1,4 +1,4 @@
-"""Draws `docs/changes.jpg`: a photograph that comes with scikit-learn, and what `evaluate` changes it into."""
+"""Draws `docs/edits.jpg`: a photograph that comes with scikit-learn, and what `evaluate` changes it into."""
 
 import sys
 
@@ -11,4 +11,4 @@ from similarity.pictures.sheets import Tile, draw_sheet
 
 pixels = load_sample_images().images[0]
 tiles = [Tile(pixels, ["original"], None), *(Tile(change(pixels, name), [name], None) for name in CHANGES)]
-draw_sheet([tiles], query_apart=False).save("docs/changes.jpg", quality=85)
+draw_sheet([tiles], query_apart=False).save("docs/edits.jpg", quality=85)
