@@ -17,7 +17,7 @@ from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_f
 from similarity.evaluation.retrieval import MAX_QUERIES, evaluate_retrieval, mean_scores, sample_queries
 from similarity.features.extractor import load_extractor
 from similarity.files import Outputs, write_array, write_metrics
-from similarity.images.changes import CHANGES, change
+from similarity.images import edits
 from similarity.images.decoding import read_image_file
 from similarity.images.descriptors import centered_pixels, color_histogram, count_values, thumbnail
 from similarity.images.resizing import resize
@@ -55,7 +55,7 @@ def main(params: Params, outputs: Outputs) -> None:
     for name, array in {"rows": rows, **edited}.items():
         write_array(folder / f"{name}.npy", [array])
     write_metrics(outputs.file(DETAILS / "baselines.json"), figures)
-    print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(CHANGES)} ways")
+    print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(edits.EDITS)} ways")
     for name, values in figures.items():
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
 
@@ -72,12 +72,12 @@ def edit_images(records: list[ImageRecord]) -> dict[str, np.ndarray]:
     Returns:
         By the name of each baseline, its vectors of the edited images, (n, edits, …).
     """
-    extractor = load_extractor(BACKBONE, (len(CHANGES),), throughput=True)
+    extractor = load_extractor(BACKBONE, (len(edits.EDITS),), throughput=True)
     described: dict[str, list[np.ndarray]] = {"color_histogram": [], "pixels": []}
 
     def edit_image(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = read_image_file(IMAGES / record.path, record.sha256, extractor.image_size)
-        edited = [change(pixels, name) for name in CHANGES]
+        edited = [edits.edit(pixels, name) for name in edits.EDITS]
         return (
             np.stack([resize(each, extractor.image_size) for each in edited]),
             np.stack([color_histogram(count_values(each), HISTOGRAM_BINS) for each in edited]),
