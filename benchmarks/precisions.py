@@ -35,8 +35,8 @@ from similarity.evaluation.likeness import ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores
 from similarity.features.computing import load_pixels
 from similarity.features.extractor import Engine, Extractor, describe, load_engines, tapped_columns
-from similarity.images.changes import CHANGES, change
 from similarity.images.decoding import read_image_file
+from similarity.images.edits import EDITS, edit
 from similarity.images.resizing import resize
 from similarity.params import load_params
 from similarity.vectors import normalize
@@ -106,7 +106,7 @@ def compute(manifest: Manifest, engine: Engine, batch: int, name: str) -> Featur
     images = run_blocks(engine, tqdm(pixels_of(manifest, rows, batch), f"{name}: images", leave=False), batch)
     records = [manifest.records[row] for row in np.load(VARIANTS / "rows.npy")]
     originals = (read_image_file(IMAGES / record.path, side=size) for record in records)
-    changed = (np.stack([resize(change(pixels, each), size) for each in CHANGES]) for pixels in originals)
+    changed = (np.stack([resize(edit(pixels, each), size) for each in EDITS]) for pixels in originals)
     return Features(images, run_blocks(engine, tqdm(changed, f"{name}: changes", len(records), leave=False), batch))
 
 
@@ -138,7 +138,7 @@ def judge(manifest: Manifest, features: Features) -> tuple[float, float]:
     model, splits = fit(manifest, features.images), read_splits(SPLITS, manifest)
     embeddings = model(features.images)
     scores = evaluate_retrieval(embeddings, manifest.labels, splits["valid"], splits["train"]).scores
-    originals = np.repeat(np.load(VARIANTS / "rows.npy"), len(CHANGES))
+    originals = np.repeat(np.load(VARIANTS / "rows.npy"), len(EDITS))
     ranks = ranks_of_originals(model(features.changed), originals, embeddings, manifest.contents)
     return mean_scores(scores)["p_at_10"], shares_found(ranks)["same_image_at_1"]
 
