@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from service.image_files import ImageFileError
 from service.reloading import ReloadError
 from service.schema import Failure
+from similarity.engine.gallery import UnknownNameError
 from similarity.images.decoding import TooManyPixelsError, UnreadableImageError
-from similarity.index.searcher import LookUnavailableError, UnknownNameError
+from similarity.index.stores import LookUnavailableError
 
 
 class Reply(NamedTuple):

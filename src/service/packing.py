@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from io import RawIOBase
 from zipfile import ZipFile, ZipInfo
 
-from service.image_files import check_image, read_image_bytes
+from service.image_files import ImageFolder, check_image, read_image_bytes
 from similarity.dataset.manifest import ImageRecord
-from similarity.images.protocols import ImageFolder
 
 
 def require_room(folder: ImageFolder, records: Sequence[ImageRecord], max_bytes: int) -> None:

@@ -177,9 +177,9 @@ def test_an_image_of_too_many_pixels_is_refused_as_too_large(api: httpx.Client) 
         (
             f"/api/similar?key={quote(KEY)}&index=lsh",
             422,
-            "index: Input should be 'exact', 'annoy', 'faiss' or 'lancedb'",
+            "index: Input should be 'exact', 'annoy' or 'lancedb'",
         ),
-        (f"/api/similar?key={quote(KEY)}&index=faiss", 404, "there is no index by faiss, but by annoy"),
+        (f"/api/similar?key={quote(KEY)}&index=lancedb", 404, "there is no index by lancedb, but by annoy"),
         (f"/api/similar?key={quote(KEY)}&look=1.01", 422, "look: Input should be less than or equal to 1"),
         (f"/api/similar?key={quote(KEY)}&look=-0.1", 422, "look: Input should be greater than or equal to 0"),
         (f"/api/similar?key={quote(KEY)}&look=nan", 422, "look: Input should be"),
@@ -297,20 +297,6 @@ def test_the_map_has_each_image_with_its_class_and_split(api: httpx.Client, repr
     assert look["x"] != points["x"]
 
 
-def test_what_is_replaced_under_a_running_service_does_not_mix_with_what_it_has_loaded(project: Project) -> None:
-    processes = ServiceProcesses(project)
-    try:
-        with httpx.Client(base_url=processes.start(), timeout=30) as client:
-            before = client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
-            project.set_params(train={"epochs": 2}, base={"seed": 5})
-            for stage in ("train", "embed", "neighbors", "index"):
-                project.run("python", f"src/{stage}.py")
-            after = client.get("/api/similar", params={"key": KEY}).json()["answer"]
-        assert (after["source"], after["neighbors"]) == ("inverted index", before)
-    finally:
-        processes.stop()
-
-
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -383,8 +369,7 @@ def test_a_search_with_a_look_is_exact_and_is_not_compared(api: httpx.Client) ->
 
 def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
-    for stage in ("visual", "embed", "neighbors", "ann", "index", "seal"):
-        project.run("python", f"src/{stage}.py")
+    project.run("dvc", "repro", "ann")
     processes = ServiceProcesses(project)
     try:
         with httpx.Client(base_url=processes.start(), timeout=30) as client:
@@ -394,16 +379,3 @@ def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_befor
             assert search(client, encoded(rock()))["similar"]
     finally:
         processes.stop()
-
-
-def test_whether_an_upload_is_similar_does_not_depend_on_class_look_or_index(api: httpx.Client) -> None:
-    board = encoded(Image.fromarray(draw_foreign("checkerboard", 0, 48, 0)))
-    for content in (encoded(rock()), board):
-        results = [
-            search(api, content, any="true", **fields)
-            for fields in ({}, {"label": "marble"}, {"look": "1"}, {"index": "annoy"}, {"label": "gneiss", "look": "0"})
-        ]
-        assert len({result["similar"] for result in results}) == 1
-        assert len({result["novelty"]["distance"] for result in results}) == 1
-        assert all(len(result["answer"]["neighbors"]) == 10 for result in results)
-    assert api.get("/api/similar", params={"key": KEY}).json()["novelty"] is None

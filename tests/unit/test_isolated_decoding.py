@@ -17,7 +17,7 @@ from PIL import Image
 from samples import noisy_picture
 from similarity.images import isolated_decoding
 from similarity.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
-from similarity.images.isolated_decoding import decode_unknown, start_decoders
+from similarity.images.isolated_decoding import decode_upload, start_decoders
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -51,15 +51,19 @@ def slow_to_decode(width: int, height: int) -> bytes:
     return b"P5 %d %d 100\n" % (width, height) + bytes(width * height)
 
 
+def decode_isolated(content: bytes, side: int | None = None) -> DecodedImage:
+    return decode_upload(content, side, 150_000_000)
+
+
 @pytest.mark.parametrize("side", [None, 50])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF"])
 def test_every_format_is_decoded_like_any_image(file_format: str, side: int | None) -> None:
     content = encode(noisy_picture(700, 500), file_format)
-    decoded, expected = decode_unknown(content, side), decode_image(content, side)
+    decoded, expected = decode_isolated(content, side), decode_image(content, side)
     np.testing.assert_array_equal(decoded.pixels, expected.pixels)
     assert decoded[1:] == expected[1:] == (700, 500)
     half = content[: len(content) // 2]
-    assert reason(decode_unknown, half) == reason(decode_image, half)
+    assert reason(decode_isolated, half) == reason(decode_image, half)
 
 
 def reason(decode: Callable[[bytes], DecodedImage], content: bytes) -> str:
@@ -73,18 +77,18 @@ def reason(decode: Callable[[bytes], DecodedImage], content: bytes) -> str:
 def test_what_takes_too_long_is_given_up_and_the_next_is_not(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     start_decoders()
     monkeypatch.setattr(isolated_decoding, "_BASE_SECONDS", 1)
-    monkeypatch.setattr(isolated_decoding, "_PIXELS_PER_SECOND", 10**9)
+    monkeypatch.setattr(isolated_decoding, "_PIXELS_PER_SECOND", 10**10)
     start = time.monotonic()
-    assert reason(decode_unknown, content) == "it takes too long to decode"
+    assert reason(decode_isolated, content) == "it takes too long to decode"
     assert time.monotonic() - start < 4
     monkeypatch.undo()
-    assert decode_unknown(slow_to_decode(40, 30)).pixels.shape == (30, 40, 3)
+    assert decode_isolated(slow_to_decode(40, 30)).pixels.shape == (30, 40, 3)
 
 
 @pytest.mark.parametrize(("file_format", "options"), [("JPEG", {}), ("PNG", {"compress_level": 1})])
 def test_photographs_of_49_megapixels_are_decoded(file_format: str, options: dict[str, int]) -> None:
     content = encode(Image.new("RGB", (8_200, 6_000), (90, 60, 30)), file_format, **options)
-    decoded = decode_unknown(content, 224, 50_000_000)
+    decoded = decode_upload(content, 224, 50_000_000)
     assert decoded[1:] == (8_200, 6_000)
     assert np.abs(decoded.pixels[::100, ::100].astype(int) - (90, 60, 30)).max() <= 2
 
@@ -92,7 +96,7 @@ def test_photographs_of_49_megapixels_are_decoded(file_format: str, options: dic
 def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
     content = encode(Image.new("1", (10_000, 6_000)), "PNG")
     with pytest.raises(TooManyPixelsError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
-        decode_unknown(content, max_pixels=50_000_000)
+        decode_upload(content, None, 50_000_000)
 
 
 @pytest.mark.usefixtures("own_decoders")
@@ -103,19 +107,19 @@ def test_what_takes_too_much_memory_is_refused_and_the_next_is_not() -> None:
     process = start_decoder()
     resource.prlimit(process, resource.RLIMIT_AS, (500_000_000, 500_000_000))
     large = encode(Image.new("1", (12_000, 12_000)), "TIFF")
-    assert reason(decode_unknown, large) == "it takes too much memory to decode"
-    assert decode_unknown(slow_to_decode(9, 9)).width == 9
+    assert reason(decode_isolated, large) == "it takes too much memory to decode"
+    assert decode_isolated(slow_to_decode(9, 9)).width == 9
     assert start_decoder() == process
 
 
 @pytest.mark.usefixtures("own_decoders")
 def test_what_ends_a_decoder_ends_nothing_else() -> None:
     killer = subprocess.Popen(["sh", "-c", f"sleep 1; kill -SEGV {start_decoder()}"])
-    assert reason(decode_unknown, slow_to_decode(8000, 6000)) == "it ended its decoder (status -11)"
+    assert reason(decode_isolated, slow_to_decode(8000, 6000)) == "it ended its decoder (status -11)"
     killer.wait()
     os.kill(start_decoder(), signal.SIGKILL)  # while it has nothing to do
     time.sleep(0.5)
-    assert decode_unknown(slow_to_decode(9, 9)).width == 9
+    assert decode_isolated(slow_to_decode(9, 9)).width == 9
 
 
 def start_decoder() -> int:
@@ -126,9 +130,9 @@ def start_decoder() -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     script = (
-        "import os; from similarity.images.isolated_decoding import start_decoders, decode_unknown; "
+        "import os; from similarity.images.isolated_decoding import start_decoders, decode_upload; "
         "print(start_decoders().schedule(os.getpid).result(), flush=True); "
-        "decode_unknown(b'P5 8000 6000 100\\n' + bytes(48_000_000))"
+        "decode_upload(b'P5 8000 6000 100\\n' + bytes(48_000_000), None, 10**8)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, encoding="utf-8"

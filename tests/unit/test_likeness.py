@@ -41,14 +41,14 @@ def test_the_share_found_first_and_within_ten() -> None:
 
 @pytest.mark.parametrize("name", EDITS)
 @pytest.mark.parametrize("shape", [(1, 1), (28, 28), (3, 50), (41, 60), (1, 66_000)])
-def test_every_change_gives_an_image_of_any_size(name: str, shape: tuple[int, int]) -> None:
+def test_every_edit_gives_an_image_of_any_size(name: str, shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     edited = edit(pixels, name)
     assert (edited.dtype, edited.ndim, edited.shape[2]) == (np.uint8, 3, 3)
     assert min(edited.shape) >= 1
 
 
-def test_changes_do_what_they_say(photographs: list[np.ndarray]) -> None:
+def test_edits_do_what_they_say(photographs: list[np.ndarray]) -> None:
     pixels = photographs[1]
     edited = {name: edit(pixels, name) for name in EDITS}
     height, width = pixels.shape[:2]

@@ -6,12 +6,12 @@ No file keeps a core for long or takes all memory, and one that crashes its deco
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
 
 from pebble import ProcessExpired, ProcessPool
-from PIL import Image
 
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image
 
@@ -30,20 +30,20 @@ _lock = threading.Lock()
 _pools: list[ProcessPool] = []  # one, once it is needed
 
 
-def decode_unknown(content: bytes, side: int | None = None, max_pixels: int | None = None) -> DecodedImage:
+def decode_upload(content: bytes, side: int | None, max_pixels: int) -> DecodedImage:
     """Decode an image as `decode_image` does, within limits of time and memory.
 
     Args:
         content: the file's bytes.
         side: of the square that the pixels are to be resized to, in pixels; None for the image at its own size.
-        max_pixels: refuse more than that before they are decoded; without it, Pillow's own limit holds.
+        max_pixels: refuse more than that before they are decoded.
 
     Raises:
         UnreadableImageError: as `decode_image`; or it takes more than 5 seconds and one more for 5 million of the
             pixels allowed, or 4 gigabytes, or crashes its decoder.
         MissingReaderError, TooManyPixelsError: as `decode_image`.
     """
-    seconds = _BASE_SECONDS + (max_pixels or 2 * (Image.MAX_IMAGE_PIXELS or 0)) / _PIXELS_PER_SECOND
+    seconds = _BASE_SECONDS + max_pixels / _PIXELS_PER_SECOND
     try:
         return start_decoders().schedule(decode_image, (content, side, max_pixels), timeout=seconds).result()
     except DeadlineError as error:
@@ -62,6 +62,7 @@ def start_decoders() -> ProcessPool:
             can_fork = "forkserver" in multiprocessing.get_all_start_methods()
             context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
             context.set_forkserver_preload(["numpy", "PIL.Image"])
+            sys.warnoptions.append("ignore:resource_tracker")  # of its process, which removes what we cannot at a kill
             _pools[:] = [ProcessPool(_PROCESSES, _IMAGES_PER_PROCESS, _limit_decoder, context=context)]
         if not _pools[0].active:  # asking starts it
             raise RuntimeError("no decoder can be started")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from similarity.errors import UserError
-from similarity.images.decoding import DecodedImage
-from similarity.images.isolated_decoding import decode_unknown
+from similarity.images.decoding import DecodedImage, decode_image
+from similarity.images.isolated_decoding import decode_upload
 
 _MIN_SHARE = 0.001  # of a side: smaller ones are slips, and would need the image at a thousand times its size
 _TOLERANCE = 1e-6  # of sums of rounded fractions
@@ -43,13 +43,18 @@ def parse_region(text: str) -> Region:
     return region
 
 
+def decode_bytes(content: bytes, side: int | None, max_pixels: int | None) -> DecodedImage:
+    """Decode an image; an upload, whose pixels are limited, within limits of time and memory as well."""
+    return decode_image(content, side) if max_pixels is None else decode_upload(content, side, max_pixels)
+
+
 def decode_region(
     source: Path | bytes, region: Region, side: int | None = None, max_pixels: int | None = None
 ) -> DecodedImage:
-    """Decode a part of an image; width and height are those of the whole. See `decode_unknown`."""
+    """Decode a part of an image; width and height are those of the whole. See `decode_bytes`."""
     least = None if side is None else ceil(side / min(region.width, region.height))
     content = source if isinstance(source, bytes) else source.read_bytes()
-    pixels, width, height = decode_unknown(content, least, max_pixels)
+    pixels, width, height = decode_bytes(content, least, max_pixels)
     rows, columns = pixels.shape[:2]
     top, bottom = _bounds(region.y, region.height, rows)
     left, right = _bounds(region.x, region.width, columns)
