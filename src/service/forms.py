@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import UploadFile
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
 from similarity.errors import UserError
@@ -17,11 +17,12 @@ MAX_DOWNLOADED = 1000
 _MAX_PAGE = 10**9
 
 
-def _parse_region(text: str) -> Region:
+def _check_region(text: str) -> str:
     try:
-        return parse_region(text)
+        parse_region(text)
     except UserError as error:
         raise ValueError(str(error)) from error
+    return text  # a tuple would be a repeated field to FastAPI
 
 
 Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]  # what makers of clients know
@@ -136,7 +137,7 @@ class SearchForm(BatchForm):
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
     region: Annotated[
-        Annotated[Region, BeforeValidator(_parse_region), WithJsonSchema({"type": "string"})] | None,
+        Annotated[str, AfterValidator(_check_region)] | None,
         Field(
             description="The part of the one image or key to search with: `x,y,width,height`, in fractions of the "
             "image as it stands upright.",
@@ -149,6 +150,11 @@ class SearchForm(BatchForm):
         if self.region and len(self.image) + len(self.key) != 1:
             raise ValueError("region: it is a part of one image or key, and not of several")
         return self
+
+    @property
+    def part(self) -> Region | None:
+        """The region, as numbers."""
+        return parse_region(self.region) if self.region else None
 
     @property
     def _number(self) -> int:

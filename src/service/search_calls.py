@@ -30,7 +30,7 @@ async def search(request: Request, served: Served, form: Annotated[SearchForm, F
     from what is not (Rocchio). Uploads are embedded, and never written to disk. Images that are named by key are not
     among the neighbors.
     """
-    query = Query("upload", form.key, await _contents(form.image), form.like, form.unlike, form.region)
+    query = Query("upload", form.key, await _contents(form.image), form.like, form.unlike, form.part)
     return await _in_thread(request, partial(served.of(form.run).search, query, form, form.any_distance))
 
 

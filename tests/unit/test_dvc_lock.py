@@ -113,8 +113,13 @@ def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
 def test_a_file_is_read_again_only_if_it_may_have_changed(
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, read, digest = tmp_path / "file", [], dvc_lock._md5_of_file
-    monkeypatch.setattr(dvc_lock, "_md5_of_file", lambda path: read.append(path) or digest(path))
+    file, read, digest = tmp_path / "file", list[Path](), dvc_lock._md5_of_file
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(dvc_lock, "_md5_of_file", counted)
     monkeypatch.setattr(dvc_lock, "_RECENT_NS", 0)
     file.write_bytes(b"1234")
     time.sleep(0.01)
