@@ -185,8 +185,8 @@ def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
 
 def lowest_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Compare rows of numbers, (n, D), with others; two rows of zeros agree."""
-    norms = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1)
-    dots = np.einsum("ij,ij->i", theirs, ours, dtype=np.float64)
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    norms, dots = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1), (ours * theirs).sum(axis=1)
     return float(np.where(norms > 0, dots / np.where(norms > 0, norms, 1), theirs.any(1) == ours.any(1)).min())
 
 

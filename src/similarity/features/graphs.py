@@ -3,7 +3,7 @@
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -128,10 +128,15 @@ def save_graph(graph: "ov.Model", path: Path) -> None:
 def convert(backbone: Backbone) -> "ov.Model":
     """Convert a backbone from Keras."""
     import openvino as ov
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    with TemporaryDirectory(prefix="backbone-") as folder:  # OpenVINO takes no Keras model with Python 3.13
-        backbone.model.export(folder, verbose=False)
-        return ov.convert_model(folder, input=[-1, backbone.image_size, backbone.image_size, 3])
+    pixels = tf.TensorSpec(backbone.model.input_shape, tf.float32)
+    run = tf.function(partial(backbone.model, training=False)).get_concrete_function(pixels)
+    # By way of a file: with Python 3.13, OpenVINO fails to convert what is in memory.
+    with TemporaryDirectory(prefix="backbone-") as folder:
+        path = tf.io.write_graph(convert_variables_to_constants_v2(run).graph, folder, "frozen.pb", as_text=False)
+        return ov.convert_model(path, input=[-1, *pixels.shape[1:]])
 
 
 def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_size: int) -> "ov.Model":
