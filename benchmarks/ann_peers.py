@@ -32,7 +32,7 @@ sys.path.insert(0, "src")
 
 from pipeline.stage import run_command
 
-from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
+from similarity.index.approximate import AnnoyForest
 from similarity.index.exact import nearest_to
 from similarity.index.recall import recall
 from similarity.vectors import COSINE_DECIMALS, normalize
@@ -68,13 +68,15 @@ class Index(Protocol):
 
 
 class OfThePipeline:
-    """What the pipeline builds and searches for an `ann.backend`."""
+    """The forest that the pipeline builds and searches."""
 
-    def __init__(self, build: Callable[[np.ndarray], AnnIndex], least_effort: int) -> None:
-        self._build, self.least_effort = build, least_effort
+    least_effort = 2 * K
+
+    def __init__(self, trees: int) -> None:
+        self._trees = trees
 
     def build(self, units: np.ndarray) -> None:
-        self._index = self._build(units)
+        self._index = AnnoyForest.build(units, self._trees, SEED)
 
     def save(self, path: Path) -> None:
         self._index.save(path)
@@ -106,6 +108,26 @@ class Hnswlib:
         return self._index.knn_query(query, K + 1, num_threads=1)[0][0]
 
 
+class FaissHnsw:
+    """The HNSW of Faiss."""
+
+    least_effort = K + 1
+
+    def build(self, units: np.ndarray) -> None:
+        self._index = faiss.IndexHNSWFlat(units.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
+        self._index.hnsw.efConstruction = CONSTRUCTION_EFFORT
+        self._index.add(units)
+
+    def save(self, path: Path) -> None:
+        faiss.write_index(self._index, str(path))
+
+    def set_effort(self, effort: int) -> None:
+        self._index.hnsw.efSearch = effort
+
+    def search(self, query: np.ndarray) -> np.ndarray:
+        return self._index.search(query[None], K + 1)[1][0]
+
+
 class FaissIvf:
     """Inverted lists: the vectors around each of many centers."""
 
@@ -130,10 +152,10 @@ class FaissIvf:
 
 ANNOY = "Annoy, 10 trees"
 INDEXES: dict[str, Callable[[], Index]] = {
-    ANNOY: partial(OfThePipeline, partial(AnnoyForest.build, trees=10, seed=SEED), 2 * K),
-    "Annoy, 50 trees": partial(OfThePipeline, partial(AnnoyForest.build, trees=50, seed=SEED), 2 * K),
+    ANNOY: partial(OfThePipeline, 10),
+    "Annoy, 50 trees": partial(OfThePipeline, 50),
     "hnswlib": Hnswlib,
-    "faiss HNSW": partial(OfThePipeline, partial(FaissGraph.build, links=LINKS, seed=SEED), K + 1),
+    "faiss HNSW": FaissHnsw,
     "faiss IVF": FaissIvf,
 }
 
@@ -183,7 +205,7 @@ def measure(units: np.ndarray, count: int, rounds: int) -> dict[str, Result]:
     """Builds each index over vectors of length 1, float32 (n, d), and searches for `count` of them."""
     rows = np.random.default_rng(SEED).choice(len(units), min(count, len(units)), replace=False)
     queries = list(units[rows])
-    exact = np.stack([nearest_to(units, units[row], K, excluded=[row])[1] for row in rows])
+    exact = np.stack([nearest_to(units, units[row], K, np.arange(len(units)) != row)[1] for row in rows])
     costs, recalls, searches = {}, {}, {}
     with TemporaryDirectory() as folder:  # for as long as Annoy has its file mapped
         for name, make in INDEXES.items():

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from comparison import add_output, publish
 from similarity.dataset.manifest import read_manifest
-from similarity.findings.components import principal_components
-from similarity.findings.label_judge import draw_folds, judge_labels
+from similarity.findings.images import principal_components
+from similarity.findings.labels import draw_folds, judge_labels
 
-SHARE, SEEDS, FOLDS, COMPONENTS, WRONG = 0.03, 3, 5, 256, 0.5
+SHARE, SEEDS, COMPONENTS, WRONG = 0.03, 3, 256, 0.5
 HEADER = (
     "| set | exchanged | called wrong | precision | recall | called wrong with no label exchanged |\n"
     "|---|--:|--:|--:|--:|--:|"
@@ -39,7 +39,7 @@ def main() -> None:
 
 def row(folder: Path) -> str:
     labels = read_manifest(folder / "data/manifest.csv").labels
-    components = principal_components(np.load(folder / "data/features.npy", mmap_mode="r"), COMPONENTS)
+    components = principal_components(np.load(folder / "data/features.npy", mmap_mode="r"), COMPONENTS, 0)
     clean = f"{(judge(components, labels, 0) > WRONG).sum()} of {len(labels)}"
     exchanged, called, precision, recall = np.mean(list(trials(components, labels)), axis=0)
     return f"| {folder.name} | {exchanged:.0f} | {called:.0f} | {precision:.3f} | {recall:.3f} | {clean} |"
@@ -57,7 +57,7 @@ def trials(components: np.ndarray, truth: np.ndarray) -> Iterator[tuple[float, .
 
 
 def judge(components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    return judge_labels(components, labels, draw_folds(labels, np.arange(len(labels)), FOLDS, seed)).wrong
+    return judge_labels(components, labels, draw_folds(labels, np.arange(len(labels)), seed)).wrong
 
 
 if __name__ == "__main__":

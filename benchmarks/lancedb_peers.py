@@ -2,8 +2,8 @@
 
     python benchmarks/lancedb_peers.py [real | NUMBER …]
 
-All are asked through the interface that the service uses, for one query at a time. Exact search, Annoy and Faiss are as
-the pipeline has them by default, in memory; LanceDB's table is on disk. Queries are sampled vectors, whose own does not
+All are asked through the interface that the service uses, for one query at a time. Exact search and Annoy are as the
+pipeline has them by default, in memory; LanceDB's table is on disk. Queries are sampled vectors, whose own does not
 count as found; recall@10 is that of searches without a filter, ties counted as found. A class is a hundredth of the
 rows, a split a fifth. Times are the medians of one round over all queries, after one that does not count.
 """
@@ -25,17 +25,18 @@ sys.path.insert(0, "src")
 
 from pipeline.stage import run_command, track
 
-from similarity.index.backends import AnnoyForest, FaissGraph
-from similarity.index.parts import Parts
+from similarity.dataset.manifest import ImageRecord
+from similarity.engine.published import Row as PublishedRow
+from similarity.engine.published import open_table
+from similarity.engine.published import publish as publish_rows
+from similarity.index.approximate import AnnoyForest
 from similarity.index.recall import recall
-from similarity.index.vector_stores import InMemoryStore, VectorStore
-from similarity.published.store import open_version
-from similarity.published.writing import PublishedRows, write_rows
+from similarity.index.stores import InMemoryStore, Parts, VectorStore
 from similarity.vectors import normalize
 
 K = 10
 SEED = 0
-TREES, SEARCH_K, LINKS = 10, 10_000, 16  # the pipeline's defaults
+TREES = 10  # the pipeline's default
 CLASSES = 100
 SPLITS = ("train", "train", "train", "valid", "test")
 LANCEDB = "LanceDB"
@@ -73,23 +74,25 @@ def measure(vectors: np.ndarray, count: int) -> dict[str, Result]:
     labels, splits = np.arange(len(units)) % CLASSES, np.arange(len(units)) // CLASSES % len(SPLITS)
     queries = np.sort(np.random.default_rng(SEED).choice(len(units), min(count, len(units)), replace=False))
     with TemporaryDirectory() as folder:
-        rows = PublishedRows(
-            [f"{row:09}" for row in range(len(units))],
-            [f"class {label}" for label in labels],
-            [SPLITS[split] for split in splits],
-            vectors,
+        rows = (
+            PublishedRow(ImageRecord(f"{row:09}", f"class {labels[row]}", "", 0, 0), SPLITS[splits[row]], "", unit)
+            for row, unit in enumerate(units)
         )
+
+        def make_table() -> VectorStore:
+            publish_rows(folder, "table", track(rows, "publish", len(units)), units.shape[1])
+            return open_table(folder, "table", parts).vectors
+
         makers: dict[str, Callable[[], VectorStore]] = {
-            "Annoy": lambda: InMemoryStore(units, AnnoyForest.build(units, TREES, SEED), SEARCH_K, parts),
-            "Faiss": lambda: InMemoryStore(units, FaissGraph.build(units, LINKS, SEED), None, parts),
-            LANCEDB: lambda: open_version(folder, write_rows(folder, rows, track).version, rows.keys, parts),
+            "Annoy": lambda: InMemoryStore(units, AnnoyForest.build(units, TREES, SEED), None, parts),
+            LANCEDB: make_table,
         }
         stores, seconds = {}, {}
         for name, make in makers.items():
             start = time.perf_counter()
             stores[name] = make()
             seconds[name] = time.perf_counter() - start
-        exact = [stores["Annoy"].nearest(units[row], K, True, excluded=[row])[1] for row in queries]
+        exact = [cosines_of(stores["Annoy"], units, True, None, row) for row in queries]
         allowed = labels == 0, splits == len(SPLITS) - 1
         asked: dict[str, tuple[VectorStore, bool]] = {"exact": (stores["Annoy"], True)}
         asked |= {name: (store, False) for name, store in stores.items()}
@@ -116,7 +119,9 @@ def ask(
 
 
 def cosines_of(store: VectorStore, units: np.ndarray, is_exact: bool, mask: np.ndarray | None, row: int) -> np.ndarray:
-    return store.nearest(units[row], K, is_exact, allowed=mask, excluded=[row])[1]
+    allowed = np.ones(len(units), bool) if mask is None else mask.copy()
+    allowed[row] = False
+    return store.nearest(units[row], K, is_exact, allowed=allowed)[1]
 
 
 def timed(search: Callable[[int], Any], queries: np.ndarray) -> tuple[list[Any], float]:

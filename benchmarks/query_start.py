@@ -14,10 +14,10 @@ from comparison import Row, add_output, as_table, median_seconds, publish
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import EMBEDDINGS, IMAGES, MANIFEST
 from pipeline.stage import run_command
 
 from similarity.dataset.manifest import read_manifest
+from similarity.layout import EMBEDDINGS, IMAGES, MANIFEST
 
 BARE_KEY = "import orjson"
 BARE_PHOTOGRAPH = """

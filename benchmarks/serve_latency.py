@@ -21,17 +21,17 @@ from running_service import running_service
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import BACKBONE, IMAGES, MANIFEST
 
 from serve import limits_of, open_catalog
-from service.catalog import Asked
 from service.forms import SearchOptions
 from service.options import parse_arguments
 from similarity.dataset.manifest import read_manifest
+from similarity.engine.results import Query
 from similarity.features.computing import load_pixels
 from similarity.features.extractor import load_extractor
 from similarity.features.networks import load_backbone
 from similarity.images.decoding import read_image
+from similarity.layout import BACKBONE, IMAGES, MANIFEST
 from similarity.params import load_params
 from similarity.tensorflow_setup import prepare_tensorflow
 
@@ -88,7 +88,9 @@ def direct_search(keys: list[str]) -> float:
     """Milliseconds of the service's own work for an upload, without HTTP."""
     catalog, options = open_catalog(limits_of(parse_arguments([])), None), SearchOptions()
     contents = [(IMAGES / key).read_bytes() for key in keys]
-    return 1000 * float(np.median(timed(lambda content: catalog.search(Asked([content]), options), contents * 5)))
+    return 1000 * float(
+        np.median(timed(lambda content: catalog.search(Query("upload", images=(content,)), options), contents * 5))
+    )
 
 
 def timed(function: Callable, inputs: list) -> list[float]:

@@ -1,6 +1,6 @@
 """Many clients at once: mixed uploads and key look-ups on loopback, what they waited, and what the service took.
 
-    python benchmarks/serve_load.py [--clients 64] [--seconds 60] [--max-uploads 256] [--output FILE]
+    python benchmarks/serve_load.py [--clients 64] [--seconds 60] [--max-connections 400] [--output FILE]
 
 Half of the requests upload an image, half ask for a key; each client sends its next request as soon as it has the
 answer. A 503 counts as sent away, and the client waits as long as Retry-After says; anything else but 200 is an error.
@@ -22,26 +22,26 @@ from running_service import running_service
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import IMAGES, MANIFEST
 
 from similarity.dataset.manifest import read_manifest
+from similarity.layout import IMAGES, MANIFEST
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name, default in (("--clients", 64), ("--seconds", 60), ("--max-uploads", 256)):
+    for name, default in (("--clients", 64), ("--seconds", 60), ("--max-connections", 400)):
         parser.add_argument(name, type=int, default=default)
     add_output(parser)
     arguments = parser.parse_args()
-    clients, seconds, max_uploads = arguments.clients, arguments.seconds, arguments.max_uploads
+    clients, seconds, connections = arguments.clients, arguments.seconds, arguments.max_connections
     keys = read_manifest(MANIFEST).keys
-    with running_service("--max-uploads", str(max_uploads)) as (address, process):
+    with running_service("--max-connections", str(connections)) as (address, process):
         before = memory(process)
         start = time.perf_counter()
         counts, waits, peaks = asyncio.run(load(f"http://{address}", keys, clients, seconds, process))
         seconds_taken = time.perf_counter() - start
     lines = [
-        f"{len(keys):,} images, {clients} clients for {seconds_taken:.0f} s, at most {max_uploads} uploads at once\n",
+        f"{len(keys):,} images, {clients} clients for {seconds_taken:.0f} s, at most {connections} connections\n",
         "| | requests/s | median, ms | 99 %, ms |\n|---|--:|--:|--:|",
     ]
     for kind, times in sorted(waits.items()):

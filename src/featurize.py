@@ -9,16 +9,20 @@ from contextlib import closing
 from functools import partial
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from similarity.cluster import is_cluster_named
+from similarity.content_cache import ContentCache, cache_limit_gb
 from similarity.dataset.manifest import read_manifest
-from similarity.features.cache import FeatureCache, cache_limit
 from similarity.features.computing import cached_features, compute_features, compute_features_on_cluster, fingerprint
 from similarity.features.extractor import describe
 from similarity.files import Outputs, write_scattered_array
 from similarity.images.shards import open_images
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST
 from similarity.params import Params
+
+
+CACHE = user_cache_path("image-similarity") / "features"
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -34,17 +38,17 @@ def main(params: Params, outputs: Outputs) -> None:
     def progress(blocks: Iterable[np.ndarray], images: int) -> Iterable[np.ndarray]:
         return track(blocks, "featurize", -(-images // batch_size), " batches")
 
-    def blocks(cache: FeatureCache) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(cache: ContentCache) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         nonlocal computed
         for rows, features, is_computed in cached_features(files, digests, compute, width, cache, progress):
             damaged[rows] = ~np.isfinite(features).all(axis=1)
             computed += is_computed * len(rows)
             yield rows, features
 
-    with closing(FeatureCache(maker, cache_limit())) as cache:
+    with closing(ContentCache(CACHE, maker, limit := cache_limit_gb())) as cache:
         write_scattered_array(outputs.file(FEATURES), (len(files), width), blocks(cache))
-    if cache.problem:
-        print(f"warning: the cache {cache.folder} was not used any further: {cache.problem}", file=sys.stderr)
+    if limit and cache.problem:
+        print(f"warning: {CACHE} is not used: {cache.problem}", file=sys.stderr)
     check_finite(FEATURES, np.flatnonzero(damaged), manifest)
     print(f"featurize: {width:,} features of each of {counted(len(files), 'image')}, {computed} images computed")
 

@@ -15,11 +15,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from similarity.cluster import cluster_map
+from similarity.content_cache import ContentCache
 from similarity.digests import digest_file
 from similarity.errors import UserError
 from similarity.features import extractor as extractor_module
 from similarity.features import graphs
-from similarity.features.cache import FeatureCache
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.images import decoding, resizing
 from similarity.images.decoding import read_image_file
@@ -27,6 +27,7 @@ from similarity.images.protocols import ImageFile
 from similarity.images.resizing import resize
 from similarity.parallel import ordered_map
 
+_ROWS_LOOKED_UP = 500  # at a time, to bound the memory
 _BATCHES_AHEAD = 4  # for each core, loaded while others are computed
 _BATCHES_SENT = 16  # at a time to a core of a cluster
 
@@ -58,7 +59,7 @@ def cached_features(
     digests: Sequence[str],
     compute: Callable[[Sequence[ImageFile], Sequence[str]], Iterator[np.ndarray]],
     width: int,
-    cache: FeatureCache,
+    cache: ContentCache,
     progress: Callable[[Iterable[np.ndarray], int], Iterable[np.ndarray]] = lambda blocks, _: blocks,
 ) -> Iterator[FeatureBlock]:
     """Give the features of image files, each once: first those in the cache, then the others, which it keeps.
@@ -70,18 +71,22 @@ def cached_features(
         digests: the SHA-256 of the content of each, in hexadecimal.
         compute: gives the features of files with some digests, in blocks and in their order.
         width: features per image, D.
-        cache: of features that were computed in this way.
+        cache: in the namespace `fingerprint`.
         progress: wraps the iteration over the blocks that are computed; gets the number of images in all of them.
     """
     missing = np.ones(len(files), bool)
-    for rows, features in cache.find(digests, width):
+    for start in range(0, len(files), _ROWS_LOOKED_UP):
+        wanted = digests[start : start + _ROWS_LOOKED_UP]
+        found = cache.get_many(wanted)
+        rows = np.array([row for row, key in enumerate(wanted, start) if len(found.get(key, b"")) == 4 * width], int)
+        features = np.frombuffer(b"".join(found[digests[row]] for row in rows), np.float32).reshape(-1, width)
         missing[rows] = False
         yield FeatureBlock(rows, features, is_computed=False)
     rows, wanted, start = np.flatnonzero(missing), list(compress(digests, missing)), 0
     for features in progress(compute(list(compress(files, missing)), wanted), len(rows)):
         block = slice(start, start := start + len(features))
-        finite = np.isfinite(features).all(axis=1)
-        cache.add(list(compress(wanted[block], finite)), features[finite])
+        finite = zip(wanted[block], features, np.isfinite(features).all(axis=1), strict=True)
+        cache.put_many({digest: row.tobytes() for digest, row, is_finite in finite if is_finite})
         yield FeatureBlock(rows[block], features, is_computed=True)
 
 
