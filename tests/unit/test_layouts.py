@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
+from similarity.sources.keys import SPLIT_OF_NAME
 from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
-from similarity.sources.names import SPLIT_OF_NAME
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
 class_keys = st.tuples(names, names).map(lambda key: PurePosixPath(key[0], f"{key[1]}.jpg"))

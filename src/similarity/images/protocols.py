@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-ImageFile = ImageFolder = Path
+ImageFile = Path

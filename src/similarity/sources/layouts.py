@@ -8,8 +8,8 @@ from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.images.formats import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
 from similarity.sources.folders import list_tree
+from similarity.sources.keys import Place, make_keys, printable, split_of_name
 from similarity.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
-from similarity.sources.names import Place, make_keys, printable, split_of_name
 from similarity.sources.webdataset import read_samples
 
 

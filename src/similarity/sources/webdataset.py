@@ -10,8 +10,8 @@ import orjson
 
 from similarity.images.formats import IMAGE_SUFFIXES
 from similarity.sources.folders import list_tree
+from similarity.sources.keys import split_of_name
 from similarity.sources.label_tables import Entry, LabelTable, make_label_table
-from similarity.sources.names import split_of_name
 
 _CLASS, _FACTS = ".cls", ".json"
 _LABELS = ("label", "class", "cls")  # in the facts
