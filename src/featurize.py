@@ -17,10 +17,8 @@ from similarity.dataset.manifest import read_manifest
 from similarity.features.computing import cached_features, compute_features, compute_features_on_cluster, fingerprint
 from similarity.features.extractor import describe
 from similarity.files import Outputs, write_scattered_array
-from similarity.images.shards import open_images
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST
 from similarity.params import Params
-
 
 CACHE = user_cache_path("image-similarity") / "features"
 
@@ -31,8 +29,7 @@ def main(params: Params, outputs: Outputs) -> None:
     compute = partial(compute_features, folder=BACKBONE, batch_size=batch_size)
     if is_cluster_named():
         compute = partial(compute_features_on_cluster, folder=BACKBONE, batch_size=batch_size, expected=maker)
-    images, digests = open_images(IMAGES), [record.sha256 for record in manifest.records]
-    files = [images / key for key in manifest.keys]
+    files, digests = [IMAGES / key for key in manifest.keys], [record.sha256 for record in manifest.records]
     damaged, computed = np.zeros(len(files), bool), 0
 
     def progress(blocks: Iterable[np.ndarray], images: int) -> Iterable[np.ndarray]:

@@ -23,7 +23,6 @@ from similarity.features import graphs
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.images import decoding, resizing
 from similarity.images.decoding import read_image_file
-from similarity.images.protocols import ImageFile
 from similarity.images.resizing import resize
 from similarity.parallel import ordered_map
 
@@ -40,7 +39,7 @@ class FeatureBlock(NamedTuple):
     is_computed: bool
 
 
-def load_pixels(file: ImageFile, size: int, digest: str | None = None) -> np.ndarray:
+def load_pixels(file: Path, size: int, digest: str | None = None) -> np.ndarray:
     """Read an image file as an extractor takes it: float32 (size, size, 3) in 0…255.
 
     Args:
@@ -55,9 +54,9 @@ def load_pixels(file: ImageFile, size: int, digest: str | None = None) -> np.nda
 
 
 def cached_features(
-    files: Sequence[ImageFile],
+    files: Sequence[Path],
     digests: Sequence[str],
-    compute: Callable[[Sequence[ImageFile], Sequence[str]], Iterator[np.ndarray]],
+    compute: Callable[[Sequence[Path], Sequence[str]], Iterator[np.ndarray]],
     width: int,
     cache: ContentCache,
     progress: Callable[[Iterable[np.ndarray], int], Iterable[np.ndarray]] = lambda blocks, _: blocks,
@@ -85,13 +84,13 @@ def cached_features(
     rows, wanted, start = np.flatnonzero(missing), list(compress(digests, missing)), 0
     for features in progress(compute(list(compress(files, missing)), wanted), len(rows)):
         block = slice(start, start := start + len(features))
-        finite = zip(wanted[block], features, np.isfinite(features).all(axis=1), strict=True)
-        cache.put_many({digest: row.tobytes() for digest, row, is_finite in finite if is_finite})
+        rows_by_digest = zip(wanted[block], features, strict=True)
+        cache.put_many({digest: row.tobytes() for digest, row in rows_by_digest if np.isfinite(row).all()})
         yield FeatureBlock(rows[block], features, is_computed=True)
 
 
 def compute_features(
-    files: Sequence[ImageFile], digests: Sequence[str], folder: Path, batch_size: int
+    files: Sequence[Path], digests: Sequence[str], folder: Path, batch_size: int
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
 
@@ -120,7 +119,7 @@ def compute_features(
 
 
 def compute_features_on_cluster(
-    files: Sequence[ImageFile], digests: Sequence[str], folder: Path, batch_size: int, expected: str
+    files: Sequence[Path], digests: Sequence[str], folder: Path, batch_size: int, expected: str
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files on a cluster: the same as those of `compute_features`.
 
@@ -146,7 +145,7 @@ class _Features:
     batch_size: int
     expected: str
 
-    def __call__(self, batch: Sequence[tuple[ImageFile, str]]) -> np.ndarray:
+    def __call__(self, batch: Sequence[tuple[Path, str]]) -> np.ndarray:
         extractor = self._extractor
         return extractor(np.stack([load_pixels(file, extractor.image_size, digest) for file, digest in batch]))
 
