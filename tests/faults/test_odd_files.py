@@ -1,11 +1,5 @@
 """More than two thousand odd files, of each of which every way in says that it is indexed, or why it cannot be."""
 
-<<<<<<< HEAD
-=======
-from pipeline.paths import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
-
-import json
->>>>>>> features
 import random
 import shutil
 from pathlib import Path
@@ -42,27 +36,12 @@ class Scanned(NamedTuple):
 @pytest.fixture(scope="module")
 def scanned(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     project = reproduced.copy_to(tmp_path_factory.mktemp("odd") / "project")
-<<<<<<< HEAD
     shutil.rmtree(project.folder / "data/images")
     corpus = write_corpus(project.folder / "data/images", SEED, DAMAGED)
     project.set_params(scan={"max_rejected": 1})
     project.run("python", "src/scan.py")
     reasons = dict(read_table(project.folder / REJECTED, REJECTED_COLUMNS))
     return Scanned(project, corpus, read_manifest(project.folder / MANIFEST).keys, reasons)
-=======
-    images = project.folder / "data" / "odd"
-    corpus = write_corpus(images, SEED, DAMAGED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project.folder)
-        patch.setattr(scan, "IMAGES", images)
-        patch.setattr(featurize, "IMAGES", images)
-        patch.setattr(featurize, "CACHE", tmp_path_factory.mktemp("cache"))
-        project.set_params(scan={"max_rejected": 1})
-        with Outputs() as outputs:
-            scan.main(load_params(), outputs)
-        reasons = dict(read_table(REJECTED, REJECTED_COLUMNS))
-        yield Scanned(images, corpus, read_manifest(MANIFEST).keys, reasons)
->>>>>>> features
 
 
 def test_every_file_is_indexed_or_listed_with_a_reason(scanned: Scanned) -> None:
