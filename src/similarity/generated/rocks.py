@@ -24,7 +24,7 @@ class _Canvas:
         self.angle = rng.uniform(0, np.pi)
 
     def noise(self, length: float, stretch: float = 1.0) -> np.ndarray:
-        """Draw Gaussian noise of mean 0 and deviation 1, smooth over `length` image widths, × `stretch` along strike."""
+        """Draw noise of mean 0 and deviation 1, smooth over `length` image widths, × `stretch` along strike."""
         frequency = np.fft.fftfreq(self.size, 1 / self.size) * self.zoom
         fx, fy = np.meshgrid(frequency, frequency)
         along = (fx * np.cos(self.angle) + fy * np.sin(self.angle)) * length * stretch
