@@ -1,6 +1,5 @@
 """More than two thousand odd files, of each of which every way in says that it is indexed, or why it cannot be."""
 
-from pipeline import feature_blocks
 from pipeline.paths import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
 
 import json
@@ -55,7 +54,7 @@ def scanned(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.chdir(project.folder)
         patch.setattr(scan, "IMAGES", images)
         patch.setattr(featurize, "IMAGES", images)
-        patch.setattr(feature_blocks, "FEATURE_CACHE", tmp_path_factory.mktemp("cache") / "features.sqlite")
+        patch.setattr(featurize, "CACHE", tmp_path_factory.mktemp("cache"))
         project.set_params(scan={"max_rejected": 1})
         with Outputs() as outputs:
             scan.main(load_params(), outputs)
