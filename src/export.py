@@ -85,7 +85,7 @@ def refuse_other_folders(out: Path) -> None:
 
 
 def take_sample(stored: Stored, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose images evenly among those whose embedding is not all zeros: pixels (n, size, size, 3), embeddings (n, E)."""
+    """Choose images evenly among those with an embedding: their pixels, (n, size, size, 3), and embeddings, (n, E)."""
     rows = np.flatnonzero(stored.embeddings.any(axis=1))
     if not len(rows):
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")

@@ -1,4 +1,4 @@
-"""Tables of `path,label[,split]` beside the images, as people export them."""
+"""Tables of `path,label[,split]` next to the images, as people export them."""
 
 import io
 import sys

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -91,14 +91,12 @@ def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Mode
     import keras
 
     models = {key.lower(): value for key, value in vars(keras.applications).items() if key[0].isupper()}
-    if name in VARIANTS:
-        builder, preprocess = partial(efficientnet_lite, name), preprocess_input
-    elif builder := models.get(name.replace("_", "").lower()):
-        # Public aliases do not cover every model (MobileNetV3Small), the module that defines the model always does.
-        preprocess = import_module(builder.__module__).preprocess_input
-    else:
+    builder: Any = partial(efficientnet_lite, name) if name in VARIANTS else models.get(name.replace("_", "").lower())
+    if builder is None:
         known = ", ".join([*VARIANTS, *sorted(models)])
         raise UserError(f"params.yaml: backbone.name: {name!r} is unknown; choose one of {known}")
+    # Public aliases do not cover every model (MobileNetV3Small), the module that defines the model always does.
+    preprocess = preprocess_input if name in VARIANTS else import_module(builder.__module__).preprocess_input
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on sizes that ImageNet weights were not made for
