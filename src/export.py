@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from similarity.errors import UserError
-from similarity.exporting import TITLE, build_model, describe_export, export_onnx, export_saved_model, require_onnx
+from similarity.exporting import README, TITLE, build_model, export_onnx, export_saved_model, require_onnx
 from similarity.features.computing import load_pixels
 from similarity.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
 from similarity.files import replaced_folder
@@ -42,24 +42,20 @@ def main() -> None:
     prepare_tensorflow()
     model = build_model(load_keras_backbone(EMBEDDER, weights), stored.model)
     formats = list(EXPORTERS) if arguments.format == "all" else [arguments.format]
-    checks: dict[str, float] = {}
     with replaced_folder(out) as folder:
         for name, export in (EXPORTERS[each] for each in formats):
             run = export(model, folder / name)
-            checks[name] = lowest_cosine(
-                np.concatenate([run(image[None]) for image in track(pixels, name)]), embeddings
-            )
-            if not checks[name] >= (least := MIN_AGREEMENT[description["engine"]]):
+            lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, name)]), embeddings)
+            if not lowest >= (least := MIN_AGREEMENT[description["engine"]]):
                 raise UserError(
-                    f"the exported model does not give the stored embeddings of indexed images (cosine "
-                    f"{checks[name]:.4f}, at least {least} is needed), so nothing was exported: run `dvc repro`, and "
-                    f"make sure that backbone.weights ({weights}) is the file that models/backbone was made from"
+                    f"the exported model does not give the stored embeddings of indexed images (cosine {lowest:.4f}, "
+                    f"at least {least} is needed), so nothing was exported: run `dvc repro`, and make sure that "
+                    f"backbone.weights ({weights}) is the file that models/backbone was made from"
                 )
-        notes = describe_export(description["image_size"], embeddings.shape[1], checks, len(pixels))
-        (folder / NOTES).write_text(notes, encoding="utf-8")
+            print(f"{name}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
+        text = README.replace("<size>", str(description["image_size"])).replace("<E>", str(embeddings.shape[1]))
+        (folder / NOTES).write_text(text, encoding="utf-8")
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
-    for name, lowest in checks.items():
-        print(f"  {name}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
 
 
 def parse_arguments() -> argparse.Namespace:

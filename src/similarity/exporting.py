@@ -86,28 +86,13 @@ def export_onnx(model: "keras.Model", path: Path) -> Run:
     return lambda pixels: session.run(["embedding"], {"pixels": pixels})[0]
 
 
-def describe_export(size: int, embedding: int, checks: dict[str, float], images: int) -> str:
-    """Write the README of an export, Markdown.
-
-    Args:
-        size: side of the square images, in pixels.
-        embedding: length of the embedding.
-        checks: the lowest cosine to the stored embeddings, by the name of what was exported.
-        images: how many were compared.
-    """
-    rows = [f"| `{name}` | {images} | {cosine:.7f} |" for name, cosine in checks.items()]
-    text = _README.replace("<size>", str(size)).replace("<E>", str(embedding))
-    return "\n".join([text, *rows, ""])
-
-
-_README = f"""{TITLE}
+README = f"""{TITLE}
 
 One graph from an image to its embedding: preprocessing, backbone, class part and visual part.
 
-- In: `pixels`, float32 `(n, <size>, <size>, 3)`, red, green, blue, **0…255** (not 0…1).
+- In: `pixels`, float32 `(n, <size>, <size>, 3)`, red, green, blue, **0…255** (not 0…1): an image, upright, resized
+  without keeping its aspect ratio, bilinear with antialiasing, in float **without rounding** to whole numbers.
 - Out: `embedding`, float32 `(n, <E>)`: compare by cosine. The cosine of all zeros counts as 0.
-- To make pixels of an image, decode it, turn it upright, lay transparency over white, and resize it to <size> × <size>
-  without keeping its aspect ratio, bilinear with antialiasing, in float **without rounding** to whole numbers:
 
 ```python
 import numpy as np
@@ -130,8 +115,5 @@ import os; os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 embedding = onnxruntime.InferenceSession("model.onnx").run(["embedding"], {{"pixels": pixels}})[0]
 ```
-
-Each was loaded again and run on evenly chosen indexed images; the lowest cosine to their stored embeddings:
-
-| file | images | lowest cosine |
-|---|--:|--:|"""
+"""
+"""How to use an export, Markdown; ``<size>`` and ``<E>`` stand for the sides of images and the length of embeddings."""
