@@ -36,7 +36,7 @@ sys.path.insert(0, "src")
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.layout import BACKBONE
 from similarity.params import load_params
-from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.quiet import prepare_tensorflow
 
 if TYPE_CHECKING:
     import keras

@@ -33,7 +33,7 @@ from similarity.features.networks import load_backbone
 from similarity.images.decoding import read_image
 from similarity.layout import BACKBONE, IMAGES, MANIFEST
 from similarity.params import load_params
-from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.quiet import prepare_tensorflow
 
 PER_ROUND = 50
 

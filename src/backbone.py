@@ -14,7 +14,7 @@ from similarity.files import Outputs
 from similarity.generated.rocks import CLASSES, draw_rock
 from similarity.layout import BACKBONE
 from similarity.params import Params
-from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.quiet import prepare_tensorflow
 
 
 def main(params: Params, outputs: Outputs) -> None:

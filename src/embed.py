@@ -9,8 +9,7 @@ import numpy as np
 
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.embedder import save_embedder
-from similarity.embedding.head import load_head, without_embedding
-from similarity.embedding.model import EmbeddingModel
+from similarity.embedding.model import EmbeddingModel, load_head, without_embedding
 from similarity.embedding.visual_part import VisualPart, fit_visual_part
 from similarity.errors import UserError
 from similarity.features.extractor import tapped_columns

@@ -14,8 +14,7 @@ from similarity.confidence import mean_interval
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.duplication.pairs import linked_to, read_duplicates
 from similarity.embedding.embedder import load_embedding_model
-from similarity.embedding.head import predict_classes
-from similarity.embedding.model import EmbeddingModel
+from similarity.embedding.model import EmbeddingModel, predict_classes
 from similarity.evaluation.likeness import ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import MAX_QUERIES, Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table

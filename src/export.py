@@ -37,7 +37,7 @@ def main() -> None:
             "programs need, with OpenVINO (docs/export.md)"
         )
     pixels, embeddings = take_sample(stored, description["image_size"])
-    from similarity.tensorflow_setup import prepare_tensorflow
+    from similarity.quiet import prepare_tensorflow
 
     prepare_tensorflow()
     model = build_model(load_keras_backbone(EMBEDDER, weights), stored.model)

@@ -1,12 +1,13 @@
-"""Stage `featurize`: runs the frozen backbone over every image that it was not run over before."""
+"""Stage `featurize`: run the frozen backbone over every image that it was not run over before."""
 
 from pipeline.inputs import check_finite
 from pipeline.stage import counted, run_stage, track
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -26,27 +27,27 @@ CACHE = user_cache_path("image-similarity") / "features"
 def main(params: Params, outputs: Outputs) -> None:
     manifest, width, batch_size = read_manifest(MANIFEST), describe(BACKBONE)["features"], params.backbone.batch_size
     maker = fingerprint(BACKBONE, batch_size)
-    compute = partial(compute_features, folder=BACKBONE, batch_size=batch_size)
+    run = partial(compute_features, folder=BACKBONE, batch_size=batch_size)
     if is_cluster_named():
-        compute = partial(compute_features_on_cluster, folder=BACKBONE, batch_size=batch_size, expected=maker)
+        run = partial(compute_features_on_cluster, folder=BACKBONE, batch_size=batch_size, expected=maker)
     files, digests = [IMAGES / key for key in manifest.keys], [record.sha256 for record in manifest.records]
-    damaged, computed = np.zeros(len(files), bool), 0
+    damaged, computed = list[int](), 0
 
-    def progress(blocks: Iterable[np.ndarray], images: int) -> Iterable[np.ndarray]:
-        return track(blocks, "featurize", -(-images // batch_size), " batches")
+    def compute(files: Sequence[Path], digests: Sequence[str]) -> Iterable[np.ndarray]:
+        nonlocal computed
+        computed = len(files)
+        return track(run(files, digests), "featurize", -(-computed // batch_size), " batches")
 
     def blocks(cache: ContentCache) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal computed
-        for rows, features, is_computed in cached_features(files, digests, compute, width, cache, progress):
-            damaged[rows] = ~np.isfinite(features).all(axis=1)
-            computed += is_computed * len(rows)
+        for rows, features in cached_features(files, digests, compute, width, cache):
+            damaged.extend(rows[~np.isfinite(features).all(axis=1)])
             yield rows, features
 
     with closing(ContentCache(CACHE, maker, limit := cache_limit_gb())) as cache:
         write_scattered_array(outputs.file(FEATURES), (len(files), width), blocks(cache))
     if limit and cache.problem:
         print(f"warning: {CACHE} is not used: {cache.problem}", file=sys.stderr)
-    check_finite(FEATURES, np.flatnonzero(damaged), manifest)
+    check_finite(FEATURES, np.sort(damaged), manifest)
     print(f"featurize: {width:,} features of each of {counted(len(files), 'image')}, {computed} images computed")
 
 

@@ -7,10 +7,17 @@ for its logs: `IMAGE_SIMILARITY_TENSORBOARD=logs dvc repro`.
 from pipeline.inputs import load_rows
 from pipeline.stage import counted, run_stage
 
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
 import numpy as np
+from tqdm import tqdm
 
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.embedding.head import Head, save_head, untaught_head
+from similarity.embedding.model import Head, save_head, untaught_head
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.layout import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
@@ -18,6 +25,8 @@ from similarity.params import EmbeddingParams, Params
 
 HISTORY, FIGURES = METRICS / "history.csv", METRICS / "train.json"
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
+TENSORBOARD = "IMAGE_SIMILARITY_TENSORBOARD"
+SECONDS = 1.0  # between two versions of the files while a training runs
 
 History = dict[str, list[float]]
 """The figures of all epochs by column."""
@@ -54,24 +63,52 @@ def check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> Non
 
 def fit(features: np.ndarray, manifest: Manifest, params: Params) -> tuple[Head, History]:
     """Train the network on features, float32 (N, D), with metrics that can be watched meanwhile."""
-    from pipeline.watching import LiveHistory, progress_callbacks
-
-    from similarity.embedding.training import Labeled, train_network
+    folder = os.environ.get(TENSORBOARD)
+    if folder and find_spec("tensorboard") is None:
+        raise UserError(f"{TENSORBOARD} is set, but TensorBoard is not installed: pip install tensorboard")
+    from similarity.embedding.training import Labeled, keras, train_network
 
     splits, labels = read_splits(SPLITS, manifest), manifest.labels
     rows = {split: manifest.labeled(each) for split, each in splits.items()}
     train, valid = (Labeled(features, rows[split], labels[rows[split]]) for split in ("train", "valid"))
-    with LiveHistory(write_live, HISTORY, FIGURES) as live:
+    with watched(params.train.epochs) as end_epoch:
+        callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+        callbacks += [keras.callbacks.TensorBoard(folder)] if folder else []
         return train_network(
-            train, valid, len(manifest.classes), params.embedding.size, params.train, params.base.seed,
-            [live, *progress_callbacks()],
-        )  # fmt: skip
+            train, valid, len(manifest.classes), params.embedding.size, params.train, params.base.seed, callbacks
+        )
 
 
-def write_live(history: History, outputs: Outputs) -> None:
-    """Write the metrics of a training that goes on, and the epoch it is at."""
-    write_history(history, outputs)
-    write_metrics(outputs.file(FIGURES), {**best_epoch(history), "epoch": len(history["loss"])})
+@contextmanager
+def watched(epochs: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Show a training while it runs; gives what is to be called with the figures at the end of each epoch.
+
+    There is a progress bar and, if DVC runs this stage, a new version of its files about every second, so that
+    `dvc exp show` and what draws the plots show the run as it goes. DVC has removed these files before, so nothing is
+    lost. If the training fails, they are removed.
+    """
+    history: History = {name: [] for name in COLUMNS}
+    is_live, written = "DVC_STAGE" in os.environ, time.monotonic()
+
+    def end_epoch(_: int, figures: dict[str, float]) -> None:
+        nonlocal written
+        progress.set_postfix(val_loss=f"{figures['val_loss']:.4f}", refresh=False)
+        progress.update()
+        for name in COLUMNS:
+            history[name].append(figures[name])
+        if is_live and time.monotonic() >= written + SECONDS:
+            with Outputs() as outputs:
+                write_history(history, outputs)
+                write_metrics(outputs.file(FIGURES), {**best_epoch(history), "epoch": len(history["loss"])})
+            written = time.monotonic()
+
+    with tqdm(total=epochs, desc="train", unit=" epochs", disable=None, leave=False) as progress:
+        try:
+            yield end_epoch
+        except BaseException:
+            for path in (HISTORY, FIGURES) if is_live else ():
+                path.unlink(missing_ok=True)
+            raise
 
 
 def write_history(history: History, outputs: Outputs) -> None:

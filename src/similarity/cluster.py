@@ -6,17 +6,15 @@ node needs the same versions of everything, and the same files at the same paths
 
 import logging
 import os
-import pickle
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from similarity.errors import UserError
-from similarity.held_stderr import held_stderr
+from similarity.quiet import held_stderr
 
 ADDRESS = "RAY_ADDRESS"
 """Name of the environment variable with the address of the cluster, or ``local`` to start one on this machine."""
@@ -34,15 +32,9 @@ def is_cluster_named() -> bool:
 
 
 def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block: int) -> Iterator[Result]:
-    """Apply a function to items on a cluster, one at a time on each of its cores, and yield in the items' order.
+    """Apply a function to items on a cluster, sent in blocks, one on each core, and yield in the items' order.
 
-    What a node that dies was working on is done again by another one.
-
-    Args:
-        function: pickled; every process of the cluster unpickles it once, so it may hold a model that it loads when it
-            is first called.
-        items: what to apply it to.
-        block: how many items are sent at a time.
+    What a node that dies was working on is done again by another one. What the function caches stays in each process.
 
     Raises:
         UserError: Ray is not installed, or the cluster cannot be reached; or the function raised one, or an
@@ -50,50 +42,45 @@ def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block
     """
     if not items:
         return
-    with _connected() as ray:
-        apply = ray.remote(num_cpus=1)(_apply)
-        shared, folder = ray.put(pickle.dumps(function)), str(Path.cwd())
-        ahead, pending = _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"]), deque[Any]()
+    address, pending = os.environ[ADDRESS], deque[Any]()
+    with _connected(address) as ray:
+
+        def results() -> list[Result]:
+            try:
+                found = ray.get(pending.popleft())
+            except ray.exceptions.RayError as error:
+                raise UserError(f"{address}: the cluster failed: {str(error).strip().splitlines()[-1]}") from error
+            if isinstance(found, UserError):
+                raise found
+            return found
+
+        apply, folder = ray.remote(num_cpus=1)(_apply), str(Path.cwd())
+        ahead = _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"])
         for start in range(0, len(items), block):
-            pending.append(apply.remote(shared, folder, list(items[start : start + block])))
+            pending.append(apply.remote(function, folder, items[start : start + block]))
             if len(pending) > ahead:
-                yield from _results(ray, pending.popleft())
+                yield from results()
         while pending:
-            yield from _results(ray, pending.popleft())
+            yield from results()
 
 
-def _results(ray: Any, block: Any) -> list[Any]:
-    try:
-        results = ray.get(block)
-    except ray.exceptions.RayError as error:
-        raise UserError(f"{os.environ[ADDRESS]}: the cluster failed: {str(error).strip().splitlines()[-1]}") from error
-    if isinstance(results, UserError):
-        raise results
-    return results
-
-
-def _apply(function: bytes, folder: str, items: list[Any]) -> list[Any] | UserError:
+def _apply(function: Callable[[Any], Any], folder: str, items: Sequence[Any]) -> list[Any] | UserError:
     """Apply a function to items, on a node."""
     import ray
 
     os.chdir(folder)
     try:
-        return [_unpickled(function)(item) for item in items]
+        return [function(item) for item in items]
     except (UserError, OSError) as error:  # returned, as Ray would put its own traceback around it
         return UserError(f"on node {ray.util.get_node_ip_address()}: {error}")
 
 
-@lru_cache(maxsize=1)
-def _unpickled(function: bytes) -> Callable[[Any], Any]:
-    return pickle.loads(function)
-
-
 @contextmanager
-def _connected() -> Iterator[Any]:
-    """Connect quietly to the cluster that the environment names."""
-    address, sources = os.environ[ADDRESS], str(Path(__file__).parents[1])
+def _connected(address: str) -> Iterator[Any]:
+    """Connect quietly to a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # there is no telemetry
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    sources = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}}
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if host:  # not local or auto; Ray itself tries for minutes
@@ -101,10 +88,7 @@ def _connected() -> Iterator[Any]:
         import ray
 
         with held_stderr():  # to which it writes the level of its log
-            ray.init(
-                address, log_to_driver=False, logging_level=logging.ERROR,
-                runtime_env={"env_vars": {"PYTHONPATH": sources}},
-            )  # fmt: skip
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=sources)
     except ModuleNotFoundError as error:
         raise UserError(f"{ADDRESS} is set, but Ray is not installed: pip install 'ray>=2.50,<3'") from error
     except (OSError, RuntimeError, ValueError) as error:

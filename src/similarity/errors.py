@@ -27,3 +27,8 @@ def list_first(problems: Sequence[str]) -> str:
     """The first ten of some problems, and how many more there are, as part of a line."""
     more = [f"and {len(problems) - _SHOWN} more"] * (len(problems) > _SHOWN)
     return "; ".join([*problems[:_SHOWN], *more])
+
+
+def one_line(error: Exception) -> str:
+    """Shorten what a library says to one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300]

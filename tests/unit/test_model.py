@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.embedding.head import Head, embed
-from similarity.embedding.model import EmbeddingModel, load_model, save_model
+from similarity.embedding.model import EmbeddingModel, Head, embed, load_model, save_model
 from similarity.embedding.visual_part import fit_visual_part
 from similarity.vectors import normalize
 

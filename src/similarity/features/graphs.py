@@ -2,11 +2,10 @@
 
 import errno
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,9 @@ from similarity.features.networks import Backbone
 
 if TYPE_CHECKING:
     import openvino as ov
+
+Engine = Callable[[np.ndarray], np.ndarray]
+"""Maps batches of one size, float32 (b, size, size, 3) in 0…255, to features, float32 (b, D); threads may share it."""
 
 _PRECISIONS = {"openvino": "f32", "openvino_bf16": "bf16"}  # stated, since CPUs with bfloat16 would compute in it
 
@@ -31,52 +33,6 @@ def openvino_core() -> "ov.Core":
     import openvino as ov
 
     return ov.Core()
-
-
-class Engine:
-    """Computes the features of batches of one size: pixels, float32 (b, size, size, 3), to float32 (b, D)."""
-
-    def __init__(self, predict: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._predict, self._lock = predict, Lock()
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute one batch."""
-        with self._lock:
-            return self._predict(pixels)
-
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Compute many batches, in their order, several at a time if the engine can."""
-        return map(self, batches)
-
-
-class _GraphEngine(Engine):
-    """Runs a compiled graph."""
-
-    def __init__(self, graph: "ov.CompiledModel") -> None:
-        request, self._graph = graph.create_infer_request(), graph
-        super().__init__(lambda pixels: request.infer([pixels])[0].copy())
-
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        parallel: int = self._graph.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        free = deque(self._graph.create_infer_request() for _ in range(parallel))
-        running = deque["ov.InferRequest"]()
-        try:
-            for batch in batches:
-                if not free:
-                    free.append(running.popleft())
-                    yield _wait(free[-1])
-                free[0].start_async([batch])
-                running.append(free.popleft())
-            while running:
-                yield _wait(running.popleft())
-        finally:
-            for request in running:
-                request.wait()
-
-
-def _wait(request: "ov.InferRequest") -> np.ndarray:
-    request.wait()
-    return request.get_output_tensor().data.copy()
 
 
 def load_engines(
@@ -102,8 +58,24 @@ def load_engines(
         hints["INFERENCE_NUM_THREADS"] = threads
     for size in batch_sizes:
         graph.reshape([size, *graph.inputs[0].partial_shape[1:]])
-        engines[size] = _GraphEngine(core.compile_model(graph, "CPU", hints))
+        engines[size] = _engine(core.compile_model(graph, "CPU", hints))
     return engines
+
+
+def _engine(graph: "ov.CompiledModel") -> Engine:
+    """Let threads share a compiled graph: each of them takes a request that no other one uses."""
+    free = deque["ov.InferRequest"]()
+
+    def compute(pixels: np.ndarray) -> np.ndarray:
+        try:
+            request = free.pop()
+        except IndexError:
+            request = graph.create_infer_request()
+        features = request.infer([pixels])[0].copy()
+        free.append(request)
+        return features
+
+    return compute
 
 
 def save_graph(graph: "ov.Model", path: Path) -> None:
@@ -169,9 +141,13 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
         network = openvino_core().read_model(path)
     except RuntimeError as error:
         raise UserError(f"params.yaml: backbone.name: OpenVINO cannot read {path}: {_last_line(error)}") from error
-    layout, number = _input_layout(network, path), _feature_output(network, path)
     try:
-        network.reshape([-1, 3, image_size, image_size] if layout == "NCHW" else [-1, image_size, image_size, 3])
+        layout, number = _input_layout(network), _feature_output(network)
+    except ValueError as error:
+        raise UserError(f"params.yaml: backbone.name: {path} {error}") from error
+    channels_first = layout == "NCHW"
+    try:
+        network.reshape([-1, 3, image_size, image_size] if channels_first else [-1, image_size, image_size, 3])
         steps = PrePostProcessor(network)
         steps.input().tensor().set_layout(ov.Layout("NHWC"))
         steps.input().model().set_layout(ov.Layout(layout))
@@ -179,7 +155,7 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
         network = steps.build()
         features = network.output(number).node.input_value(0)
         if len(features.partial_shape) == 4:
-            features = ops.reduce_mean(features, (2, 3) if layout == "NCHW" else (1, 2)).output(0)
+            features = ops.reduce_mean(features, (2, 3) if channels_first else (1, 2)).output(0)
         graph = ov.Model([ops.result(features)], network.get_parameters())
         openvino_core().compile_model(graph, "CPU")([np.zeros((1, image_size, image_size, 3), np.float32)])
     except RuntimeError as error:
@@ -190,33 +166,29 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
     return graph
 
 
-def _input_layout(network: "ov.Model", path: Path) -> str:
+def _input_layout(network: "ov.Model") -> str:
     if len(network.inputs) != 1:
         names = ", ".join(each.any_name for each in network.inputs)
-        raise UserError(f"params.yaml: backbone.name: {path} has the inputs {names}; export the image tower alone")
+        raise ValueError(f"has the inputs {names}; export the image tower alone")
     shape, kind = network.input().partial_shape, network.input().element_type.get_type_name()
     if kind == "f32" and len(shape) == 4:
         for layout, channels in (("NCHW", shape[1]), ("NHWC", shape[3])):
             if channels.is_static and channels.get_length() == 3:
                 return layout
-    raise UserError(
-        f"params.yaml: backbone.name: {path} takes {kind} {shape}; float32 of three channels, (n, 3, height, width) or "
-        "(n, height, width, 3), is needed"
-    )
+    needed = "float32 of three channels, (n, 3, height, width) or (n, height, width, 3), is needed"
+    raise ValueError(f"takes {kind} {shape}; {needed}")
 
 
-def _feature_output(network: "ov.Model", path: Path) -> int:
-    ranks = [len(output.partial_shape) for output in network.outputs]
+def _feature_output(network: "ov.Model") -> int:
+    shapes = [output.partial_shape for output in network.outputs]
+    ranks = [len(shape) for shape in shapes]
     for rank in (2, 4):
         if rank in ranks:
             return ranks.index(rank)
-    shapes = ", ".join(str(output.partial_shape) for output in network.outputs)
-    raise UserError(
-        f"params.yaml: backbone.name: {path} gives {shapes}; one vector per image, (n, D), or feature maps, "
-        "(n, D, height, width), are needed"
-    )
+    needed = "one vector per image, (n, D), or feature maps, (n, D, height, width), are needed"
+    raise ValueError(f"gives {', '.join(map(str, shapes))}; {needed}")
 
 
 def _last_line(error: Exception) -> str:
-    """OpenVINO's messages begin with the place in its source and end with the reason."""
+    """Take the reason from one of OpenVINO's messages, which begin with the place in its source."""
     return [line.strip() for line in str(error).splitlines() if line.strip()][-1][:300]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from similarity.errors import UserError
+from similarity.errors import UserError, one_line
 from similarity.features.efficientnet_lite import VARIANTS, efficientnet_lite, preprocess_input
 
 if TYPE_CHECKING:
@@ -104,12 +104,11 @@ def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Mode
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(
-            f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {_one_line(error)}"
-        ) from error
+        message = f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {one_line(error)}"
+        raise UserError(message) from error
     except Exception as error:  # keras.utils.get_file wraps whatever went wrong in a bare Exception
         raise UserError(
-            f"cannot download the ImageNet weights of {name} ({_one_line(error)}): run once with network access "
+            f"cannot download the ImageNet weights of {name} ({one_line(error)}): run once with network access "
             "(Keras keeps them in ~/.keras/models), or set backbone.weights to a weights file of the model "
             "without its classifier"
         ) from error
@@ -126,21 +125,16 @@ def _load_weights_file(network: "keras.Model", path: Path) -> None:
             warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
             network.load_weights(path)
     except Exception as error:  # each format that Keras tries has errors of its own
-        raise UserError(
-            f"params.yaml: backbone.weights: {path} does not fit {network.name} without its classifier: "
-            f"{_one_line(error)}"
-        ) from error
+        misfit = f"{path} does not fit {network.name} without its classifier: {one_line(error)}"
+        raise UserError(f"params.yaml: backbone.weights: {misfit}") from error
 
 
 def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
     """Pool the output of a tapped layer over space, (n, d)."""
     from keras import ops
 
-    feature_maps = {
-        layer.name: layer.output
-        for layer in network.layers
-        if layer.output is not None and len(layer.output.shape) == 4
-    }
+    outputs = {layer.name: layer.output for layer in network.layers if layer.output is not None}
+    feature_maps = {name: output for name, output in outputs.items() if len(output.shape) == 4}
     if tap == FINAL_TAP:
         return ops.mean(list(feature_maps.values())[-1], axis=(1, 2))
     feature_map = feature_maps[tapped_layer(network.name, list(feature_maps), tap)]
@@ -159,7 +153,3 @@ def tapped_layer(network: str, layers: Sequence[str], tap: str) -> str:
         return matching[-1]
     near = get_close_matches(tap, layers, n=5, cutoff=0.3) or list(layers)[:5]
     raise UserError(f"params.yaml: backbone.taps: {network} has no layer {tap!r}; near it are: {', '.join(near)}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -1,4 +1,4 @@
-"""Reads PyTorch checkpoints from before version 1.6 (a bare pickle, no zip) without PyTorch, and without running code.
+"""Read PyTorch checkpoints from before version 1.6 (a bare pickle, no zip) without PyTorch, and without running code.
 
 The layout is the one that ``torch.save(..., _use_new_zipfile_serialization=False)`` writes: five pickles (magic number,
 protocol version, system info, the state dict with references to storages, the order of the storages), then each
@@ -14,10 +14,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from similarity.errors import UserError
+from similarity.errors import UserError, one_line
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-_MAX_REASON = 300  # characters; names in a hostile file may be long, and of several lines
 
 
 class _Tensor(NamedTuple):
@@ -28,21 +27,12 @@ class _Tensor(NamedTuple):
     size: tuple[int, ...]
     stride: tuple[int, ...]
 
-    def copy_from(self, storage: np.ndarray) -> np.ndarray:
-        """Copy the tensor's elements, if all of them are within the storage, (n,)."""
-        numbers = (self.offset, *self.size, *self.stride)
-        steps = [(length - 1) * step for length, step in zip(self.size, self.stride, strict=True)]
-        if (
-            any(type(number) is not int or number < 0 for number in numbers)
-            or not 0 < math.prod(self.size) <= len(storage)  # no more of them, which could only be repeated
-            or self.offset + sum(steps) >= len(storage)
-        ):
-            raise ValueError(
-                f"a tensor of size {self.size}, stride {self.stride} and offset {self.offset} does not fit into its "
-                f"storage of {len(storage)} elements"
-            )
+    def view(self, storage: np.ndarray) -> np.ndarray:
+        """View the tensor's elements in the storage, (n,); NumPy refuses those outside of it."""
+        if math.prod(self.size) > len(storage):
+            raise ValueError(f"a tensor of size {self.size} does not fit into its storage of {len(storage)} elements")
         strides = [step * storage.itemsize for step in self.stride]
-        return np.lib.stride_tricks.as_strided(storage[self.offset :], self.size, strides).copy()
+        return np.ndarray(self.size, storage.dtype, storage.data, self.offset * storage.itemsize, strides)
 
 
 _ALLOWED = {
@@ -70,22 +60,19 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Read every tensor of the checkpoint, by its name, in its own shape and dtype (float32 or int64).
 
     Raises:
-        UserError: the file is missing, truncated, in another format, or holds anything but tensors that have elements
-            and lie within their storages.
+        UserError: the file is missing, truncated, in another format, or holds anything but tensors that lie within
+            their storages.
     """
     try:
         with path.open("rb") as file:
-            if _TensorUnpickler(file).load() != _MAGIC_NUMBER:
+            magic, _version, _system, tensors = (_TensorUnpickler(file).load() for _ in range(4))
+            if magic != _MAGIC_NUMBER:
                 raise pickle.UnpicklingError("not a checkpoint of the pre-zip format")
-            for _ in ("protocol version", "system info"):
-                _TensorUnpickler(file).load()
-            tensors: dict[str, _Tensor] = _TensorUnpickler(file).load()
             dtypes = dict(tensor.storage for tensor in tensors.values())
             storages = {key: _read_storage(file, dtypes[key]) for key in _TensorUnpickler(file).load()}
-            return {name: tensor.copy_from(storages[tensor.storage[0]]) for name, tensor in tensors.items()}
+            return {name: tensor.view(storages[tensor.storage[0]]) for name, tensor in tensors.items()}
     except Exception as error:  # the documentation of pickle: unpickling may raise others than its own
-        reason = " ".join(str(error).split())[:_MAX_REASON]
-        raise UserError(f"cannot read the PyTorch checkpoint {path}: {reason}") from error
+        raise UserError(f"cannot read the PyTorch checkpoint {path}: {one_line(error)}") from error
 
 
 def _read_storage(file: BinaryIO, dtype: np.dtype[Any]) -> np.ndarray:

@@ -12,8 +12,8 @@ from annoy import AnnoyIndex
 
 from similarity.errors import UserError
 from similarity.files import write_json_entries
-from similarity.held_stderr import held_stderr
 from similarity.index.exact import nearest_to
+from similarity.quiet import held_stderr
 from similarity.vectors import COSINE_DECIMALS, normalize, scale_extremes
 
 _MAX_SEARCH_K = 2**31 - 1

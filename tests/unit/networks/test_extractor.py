@@ -9,15 +9,14 @@ import pytest
 from PIL import Image
 
 from samples import batch_of
-from similarity.embedding.head import Head
-from similarity.embedding.model import EmbeddingModel
+from similarity.embedding.model import EmbeddingModel, Head
 from similarity.embedding.visual_part import VisualPart
 from similarity.errors import UserError
 from similarity.exporting import build_model
 from similarity.features.computing import compute_features, fingerprint
 from similarity.features.extractor import load_extractor, lowest_cosine, save_extractor, tapped_columns
 from similarity.features.networks import Backbone, load_backbone
-from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.quiet import prepare_tensorflow
 
 TAPS = ["block1a", "block2b", "block4c", "final"]
 FEATURES = 240 + 1280

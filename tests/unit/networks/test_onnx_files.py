@@ -12,7 +12,7 @@ from similarity.errors import UserError
 from similarity.features.extractor import load_extractor, save_extractor
 from similarity.features.graphs import read_onnx
 from similarity.features.networks import load_backbone
-from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.quiet import prepare_tensorflow
 
 SIZE = 64
 MEAN, STD = [127 / 255] * 3, [128 / 255] * 3  # of EfficientNet-Lite

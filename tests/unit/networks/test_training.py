@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytest
 
-from similarity.embedding.head import Head, embed, load_head, predict_classes, save_head
+from similarity.embedding.model import Head, embed, load_head, predict_classes, save_head
 from similarity.errors import UserError
 from similarity.params import Loss, Optimizer, TrainParams
 
