@@ -63,9 +63,6 @@ def check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> Non
 
 def fit(features: np.ndarray, manifest: Manifest, params: Params) -> tuple[Head, History]:
     """Train the network on features, float32 (N, D), with metrics that can be watched meanwhile."""
-    folder = os.environ.get(TENSORBOARD)
-    if folder and find_spec("tensorboard") is None:
-        raise UserError(f"{TENSORBOARD} is set, but TensorBoard is not installed: pip install tensorboard")
     from similarity.embedding.training import Labeled, keras, train_network
 
     splits, labels = read_splits(SPLITS, manifest), manifest.labels
@@ -73,10 +70,18 @@ def fit(features: np.ndarray, manifest: Manifest, params: Params) -> tuple[Head,
     train, valid = (Labeled(features, rows[split], labels[rows[split]]) for split in ("train", "valid"))
     with watched(params.train.epochs) as end_epoch:
         callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
-        callbacks += [keras.callbacks.TensorBoard(folder)] if folder else []
+        callbacks += [keras.callbacks.TensorBoard(folder)] if (folder := tensorboard_folder()) else []
         return train_network(
             train, valid, len(manifest.classes), params.embedding.size, params.train, params.base.seed, callbacks
         )
+
+
+def tensorboard_folder() -> str | None:
+    """Return the folder for TensorBoard's logs, if the environment names one and TensorBoard is installed."""
+    folder = os.environ.get(TENSORBOARD)
+    if folder and find_spec("tensorboard") is None:
+        raise UserError(f"{TENSORBOARD} is set, but TensorBoard is not installed: pip install tensorboard")
+    return folder
 
 
 @contextmanager

@@ -27,26 +27,15 @@ Integer = Annotated[int, BeforeValidator(_refuse_bool)]
 Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
-
 PositiveNumber = Annotated[Number, Field(gt=0)]
+Triple = tuple[Number, Number, Number]
+Text = Annotated[str, Field(min_length=1)]
 Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
 Optimizer = Literal[
-    "sgd",
-    "adadelta",
-    "adafactor",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamw",
-    "ftrl",
-    "lamb",
-    "lion",
-    "muon",
-    "nadam",
+    "sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion", "muon", "nadam",
     "rmsprop",
-]
-Triple = tuple[Number, Number, Number]
+]  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -63,16 +52,16 @@ class BaseParams(_Section):
 class DataParams(_Section):
     """Stage `fetch`."""
 
-    source: Annotated[str, Field(min_length=1)]
+    source: Text
     """A folder of images, best in class folders, an archive of one, or a recipe."""
     mode: Literal["copy", "link"]
     """Whether the images of a folder are copied, or symbolic links to them are made; see [images.md](images.md)."""
     heic: Literal["read", "leave_out"]
     """What is done with HEIC images, for which the package `pillow-heif` is needed."""
-    table: Annotated[str, Field(min_length=1)] | None
+    table: Text | None
     """The path, in the source, of a CSV or Parquet file of classes; empty is `labels.csv` or `labels.parquet`, if there
     is one."""
-    label: Annotated[str, Field(min_length=1)] | None
+    label: Text | None
     """The column of that table that has the classes; empty is `label`, or the only one there is."""
 
 
@@ -109,9 +98,9 @@ class SplitParams(_Section):
 class BackboneParams(_Section):
     """Stage `backbone`; `batch_size`: stage `featurize`."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Text
     """`efficientnet_lite0`, `…1` or `…2`, a model of `keras.applications`, or the path of an ONNX file."""
-    weights: Annotated[str, Field(min_length=1)]
+    weights: Text
     """`imagenet`, or the path of a weights file of the model without its classifier."""
     image_size: Annotated[Integer, Field(ge=16, le=2048)]
     """Side of the square that images are resized to, in pixels."""
@@ -134,15 +123,13 @@ class BackboneParams(_Section):
 
     @model_validator(mode="after")
     def _onnx_files_bring_no_preprocessing(self) -> "BackboneParams":
-        if not self.is_onnx:
-            if self.normalization:
-                raise ValueError(f"normalization must be empty, since {self.name} comes with its preprocessing")
-            return self
-        if not self.normalization:
+        if self.normalization and not self.is_onnx:
+            raise ValueError(f"normalization must be empty, since {self.name} comes with its preprocessing")
+        if self.is_onnx and not self.normalization:
             raise ValueError("normalization is needed with an ONNX file; [[0, 0, 0], [1, 1, 1]] leaves pixels in 0…1")
-        if self.taps not in ([], ["final"]):
+        if self.is_onnx and self.taps not in ([], ["final"]):
             raise ValueError(f"taps must be [] with an ONNX file, not {self.taps}: its output is what is taken")
-        if self.engine == "keras":
+        if self.is_onnx and self.engine == "keras":
             raise ValueError("engine must be openvino or openvino_bf16 with an ONNX file")
         return self
 
@@ -233,49 +220,39 @@ class Params(_Section):
     def _visual_taps_are_tapped(self) -> "Params":
         chosen, taps = self.embedding.visual_taps, self.backbone.taps
         if self.embedding.visual_size and (missing := [tap for tap in chosen if tap not in taps]):
-            raise ValueError(
-                f"embedding.visual_taps: {missing[0]!r} is none of backbone.taps ({', '.join(taps) or 'none'}): choose "
-                "some of these, or [] for all"
-            )
+            choice = f"({', '.join(taps) or 'none'}): choose some of these, or [] for all"
+            raise ValueError(f"embedding.visual_taps: {missing[0]!r} is none of backbone.taps {choice}")
         return self
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Reads and checks every parameter.
+    """Read and check every parameter.
 
     Raises:
         UserError: the file is missing or no YAML, or a parameter is unknown, missing or not allowed. The message
             names the parameter with dots, its value, and what is allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except FileNotFoundError as error:
         raise UserError(f"there is no {path} here: run from the root of the repository") from error
+    except ValidationError as error:
+        raise UserError("; ".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        return Params.model_validate(content if content is not None else {})
-    except ValidationError as error:
-        raise UserError("; ".join(_explain(path, problem) for problem in error.errors())) from error
 
 
-def _explain(path: Path, problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
+def _explain(problem: Any) -> str:
+    name, value = ".".join(str(part) for part in problem["loc"]), problem["input"]
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, _known_names(), n=1)
-        return f"{path}: {name} is unknown" + (f"; did you mean {near[0]}?" if near else "; remove it")
+        sections = {
+            key: field.annotation.model_fields for key, field in Params.model_fields.items() if field.annotation
+        }
+        known = [*sections, *(f"{section}.{key}" for section, keys in sections.items() for key in keys)]
+        near = difflib.get_close_matches(name, known, n=1)
+        return f"{name} is unknown" + (f"; did you mean {near[0]}?" if near else "; remove it")
     if problem["type"] == "missing":
-        return f"{path}: {name} is missing"
+        return f"{name} is missing"
     message = problem["msg"].removeprefix("Value error, ")
-    value = problem["input"]
-    shown = "" if isinstance(value, dict | BaseModel) else f": {value!r}"
-    place = f"{name}{shown}: " if name else ""
-    return f"{path}: {place}{message[0].lower()}{message[1:]}"
-
-
-def _known_names() -> list[str]:
-    sections = {name: field.annotation for name, field in Params.model_fields.items()}
-    return [
-        *sections,
-        *(f"{name}.{key}" for name, section in sections.items() if section for key in section.model_fields),
-    ]
+    place = [name] * bool(name) + [repr(value)] * (not isinstance(value, dict | BaseModel))
+    return ": ".join([*place, message[0].lower() + message[1:]])
