@@ -16,8 +16,13 @@ DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
 def changed(tmp_path: Path, name: str, value: object) -> Path:
     section, key = name.split(".")
+    return with_sections(tmp_path, {section: {key: value}})
+
+
+def with_sections(tmp_path: Path, changes: dict[str, dict[str, object]]) -> Path:
     content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    content[section][key] = value
+    for section, values in changes.items():
+        content[section] |= values
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -30,12 +35,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (params.split.train, params.split.valid, params.split.test) == (0.6, 0.2, 0.2)
     assert (params.backbone.name, params.backbone.weights) == ("efficientnet_lite0", "imagenet")
     assert params.embedding.size == 32
-    assert (params.train.lr, params.train.epochs, params.train.batch_size, params.train.momentum) == (
-        0.03,
-        60,
-        32,
-        0.9,
-    )
+    train = params.train
+    assert (train.lr, train.epochs, train.batch_size, train.momentum) == (0.03, 60, 32, 0.9)
     assert (params.neighbors.top_k, params.ann.trees) == (10, 10)
 
 
@@ -57,17 +58,14 @@ def test_numbers_that_yaml_reads_as_strings_are_numbers(tmp_path: Path) -> None:
         ("train.lrr", 0.1, "train.lrr is unknown; did you mean train.lr"),
         ("embedding.size", 0, "embedding.size: 0: .*greater than or equal to 1"),
         ("split.train", 0.9, "split: train . valid . test must be 1, not 1.3"),
-        (
-            "backbone.engine",
-            "torch",
-            "backbone.engine: 'torch': input should be 'openvino', 'openvino_bf16' or 'keras'",
-        ),
+        ("backbone.engine", "torch", "backbone.engine: 'torch': input should be 'openvino', .* or 'keras'"),
         ("backbone.taps", "block1a", "backbone.taps: 'block1a': input should be a valid list"),
         ("backbone.name", "model.onnx", "backbone: normalization is needed with an ONNX file"),
         ("backbone.normalization", [[0, 0, 0], [1, 1, 1]], "backbone: normalization must be empty, since efficientnet"),
         ("backbone.normalization", [[0, 0, 0], [0, 1, 1]], "backbone.normalization.1.0: 0: input should be greater"),
         ("ann.search_k", 0, "ann.search_k: 0"),
         ("data.source", None, "data.source: None"),
+        ("backbone.taps", ["final", "block4", "final"], "backbone.taps: .*'final' is listed twice"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
@@ -101,42 +99,29 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 
 
 def test_an_onnx_file_is_run_by_openvino_and_has_no_layers_to_tap(tmp_path: Path) -> None:
-    content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    content["backbone"] |= {"name": "tower.onnx", "normalization": [[0.5] * 3, [1, 1, 1]], "taps": []}
-    content["embedding"]["visual_taps"] = []
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    onnx = {"name": "tower.onnx", "normalization": [[0.5] * 3, [1, 1, 1]], "taps": []}
+    embedding: dict[str, object] = {"visual_taps": []}
+    path = with_sections(tmp_path, {"backbone": onnx, "embedding": embedding})
     assert load_params(path).backbone.normalization == ((0.5, 0.5, 0.5), (1, 1, 1))
     refused: list[tuple[dict[str, object], str]] = [
         ({"engine": "keras"}, "backbone: engine must be openvino or openvino_bf16 with an ONNX file"),
         ({"taps": ["block4"]}, r"backbone: taps must be \[\] with an ONNX file, not \['block4'\]"),
     ]
     for change, message in refused:
-        path.write_text(yaml.safe_dump({**content, "backbone": content["backbone"] | change}), encoding="utf-8")
         with pytest.raises(UserError, match=message):
-            load_params(path)
+            load_params(with_sections(tmp_path, {"backbone": onnx | change, "embedding": embedding}))
 
 
 def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Path) -> None:
-    content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    content["backbone"]["taps"] = []
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(UserError, match=r"params\.yaml: embedding\.visual_taps: 'block4' is none of backbone\.taps"):
-        load_params(path)
+        load_params(changed(tmp_path, "backbone.taps", []))
     choices: list[dict[str, object]] = [{"visual_size": 0}, {"visual_taps": []}]
     for allowed in choices:
-        content["embedding"] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))["embedding"] | allowed
-        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        path = with_sections(tmp_path, {"backbone": {"taps": []}, "embedding": allowed})
         assert load_params(path).embedding.visual_weight == 0.3
 
 
-def test_a_tap_is_listed_once(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"backbone\.taps.*'final' is listed twice"):
-        load_params(changed(tmp_path, "backbone.taps", ["final", "block4", "block5", "block6", "final"]))
-
-
-@pytest.mark.parametrize("values", [[[], None], [[1, 2, 3], []], [[4], [5, 6], 7], [None, [1]]])
+@pytest.mark.parametrize("values", [[[], None], [[4], [5, 6], 7]])
 @pytest.mark.parametrize("name", ["backbone.normalization", "backbone.taps", "embedding.visual_taps"])
 def test_a_list_that_an_experiment_sets_leaves_the_file_readable(
     tmp_path: Path, name: str, values: list[object]
@@ -149,10 +134,8 @@ def test_a_list_that_an_experiment_sets_leaves_the_file_readable(
     for value in values:
         with modify_yaml(str(path)) as content:
             content[section][key] = value
-        assert yaml.safe_load(path.read_text(encoding="utf-8")) == {
-            **defaults,
-            section: {**defaults[section], key: value},
-        }
+        expected = {**defaults, section: {**defaults[section], key: value}}
+        assert yaml.safe_load(path.read_text(encoding="utf-8")) == expected
 
 
 NAMES = [

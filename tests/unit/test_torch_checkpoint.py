@@ -78,10 +78,9 @@ def test_a_tensor_outside_of_its_storage_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("elements", [7, 2**64 - 1])
-def test_a_storage_longer_than_the_file_is_refused_before_it_is_read(elements: int, tmp_path: Path) -> None:
+def test_a_storage_longer_than_the_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the file ends inside a tensor"):
-        read(checkpoint(elements=elements), tmp_path)
+        read(checkpoint(elements=2**64 - 1), tmp_path)
 
 
 @given(

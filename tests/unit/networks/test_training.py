@@ -108,13 +108,9 @@ def test_training_learns_and_is_byte_stable(loss: Loss, tmp_path: Path) -> None:
         save_head(head, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     history = runs[0][1]
-    assert history == runs[1][1]
+    assert history == runs[1][1] != train(seed=1, loss=loss, dropout=0.2)[1]
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.9
-
-
-def test_another_seed_gives_another_network() -> None:
-    assert train(seed=0, epochs=1)[1] != train(seed=1, epochs=1)[1]
 
 
 def test_the_best_epoch_is_kept_and_training_ends_when_patience_does() -> None:
