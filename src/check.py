@@ -1,10 +1,12 @@
-"""Check the parameters, DVC's own files and the source of the images before DVC starts: `python src/check.py`."""
+"""Prepare a run: `python src/check.py` checks the parameters, DVC's own files and the source, and removes leftovers."""
 
 from pipeline.dvc_files import check_dvc_files
-from pipeline.stage import run_command
+from pipeline.stage import only_stage, run_command
 
 from pathlib import Path
 
+from similarity.files import remove_leftovers
+from similarity.layout import DATA, DETAILS, METRICS, MODELS, PLOTS
 from similarity.params import load_params
 from similarity.sources.folders import check_source
 
@@ -13,6 +15,9 @@ def main() -> None:
     source = load_params().data.source
     check_dvc_files()
     check_source(Path(source))
+    with only_stage():
+        for folder in (DATA, MODELS, METRICS, DETAILS, PLOTS):
+            remove_leftovers(folder)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
 
     def run() -> None:
         start = time.monotonic()
-        with _only_stage(), _listing_problems(), Outputs() as outputs:
+        with only_stage(), _listing_problems(), Outputs() as outputs:
             main(load_params(), outputs)
         print(f"{Path(sys.argv[0]).stem}: {time.monotonic() - start:.1f} s")
 
@@ -76,7 +76,7 @@ def _exit(number: int, _: object) -> NoReturn:
 
 
 @contextmanager
-def _only_stage() -> Iterator[None]:
+def only_stage() -> Iterator[None]:
     """Wait until no other stage of this project runs: a killed `dvc repro` may leave one behind."""
     from filelock import FileLock, Timeout
 

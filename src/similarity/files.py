@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from similarity.errors import UserError
 
 METRIC_DECIMALS = 6
+_TEMPORARY = ".new."
 
 
 class Outputs:
@@ -35,7 +36,7 @@ class Outputs:
     def file(self, path: Path) -> Path:
         """Return the temporary path, in the same folder and with the same suffixes, of a file's new version."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".new.{path.name}")
+        temporary = path.with_name(f"{_TEMPORARY}{path.name}")
         _remove(temporary)
         self._temporaries[path] = temporary
         return temporary
@@ -80,6 +81,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder; nothing may be written meanwhile."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        _remove(path)
 
 
 @contextmanager

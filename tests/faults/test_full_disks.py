@@ -11,7 +11,8 @@ from projects import Project
 
 # A small disk in memory is mounted in a namespace of its own, for nobody else; all but some bytes of it are filled.
 ON_A_FULL_DISK = """
-mount -t tmpfs -o size=64m tmpfs /mnt && cp -r "$1" /mnt/project && cd /mnt/project && mkdir /mnt/home /mnt/tmp || exit 9
+mount -t tmpfs -o size=64m tmpfs /mnt && cp -r "$1" /mnt/project && cd /mnt/project || exit 9
+mkdir /mnt/home /mnt/tmp
 export XDG_CACHE_HOME=/mnt/home TMPDIR=/mnt/tmp
 list() { find data models metrics -type f -exec sha256sum {} + | sort; }
 list > /tmp/before.$$
@@ -21,6 +22,7 @@ python "src/$3.py" 2>&1; status=$?
 list | diff /tmp/before.$$ - >&2 || status=8
 exit $status
 """
+ROOM = 0  # bytes
 NAMESPACE = ("unshare", "--map-root-user", "--mount")
 
 
@@ -36,7 +38,7 @@ def on_small_disk(project: Project) -> Project:
 
 @pytest.mark.parametrize("stage", ["split", "train", "embed", "ann"])
 def test_a_stage_that_finds_no_room_leaves_everything_as_it_was_and_says_so(on_small_disk: Project, stage: str) -> None:
-    command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(on_small_disk.folder), "4096", stage)
+    command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(on_small_disk.folder), str(ROOM), stage)
     printed = on_small_disk.run(*NAMESPACE, *command, status=1).splitlines()
     message, way_back = [line for line in printed if not line.startswith(f"{stage}: ")]
     assert message.startswith("error: ")

@@ -89,6 +89,7 @@ def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_completes_i
     disturbed.run("dvc", "repro")  # waits for a stage that goes on without DVC
     assert outputs_of(disturbed, kill.stage) == whole
     assert (disturbed.folder / "dvc.lock").read_bytes() == (reproduced.folder / "dvc.lock").read_bytes()
+    disturbed.run("python", "src/check.py")
     assert not list(disturbed.folder.glob("*/**/.new.*"))
 
 
