@@ -1,4 +1,7 @@
-"""Makes `docs/neighbors.jpg` for the README of the query rows that the `evaluate` stage drew on the demo set."""
+"""Makes `docs/neighbors.jpg` for the README from the query rows that the stage `evaluate` drew on the demo set.
+
+python docs/stack_query_rows.py
+"""
 
 from pathlib import Path
 
