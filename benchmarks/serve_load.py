@@ -1,6 +1,6 @@
 """Many clients at once: mixed uploads and key look-ups on loopback, what they waited, and the service's memory.
 
-    python benchmarks/serve_load.py [--clients 64] [--seconds 60] [--max-uploads 256] [--side 7000] [--output FILE]
+    python benchmarks/serve_load.py [--clients 64] [--seconds 60] [--side 7000] [--output FILE]
 
 Half of the requests upload an image, half ask for a key; each client sends its next request as soon as it has the
 answer. A 503 counts as refused, and the client waits as long as Retry-After says; anything else but 200 is an error.
@@ -28,21 +28,20 @@ from similarity.layout import IMAGES, MANIFEST
 
 def main() -> None:
     parser = make_parser(__doc__)
-    for name, default in (("--clients", 64), ("--seconds", 60), ("--max-uploads", 256)):
-        parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--side", type=int, help="of the photographs that are uploaded, in pixels")
     arguments = parser.parse_args()
-    clients, max_uploads = arguments.clients, arguments.max_uploads
     keys = read_manifest(MANIFEST).keys
     large = large_photograph(arguments.side) if arguments.side else None
-    with running_service("--max-uploads", str(max_uploads)) as (address, process):
+
+    def upload(key: str) -> bytes:
+        return large or (IMAGES / key).read_bytes()
+
+    with running_service() as (address, process):
         before, start = memory(process), time.perf_counter()
-        counts, waits, peaks = asyncio.run(
-            load(
-                f"http://{address}", keys, lambda key: large or (IMAGES / key).read_bytes(), clients, arguments.seconds,
-                process,
-            )
-        )  # fmt: skip
+        requests = load(f"http://{address}", keys, upload, arguments.clients, arguments.seconds, process)
+        counts, waits, peaks = asyncio.run(requests)
         seconds = time.perf_counter() - start
     rows = []
     for kind, times in sorted(waits.items()):
@@ -50,7 +49,7 @@ def main() -> None:
         rows.append([kind, f"{len(times) / seconds:.0f}", f"{middle:.1f}", f"{late:.1f}"])
     quarters = ", ".join(f"{max(part):.0f}" for part in np.array_split(peaks, 4))
     lines = [
-        f"{len(keys):,} images, {clients} clients for {seconds:.0f} s, at most {max_uploads} uploads at once",
+        f"{len(keys):,} images, {arguments.clients} clients for {seconds:.0f} s",
         as_markdown(["", "requests/s", "median, ms", "99 %, ms"], rows),
         f"responses by status: {', '.join(f'{count} × {status}' for status, count in counts.items())}",
         f"memory, MB: {before:.0f} at the start, highest of each quarter: {quarters}",
@@ -59,9 +58,9 @@ def main() -> None:
 
 
 @contextmanager
-def running_service(*options: str) -> Iterator[tuple[str, int]]:
+def running_service() -> Iterator[tuple[str, int]]:
     """Start `src/serve.py` on a free port; yield its address as host:port, and its process number."""
-    command = [sys.executable, "src/serve.py", "--port", "0", *options]
+    command = [sys.executable, "src/serve.py", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
