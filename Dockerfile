@@ -14,10 +14,10 @@ FROM python:${PYTHON}-slim-bookworm
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /venv /venv
 WORKDIR /similarity
-# dvc.yaml is not read: without it, a missing model would be told as a wrong folder.
+# dvc.yaml is not read: without it, a missing model would be reported as a wrong folder.
 COPY dvc.yaml .
 COPY src src
-# By number, so that Kubernetes' runAsNonRoot can tell; it owns nothing here.
+# By number, as Kubernetes' runAsNonRoot needs it; it owns nothing here.
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \

@@ -13,11 +13,11 @@ import numpy as np
 
 from comparison import as_markdown, make_parser, publish, run_command
 from similarity.dataset.manifest import read_manifest
-from similarity.findings.components import principal_components
-from similarity.findings.label_judge import draw_folds, judge_labels
+from similarity.findings.images import principal_components
+from similarity.findings.labels import draw_folds, judge_labels
 from similarity.layout import FEATURES, MANIFEST
 
-SHARE, SEEDS, FOLDS, COMPONENTS, WRONG = 0.03, 3, 5, 256, 0.5
+SHARE, SEEDS, COMPONENTS, WRONG = 0.03, 3, 256, 0.5
 COLUMNS = ("set", "exchanged", "called wrong", "precision", "recall", "called wrong with no label exchanged")
 
 
@@ -31,7 +31,7 @@ def main() -> None:
 
 def row(folder: Path) -> list[str]:
     labels = read_manifest(folder / MANIFEST).labels
-    components = principal_components(np.load(folder / FEATURES, mmap_mode="r"), COMPONENTS)
+    components = principal_components(np.load(folder / FEATURES, mmap_mode="r"), COMPONENTS, 0)
     clean = f"{(judge(components, labels, 0) > WRONG).sum()} of {len(labels)}"
     exchanged, called, precision, recall = np.mean(list(trials(components, labels)), axis=0)
     return [folder.name, f"{exchanged:.0f}", f"{called:.0f}", f"{precision:.3f}", f"{recall:.3f}", clean]
@@ -49,7 +49,7 @@ def trials(components: np.ndarray, truth: np.ndarray) -> Iterator[tuple[float, .
 
 
 def judge(components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    return judge_labels(components, labels, draw_folds(labels, np.arange(len(labels)), FOLDS, seed)).wrong
+    return judge_labels(components, labels, draw_folds(labels, np.arange(len(labels)), seed)).wrong
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ import numpy as np
 
 from comparison import Row, as_table, make_parser, median_seconds, publish, run_command, worker
 from similarity.dataset.manifest import ImageRecord, read_manifest
-from similarity.features.computing import compute_features, load_pixels
+from similarity.features.computing import load_pixels
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.features.networks import Backbone, load_backbone
 from similarity.layout import BACKBONE, IMAGES, MANIFEST
+from similarity.parallel import ordered_map
 from similarity.params import load_params
 
-KERAS_BATCH = 64
+KERAS_BATCH, BATCHES_AHEAD = 64, 4
 OURS, KERAS, ENGINE = "ours", "Keras predict, tf.data", "engine, from memory"
 
 
@@ -83,9 +84,10 @@ def open_extractor() -> tuple[Extractor, int]:
 
 
 def our_batches(records: list[ImageRecord], extractor: Extractor, batch_size: int) -> Iterator[np.ndarray]:
-    """Compute the features of some images, in blocks of float32 (n, D), as the pipeline does."""
-    paths, digests = [IMAGES / record.path for record in records], [record.sha256 for record in records]
-    return compute_features(paths, digests, extractor, batch_size)
+    """Compute the features of some images, in blocks of float32 (n, D), as the pipeline does, but for the loading."""
+    batches = [records[start : start + batch_size] for start in range(0, len(records), batch_size)]
+    load = partial(all_pixels, size=extractor.image_size)
+    return extractor.stream(ordered_map(load, batches, ahead=BATCHES_AHEAD * (os.cpu_count() or 1)))
 
 
 def engine_from_memory(records: list[ImageRecord]) -> Callable[[], object]:
@@ -134,7 +136,7 @@ def lowest_cosine(count: int) -> float:
 
 def all_pixels(records: list[ImageRecord], size: int) -> np.ndarray:
     """Load the pixels of some images as the extractor wants them, float32 (n, size, size, 3)."""
-    return np.stack([load_pixels(IMAGES / record.path, size) for record in records])
+    return np.stack([load_pixels(IMAGES / record.path, size, record.sha256) for record in records])
 
 
 CONTENDERS: dict[str, Callable[[list[ImageRecord]], Callable[[], object]]] = {

@@ -17,7 +17,7 @@ from comparison import as_markdown, make_parser, publish, run_command
 from data_sets import reproduce, work_folder
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.layout import DETAILS, FEATURES, MANIFEST, NOVELTY, SPLITS
-from similarity.novelty.reference import Reference, load_reference
+from similarity.novelty import Novelty, load_novelty
 
 GOAL_FOREIGN, GOAL_OWN = 0.85, 0.03
 GOALS = f"Goals: at least {GOAL_FOREIGN} of the foreign images refused, at most {GOAL_OWN} of the own ones."
@@ -34,7 +34,7 @@ class Indexed(NamedTuple):
         own_refused: share of the test images that are refused.
     """
 
-    novelty: Reference
+    novelty: Novelty
     features: np.ndarray
     tests: int
     own_refused: float
@@ -59,7 +59,7 @@ def index(source: Path, clone: Path) -> Indexed:
     tests = read_splits(clone / SPLITS, read_manifest(clone / MANIFEST))["test"]
     accepted = json.loads((clone / DETAILS / "novelty.json").read_bytes())["accepted"]
     features = np.load(clone / FEATURES, mmap_mode="r")
-    return Indexed(load_reference(clone / NOVELTY), features, len(tests), 1 - accepted)
+    return Indexed(load_novelty(clone / NOVELTY), features, len(tests), 1 - accepted)
 
 
 def rows(sets: dict[str, Indexed]) -> Iterator[list[str]]:
@@ -68,7 +68,7 @@ def rows(sets: dict[str, Indexed]) -> Iterator[list[str]]:
         own = [name, f"{indexed.own_refused:.4f}", str(indexed.tests)]
         for other in (each for each in sets if each != name):
             features = sets[other].features
-            refused = float((indexed.novelty.distances(features) > indexed.novelty.max_distance).mean())
+            refused = float((indexed.novelty.distances(features) > indexed.novelty.limit).mean())
             yield [*own, other, f"{refused:.4f}", str(len(features)), verdict(indexed.own_refused, refused)]
 
 

@@ -9,19 +9,20 @@ rows, a split a fifth. Times are the medians of one round over all queries, afte
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
-from comparison import Row, as_markdown, as_table, make_parser, publish, run_command, track
-from similarity.index.backends import AnnoyForest
-from similarity.index.parts import Parts
+from comparison import Row, as_markdown, as_table, make_parser, publish, run_command
+from similarity.dataset.manifest import ImageRecord
+from similarity.engine.published import Row as PublishedRow
+from similarity.engine.published import open_table
+from similarity.engine.published import publish as publish_rows
+from similarity.index.approximate import AnnoyForest
 from similarity.index.recall import recall
-from similarity.index.vector_stores import InMemoryStore, VectorStore
-from similarity.published.store import open_version
-from similarity.published.writing import PublishedRows, write_rows
+from similarity.index.stores import InMemoryStore, Parts, VectorStore
 from similarity.vectors import normalize
 from vectors import add_sources, describe, load
 
@@ -31,6 +32,7 @@ TREES = 10  # the pipeline's default
 CLASSES = 100
 SPLITS = ("train", "train", "train", "valid", "test")
 EXACT, ANNOY, LANCEDB = "exact", "Annoy", "LanceDB"
+TABLE = "run"
 
 
 class Result(NamedTuple):
@@ -63,17 +65,15 @@ def measure(vectors: np.ndarray, count: int) -> dict[str, Result]:
     units, parts = normalize(vectors), Parts(vectors.shape[1], 0, 0)
     labels, splits = np.arange(len(units)) % CLASSES, np.arange(len(units)) // CLASSES % len(SPLITS)
     queries = np.sort(np.random.default_rng(SEED).choice(len(units), min(count, len(units)), replace=False))
-    rows = PublishedRows(
-        [f"{row:09}" for row in range(len(units))],
-        [f"class {label}" for label in labels],
-        [SPLITS[split] for split in splits],
-        vectors,
+    rows = (
+        PublishedRow(ImageRecord(f"{row:09}", f"class {labels[row]:03}", "", 1, 1), SPLITS[splits[row]], "", unit)
+        for row, unit in enumerate(units)
     )
     allowed = np.ones(len(units), bool), labels == 0, splits == len(SPLITS) - 1
     with TemporaryDirectory() as folder:
         makers: dict[str, Callable[[], VectorStore]] = {
             ANNOY: lambda: InMemoryStore(units, AnnoyForest.build(units, TREES, SEED), None, parts),
-            LANCEDB: lambda: open_version(folder, write_rows(folder, rows, track).version, rows.keys, parts),
+            LANCEDB: lambda: publish_and_open(folder, rows, parts),
         }
         stores, seconds = {}, {EXACT: 0.0}
         for name, make in makers.items():
@@ -86,6 +86,12 @@ def measure(vectors: np.ndarray, count: int) -> dict[str, Result]:
             name: Result(seconds[name], *ask(stores[name], units, queries, np.array(exact), name == EXACT, allowed))
             for name in (EXACT, ANNOY, LANCEDB)
         }
+
+
+def publish_and_open(folder: str, rows: Iterable[PublishedRow], parts: Parts) -> VectorStore:
+    """Write rows to a table of LanceDB and open it."""
+    publish_rows(folder, TABLE, rows, parts.size)
+    return open_table(folder, TABLE, parts).vectors
 
 
 def ask(

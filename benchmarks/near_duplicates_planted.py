@@ -20,7 +20,7 @@ from similarity.dataset.manifest import read_manifest
 from similarity.duplication.detection import near_duplicates
 from similarity.duplication.pairs import Pairs
 from similarity.features.extractor import load_extractor
-from similarity.findings.repeated_images import confirm
+from similarity.findings.images import confirm
 from similarity.images.decoding import read_image
 from similarity.images.descriptors import thumbnail
 from similarity.images.resizing import resize

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from similarity.dataset.manifest import Manifest, read_manifest
+from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
-from similarity.index.approximate import approximate_neighbors
-from similarity.index.backends import AnnoyForest, SearchSettings, save_settings
-from similarity.index.inverted_index import read_inverted_index, write_inverted_index
+from similarity.index.approximate import AnnoyForest, approximate_neighbors, save_search_k
+from similarity.index.inverted_index import read_cosines, write_inverted_index
 from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 from similarity.layout import (
     ANN_INDEX,
@@ -53,7 +52,7 @@ class Measured:
 def main(params: Params, outputs: Outputs) -> None:
     manifest, settings, seed = read_manifest(MANIFEST), params.ann, params.base.seed
     embeddings = np.asarray(load_rows(EMBEDDINGS, manifest))
-    exact = read_cosines(manifest)
+    exact = read_cosines(INVERTED_INDEX, manifest.keys, params.neighbors.top_k)
     measured = Measured(AnnoyForest.build(embeddings, settings.trees, seed), embeddings, exact)
     rows, search_k = np.arange(len(embeddings)), settings.search_k
     reported = rows
@@ -63,7 +62,7 @@ def main(params: Params, outputs: Outputs) -> None:
     search_k = search_k or measured.index.default_search_k(exact.shape[1] + 1)
     found, cosines = measured.search(rows, search_k, "ann")
     measured.index.save(outputs.file(ANN_INDEX))
-    save_settings(SearchSettings("annoy", search_k), outputs.file(ANN_SETTINGS))
+    save_search_k(outputs.file(ANN_SETTINGS), search_k)
     write_inverted_index(outputs.file(ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[reported], exact[reported])
     write_metrics(outputs.file(METRICS / "ann.json"), {"recall_at_k": recall_at_k})
@@ -71,18 +70,6 @@ def main(params: Params, outputs: Outputs) -> None:
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SWEEP_QUERIES])
     write_table(outputs.file(PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep(measured, sample))
     print(f"ann: recall@{exact.shape[1]} {recall_at_k:.4f} with {settings.trees} trees and search_k {search_k}")
-
-
-def read_cosines(manifest: Manifest) -> np.ndarray:
-    """Read the cosines of every image's true neighbors, float64 (n, k).
-
-    Raises:
-        UserError: the inverted index is damaged or has other images than the manifest.
-    """
-    found = dict(read_inverted_index(INVERTED_INDEX))
-    if list(found) != manifest.keys:
-        raise UserError(f"{INVERTED_INDEX} has other images than {MANIFEST}: run `dvc repro`")
-    return np.array([[cosine for _, cosine in neighbors] for neighbors in found.values()])
 
 
 def reach(measured: Measured, sample: np.ndarray, target: float, trees: int) -> int:

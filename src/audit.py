@@ -1,25 +1,23 @@
-"""Stage `audit`: lists what is probably wrong with the images and their labels, and draws the worst of each kind."""
+"""Stage `audit`: list what is probably wrong with the images and their labels, and draw the worst of each kind."""
 
 from pipeline.inputs import check_rows, load_rows
 from pipeline.stage import counted, run_stage, track
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 
 import numpy as np
+from PIL import Image
 
-from similarity.dataset.manifest import UNLABELED, Manifest, read_manifest
+from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import Pairs, read_duplicates
 from similarity.files import Outputs, read_table, write_metrics, write_table
-from similarity.findings.class_sizes import small_classes
-from similarity.findings.components import principal_components
-from similarity.findings.finding import Finding, FindingKind, find_image
-from similarity.findings.label_judge import Judgement, draw_folds, judge_labels
-from similarity.findings.odd_images import odd_sizes
-from similarity.findings.outliers import are_outliers, mean_distances
-from similarity.findings.repeated_images import confirm
+from similarity.findings.finding import KINDS, Finding, FindingKind, find_image
+from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
+from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
 from similarity.images.previews import Previews
 from similarity.layout import (
     DETAILS,
@@ -40,136 +38,114 @@ from similarity.pictures.sheets import Tile, draw_sheet
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
 WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
-WORST = 10
-FOLDS = 5  # the labels of each are judged by a model trained on the others
-COUNTED: dict[FindingKind, str] = {
-    "duplicate": "duplicates",
-    "near_duplicate": "near_duplicates",
-    "wrong_label": "wrong_labels",
-    "doubtful_label": "doubtful_labels",
-    "outlier": "outliers",
-    "odd": "odd",
-    "unreadable": "unreadable",
-    "class_not_judged": "classes_not_judged",
-    "class_imbalance": "class_imbalances",
-}
-
+WORST = 10  # findings of each kind that are drawn
 NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "class not judged"}
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, seed = read_manifest(MANIFEST), params.base.seed
+    manifest, seed, previews = read_manifest(MANIFEST), params.base.seed, Previews(PREVIEWS)
     features = load_rows(FEATURES, manifest)
-    check_rows(PREVIEWS, len(Previews(PREVIEWS)), manifest)
+    check_rows(PREVIEWS, len(previews), manifest)
     identical, near = read_duplicates(DUPLICATES, manifest)
     near = confirm(near, features, seed)
-    components = principal_components(
-        features, COMPONENTS_FOR_LABELS, lambda blocks: track(blocks, "audit: components", unit=" blocks")
-    )
-    groups = bounded_groups(manifest, identical, near, FOLDS)
-    labeled = manifest.labeled(np.arange(len(groups)))
-    folds = draw_folds(manifest.labels[labeled], groups[labeled], FOLDS, seed)
-    judgement = judge_labels(
-        components[labeled],
-        manifest.labels[labeled],
-        folds,
-        lambda numbers: track(numbers, "audit: labels", unit=" folds"),
-    )
+    progress = partial(track, label="audit: components", unit=" blocks")
+    components = principal_components(features, COMPONENTS_FOR_LABELS, seed, progress)
+    distances = mean_distances(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)
+    labeled = manifest.labeled(np.arange(len(features)))
+    labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, FOLDS)[labeled]
+    progress = partial(track, label="audit: labels", unit=" folds")
+    judgement = judge_labels(components[labeled], labels, draw_folds(labels, groups, seed), progress)
     findings = [
-        *_pairs(manifest, "duplicate", identical, "the same bytes"),
-        *_pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
-        *_labels(manifest, labeled, judgement),
-        *_outliers(manifest, mean_distances(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)),
-        *_odd_images(manifest),
-        *(Finding("unreadable", path, path.split("/")[0], *("",) * 4, reason) for path, reason in _rejected()),
-        *small_classes(manifest.classes, manifest.labels[labeled], judgement.judged),
+        *pairs(manifest, "duplicate", identical, "the same bytes"),
+        *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
+        *doubted_labels(manifest, labeled, judgement),
+        *outliers(manifest, distances),
+        *odd_images(manifest),
+        *unreadable_files(),
+        *small_classes(manifest.classes, labels, judgement.judged),
     ]
+    sheets = draw(manifest, findings, previews)
     write_table(outputs.file(FINDINGS), Finding._fields, findings)
-    figures = _count(findings) | {"labels_judged": int(judgement.judged.sum())}
     write_metrics(outputs.file(METRICS / "audit.json"), {"findings": len(findings)})
-    write_metrics(outputs.file(DETAILS / "audit.json"), figures)
-    _draw(manifest, findings, outputs)
-    print(f"audit: {_tell(Counter(finding.finding for finding in findings))}")
+    write_metrics(outputs.file(DETAILS / "audit.json"), count(findings) | {"labels_judged": judgement.judged.sum()})
+    folder = outputs.folder(PLOTS / "audit")
+    for kind, sheet in sheets.items():
+        sheet.save(folder / f"{kind}.png")
+    print(f"audit: {summary(findings)}")
 
 
-def _tell(counts: Counter[str]) -> str:
-    if not counts:
-        return f"nothing found, {FINDINGS} is empty"
-    kinds = ", ".join(counted(count, NOUNS.get(kind, kind.replace("_", " "))) for kind, count in counts.items())
-    return f"{kinds}; all are in {FINDINGS}, the worst are drawn in {PLOTS / 'audit'}"
+def pairs(manifest: Manifest, kind: FindingKind, found: Pairs, reason: str) -> list[Finding]:
+    """List images that are there twice, those of different classes first, since one of the labels is wrong."""
+    rows = zip(found.first.tolist(), found.second.tolist(), found.correlations.tolist(), strict=True)
+    findings = [find_image(manifest, kind, second, value, reason, first) for first, second, value in rows]
+    return sorted(findings, key=lambda each: (each.label == each.other_label, -float(each.score)))
 
 
-def _pairs(manifest: Manifest, finding: FindingKind, pairs: Pairs, reason: str) -> list[Finding]:
-    """Images that are there twice; first those of different classes, since one of the labels is wrong."""
-    found = [
-        find_image(manifest, finding, row, value, reason, other)
-        for other, row, value in zip(*(each.tolist() for each in pairs), strict=True)
-    ]
-    return sorted(found, key=lambda each: (each.label == each.other_label, -float(each.score)))
+def doubted_labels(manifest: Manifest, rows: np.ndarray, judgement: Judgement) -> Iterator[Finding]:
+    """List the labels of some rows that are probably or perhaps wrong, the most probable first."""
+    for i in np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= DOUBTFUL).sum()].tolist():
+        probability = judgement.wrong[i]
+        kind: FindingKind = "wrong_label" if probability >= WRONG else "doubtful_label"
+        suggested, reason = manifest.classes[judgement.suggested[i]], "probability that the label is wrong"
+        yield find_image(manifest, kind, int(rows[i]), probability, reason, suggested=suggested)
 
 
-def _labels(manifest: Manifest, rows: np.ndarray, judgement: Judgement) -> Iterator[Finding]:
-    """The labels of some rows that are probably wrong, then those that may be, the most probable first."""
-    reason = "probability that the label is wrong"
-    for i in np.argsort(-judgement.wrong, kind="stable").tolist():
-        if (probability := float(judgement.wrong[i])) < DOUBTFUL:
-            return
-        finding: FindingKind = "wrong_label" if probability >= WRONG else "doubtful_label"
-        suggested = manifest.classes[judgement.suggested[i]]
-        yield find_image(manifest, finding, int(rows[i]), probability, reason, suggested=suggested)
-
-
-def _outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
+def outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
+    """List images far from all others, the furthest first, by the mean distance to their ten nearest, float64 (n,)."""
     for row in sorted(np.flatnonzero(are_outliers(distances)).tolist(), key=lambda row: -distances[row]):
         yield find_image(manifest, "outlier", row, distances[row], "distance to its ten nearest")
 
 
-def _odd_images(manifest: Manifest) -> Iterator[Finding]:
+def odd_images(manifest: Manifest) -> Iterator[Finding]:
+    """List images that `scan` remarked on, and those of odd sizes."""
     remarks = dict(read_table(REMARKS, REMARKS_COLUMNS))
     for row, (key, odd_size) in enumerate(zip(manifest.keys, odd_sizes(manifest.records), strict=True)):
         if reason := "; ".join(filter(None, (remarks.get(key), odd_size))):
             yield find_image(manifest, "odd", row, 0, reason)
 
 
-def _rejected() -> Iterable[list[str]]:
-    return read_table(REJECTED, REJECTED_COLUMNS)
+def unreadable_files() -> Iterator[Finding]:
+    for path, reason in read_table(REJECTED, REJECTED_COLUMNS):
+        yield Finding("unreadable", path, path.split("/")[0], "", "", "", "", reason)
 
 
-def _count(findings: list[Finding]) -> dict[str, int]:
-    kinds = [each.finding for each in findings]
-    counts = {name: kinds.count(kind) for kind, name in COUNTED.items()}
-    for kind in ("duplicate", "near_duplicate"):
-        labels = [{each.label, each.other_label} for each in findings if each.finding == kind]
-        counts[f"{kind}s_across_classes"] = sum(len(pair) > 1 and UNLABELED not in pair for pair in labels)
-    return counts
+def count(findings: list[Finding]) -> dict[str, int]:
+    """Count the findings of each kind, and the pairs across classes."""
+    kinds = Counter(each.finding for each in findings)
+    across = Counter(each.finding for each in findings if each.is_across_classes)
+    return {kind: kinds[kind] for kind in KINDS} | {
+        f"{kind}_across_classes": across[kind] for kind in KINDS if kind in {"duplicate", "near_duplicate"}
+    }
 
 
-def _draw(manifest: Manifest, findings: list[Finding], outputs: Outputs) -> None:
-    """Draws the first ten of each kind; those that are found by another image beside it."""
-    folder, previews = outputs.folder(PLOTS / "audit"), Previews(PREVIEWS)
+def draw(manifest: Manifest, findings: list[Finding], previews: Previews) -> dict[FindingKind, Image.Image]:
+    """Draw the first ten of each kind, pairs side by side, as one sheet for each kind that is about images."""
     rows = {key: row for row, key in enumerate(manifest.keys)}
 
-    def tiles(finding: Finding) -> list[Tile]:
-        caption = finding.reason if finding.finding == "odd" else f"{float(finding.score):.3g}"
-        suggestion = [f"→ {finding.suggested}?"] if finding.suggested else []
-        drawn = [_tile(previews[rows[finding.path]], finding.path, [caption, finding.label, *suggestion], None)]
-        if finding.other:
-            same = finding.label == finding.other_label
-            drawn.append(_tile(previews[rows[finding.other]], finding.other, ["", finding.other_label], same))
-        return drawn
+    def tile(key: str, *lines: str, is_match: bool | None = None) -> Tile:
+        return Tile(previews[rows[key]], (*lines, key.split("/")[1]), is_match)
 
+    def tiles(found: Finding) -> list[Tile]:
+        caption = found.reason if found.finding == "odd" else f"{float(found.score):.3g}"
+        first = tile(found.path, caption, found.label, *([f"→ {found.suggested}?"] if found.suggested else []))
+        if not found.other:
+            return [first]
+        return [first, tile(found.other, "", found.other_label, is_match=found.label == found.other_label)]
+
+    sheets = {}
     for kind in dict.fromkeys(each.finding for each in findings if each.path in rows):
         worst = [tiles(each) for each in findings if each.finding == kind][:WORST]
-        sheet = (
-            draw_sheet(worst)
-            if len(worst[0]) > 1
-            else draw_sheet([list(chain.from_iterable(worst))], query_apart=False)
-        )
-        sheet.save(folder / f"{kind}.png")
+        in_pairs = len(worst[0]) > 1
+        sheets[kind] = draw_sheet(worst if in_pairs else [list(chain.from_iterable(worst))], query_apart=in_pairs)
+    return sheets
 
 
-def _tile(pixels: np.ndarray, key: str, lines: list[str], is_match: bool | None) -> Tile:
-    return Tile(pixels, (*lines, key.split("/")[1]), is_match)
+def summary(findings: list[Finding]) -> str:
+    if not findings:
+        return f"nothing found, {FINDINGS} is empty"
+    counts = Counter(each.finding for each in findings)
+    kinds = ", ".join(counted(number, NOUNS.get(kind, kind.replace("_", " "))) for kind, number in counts.items())
+    return f"{kinds}; all are in {FINDINGS}, the worst are drawn in {PLOTS / 'audit'}"
 
 
 if __name__ == "__main__":

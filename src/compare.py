@@ -1,9 +1,9 @@
-"""Compares two commits or experiments query by query: `python src/compare.py HEAD my-experiment`.
+"""Compare two commits or experiments query by query: `python src/compare.py HEAD my-experiment`.
 
-Both are measured with the same test images, so the difference of each pair tells more than two intervals side by side.
+Both are measured with the same test images, so the difference of each pair says more than two separate intervals.
 """
 
-from pipeline.revisions import reading
+from pipeline.revisions import read_file
 from pipeline.stage import run_command
 
 import argparse
@@ -34,26 +34,19 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare.py", description="Compares two models on the same test images.")
+    parser = argparse.ArgumentParser(prog="compare.py", description="Compare two models on the same test images.")
     parser.add_argument("first", help="a commit, a tag, or an experiment; `workspace` is what is there now")
     parser.add_argument("second", help="likewise")
     return parser.parse_args()
 
 
 def read_scores(revision: str) -> dict[str, list[float]]:
-    """The scores of each query, by its key.
+    """Read the scores of each query, by its key.
 
     Raises:
         UserError: there is no such revision, or its scores are neither in the cache nor in a remote.
     """
-    if revision == "workspace":
-        text = QUERY_SCORES.read_text(encoding="utf-8")
-    else:
-        import dvc.api
-
-        with reading(QUERY_SCORES, revision):
-            text = dvc.api.read(str(QUERY_SCORES), rev=revision, encoding="utf-8")
-    rows = csv.DictReader(io.StringIO(text))
+    rows = csv.DictReader(io.StringIO(read_file(QUERY_SCORES, revision)))
     return {row["path"]: [float(row[name]) for name in QUERY_SCORES_COLUMNS[1:]] for row in rows}
 
 

@@ -84,9 +84,7 @@ def lay_out(embeddings: np.ndarray, class_size: int, seed: int) -> dict[str, np.
     """Lay embeddings, float32 (n, E + K), out in the plane by all numbers and by the visual part: float32 (n, 2)."""
 
     def layout(vectors: np.ndarray, label: str) -> np.ndarray:
-        rounds = partial(track, label=f"{label}: t-SNE", unit=" rounds")
-        blocks = partial(track, label=f"{label}: place", unit=" blocks")
-        return project(vectors, LANDMARKS, PERPLEXITY, seed, blocks, rounds)
+        return project(vectors, LANDMARKS, PERPLEXITY, seed, partial(track, label=label, unit=" blocks"))
 
     positions = layout(embeddings, "map")
     has_both = 0 < class_size < embeddings.shape[1]

@@ -21,7 +21,7 @@ from similarity.features.computing import load_pixels
 from similarity.features.extractor import MIN_AGREEMENT
 from similarity.features.extractor import describe as describe_extractor
 from similarity.files import replaced_folder
-from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST
+from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
 from similarity.params import load_params
 
 SAVED_MODEL, ONNX, NOTES = "saved_model", "model.onnx", "README.md"

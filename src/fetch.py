@@ -5,10 +5,10 @@ from pipeline.stage import counted, run_stage, track
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from platformdirs import user_cache_path
-from tqdm import tqdm
 
 from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.digests import digest_file
@@ -16,28 +16,15 @@ from similarity.errors import UserError, list_first
 from similarity.files import Outputs, write_table
 from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from similarity.params import DataParams, Params
-from similarity.sources.archives import (
-    Archive,
-    DamagedArchiveError,
-    Shards,
-    is_archive,
-    open_archive,
-    open_shards,
-)
-from similarity.sources.class_folders import (
-    Choices,
-    Layout,
-    copy_images,
-    link_images,
-    list_archive,
-    list_folder,
-    unpack_images,
-)
+from similarity.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
 from similarity.sources.downloads import download
+from similarity.sources.folders import How, bring_images
+from similarity.sources.layouts import Choices, Layout, list_folder
 from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
 from similarity.sources.webdataset import list_shards
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
+UNPACKED = ".unpacked"  # in the new folder of images; no class can be called so
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -49,18 +36,17 @@ def main(params: Params, outputs: Outputs) -> None:
         if recipe.url is not None:
             return _fetch(recipe.url, recipe, settings, outputs)
     if source.is_dir():
-        _take_folder(source, settings, outputs)
-    elif source.is_file() and is_archive(source):
-        with open_archive(source) as archive:
-            _unpack(archive, source, settings, outputs)
-    elif source.exists():
+        if shards := list_shards(source):
+            return _unpack(source, shards, settings, outputs)
+        return _copy(source, settings, outputs)
+    if source.is_file() and is_archive(source):
+        return _unpack(source, [source], settings, outputs)
+    if source.exists():
         raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
-    else:
-        raise UserError(
-            f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
-            "--temp has another working folder, so a path outside of the repository must be absolute"
-        )
-    return None
+    raise UserError(
+        f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
+        "--temp has another working folder, so a path outside of the repository must be absolute"
+    )
 
 
 def _generate(generated: GeneratedSet, title: str, outputs: Outputs) -> None:
@@ -72,10 +58,9 @@ def _generate(generated: GeneratedSet, title: str, outputs: Outputs) -> None:
 
 
 def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> None:
-    path = _download(url, recipe.sha256)
+    path = download(url, recipe.sha256, DOWNLOADS)
     try:
-        with open_archive(path) as archive:
-            _unpack(archive, path, settings, outputs)
+        _unpack(path, [path], settings, outputs)
     except DamagedArchiveError as error:
         path.unlink(missing_ok=True)  # else it would be found there for ever
         raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url {url}") from error
@@ -84,40 +69,21 @@ def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> 
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
 
 
-def _download(url: str, sha256: str | None) -> Path:
-    with tqdm(desc="fetch: download", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-
-        def show(received: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(received - bar.n)
-
-        return download(url, sha256, DOWNLOADS, show)
-
-
 def _choices(settings: DataParams) -> Choices:
     return Choices(settings.table, settings.label, settings.heic == "read")
 
 
-def _take_folder(source: Path, settings: DataParams, outputs: Outputs) -> None:
-    if shards := list_shards(source):
-        with open_shards(shards) as archive:
-            _unpack(archive, source, settings, outputs)
-    else:
-        _copy(source, settings, outputs)
-
-
 def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
     layout = list_folder(source, _choices(settings))
-    may_link = settings.mode == "link" and _may_link()
-    bring = link_images if may_link else copy_images
+    how: How = "link" if settings.mode == "link" and _may_link() else "copy"
     folder = outputs.folder(IMAGES)
-    for _ in track(bring(source, layout, folder), "fetch: copy", len(layout.images)):
+    for _ in track(bring_images(source, layout.images, folder, how), "fetch: copy", len(layout.images)):
         pass
     _report(source, layout, outputs)
 
 
 def _may_link() -> bool:
-    """Whether links to the originals are safe from DVC, and says so where they save nothing."""
+    """Return whether links to the originals are safe from DVC, and print a note if they save nothing."""
     types = cache_types()
     if types[:1] == ["hardlink"]:  # DVC would make the originals themselves its cache, and take away their write access
         return False
@@ -129,11 +95,17 @@ def _may_link() -> bool:
     return True
 
 
-def _unpack(archive: Archive | Shards, source: Path, settings: DataParams, outputs: Outputs) -> None:
-    layout = list_archive(archive, source, shutil.disk_usage(IMAGES.parent).free, _choices(settings))
+def _unpack(source: Path, archives: Sequence[Path], settings: DataParams, outputs: Outputs) -> None:
     folder = outputs.folder(IMAGES)
-    for _ in track(unpack_images(archive, layout, folder), "fetch: unpack", len(layout.images)):
+    unpacked = folder / UNPACKED
+    unpacked.mkdir()
+    owners = list_archives(archives, unpacked)
+    for _ in track(unpack_archives(archives, unpacked), "fetch: unpack", len(owners), " files"):
         pass
+    layout = list_folder(unpacked, _choices(settings), owners if ".tar" in archives[0].suffixes else None)
+    for _ in bring_images(unpacked, layout.images, folder, "move"):
+        pass
+    shutil.rmtree(unpacked)
     _report(source, layout, outputs)
 
 

@@ -1,62 +1,42 @@
-"""Writes the embeddings to a vector database, for services to search there: `python src/publish.py --to FOLDER`.
+"""Write all embeddings to a vector database, for services to search there: `python src/publish.py --to FOLDER`.
 
-The database is LanceDB's, in a folder or, as s3://…, in a bucket. What is written there is searched with
-`--index lancedb` and SIMILARITY_URI; see docs/publishing.md.
+With `--add IMAGES`, new images are embedded with the present model and added to what is published of this run.
+The database is LanceDB's, in a folder or, as s3://…, in a bucket; search it with `--index lancedb` and SIMILARITY_URI.
 """
 
-from pipeline.inputs import load_rows
-from pipeline.publishing import VARIABLE, tag_of_run
-from pipeline.results import open_splits
-from pipeline.sealing import check_run
-from pipeline.stage import run_command, track
+from pipeline.stage import counted, run_command, track
 
 import argparse
 import os
-from collections.abc import Sequence
-from mmap import mmap
-from typing import NamedTuple
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
-from similarity.dataset.manifest import Manifest, read_manifest
-from similarity.embedding.embedder import load_embedding_model
+from similarity.dataset.manifest import UNLABELED, ImageRecord
+from similarity.engine.engine import Engine
+from similarity.engine.files import images_below
+from similarity.engine.gallery import Gallery
+from similarity.engine.published import VARIABLE, Row, add, open_table, publish, table_of
 from similarity.errors import UserError
-from similarity.index.inverted_index import find_neighbors, map_inverted_index
 from similarity.index.recall import recall
-from similarity.index.vector_stores import VectorStore
-from similarity.layout import EMBEDDER, EMBEDDINGS, INVERTED_INDEX, MANIFEST, SPLITS
-from similarity.opening.run_files import parts_of
-from similarity.published.store import open_version
-from similarity.published.writing import PublishedRows, move_tag, write_rows
+from similarity.vectors import normalize
 
 MEASURED = 1000  # images whose neighbors are looked for
 
 
-class Measured(NamedTuple):
-    """The recall of the index, for how many neighbors, and of how many images."""
-
-    recall: float
-    k: int
-    images: int
-
-
 def main() -> None:
-    uri, tag = parse_arguments().to, tag_of_run()
-    check_run(MANIFEST, SPLITS, EMBEDDER, EMBEDDINGS, INVERTED_INDEX)
-    rows, parts = read_rows(), parts_of(load_embedding_model(EMBEDDER))
-    written = write_rows(uri, rows, track)
-    found = measure(open_version(uri, written.version, rows.keys, parts), rows.keys)
-    move_tag(uri, parts.size, tag, written.version)
-    print(
-        f"publish: {len(rows.keys)} images at {uri}, {written.written} written, {written.deleted} deleted; "
-        f"recall@{found.k} {found.recall:.4f} of {found.images} images\n"
-        f"publish: version {written.version} is {tag}; search it with {VARIABLE}={uri} and --index lancedb"
-    )
+    arguments, engine = parse_arguments(), Engine(Path())
+    engine.load()
+    name = table_of(engine.files.lock)
+    (add_images if arguments.add else publish_all)(engine, name, arguments)
+    print(f"publish: search it with {VARIABLE}={arguments.to} and --index lancedb")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="publish.py", description="Writes keys, classes, splits and embeddings to a database of LanceDB."
+        prog="publish.py", description="Write keys, classes, splits and embeddings to a database of LanceDB."
     )
     parser.add_argument(
         "--to",
@@ -64,42 +44,62 @@ def parse_arguments() -> argparse.Namespace:
         default=os.environ.get(VARIABLE),
         help=f"a folder, or s3://bucket/path, gs://…, az://… (default: {VARIABLE})",
     )
+    parser.add_argument(
+        "--add", metavar="FOLDER", type=Path, help="embed the images below it, and add them to what is published"
+    )
     arguments = parser.parse_args()
     if not arguments.to:
         parser.error(f"say where with --to, or with {VARIABLE}")
     return arguments
 
 
-def read_rows() -> PublishedRows:
-    manifest = read_manifest(MANIFEST)
-    labels = [record.label for record in manifest.records]
-    return PublishedRows(manifest.keys, labels, splits_of(manifest), load_rows(EMBEDDINGS, manifest))
+def publish_all(engine: Engine, name: str, arguments: argparse.Namespace) -> None:
+    gallery = engine.gallery
+    publish(arguments.to, name, track(rows_of(gallery), "publish", len(engine)), gallery.vectors.parts.size)
+    found = measure(open_table(arguments.to, name, gallery.vectors.parts), gallery)
+    print(f"publish: {counted(len(engine), 'image')} at {arguments.to} as {name}; recall@10 {found:.4f}")
 
 
-def splits_of(manifest: Manifest) -> list[str]:
-    """The split of each image; "" for what was added since the split."""
-    splits = np.full(len(manifest.keys), "", object)
-    for split, rows in (open_splits() or {}).items():
-        splits[rows] = split
-    return splits.tolist()
+def rows_of(gallery: Gallery) -> Iterator[Row]:
+    for row, record in enumerate(gallery.manifest.records):
+        yield Row(record, gallery.split(row) or "", "", gallery.vectors[row])
 
 
-def measure(store: VectorStore, keys: Sequence[str]) -> Measured:
-    """Compares what the index finds for some images with their exact neighbors."""
-    exact, cosines = map_inverted_index(INVERTED_INDEX), []
-    rows = np.unique(np.linspace(0, len(keys) - 1, MEASURED).astype(int)).tolist()
-    expected = [[cosine for _, cosine in neighbors_of(exact, keys[row])] for row in rows]
-    k = len(expected[0])
-    for row, unit in zip(track(rows, "measure"), store[rows], strict=True):
-        cosines.append(store.nearest(unit, k, exact=False, excluded=[row])[1])
-    return Measured(recall(np.array(cosines), np.array(expected)), k, len(rows))
+def measure(published: Gallery, gallery: Gallery) -> float:
+    """Compare what the index finds for some images with their exact neighbors."""
+    rows, found, exact = np.unique(np.linspace(0, len(gallery.vectors) - 1, MEASURED).astype(int)).tolist(), [], []
+    for row in track(rows, "measure"):
+        allowed = np.arange(len(gallery.vectors)) != row
+        count, unit = min(10, len(allowed) - 1), gallery.vectors[row]
+        found.append(published.vectors.nearest(unit, count, exact=False, allowed=allowed)[1])
+        exact.append(gallery.vectors.nearest(unit, count, exact=True, allowed=allowed)[1])
+    return recall(np.array(found), np.array(exact))
 
 
-def neighbors_of(inverted_index: mmap, key: str) -> list[tuple[str, float]]:
-    found = find_neighbors(inverted_index, key)
-    if found is None:
-        raise UserError(f"{INVERTED_INDEX} lists other images than {MANIFEST}: run `dvc repro`")
-    return found
+def add_images(engine: Engine, name: str, arguments: argparse.Namespace) -> None:
+    files = {key_of(file, arguments.add): file.resolve() for file in images_below(arguments.add)}
+    if not files:
+        raise UserError(f"{arguments.add}: there are no images in this folder, nor below it")
+    size, unlike = engine.gallery.vectors.parts.size, []
+
+    def rows() -> Iterator[Row]:
+        embedded = engine.embedder()(track(files.values(), "embed", len(files)))
+        for (key, file), each in zip(files.items(), embedded, strict=True):
+            if isinstance(each, Exception):
+                raise UserError(f"{file}: {each}: nothing more was added")
+            unlike.extend([key] * (each.distance > engine.novelty.limit))
+            record = ImageRecord(key, key.split("/")[0], sha256(file.read_bytes()).hexdigest(), *each.size)
+            yield Row(record, "", str(file), normalize(each.embedding[None])[0])
+
+    total = add(arguments.to, name, list(rows()), size)
+    print(f"publish: {counted(len(files), 'image')} added to {name} at {arguments.to}, which has {total} now")
+    if unlike:
+        print(f"publish: {len(unlike)} of them are like nothing that the model was trained on, such as {unlike[0]}")
+
+
+def key_of(file: Path, folder: Path) -> str:
+    label, *rest = file.relative_to(folder).parts
+    return f"{label}/{'__'.join(rest)}" if rest else f"{UNLABELED}/{label}"
 
 
 if __name__ == "__main__":

@@ -1,39 +1,37 @@
-"""Shows the images most similar to some: `python src/query.py marble/marble_0042.jpg`, `python src/query.py photo.jpg`.
+"""Show the images most similar to some: `python src/query.py marble/marble_0042.jpg`, `python src/query.py photo.jpg`.
 
-An image is a key of the data set, or any image file; of a folder, all images below it are asked for. What cannot be
-answered is told in its place, and the exit status is 1. A key is answered at once, as little is imported for it.
+An image is a key of the data set, or any image file; a folder stands for all images below it. An image that fails gets
+an error in its place, and the exit status is 1. A key is answered at once, as little is imported for it.
 """
 
 from pipeline.stage import run_command, track
 
 import argparse
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
+from similarity.engine.engine import Engine
+from similarity.engine.files import images_below
+from similarity.engine.results import Failure, Matches, Options, Query, Result
 from similarity.errors import UserError
-from similarity.opening.image_index import ImageIndex, Options
-from similarity.opening.matches import Failure, Matches, Query, Result
 
-if TYPE_CHECKING:
-    from similarity.index.searcher import Searcher
+MAX_BATCH = 16  # images that the backbone runs on at once
 
 
 def main() -> None:
     arguments = parse_arguments()
     if arguments.save:
         check_picture_name(arguments.save)
-    options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split)
-    index = ImageIndex(Path(), open_published if options.index == "lancedb" else None)
-    queries = [query for name in arguments.images for query in resolve(name, index)]
-    results = index.answer(queries, options, arguments.any, show_progress)
+    options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
+    engine = open_engine(arguments)
+    queries = [query for name in arguments.images for query in resolve(name, engine)]
+    results = engine.answer(queries, options, lambda images, count: track(images, "embed", count))
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
-        save_sheet(index, answered, arguments.save)
+        save_sheet(engine, answered, arguments.save)
     if arguments.json:
         sys.stdout.buffer.write(as_json(results))
     elif answered or len(results) > 1:
@@ -48,7 +46,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="query.py", description="Shows the indexed images that are most similar to each of the given ones."
+        prog="query.py", description="Show the indexed images that are most similar to each of the given ones."
     )
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, an image file, or a folder of these"
@@ -56,9 +54,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-k", type=positive, default=10, help="how many to show for each (default: 10)")
     parser.add_argument(
         "--index",
-        choices=("exact", "annoy", "faiss", "lancedb"),
-        help="which index to search; lancedb is what publish.py has written to SIMILARITY_URI (default: exact; above "
-        "a million images, that of ann.backend)",
+        choices=("exact", "annoy", "lancedb"),
+        help="which index to search; lancedb is what publish.py wrote to SIMILARITY_URI (default: exact; annoy above "
+        "a million images)",
     )
     parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
     parser.add_argument("--split", choices=("train", "valid", "test"), help="show images of this split only")
@@ -90,49 +88,31 @@ def share(text: str) -> float:
     return number
 
 
-def open_published() -> "Searcher":
-    from pipeline.publishing import open_published_searcher
+def open_engine(arguments: argparse.Namespace) -> Engine:
+    is_one = len(arguments.images) == 1 and not Path(arguments.images[0]).is_dir()
+    batch_sizes = (1 if is_one else MAX_BATCH,)
+    if arguments.index != "lancedb":
+        return Engine(Path(), batch_sizes=batch_sizes)
+    from similarity.engine.published import open_published
 
-    return open_published_searcher()
+    return Engine(Path(), open_published, batch_sizes)
 
 
-def show_progress(images: Iterable, count: int) -> Iterable:
-    return track(images, "embed", count)
-
-
-def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
-    """Tells whether a key, a file or a folder is meant; a name that is both is the key."""
+def resolve(name: str, engine: Engine) -> list[Query | Failure]:
+    """Find out whether a name is a key, a file or a folder; a name that is both a key and a file is the key."""
     path = Path(name)
-    if key := index.key_of(name):
-        return [Query(name, key, None)]
+    if key := engine.key_of(name):
+        return [Query(name, keys=(key,))]
     try:
         if path.is_dir():
-            return [query for file in images_below(path) for query in resolve(file, index)] or [
-                Failure(name, f"{name}: there are no images in this folder, nor below it")
+            return [query for file in images_below(path) for query in resolve(str(file), engine)] or [
+                Failure(name, UserError(f"{name}: there are no images in this folder, nor below it"))
             ]
         if path.exists():
-            return [Query(name, None, path)]
+            return [Query(name, images=(path,))]
     except OSError as error:
-        return [Failure(name, f"{name}: {error.strerror or error}")]
-    return [Failure(name, str(index.unknown_image(name)))]
-
-
-def images_below(folder: Path) -> list[str]:
-    """The paths of all images in a folder and below it by their names, sorted; hidden ones are left out.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
-    from similarity.images.decoding import IMAGE_SUFFIXES
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    found = []
-    for root, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [str(Path(root, name)) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if Path(path).suffix.lower() in IMAGE_SUFFIXES)
+        return [Failure(name, UserError(f"{name}: {error.strerror or error}"))]
+    return [Failure(name, engine.unknown_image(name))]
 
 
 def class_of(key: str) -> str:
@@ -140,7 +120,7 @@ def class_of(key: str) -> str:
 
 
 def printable(name: str) -> str:
-    """The name of a file, which may hold bytes that are no UTF-8."""
+    """Return the name of a file, which may hold bytes that are not UTF-8, as text."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -152,10 +132,7 @@ def as_text(result: Result | Failure) -> str:
     lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
     if not result.similar:
         shown = "these are only the nearest" if result.neighbors else "--any shows the nearest"
-        lines.append(
-            f"      nothing similar is indexed: the nearest image is at a distance of {result.distance:.4f}, "
-            f"up to {result.max_distance:.4f} is similar ({shown})"
-        )
+        lines.append(f"      {result.explain_novelty()} ({shown})")
     return "\n".join(lines)
 
 
@@ -168,8 +145,8 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
         "index": result.index,
         "source": result.source,
         "similar": result.similar,
-        "distance": None if result.query.key else result.distance,
-        "max_distance": None if result.query.key else result.max_distance,
+        "distance": result.distance,
+        "max_distance": result.max_distance,
         "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
     }
 
@@ -186,10 +163,11 @@ def check_picture_name(path: Path) -> None:
         raise UserError(f"--save {path}: the name must end in .png, .jpg or .webp")
 
 
-def save_sheet(index: ImageIndex, results: Sequence[Result], path: Path) -> None:
+def save_sheet(engine: Engine, results: Sequence[Result], path: Path) -> None:
+    from similarity.engine.drawing import draw_matches
     from similarity.files import replaced_file
 
-    sheet = index.draw(Matches(results))
+    sheet = draw_matches(Matches(results), engine.images)
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)

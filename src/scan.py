@@ -1,54 +1,67 @@
-"""Stage `scan`: decodes every image once, and keeps what the later stages want of its pixels."""
+"""Stage `scan`: looks at every image once, keeps what the later stages need of its pixels, and finds duplicates."""
 
 from pipeline.stage import counted, run_stage, track
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from similarity.cluster import is_cluster_named
+from similarity.content_cache import ContentCache, cache_limit_gb
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
-from similarity.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE, Rejection, ScannedImage, list_keys, scan_images
+from similarity.dataset.scanning import (
+    Rejection,
+    ScannedImage,
+    list_keys,
+    scan_images,
+    scan_images_on_cluster,
+    scan_version,
+)
 from similarity.duplication.detection import identical_images, near_duplicates
-from similarity.duplication.pairs import write_duplicates
+from similarity.duplication.pairs import differing_pairs, write_duplicates
 from similarity.errors import DataError, UserError, list_first
 from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.images.previews import open_previews
-from similarity.images.shards import open_images
 from similarity.layout import (
     DETAILS,
+    DUPLICATES,
+    HISTOGRAMS,
     IMAGES,
     LEFT_OUT,
     LEFT_OUT_COLUMNS,
     MANIFEST,
     METRICS,
+    PREVIEWS,
     REJECTED,
     REJECTED_COLUMNS,
+    REMARKS,
     REMARKS_COLUMNS,
     SCAN,
+    THUMBNAILS,
 )
 from similarity.params import Params
 
-MAX_EXACT = 100_000  # images up to which near duplicates are found by comparing all with all
+CACHE = user_cache_path("image-similarity") / "scan"
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    images = open_images(IMAGES)
-    keys = list_keys(images)
+    keys = list_keys(IMAGES)
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
     left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
-    settings, rejections = params.scan, list[Rejection]()
-    scanned = scan_images(images, keys, THUMBNAIL_SIZE, HISTOGRAM_BINS, is_cluster_named())
-    results = track(scanned, "scan", len(keys))
-    folder = outputs.folder(SCAN)
-    records, remarks = _keep_pixels(_readable(results, rejections), folder)
-    _check(keys, records, rejections, settings.max_rejected)
-    write_manifest(outputs.file(MANIFEST), records)
+    folder, decoded, rejections = outputs.folder(SCAN), list[str](), list[Rejection]()
+    records = _keep_pixels(_readable(track(_scan(keys), "scan", len(keys)), decoded, rejections), folder)
+    _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
+    write_manifest(outputs.file(MANIFEST), records)
     write_table(folder / REJECTED.name, REJECTED_COLUMNS, rejections)
-    write_table(folder / "remarks.csv", REMARKS_COLUMNS, remarks)
+    identical = identical_images(records)
+    near = near_duplicates(np.load(folder / THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
+    near = differing_pairs(near, manifest.contents)
+    write_duplicates(folder / DUPLICATES.name, manifest, identical, near)
     figures = {
         "images": len(records),
         "classes": len(manifest.classes),
@@ -56,41 +69,57 @@ def main(params: Params, outputs: Outputs) -> None:
         "left_out": left_out,
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
+        "identical_pairs": len(identical.first),
+        "near_pairs": len(near.first),
     }
-    identical = identical_images(records)
-    near = near_duplicates(np.load(folder / "thumbnails.npy"), settings.min_correlation, MAX_EXACT)
-    near_count = write_duplicates(folder / "duplicates.csv", manifest, identical, near)
-    figures |= {"identical_pairs": len(identical.first), "near_pairs": near_count}
     write_metrics(outputs.file(METRICS / "data.json"), {"images": len(records)})
     write_metrics(outputs.file(DETAILS / "scan.json"), figures)
-    print(f"scan: {'; '.join(_tell(figures))}")
+    print(f"scan: {'; '.join(_describe(figures))}; {counted(len(decoded), 'image')} decoded")
 
 
-def _tell(figures: dict[str, int]) -> Iterator[str]:
+def _scan(keys: list[str]) -> Iterator[ScannedImage | Rejection]:
+    if is_cluster_named():
+        yield from scan_images_on_cluster(IMAGES, keys)
+        return
+    cache = ContentCache(CACHE, scan_version(), limit := cache_limit_gb())
+    yield from scan_images(IMAGES, keys, cache)
+    cache.close()
+    if limit and cache.problem:
+        print(f"warning: {CACHE} is not used: {cache.problem}", file=sys.stderr)
+
+
+def _describe(figures: dict[str, int]) -> Iterator[str]:
     unlabeled = f", {figures['unlabeled']:,} without a class" if figures["unlabeled"] else ""
     yield f"{counted(figures['images'], 'image')} in {counted(figures['classes'], 'class')}{unlabeled}"
     if copies := figures["duplicates"]:
         yield f"{copies:,} with the same bytes as another one"
+    if near := figures["near_pairs"]:
+        yield f"{counted(near, 'pair')} of near duplicates"
     if rejected := figures["rejected"]:
         yield f"{counted(rejected, 'file')} cannot be read and left out: {REJECTED}"
 
 
-def _readable(results: Iterable[ScannedImage | Rejection], rejections: list[Rejection]) -> Iterator[ScannedImage]:
-    """Passes the readable images on, and collects the others."""
+def _readable(
+    results: Iterable[ScannedImage | Rejection], decoded: list[str], rejections: list[Rejection]
+) -> Iterator[ScannedImage]:
+    """Pass the readable images on; collect the rejections, and the keys of the images that were decoded."""
     for result in results:
         if isinstance(result, Rejection):
             rejections.append(result)
         else:
+            if result.is_decoded:
+                decoded.append(result.record.path)
             yield result
 
 
-def _keep_pixels(images: Iterable[ScannedImage], folder: Path) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
-    """Writes what is kept of the pixels while the images come in; gives their records, and what is odd about some."""
-    records, remarks = [], []
+def _keep_pixels(images: Iterable[ScannedImage], folder: Path) -> list[ImageRecord]:
+    """Write what is kept of the pixels to a folder while the images come in; return their records."""
+    records, remarks = list[ImageRecord](), list[tuple[str, str]]()
+    (folder / PREVIEWS.name).mkdir()
     with (
-        open_array(folder / "thumbnails.npy") as thumbnails,
-        open_array(folder / "histograms.npy") as histograms,
-        open_previews(_new_folder(folder / "previews")) as previews,
+        open_array(folder / THUMBNAILS.name) as thumbnails,
+        open_array(folder / HISTOGRAMS.name) as histograms,
+        open_previews(folder / PREVIEWS.name) as previews,
     ):
         for image in images:
             records.append(image.record)
@@ -99,12 +128,8 @@ def _keep_pixels(images: Iterable[ScannedImage], folder: Path) -> tuple[list[Ima
             previews.append(image.preview)
             if image.remark:
                 remarks.append((image.record.path, image.remark))
-    return records, remarks
-
-
-def _new_folder(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+    write_table(folder / REMARKS.name, REMARKS_COLUMNS, remarks)
+    return records
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:

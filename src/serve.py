@@ -1,29 +1,16 @@
-"""Serves the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
+"""Serve the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
 from pipeline.metrics_files import read_metrics
-from pipeline.publishing import open_published_searcher
-from pipeline.results import (
-    open_embedder,
-    open_findings,
-    open_positions,
-    open_reference,
-    open_searcher,
-    open_splits,
-)
-from pipeline.revisions import copy_results
-from pipeline.sealing import check_run
-from pipeline.stage import end_soon, run_command
+from pipeline.revisions import copy_files
+from pipeline.stage import run_command
 
 import argparse
 import ctypes
-import hashlib
-import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import suppress
 from functools import partial
-from mmap import mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -31,78 +18,49 @@ from typing import Literal
 
 import numpy as np
 import uvicorn
-from similarity.dataset.image_folders import open_indexed_images
 from threadpoolctl import threadpool_limits
 
-from service.annotations import Annotations
-from service.app import Place, create_app
-from service.batching import BatchingExtractor
+from service.access import own_hosts
+from service.app import create_app, server_config
 from service.catalog import Catalog
-from service.connections import limited_connections
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
+from service.info import LimitInfo, describe
 from service.options import parse_arguments, upload_rules
 from service.reloading import Beside, ServedCatalog
-from service.schema import (
-    ApproximateInfo,
-    ClassCount,
-    DataInfo,
-    IndexInfo,
-    Info,
-    LimitInfo,
-    ModelInfo,
-    SplitCount,
-)
-from service.uploads import UploadEmbedder
-from similarity.embedding.embedder import Embedder
+from similarity.engine.dvc_lock import DvcLock
+from similarity.engine.engine import Engine
+from similarity.engine.files import NEEDED, OPTIONAL, SEARCHED
+from similarity.engine.results import Options, Query
 from similarity.errors import UserError
-from similarity.index.inverted_index import map_inverted_index, read_inverted_index
-from similarity.index.searcher import Searcher
-from similarity.layout import (
-    ADDED,
-    ANN_INDEX,
-    EMBEDDER,
-    IMAGES,
-    INVERTED_INDEX,
-    LOOK_MAP,
-    MANIFEST,
-    MAP,
-    RUN,
-    SEALED,
-)
+from similarity.layout import IMAGES, MANIFEST, METRICS
 
-BATCH_SIZES = (1, 4, 16)  # images that the backbone runs on at once, one compiled graph each
+BATCH_SIZES = (1, 16)  # images that the backbone runs on at once, one compiled graph each
+GRACE_SECONDS = 3  # after a signal, for requests to end
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
-LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 
 
 def main() -> None:
     arguments = parse_arguments()
-    http = limited_connections(arguments.max_connections, arguments.client_seconds)
-    listener = listen(arguments.host, arguments.port)
-    beside = open_beside(arguments.beside, limits_of(arguments)) if arguments.beside else None
-    served = ServedCatalog(partial(open_catalog, limits_of(arguments), arguments.index), read_version, beside)
-    app = create_app(served, place_of(arguments), upload_rules(arguments), arguments.token)
+    listener, limits = listen(arguments.host, arguments.port), limits_of(arguments)
+    beside = open_beside(arguments.beside, limits) if arguments.beside else None
+    served = ServedCatalog(partial(open_catalog, limits, arguments.index), read_version, beside)
+    app = create_app(served, own_hosts(arguments.host) + arguments.allow_host, upload_rules(arguments), arguments.token)
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{arguments.root_path}"
-    print(f"{len(served.current.searcher.vectors)} images are served at {address} (Ctrl-C stops it)", flush=True)
-    config = uvicorn.Config(app, http=http, ws="none", log_level="warning", server_header=False)
-    with suppress(KeyboardInterrupt):  # that is how it is stopped
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"{len(served.current.engine)} images are served at {address} (Ctrl-C stops it)", flush=True)
+    config = server_config(app, arguments.max_connections, arguments.idle_seconds, arguments.root_path)
+    with suppress(KeyboardInterrupt):  # the way to stop it
         Server(config).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """One that ends in seconds when it is told to: uvicorn waits for clients and threads, or prints much of them."""
+    """A server that ends seconds after a signal: uvicorn alone waits for clients and threads."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        end_soon(sig)
+        timer = threading.Timer(GRACE_SECONDS, os._exit, [128 + sig])
+        timer.daemon = True
+        timer.start()
         super().handle_exit(sig, frame)
-
-
-def place_of(arguments: argparse.Namespace) -> Place:
-    """The names that the service answers to: this machine's, and those that are given."""
-    is_local = arguments.host in LOCAL_HOSTS
-    own = LOCAL_HOSTS if is_local else [*LOCAL_HOSTS, arguments.host, socket.gethostname()]
-    return Place([*own, *arguments.allow_host], not is_local, arguments.root_path)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -126,163 +84,73 @@ def limits_of(arguments: argparse.Namespace) -> LimitInfo:
     )
 
 
-def read_version() -> bytes:
-    """What tells a run from another; nothing while there is none."""
+def read_version() -> str:
+    """Read what differs between runs; empty if dvc.lock cannot be read."""
     try:
-        return RUN.read_bytes()
-    except OSError:
-        return b""
+        return version_of(DvcLock(Path()))
+    except (OSError, UserError):
+        return ""
 
 
-def open_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog:
-    """Loads, checks and warms up everything; of what is published, neither embeddings nor indexes.
+def version_of(lock: DvcLock) -> str:
+    return " ".join(lock.md5(path) for path in (*NEEDED, *SEARCHED, *OPTIONAL))
+
+
+def open_catalog(
+    limits: LimitInfo, index: Literal["lancedb"] | None, root: Path = Path(), metrics: Path = METRICS
+) -> Catalog:
+    """Load, check and warm up everything; of what is published, neither embeddings nor indexes.
 
     Raises:
         FileNotFoundError: the pipeline has not run.
-        UserError: the files are damaged, do not belong together, or were replaced while they were read.
+        UserError: files are damaged, do not belong together, or were replaced while they were read.
     """
-    before = identities()
-    catalog = load_catalog(limits, index)
-    if identities() != before:
-        raise UserError("files in data/ or models/ were replaced while they were read: wait until `dvc repro` is done")
-    return catalog
+    return_large_blocks()
+    open_gallery = None
+    if index == "lancedb":
+        from similarity.engine.published import open_published
+
+        open_gallery = open_published
+    engine = Engine(root, open_gallery, BATCH_SIZES, int(limits.megapixels * 1e6))
+    engine.load(with_model=True)
+    # After each search, BLAS' threads spin for a while on the cores that the next request's backbone needs.
+    threadpool_limits(limits=1, user_api="blas")
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for size in BATCH_SIZES:
+        list(engine.embedder()([picture] * size))
+    for name in engine.gallery.indexes:
+        engine.answer([Query("warm-up", images=(picture,))], Options(MAX_RESULTS, index=name, any=True))
+    return Catalog(engine, describe(engine, limits, read_metrics(metrics)), version_of(engine.files.lock))
 
 
 def open_beside(revision: str, limits: LimitInfo) -> Beside:
-    """Loads the results of a commit or an experiment.
+    """Load the results of a commit or an experiment.
 
     Raises:
         UserError: they are not in the cache, are damaged, or are of other images.
     """
     manifest = MANIFEST.read_bytes()
     with TemporaryDirectory(prefix="similarity-") as name:
-        folder = Path(name)
-        copy_results(revision, folder)
+        folder = Path(name)  # all that is opened stays open when it is gone
+        copied = [Path("dvc.yaml"), Path("dvc.lock"), *NEEDED, *SEARCHED, *OPTIONAL, METRICS]
+        copy_files(revision, copied, folder)
         if (folder / MANIFEST).read_bytes() != manifest:
             raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
-        for images in (IMAGES, ADDED):
-            (folder / images).parent.mkdir(exist_ok=True)
-            (folder / images).symlink_to(images.resolve())
-        with working_in(folder):  # all that is opened stays open when the folder is gone
-            return Beside(revision, open_catalog(limits, None))
-
-
-@contextmanager
-def working_in(folder: Path) -> Iterator[None]:
-    """Has relative paths begin in a folder; not for what has threads already."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-def identities() -> list[tuple[str, int, int, int]]:
-    """What changes when one of the files is replaced, for those that there are."""
-    files = [file for path in (*SEALED, RUN) for file in (sorted(path.glob("*")) if path.is_dir() else [path])]
-    status = {str(path): path.stat() for path in files if path.exists()}
-    return [(path, of.st_ino, of.st_mtime_ns, of.st_size) for path, of in status.items()]
-
-
-def load_catalog(limits: LimitInfo, index: Literal["lancedb"] | None) -> Catalog:
-    return_large_blocks()
-    version = read_version()
-    is_published = index == "lancedb"
-    searcher = open_published_searcher() if is_published else open_searcher()
-    embedder = open_embedder(searcher, BATCH_SIZES)
-    size = embedder.extractor.image_size
-    # Threads of BLAS spin for a while after each search, on the cores that the next request's backbone needs.
-    threadpool_limits(limits=1, user_api="blas")
-    for name in searcher.indexes:
-        searcher.similar_to_row(0, MAX_RESULTS, index=name)
-    for batch_size in BATCH_SIZES:
-        embedder.extractor(np.zeros((batch_size, size, size, 3), np.float32))
-    annotations = Annotations(searcher.manifest, open_splits(), open_findings())
-    return Catalog(
-        searcher=searcher,
-        embedder=UploadEmbedder(
-            extractor=BatchingExtractor(embedder.extractor, max(BATCH_SIZES)),
-            model=embedder.model,
-            reference=open_reference(),
-            image_size=size,
-            max_pixels=int(limits.megapixels * 1e6),
-        ),
-        annotations=annotations,
-        images=open_indexed_images(),
-        inverted_index=None if is_published else open_inverted_index(),
-        positions=open_positions(MAP),
-        look_positions=open_positions(LOOK_MAP) if searcher.vectors.parts.are_two else None,
-        info=describe(searcher, embedder, annotations, limits, is_published),
-        version=version,
-    )
-
-
-def open_inverted_index() -> mmap:
-    check_run(INVERTED_INDEX)
-    return map_inverted_index(INVERTED_INDEX, copy=True)
+        (folder / IMAGES).symlink_to(IMAGES.resolve())
+        catalog = open_catalog(limits, None, folder, folder / METRICS)
+    catalog.engine.root = Path()  # where the images stay
+    return Beside(revision, catalog)
 
 
 def return_large_blocks() -> None:
-    """Has blocks of more than 16 megabytes given back to the system as soon as they are free, where libc is GNU's.
+    """Return freed blocks of more than 16 megabytes to the system at once, where libc is GNU's.
 
-    Otherwise each thread keeps what the largest photograph has taken while it was decoded.
+    Otherwise each thread keeps the memory that its largest photograph took.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 24)
 
 
-def describe(
-    searcher: Searcher, embedder: Embedder, annotations: Annotations, limits: LimitInfo, is_published: bool
-) -> Info:
-    description = embedder.extractor.description
-    manifest, parts = searcher.manifest, searcher.vectors.parts
-    counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
-    first = ("", []) if is_published else next(read_inverted_index(INVERTED_INDEX), ("", []))
-    return Info(
-        model=ModelInfo(
-            backbone=description["name"],
-            image_size=description["image_size"],
-            features=description["features"],
-            engine=description["engine"],
-            embedding_size=parts.size,
-            visual_weight=parts.visual_weight if parts.are_two else None,
-            md5=folder_md5(EMBEDDER),
-        ),
-        data=DataInfo(
-            images=len(manifest.records),
-            classes=[ClassCount(name=name, images=count) for name, count in zip(manifest.folders, counts, strict=True)],
-            splits=[SplitCount(name=name, images=count) for name, count in annotations.split_sizes()],
-            audited=annotations.findings is not None,
-            md5=md5(MANIFEST),
-        ),
-        indexes=IndexInfo(
-            stored_neighbors=len(first[1]),
-            approximate=ApproximateInfo(
-                backend=searcher.vectors.backend,
-                search_k=searcher.vectors.search_k,
-                md5=None if is_published else md5(ANN_INDEX),
-            ),
-        ),
-        metrics=read_metrics(),
-        limits=limits,
-    )
-
-
-def md5(path: Path) -> str:
-    """The MD5 of a file's content."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def folder_md5(folder: Path) -> str:
-    """The MD5 that `dvc.lock` has of a folder without folders in it, but for the `.dir` at its end."""
-    listed = [{"md5": md5(path), "relpath": path.name} for path in sorted(folder.iterdir())]
-    return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
-
-
 if __name__ == "__main__":
+    del __file__  # otherwise decoder processes would import this program again
     run_command(main)

@@ -7,8 +7,7 @@ import numpy as np
 from similarity.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
 from similarity.dataset.splitting import complete_splits
 from similarity.duplication.grouping import bounded_groups
-from similarity.duplication.leaks import find_leaks
-from similarity.duplication.pairs import IDENTICAL, NEAR, pairs_among, read_duplicates
+from similarity.duplication.pairs import differing_pairs, pairs_among, read_duplicates
 from similarity.files import Outputs, write_metrics
 from similarity.layout import DETAILS, DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params
@@ -26,12 +25,14 @@ def main(params: Params, outputs: Outputs) -> None:
     given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * count
     splits = complete_splits(manifest, given, group, settings.valid, settings.test, params.base.seed)
     write_splits(outputs.file(SPLITS), manifest.keys, splits)
-    leaks = {kind: find_leaks(pairs, splits) for kind, pairs in ((IDENTICAL, identical), (NEAR, near))}
+    parted = {
+        name: len(differing_pairs(pairs, splits).first) for name, pairs in (("identical", identical), ("near", near))
+    }
     figures = {
         **{name: splits.count(name) for name in SPLIT_NAMES},
         "given": sum(map(bool, given)),
-        "identical_across_splits": len(leaks[IDENTICAL].first),
-        "near_duplicates_across_splits": len(leaks[NEAR].first),
+        "identical_across_splits": parted["identical"],
+        "near_duplicates_across_splits": parted["near"],
     }
     write_metrics(outputs.file(DETAILS / "split.json"), figures)
     print(
@@ -41,8 +42,8 @@ def main(params: Params, outputs: Outputs) -> None:
     if any(given):
         drawn = sorted({split for split, kept in zip(splits, given, strict=True) if split != kept})
         print("split: kept those that the source gives" + (f"; drawn for others: {', '.join(drawn)}" if drawn else ""))
-    if parted := sum(len(pairs.first) for pairs in leaks.values()):
-        print(f"split: {counted(parted, 'pair')} of identical or nearly identical images parted")
+    if pairs := sum(parted.values()):
+        print(f"split: {counted(pairs, 'pair')} of identical or nearly identical images are in two splits")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class ServiceProcesses:
         process = subprocess.Popen(
             ["bash", "-c", f'{before}; exec python src/serve.py --port 0 "$@"', "bash", *options],
             cwd=self.project.folder, env=self.project.environment, stdout=subprocess.PIPE, encoding="utf-8",
+            start_new_session=True,
         )  # fmt: skip
         self.processes.append(process)
         assert process.stdout is not None

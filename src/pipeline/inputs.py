@@ -6,7 +6,7 @@ import numpy as np
 
 from similarity.dataset.manifest import Manifest
 from similarity.errors import DataError, UserError
-from similarity.layout import MANIFEST
+from similarity.layout import EDITS, MANIFEST
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
@@ -32,20 +32,18 @@ def check_rows(path: Path, count: int, manifest: Manifest) -> None:
         raise UserError(f"{path} is of {count} images, {MANIFEST} of {len(manifest.records)}: run `dvc repro`")
 
 
-def load_variants(
-    edits: Path, name: str, manifest: Manifest, width: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Loads vectors of changed images, by their name: the rows of the originals, int64 (n,), and the vectors, (n, …).
+def load_edits(name: str, manifest: Manifest, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Load vectors of edited test images: the rows of the originals, int64 (n,), and the vectors, (n, width).
 
     Raises:
         FileNotFoundError: there are none.
-        UserError: they are damaged or of other images, or have another width than the one given.
+        UserError: they are damaged, belong to other images, or have another width.
     """
-    path = edits / f"{name}.npy"
-    rows, changed = _load_array(edits / "rows.npy"), _load_array(path)
-    if len(rows) != len(changed) or rows.max(initial=0) >= len(manifest.records):
-        raise UserError(f"{edits} is of other images than {MANIFEST}: run `dvc repro`")
-    return np.repeat(rows, changed.shape[1]), _check_width(path, np.concatenate(changed), width)
+    path = EDITS / f"{name}.npy"
+    rows, edited = _load_array(EDITS / "rows.npy"), _load_array(path)
+    if len(rows) != len(edited) or rows.max(initial=0) >= len(manifest.records):
+        raise UserError(f"{EDITS} belongs to other images than {MANIFEST}: run `dvc repro`")
+    return np.repeat(rows, edited.shape[1]), _check_width(path, np.concatenate(edited), width)
 
 
 def check_finite(path: Path, rows: np.ndarray, manifest: Manifest) -> None:

@@ -8,13 +8,13 @@ from similarity.errors import UserError
 from similarity.layout import METRICS
 
 
-def read_metrics() -> dict[str, dict]:
-    """Reads all metrics files, by their names.
+def read_metrics(folder: Path = METRICS) -> dict[str, dict]:
+    """Read all metrics files of a folder, by name.
 
     Raises:
         UserError: one is no JSON, as after a merge with conflicts.
     """
-    return {path.stem: read_metrics_file(path) for path in sorted(METRICS.glob("*.json"))}
+    return {path.stem: read_metrics_file(path) for path in sorted(folder.glob("*.json"))}
 
 
 def read_metrics_file(path: Path) -> dict:

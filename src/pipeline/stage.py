@@ -105,7 +105,7 @@ def _listing_problems() -> Iterator[None]:
 
 
 def _how_to_get(path: str) -> str:
-    if not path.startswith(("data/", "models/", "metrics/")):
+    if not path.startswith(("data/", "models/", "metrics/", "dvc.lock")):
         return ""
     if not Path("dvc.yaml").exists():
         return ": run this in the root of the repository"

@@ -1,17 +1,29 @@
-"""Who may ask: pages of the service itself, and programs and people that know its token."""
+"""Who may call the API: the service's own pages, and programs and people that know its token."""
 
 import hmac
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+import socket
+from contextlib import suppress
 from hashlib import sha256
-from ipaddress import ip_address
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse, RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "similarity"
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "geolocation=(), microphone=()",
+    "referrer-policy": "same-origin",  # with none, a form of our own page would have no origin
+    "x-content-type-options": "nosniff",
+}
+"""Sent with every response: browsers do no more with it than the page needs."""
+_LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN = JSONResponse({"detail": "The page of another site asks for this; only the service's own page may."}, 403)
 _NO_TOKEN = JSONResponse(
@@ -21,67 +33,24 @@ _NO_TOKEN = JSONResponse(
 )
 
 
-class KnownHosts:
-    """Refuses requests that name another host than the service's: a foreign page's name could be pointed here."""
+def own_hosts(host: str) -> list[str]:
+    """List the names and addresses that this machine may be called by in `Host`.
 
-    def __init__(self, app: ASGIApp, names: Sequence[str], any_address: bool) -> None:
-        """Takes the names of the service's hosts.
-
-        Args:
-            app: what is asked after it.
-            names: of the hosts; ``*.example.org`` is all below that one, ``*`` any.
-            any_address: whether IP addresses will do as well, which are nobody's to point.
-        """
-        self.app = app
-        self.names = [name.lower() for name in names]
-        self.any_address = any_address
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = _host_name(Headers(scope=scope).get("host", "")) if scope["type"] == "http" else None
-        if name is None or self._is_known(name):
-            return await self.app(scope, receive, send)
-        detail = f"This service does not answer to the name {name[:100]!r}: its --allow-host option has to say it."
-        return await JSONResponse({"detail": detail}, 400)(scope, receive, send)
-
-    def _is_known(self, name: str) -> bool:
-        return any(fnmatchcase(name, each) for each in self.names) or (self.any_address and _is_address(name))
-
-
-def _host_name(host: str) -> str:
-    """The name in a `Host` header, without its port."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-class BelowPrefix:
-    """Lets all of the service be below a prefix of a proxy, whether the proxy takes it away or leaves it."""
-
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
-        self.app = app
-        self.prefix = prefix
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        if scope["path"] == self.prefix:  # from where relative addresses would lead elsewhere
-            return await RedirectResponse(f"{self.prefix}/")(scope, receive, send)
-        is_left = scope["path"].startswith(f"{self.prefix}/")
-        path = scope["path"] if is_left else self.prefix + scope["path"]
-        return await self.app({**scope, "path": path, "root_path": self.prefix}, receive, send)
+    Args:
+        host: name or address of the interface that the service listens on.
+    """
+    hosts = [*_LOCAL_HOSTS]
+    if host not in _LOCAL_HOSTS:
+        hosts += [host, name := socket.gethostname()]
+        with suppress(OSError):  # a machine may not know its own address
+            hosts += {str(address[0]) for *_, address in socket.getaddrinfo(name, None)}
+    return [f"[{each}]" if ":" in each else each for each in hosts]
 
 
 class OwnPagesOnly:
-    """Refuses what a page of another site has a visitor's browser send here.
+    """Refuse whatever a page of another site makes a visitor's browser send here.
 
-    A browser tells by `Origin` whose page it is; that of the service's own has the host that the request is sent to.
+    Browsers name the site of the page in `Origin`; for our own page its host equals `Host`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -98,7 +67,7 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 class TokenRequired:
-    """Refuses requests to the API without the token, before anything of their body is read."""
+    """Refuse API requests without the token before any of the body is read."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
@@ -107,26 +76,40 @@ class TokenRequired:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        is_open = scope["type"] != "http" or not path.startswith("/api/") or self._is_known(scope)
+        is_open = scope["type"] != "http" or not path.startswith("/api/") or self._is_known(Headers(scope=scope))
         await (self.app if is_open else _NO_TOKEN)(scope, receive, send)
 
-    def _is_known(self, scope: Scope) -> bool:
-        headers = Headers(scope=scope)
+    def _is_known(self, headers: Headers) -> bool:
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return _are_equal(headers.get("authorization", ""), self.header) or _are_equal(cookie, self.cookie)
 
 
 def cookie_value(token: str) -> str:
-    """What the page's cookie holds: it lets the page in, and does not tell the token."""
+    """Return the value of the page's cookie, which opens the API without revealing the token."""
     return hmac.new(token.encode(), b"the page's cookie", sha256).hexdigest()
 
 
 def _are_equal(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())  # in a time that does not tell how much is right
+    return hmac.compare_digest(given.encode(), expected.encode())  # timing reveals nothing
+
+
+class CloseAfterErrors:
+    """Close the connection after an error instead of reading the rest of a body that nobody wants."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receive, send_closing)
 
 
 class HeadAsGet:
-    """Answers HEAD as GET; the server leaves the body out."""
+    """Answer HEAD like GET, which FastAPI does not; the server leaves the body out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,157 +1,124 @@
-"""What the service answers from: everything is loaded once and shared by all requests."""
+"""What the service answers from: the engine's results in the words of the API."""
 
 import io
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from mmap import mmap
+from functools import cached_property
 from threading import BoundedSemaphore
-from typing import NamedTuple
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from service.annotations import Annotations
 from service.forms import Filters, SearchOptions
 from service.image_files import read_image_bytes
+from service.info import Info
 from service.names import Names
-from service.schema import Answer, EmbeddingMap, ImageEntry, Info, Layout, Neighbor, Novelty, Query, SearchResult
-from service.uploads import EmbeddedImage, UploadEmbedder
+from service.schema import (
+    Answer,
+    EmbeddingMap,
+    FindingCount,
+    FindingEntry,
+    ImageEntry,
+    Layout,
+    Neighbor,
+    Novelty,
+    SearchResult,
+    Split,
+)
+from service.schema import Query as QueryEntry
 from similarity.dataset.manifest import ImageRecord
-from similarity.findings.finding import FindingKind
+from similarity.engine.engine import Engine, Prepared
+from similarity.engine.gallery import Gallery
+from similarity.engine.results import Failure, Options, Query, Result
+from similarity.findings.finding import KINDS, Finding, FindingKind
+from similarity.findings.listing import explain
 from similarity.images.decoding import read_image
-from similarity.images.protocols import ImageFolder
 from similarity.images.regions import Region
-from similarity.index.inverted_index import find_neighbors
-from similarity.index.searcher import Answer as SearchAnswer
-from similarity.index.searcher import Index, Searcher, UnknownNameError
+from similarity.index.stores import Index
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
 
 
-class Asked(NamedTuple):
-    """What is searched with: one query is made of all of it.
-
-    Attributes:
-        uploads: encoded images.
-        keys: of indexed images.
-        like: keys of images like those that are wanted.
-        unlike: keys of images unlike those that are wanted.
-        region: of the only upload or key.
-    """
-
-    uploads: Sequence[bytes] = ()
-    keys: Sequence[str] = ()
-    like: Sequence[str] = ()
-    unlike: Sequence[str] = ()
-    region: Region | None = None
-
-
 @dataclass(frozen=True)
 class Catalog:
-    """The indexed images and the model.
+    """The images and the model of one run.
 
     Attributes:
-        searcher: finds the neighbors of embeddings.
-        embedder: embeds what is not indexed.
-        annotations: what else is known of the images.
-        images: has their files.
-        inverted_index: the stored neighbors, mapped into memory, if they are at hand.
-        positions: of the images in the plane, float32 (N, 2), if there is a projection.
-        look_positions: likewise by their look alone.
-        info: what to tell of all this.
-        version: by which a later state of the files is told apart.
+        engine: searches; all of it is loaded.
+        info: describes it.
+        version: differs from that of a later state of the files.
     """
 
-    searcher: Searcher
-    embedder: UploadEmbedder
-    annotations: Annotations
-    images: ImageFolder
-    inverted_index: mmap | None
-    positions: np.ndarray | None
-    look_positions: np.ndarray | None
+    engine: Engine
     info: Info
-    version: bytes
+    version: str
     _thumbnails: BoundedSemaphore = field(default_factory=BoundedSemaphore)
 
-    def search(self, asked: Asked, options: SearchOptions, any_distance: bool = False) -> SearchResult:
-        """Finds the images most similar to what is asked with, which are not among them.
+    @property
+    def gallery(self) -> Gallery:
+        """The images."""
+        return self.engine.gallery
 
-        Args:
-            asked: what to search with.
-            options: how to search.
-            any_distance: give the nearest images even if none is similar.
+    def search(self, query: Query, options: SearchOptions, any_distance: bool = False) -> SearchResult:
+        """Find the images most similar to a query.
 
         Raises:
-            UnreadableImageError: an upload cannot be decoded.
-            ImageFileError: a region is asked for of an image whose file is gone, or is another image.
-            UnknownNameError: there is no such image, class or index.
-            LookUnavailableError: the look cannot be chosen.
+            Exception: the query cannot be answered; see `reply_to`.
         """
-        rows, like, unlike = ([self.searcher.row(key) for key in keys] for keys in asked[1:4])
-        if len(rows) == 1 and not (asked.uploads or like or unlike or asked.region):
-            return self._search_row(rows[0], options)
-        start = time.perf_counter()
-        embedded = self.embedder.embed(self._contents(asked, rows), asked.region)
-        seconds = time.perf_counter() - start if embedded else None
-        known = [] if asked.region else rows
-        query = self.searcher.combine(
-            np.stack([*(each.embedding for each in embedded), *self.searcher.vectors[known]]), like, unlike
-        )
-        answers = self._answers(options, partial(self.searcher.similar, query, excluded=[*rows, *like, *unlike]))
-        queries = [_query(each) for each in embedded[: len(asked.uploads)]]
-        queries += [self._query_of_row(row) for row in rows]
-        return _as_result(queries, answers, seconds, None if known else self._novelty(embedded), any_distance)
+        if query.region and not query.images:
+            query = self._with_pixels(query, query.region)
+        [prepared] = self.engine.prepare([query])
+        if isinstance(prepared, Failure):
+            raise prepared.error
+        return self._search(prepared, options, any_distance)
 
     def search_each(
-        self, uploads: Sequence[bytes], keys: Sequence[str], options: SearchOptions, any_distance: bool = False
+        self, queries: Sequence[Query], options: SearchOptions, any_distance: bool
     ) -> Iterator[SearchResult | Exception]:
-        """Makes a search of each upload and each key; gives an error in the place of one that fails.
-
-        Raises:
-            UnknownNameError: there is no such class or index.
-            LookUnavailableError: the look cannot be chosen.
-        """
-        for each in self.embedder.embed_each(uploads):
-            yield each if isinstance(each, Exception) else self._search_upload(each, options, any_distance)
-        for key in keys:
-            row = self._row_or_error(key)
-            yield self._search_row(row, options) if isinstance(row, int) else row
+        """Answer several queries; one that fails has its error in its place."""
+        for each in self.engine.prepare(queries):
+            yield each.error if isinstance(each, Failure) else self._search(each, options, any_distance)
 
     def rows(self, filters: Filters, name: str | None = None) -> np.ndarray:
-        """The rows of some images, int64 (n,), in the order of their keys; with a part of a name, the best match first.
+        """Return the rows of some images, int64 (n,), by key; with a part of a name, the best match first.
 
         Raises:
             UnknownNameError: there is no such class.
         """
-        rows = self.searcher.rows(filters.label)
-        allowed = self.annotations.allow(filters.split, filters.finding)
-        if allowed is not None:
-            rows = rows[allowed[rows]]
+        allowed = self.gallery.allow(filters.label, filters.split, filters.finding)
+        rows = np.arange(len(self.engine)) if allowed is None else np.flatnonzero(allowed)
         return rows if name is None else self._names.rank(rows, name)
 
+    def record(self, key: str) -> ImageRecord:
+        """Return the record of an image.
+
+        Raises:
+            UnknownNameError: there is no such image.
+        """
+        return self.gallery.manifest.records[self.gallery.row(key)]
+
     def entry(self, row: int) -> ImageEntry:
-        """An indexed image as it is listed."""
-        record = self.searcher.manifest.records[row]
+        """Return an image as it is listed."""
+        record = self.gallery.manifest.records[row]
         return ImageEntry(
             key=record.path,
             label=record.label,
             width=record.width,
             height=record.height,
-            split=self.annotations.split(row),
-            findings=self.annotations.kinds(row),
+            split=cast("Split | None", self.gallery.split(row)),
+            findings=self.gallery.kinds(row),
         )
 
     def thumbnail(self, record: ImageRecord, size: int) -> bytes:
-        """A JPEG of an indexed image that fits into a square of `size` pixels.
+        """Return a JPEG of an image that fits into a square of `size` pixels.
 
         Raises:
-            ImageFileError: its file is gone, or is another image.
-            UnreadableImageError: it cannot be decoded any more.
+            ImageFileError: its file is missing, or is another image.
+            UnreadableImageError: it can no longer be decoded.
         """
-        with self._thumbnails:  # apart from the uploads, behind which a page would wait for its pictures
-            content = read_image_bytes(self.images, record.path, record.sha256)
+        with self._thumbnails:  # one at a time, so that uploads do not wait for the pictures of a page
+            content = read_image_bytes(self.engine.images, record.path, record.sha256)
             picture = Image.fromarray(read_image(content, size))
         picture.thumbnail((size, size))
         buffer = io.BytesIO()
@@ -159,130 +126,120 @@ class Catalog:
         return buffer.getvalue()
 
     def embedding_map(self) -> EmbeddingMap | None:
-        """The images as points in the plane, evenly chosen where there are too many."""
-        if self.positions is None:
+        """Return the images as points in the plane, evenly chosen if there are too many; None without a map."""
+        if (positions := self.engine.map.get("all")) is None:
             return None
-        manifest = self.searcher.manifest
-        rows = np.unique(np.linspace(0, len(self.positions) - 1, _MAX_POINTS).astype(int))
+        manifest, gallery, look = self.gallery.manifest, self.gallery, self.engine.map.get("look")
+        rows = np.unique(np.linspace(0, len(positions) - 1, _MAX_POINTS).astype(int))
         places: dict[FindingKind, list[int]] = {}
         for place, row in enumerate(rows.tolist()):
-            for kind in self.annotations.kinds(row):
+            for kind in gallery.kinds(row):
                 places.setdefault(kind, []).append(place)
         return EmbeddingMap(
             classes=manifest.folders,
             keys=[manifest.keys[row] for row in rows],
             labels=manifest.labels[rows].tolist(),
-            splits=[self.annotations.split(row) for row in rows],
+            splits=[cast("Split | None", gallery.split(row)) for row in rows],
             findings=places,
-            look=None if self.look_positions is None else _as_layout(self.look_positions[rows]),
-            **_as_layout(self.positions[rows]).model_dump(),
+            look=_as_layout(look[rows]) if look is not None and gallery.vectors.parts.are_two else None,
+            **_as_layout(positions[rows]).model_dump(),
         )
 
-    def _row_or_error(self, key: str) -> int | UnknownNameError:
-        try:
-            return self.searcher.row(key)
-        except UnknownNameError as error:
-            return error
+    def findings(self, kind: FindingKind | None, label: str | None, key: str | None) -> list[Finding]:
+        """Return the findings of a kind, about a class or an image."""
+        return [
+            each
+            for each in self.gallery.findings or ()
+            if kind in {None, each.finding}
+            and label in {None, each.label, each.other_label}
+            and key in {None, each.path, each.other}
+        ]
+
+    @cached_property
+    def finding_counts(self) -> list[FindingCount]:
+        """How many findings there are of each kind that occurs."""
+        kinds = [each.finding for each in self.gallery.findings or ()]
+        return [FindingCount(kind=kind, findings=kinds.count(kind)) for kind in KINDS if kind in kinds]
+
+    def finding_entry(self, finding: Finding) -> FindingEntry:
+        """Return a finding as it is listed."""
+        return FindingEntry(
+            kind=finding.finding,
+            key=finding.path or None,
+            label=finding.label or None,
+            indexed=finding.path in self.gallery.finding_rows,
+            suggested=finding.suggested or None,
+            other=finding.other or None,
+            other_label=finding.other_label or None,
+            score=float(finding.score) if finding.score else None,
+            explanation=explain(finding),
+        )
 
     @cached_property
     def _names(self) -> Names:
-        return Names(self.searcher.manifest.keys)
+        return Names(self.gallery.manifest.keys)
 
-    def _contents(self, asked: Asked, rows: Sequence[int]) -> Sequence[bytes]:
-        """The encoded images that are to be embedded."""
-        if asked.uploads or asked.region is None:
-            return asked.uploads
-        record = self.searcher.manifest.records[rows[0]]
-        return [read_image_bytes(self.images, record.path, record.sha256)]
+    def _with_pixels(self, query: Query, region: Region) -> Query:
+        """Take the file of the only key as the image that a region is part of."""
+        record = self.record(query.keys[0])
+        content = read_image_bytes(self.engine.images, record.path, record.sha256)
+        return Query(query.name, query.keys, (content,), query.like, query.unlike, region)
 
-    def _search_upload(self, embedded: EmbeddedImage, options: SearchOptions, any_distance: bool) -> SearchResult:
-        answers = self._answers(options, partial(self.searcher.similar, embedded.embedding))
-        return _as_result([_query(embedded)], answers, None, self._novelty([embedded]), any_distance)
-
-    def _search_row(self, row: int, options: SearchOptions) -> SearchResult:
-        stored = self._stored(row, options)
-        answers = [stored] if stored else self._answers(options, partial(self.searcher.similar_to_row, row))
-        return _as_result([self._query_of_row(row)], answers, None, None, True)
-
-    def _stored(self, row: int, options: SearchOptions) -> Answer | None:
-        """The answer by the inverted index, where that is enough."""
-        needs_search = options.compare or options.label or options.split or options.finding or options.look is not None
-        if self.inverted_index is None or needs_search or options.index not in {None, "exact"}:
-            return None
-        start = time.perf_counter()
-        found = find_neighbors(self.inverted_index, self.searcher.manifest.keys[row])
-        if found is None or len(found) < options.end:
-            return None
-        shown = found[options.offset : options.end]
-        neighbors = [self._neighbor(self.searcher.row(key), cosine) for key, cosine in shown]
-        return Answer(
-            index="exact",
-            source="inverted index",
-            milliseconds=1000 * (time.perf_counter() - start),
-            matches=len(self.searcher.vectors) - 1,
-            neighbors=neighbors,
+    def _search(self, prepared: Prepared, options: SearchOptions, any_distance: bool) -> SearchResult:
+        results = [
+            self.engine.find(prepared, _as_options(options, any_distance, index)) for index in self._indexes(options)
+        ]
+        first, query = results[0], prepared.query
+        uploads = len(query.images) - (len(query.keys) if query.region else 0)
+        queries = [
+            QueryEntry(key=None, label=None, width=width, height=height, split=None, findings=[])
+            for _, _, (width, height) in prepared.embedded[:uploads]
+        ]
+        queries += [QueryEntry(**self.entry(self.gallery.row(key)).model_dump()) for key in query.keys]
+        novelty = None
+        if first.distance is not None and first.max_distance is not None:
+            novelty = Novelty(distance=first.distance, max_distance=first.max_distance)
+        return SearchResult(
+            query=queries[0],
+            queries=queries,
+            answer=self._as_answer(first),
+            comparison=self._as_answer(results[1]) if len(results) > 1 else None,
+            embed_milliseconds=None if prepared.seconds is None else 1000 * prepared.seconds,
+            similar=first.similar,
+            novelty=novelty,
         )
-
-    def _answers(self, options: SearchOptions, search: Callable[..., SearchAnswer]) -> list[Answer]:
-        allowed = self.annotations.allow(options.split, options.finding)
-        label, look = options.label, options.look
-        found = (
-            search(count=options.end, label=label, index=index, look=look, allowed=allowed)
-            for index in self._indexes(options)
-        )
-        return [self._as_answer(each, options.offset) for each in found]
 
     def _indexes(self, options: SearchOptions) -> list[Index | None]:
-        if options.look is not None:
+        if not options.compare or options.look is not None:
             return [options.index]
-        first = options.index or self.searcher.default_index
-        return [first, *(index for index in self.searcher.indexes if index != first)] if options.compare else [first]
+        first = options.index or self.gallery.vectors.default
+        return [first, *(index for index in self.gallery.indexes if index != first)]
 
-    def _as_answer(self, found: SearchAnswer, offset: int) -> Answer:
+    def _as_answer(self, result: Result) -> Answer:
+        rows = [self.gallery.row(key) for key, _ in result.neighbors]
         return Answer(
-            index=found.index,
-            source="search",
-            milliseconds=1000 * found.seconds,
-            matches=found.matches,
-            neighbors=[self._neighbor(each.row, each.cosine) for each in found.neighbors[offset:]],
+            index=result.index,
+            source="inverted index" if result.matches is None else "search",
+            milliseconds=1000 * result.seconds,
+            matches=len(self.engine) - 1 if result.matches is None else result.matches,
+            neighbors=[
+                Neighbor(cosine=cosine, **self.entry(row).model_dump(exclude={"width", "height"}))
+                for row, (_, cosine) in zip(rows, result.neighbors, strict=True)
+            ],
         )
 
-    def _neighbor(self, row: int, cosine: float) -> Neighbor:
-        record = self.searcher.manifest.records[row]
-        split, kinds = self.annotations.split(row), self.annotations.kinds(row)
-        return Neighbor(key=record.path, label=record.label, cosine=cosine, split=split, findings=kinds)
 
-    def _query_of_row(self, row: int) -> Query:
-        return Query(**self.entry(row).model_dump())
-
-    def _novelty(self, embedded: Sequence[EmbeddedImage]) -> Novelty:
-        """How far the nearest of some uploads is from all that is indexed."""
-        distance = min(each.distance for each in embedded)
-        return Novelty(distance=distance, max_distance=self.embedder.reference.max_distance)
-
-
-def _query(upload: EmbeddedImage) -> Query:
-    return Query(key=None, label=None, width=upload.width, height=upload.height, split=None, findings=[])
-
-
-def _as_result(
-    queries: list[Query],
-    answers: Sequence[Answer],
-    embed_seconds: float | None,
-    novelty: Novelty | None,
-    any_distance: bool,
-) -> SearchResult:
-    similar = novelty is None or novelty.distance <= novelty.max_distance
-    if not similar and not any_distance:
-        answers = [each.model_copy(update={"neighbors": [], "matches": 0}) for each in answers]
-    return SearchResult(
-        query=queries[0],
-        queries=queries,
-        answer=answers[0],
-        comparison=answers[1] if len(answers) > 1 else None,
-        embed_milliseconds=None if embed_seconds is None else 1000 * embed_seconds,
-        similar=similar,
-        novelty=novelty,
+def _as_options(options: SearchOptions, any_distance: bool, index: Index | None) -> Options:
+    return Options(
+        count=options.k,
+        label=options.label,
+        index=index,
+        look=options.look,
+        split=options.split,
+        finding=options.finding,
+        any=any_distance,
+        offset=options.offset,
+        stored=not options.compare,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the calls are given beside their parameters."""
+"""What FastAPI passes to the calls besides their parameters."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from service.reloading import ServedCatalog
 
 
 async def only_known_parameters(request: Request) -> None:
-    """Refuses query parameters that a call does not have, which would be ignored without a word."""
+    """Refuse query parameters that a call does not have, which would be ignored silently."""
     known = request.app.state.query_parameters[request.scope["route"].name]
     if unknown := [name for name in request.query_params if name not in known]:
         raise RequestValidationError(
@@ -19,7 +19,7 @@ async def only_known_parameters(request: Request) -> None:
 
 
 def query_parameters(document: dict[str, Any]) -> dict[str, set[str]]:
-    """The names of the query parameters of each call, by its operation id."""
+    """Return the names of the query parameters of each call, by its operation id."""
     operations = (operation for methods in document["paths"].values() for operation in methods.values())
     return {
         each["operationId"]: {taken["name"] for taken in each.get("parameters", ()) if taken["in"] == "query"}

@@ -1,4 +1,4 @@
-"""What is answered to what cannot be done: a status and a sentence."""
+"""Failures as the client sees them: a status and a sentence."""
 
 from typing import Any, NamedTuple
 
@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from service.image_files import ImageFileError
 from service.reloading import ReloadError
 from service.schema import Failure
+from similarity.engine.gallery import UnknownNameError
 from similarity.images.decoding import TooManyPixelsError, UnreadableImageError
-from similarity.index.searcher import LookUnavailableError, UnknownNameError
+from similarity.index.stores import LookUnavailableError
 
 
 class Reply(NamedTuple):
@@ -20,36 +21,24 @@ class Reply(NamedTuple):
     detail: str
 
 
-_EXPECTED = (
-    TooManyPixelsError,
-    UnreadableImageError,
-    ImageFileError,
-    ReloadError,
-    UnknownNameError,
-    LookUnavailableError,
-    RequestValidationError,
-)
+_REPLIES: dict[type[Exception], tuple[int, str]] = {  # subclasses first
+    TooManyPixelsError: (413, "The image is too large: {}."),
+    UnreadableImageError: (415, "This cannot be read as an image: {}."),
+    ReloadError: (409, "{}"),
+    UnknownNameError: (404, "{}"),
+    LookUnavailableError: (422, "{}"),
+    Exception: (500, "Something went wrong on the server; see its output."),
+}
 
 
 def reply_to(error: Exception) -> Reply:
-    """What to answer to an error."""
-    match error:
-        case TooManyPixelsError():
-            return Reply(413, f"The image is too large: {error}.")
-        case UnreadableImageError():
-            return Reply(415, f"This cannot be read as an image: {error}.")
-        case ImageFileError():
-            return Reply(error.status, str(error))
-        case ReloadError():
-            return Reply(409, str(error))
-        case UnknownNameError():
-            return Reply(404, str(error))
-        case LookUnavailableError():
-            return Reply(422, str(error))
-        case RequestValidationError():
-            return Reply(422, "; ".join(map(_problem, error.errors())))
-        case _:
-            return Reply(500, "Something went wrong on the server; see its output.")
+    """Choose the answer to an error."""
+    if isinstance(error, ImageFileError):
+        return Reply(error.status, str(error))
+    if isinstance(error, RequestValidationError):
+        return Reply(422, "; ".join(map(_problem, error.errors())))
+    status, sentence = next(reply for kind, reply in _REPLIES.items() if isinstance(error, kind))
+    return Reply(status, sentence.format(error))
 
 
 def _problem(error: dict[str, Any]) -> str:
@@ -61,13 +50,13 @@ def _problem(error: dict[str, Any]) -> str:
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How a call may fail, for the OpenAPI document."""
+    """Describe how a call may fail, for the OpenAPI document."""
     return {status: {"model": Failure} for status in statuses}
 
 
 def answer_failures(app: FastAPI) -> None:
-    """Has all errors answered."""
-    for kind in (*_EXPECTED, Exception):
+    """Register a handler for each kind of error."""
+    for kind in (ImageFileError, RequestValidationError, *_REPLIES):
         app.add_exception_handler(kind, _answer)
 
 

@@ -1,4 +1,4 @@
-"""What the calls take: the fields of their forms and queries. A field that a call does not have is refused."""
+"""What the calls accept: the fields of their forms and queries. A field that a call does not have is refused."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
 from similarity.errors import UserError
 from similarity.images.regions import Region, parse_region
-from similarity.index.searcher import Index
+from similarity.index.stores import Index
 
 MAX_NEIGHBORS = 100
 MAX_RESULTS = 1000
@@ -22,12 +22,13 @@ def _check_region(text: str) -> str:
         parse_region(text)
     except UserError as error:
         raise ValueError(str(error)) from error
-    return text
+    return text  # a tuple would be a repeated field to FastAPI
 
 
 Image = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]  # what makers of clients know
 Images = Annotated[
-    list[Image], Field(max_length=MAX_IMAGES, description="Image files; their content tells the format, not the name.")
+    list[Image],
+    Field(max_length=MAX_IMAGES, description="Image files; their content decides the format, not the name."),
 ]
 Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES, description="Keys of indexed images.")]
 Look = Annotated[
@@ -49,12 +50,12 @@ class _Input(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, given: object) -> object:
-        """Takes what is left empty in a form as not given."""
+        """Treat empty fields of a form as missing."""
         return {name: each for name, each in given.items() if each != ""} if isinstance(given, dict) else given
 
 
 class Filters(_Input):
-    """Which images to give; all conditions must hold."""
+    """Which images to return; all conditions must hold."""
 
     label: Annotated[Label | None, Field(description="Only images of this class.")] = None
     split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
@@ -71,15 +72,15 @@ class SearchOptions(Filters):
     """How to search."""
 
     k: Annotated[
-        int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to give, if there are as many.")
+        int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to return, if there are as many.")
     ] = 10
     offset: Annotated[
         int,
-        Field(ge=0, lt=MAX_RESULTS, description=f"How many to leave out before; with `k`, {MAX_RESULTS:,} at most."),
+        Field(ge=0, lt=MAX_RESULTS, description=f"How many to skip; with `k`, {MAX_RESULTS:,} at most."),
     ] = 0
     index: Annotated[Index | None, Field(description="What to search.", examples=["exact"])] = None
     compare: Annotated[bool, Field(description="Search the other index as well.")] = False
-    look: Annotated[Look | None, Field(description="What to weigh: the kind, 0, or the look, 1.")] = None
+    look: Annotated[Look | None, Field(description="Weight of the look, 1, against the kind, 0.")] = None
     run: Annotated[
         Literal["beside"] | None,
         Field(description="`beside` searches the second run that is served, instead of the first."),
@@ -104,10 +105,10 @@ class SimilarQuery(SearchOptions):
 
 
 class UploadOptions(SearchOptions):
-    """How to search with what may be similar to nothing."""
+    """How to search with images that may be similar to nothing."""
 
     any_distance: Annotated[
-        bool, Field(alias="any", description="Give the nearest images even if none is similar.")
+        bool, Field(alias="any", description="Return the nearest images even if none is similar.")
     ] = False
 
 

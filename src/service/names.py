@@ -1,4 +1,4 @@
-"""Finding images by a part of their file's name."""
+"""Searching images by part of their file's name."""
 
 import re
 from collections.abc import Sequence
@@ -6,38 +6,33 @@ from unicodedata import normalize
 
 import numpy as np
 
-_WHOLE, _BEGINNING, _WORD, _ANYWHERE = range(4)
-
 
 class Names:
-    """The file names of some images."""
+    """The file names of N images."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Takes the images' keys, N of them."""
         self._names = [_folded(key.rpartition("/")[2]) for key in keys]
 
     def rank(self, rows: np.ndarray, part: str) -> np.ndarray:
-        """Those of some images, by their rows, int64 (n,), whose names have a part, in capitals or not.
+        """Find those of some images whose names contain a text, ignoring case.
 
-        The best match comes first: the whole name, with its ending or without, then its beginning, the beginning of a
-        word in it, any place.
+        Args:
+            rows: of the images, int64 (n,).
+            part: of a name.
 
         Returns:
-            int64 (m,); those of equal rank in the order that they are given in.
+            Their rows, int64 (m,): the whole name first (with or without its suffix), then names that begin with the
+            text, then those with a word that does, then all others; equal ones in the given order.
         """
         part = _folded(part)
-        found = [row for row in rows.tolist() if part in self._names[row]]
         at_word = re.compile(rf"(?<![^\W_]){re.escape(part)}")
-        found.sort(key=lambda row: _rank(self._names[row], part, at_word))
-        return np.array(found, np.int64)
 
+        def order(row: int) -> tuple[bool, bool, bool]:
+            name = self._names[row]
+            is_whole = part in {name, name.rpartition(".")[0]}
+            return not is_whole, not name.startswith(part), at_word.search(name) is None
 
-def _rank(name: str, part: str, at_word: re.Pattern[str]) -> int:
-    if part in {name, name.rpartition(".")[0]}:
-        return _WHOLE
-    if name.startswith(part):
-        return _BEGINNING
-    return _WORD if at_word.search(name) else _ANYWHERE
+        return np.array(sorted((row for row in rows.tolist() if part in self._names[row]), key=order), np.int64)
 
 
 def _folded(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the service can be told on its command line."""
+"""The service's command line."""
 
 import argparse
 import os
@@ -28,6 +28,12 @@ def _prefix(text: str) -> str:
     return prefix
 
 
+def _host(text: str) -> str:
+    if not re.fullmatch(r"\*|(\*\.)?[^*]+", text):
+        raise argparse.ArgumentTypeError(f"{text}: a name, *.NAME for all names below it, or * for any is needed")
+    return text
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -38,7 +44,7 @@ def _positive(text: str) -> float:
     return number
 
 
-def _positive_whole(text: str) -> int:
+def _whole(text: str) -> int:
     if _positive(text) % 1:
         raise argparse.ArgumentTypeError(f"{text}: a whole number is needed")
     return int(_positive(text))
@@ -47,67 +53,39 @@ def _positive_whole(text: str) -> int:
 _LIMITS: dict[str, tuple[Callable[[str], float], float, str]] = {
     "max-upload-mb": (_positive, 20, "largest upload, of one image or several together, in 10⁶ bytes"),
     "max-megapixels": (_positive, 50, "largest uploaded image, in 10⁶ pixels"),
-    "max-uploads": (_positive_whole, 256, "uploads that may wait for their answer; more are answered with 503"),
     "upload-room-mb": (_positive, 256, "room for all uploads together, in 10⁶ bytes; others are answered with 503"),
-    "upload-seconds": (_positive, 300, "in which an upload must have arrived"),
-    "upload-kb-per-second": (_positive, 16, "least rate of an upload, in 10³ bytes"),
-    "upload-grace-seconds": (_positive, 5, "after which an upload must have kept to the least rate"),
+    "upload-seconds": (_positive, 120, "in which an upload must have arrived"),
     "max-download-mb": (_positive, 500, "largest download of several images, in 10⁶ bytes"),
-    "max-connections": (_positive_whole, 2000, "open connections, at most half as many as file handles"),
-    "client-seconds": (_positive, 10, "that a client may take to send a request's head, or to take what it is sent"),
+    "max-connections": (_whole, 400, "open connections; more are answered with 503"),
+    "idle-seconds": (_whole, 10, "after which a connection without a request is closed"),
 }
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose errors are a line, and not all options before it."""
+    """A parser that reports an error in one line, without all options before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message.removeprefix('argument ')} (all options: python src/{self.prog} --help)\n")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads arguments, or those of the command line, and the token from the environment if it is not there."""
-    parser = _Parser(prog="serve.py", description="Serves the search page and the REST API.")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 for all network interfaces (default: 127.0.0.1)",
-    )
-    parser.add_argument(
-        "--port", type=int, default=8000, help="port to listen on; 0 for any that is free (default: 8000)"
-    )
-    parser.add_argument(
-        "--beside",
-        metavar="REVISION",
-        help="a commit or an experiment whose results, of the same images, are served as well, to compare them",
-    )
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="host name that it answers to beside this machine's own, such as that of a proxy; may be given again, "
-        "*.example.org is all names below that one",
-    )
-    parser.add_argument(
-        "--root-path",
-        type=_prefix,
-        default="",
-        metavar="/PREFIX",
-        help="what all paths begin with where a proxy has the service below a prefix (default: none)",
-    )
-    parser.add_argument(
-        "--token",
-        type=_token,
-        default=os.environ.get(VARIABLE),
-        help=f"what the API is to be asked with; better set {VARIABLE}, which other users cannot see "
-        "(default: none, the API is open to all who reach it)",
-    )
-    parser.add_argument(
-        "--index",
-        choices=("lancedb",),
-        help="search what publish.py has written to SIMILARITY_URI, instead of loading embeddings and indexes",
-    )
+    """Parse arguments, by default those of the command line; the token may also be in the environment."""
+    parser = _Parser(prog="serve.py", description="Serve the search page and the REST API.")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is all networks (default: 127.0.0.1)")
+    add("--port", type=int, default=8000, help="port to listen on; 0 for any free one (default: 8000)")
+    add("--compare", "--beside", dest="beside", metavar="REVISION",
+        help="also serve the results of a commit or an experiment, of the same images, to compare them")  # fmt: skip
+    add("--allow-host", action="append", type=_host, default=[], metavar="NAME",
+        help="another host name to answer to, such as that of a proxy; may be repeated, *.example.org is all names "
+        "below that one")  # fmt: skip
+    add("--root-path", type=_prefix, default="", metavar="/PREFIX",
+        help="prefix of all paths, if a proxy serves this below one (default: none)")  # fmt: skip
+    add("--token", type=_token, default=os.environ.get(VARIABLE),
+        help=f"required to use the API; better set {VARIABLE}, which other users cannot see (default: none, the API "
+        "is open to everybody who reaches it)")  # fmt: skip
+    add("--index", choices=("lancedb",),
+        help="search what publish.py wrote to SIMILARITY_URI, without loading embeddings and indexes")  # fmt: skip
     limits = parser.add_argument_group("limits")
     for name, (kind, default, meaning) in _LIMITS.items():
         limits.add_argument(f"--{name}", type=kind, default=default, help=f"{meaning} (default: {default})")
@@ -115,12 +93,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def upload_rules(arguments: argparse.Namespace) -> UploadRules:
-    """The rules that the arguments set."""
+    """Return the rules for uploads that the arguments set."""
     return UploadRules(
         max_bytes=int(arguments.max_upload_mb * 1e6),
         max_total_bytes=int(arguments.upload_room_mb * 1e6),
-        max_waiting=arguments.max_uploads,
         seconds=arguments.upload_seconds,
-        bytes_per_second=arguments.upload_kb_per_second * 1000,
-        grace_seconds=arguments.upload_grace_seconds,
     )

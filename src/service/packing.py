@@ -1,34 +1,15 @@
-"""Some image files in one archive, which is made while it is sent."""
+"""Several image files in one archive, streamed while it is made."""
 
 from collections.abc import Iterator, Sequence
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
+from io import RawIOBase
+from zipfile import ZipFile, ZipInfo
 
-from service.image_files import check_image, stream_image
+from service.image_files import ImageFolder, check_image, read_image_bytes
 from similarity.dataset.manifest import ImageRecord
-from similarity.images.protocols import ImageFolder
-
-
-class _Outbox:
-    """Takes what is written, until it is sent."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, part: bytes) -> int:
-        self._parts.append(bytes(part))
-        return len(part)
-
-    def flush(self) -> None:
-        pass
-
-    def take(self) -> bytes:
-        """What was written since the last call."""
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
 
 
 def require_room(folder: ImageFolder, records: Sequence[ImageRecord], max_bytes: int) -> None:
-    """Makes sure that all files of some images are there, and are not too large together.
+    """Check that the files of the images exist, are those indexed, and are not too large together.
 
     Raises:
         ImageFileError: one is gone, or is another image.
@@ -42,15 +23,29 @@ def require_room(folder: ImageFolder, records: Sequence[ImageRecord], max_bytes:
 
 
 def pack(folder: ImageFolder, records: Sequence[ImageRecord]) -> Iterator[bytes]:
-    """Gives a zip file of some images in parts; it is broken off where a file is not that of its image any more.
+    """Yield the parts of a zip file of the images; it stops short at a file that is no longer the image indexed.
 
-    Nothing is compressed, as images are; times are left out, so that the same images give the same bytes.
+    Nothing is compressed, as images already are, and times are left out, so the same images give the same bytes.
     """
-    outbox = _Outbox()
-    with ZipFile(outbox, "w", ZIP_STORED) as archive:  # type: ignore[call-overload]  # that is all it needs
+    parts = _Parts()
+    with ZipFile(parts, "w") as archive:
         for each in records:
-            with archive.open(ZipInfo(each.path), "w") as member:
-                for chunk in stream_image(folder, each.path, each.sha256):
-                    member.write(chunk)
-                    yield outbox.take()
-    yield outbox.take()
+            archive.writestr(ZipInfo(each.path), read_image_bytes(folder, each.path, each.sha256))
+            yield parts.take()
+    yield parts.take()
+
+
+class _Parts(RawIOBase):
+    """A file that keeps what is written until it is taken."""
+
+    def __init__(self) -> None:
+        self._written = b""
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # all that zipfile writes is bytes
+        self._written += bytes(data)
+        return len(data)
+
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
+        written, self._written = self._written, b""
+        return written

@@ -1,12 +1,12 @@
-"""What the API gives, as it stands in its OpenAPI document."""
+"""What the API returns, as its OpenAPI document says."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from similarity.findings import finding
-from similarity.index.searcher import Index
+from similarity.index.stores import Index
 
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["marble"])]
@@ -17,59 +17,66 @@ FindingFilter = TypeAliasType("FindingFilter", Literal[finding.FindingKind, "any
 Findings = Annotated[
     list[FindingKind], Field(description="Kinds of findings of the audit that are about the image.", examples=[["odd"]])
 ]
-Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
 Milliseconds = Annotated[float, Field(ge=0, description="Time that the server took.")]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """A part of an answer."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class Failure(_Model):
+class Failure(Model):
     """Why there is no answer."""
 
     detail: Annotated[str, Field(examples=["no image 'marble/x.jpg' is indexed; near it are: marble/marble_0042.jpg"])]
 
 
-class Neighbor(_Model):
-    """An indexed image that is similar to the query."""
+class _Sized(Model):
+    width: Annotated[int, Field(ge=1, description="Pixels.")]
+    height: Annotated[int, Field(ge=1, description="Pixels.")]
 
+
+class _Indexed(Model):
     key: Key
     label: Label
-    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Similarity to the query.", examples=[0.974652])]
     split: Split | None
     findings: Findings
 
 
-class Answer(_Model):
+class Neighbor(_Indexed):
+    """An indexed image that is similar to the query."""
+
+    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Similarity to the query.", examples=[0.974652])]
+
+
+class Answer(Model):
     """The images most similar to the query, best first."""
 
     index: Annotated[Index, Field(description="What was searched.")]
     source: Annotated[str, Field(description="`inverted index` if stored neighbors were read, else `search`.")]
     milliseconds: Milliseconds
-    matches: Annotated[int, Field(ge=0, description="How many images could be given, with larger `k` and `offset`.")]
+    matches: Annotated[int, Field(ge=0, description="How many images could be returned, with larger `k` and `offset`.")]
     neighbors: list[Neighbor]
 
 
-class Query(_Model):
+class Query(_Sized):
     """An image that was asked for. An uploaded one has neither key nor class."""
 
     key: Key | None
     label: Label | None
-    width: Annotated[int, Field(ge=1, description="Pixels.")]
-    height: Annotated[int, Field(ge=1, description="Pixels.")]
     split: Split | None
     findings: Findings
 
 
-class Novelty(_Model):
+class Novelty(Model):
     """How far an upload is from all that is indexed, in the features of the backbone."""
 
     distance: Annotated[float, Field(ge=0, description="To the nearest indexed image.")]
     max_distance: Annotated[float, Field(ge=0, description="Up to which an image is similar to something.")]
 
 
-class SearchResult(_Model):
+class SearchResult(Model):
     """The answer of one index and, if a comparison was asked for, that of the other."""
 
     query: Annotated[Query, Field(description="The first of `queries`.")]
@@ -80,14 +87,13 @@ class SearchResult(_Model):
     similar: Annotated[
         bool,
         Field(
-            description="False if nothing indexed is similar to an upload, with a class or without. No neighbors are "
-            "given then, unless `any` asks for them."
+            description="False if nothing indexed is similar to an upload; it has no neighbors then, unless by `any`."
         ),
     ]
-    novelty: Annotated[Novelty | None, Field(description="Of an upload: by what `similar` was decided.")]
+    novelty: Annotated[Novelty | None, Field(description="Of an upload: what decided `similar`.")]
 
 
-class BatchEntry(_Model):
+class BatchEntry(Model):
     """What became of one of several searches: a result, or an error."""
 
     result: SearchResult | None
@@ -95,31 +101,24 @@ class BatchEntry(_Model):
     status: Annotated[int, Field(description="As if it had been asked for alone.", examples=[200])]
 
 
-class BatchResult(_Model):
+class BatchResult(Model):
     """The results of several searches: of uploads in their order, then of keys in theirs."""
 
     results: list[BatchEntry]
 
 
-class ImageEntry(_Model):
+class ImageEntry(_Indexed, _Sized):
     """An indexed image."""
 
-    key: Key
-    label: Label
-    width: Annotated[int, Field(ge=1, description="Pixels.")]
-    height: Annotated[int, Field(ge=1, description="Pixels.")]
-    split: Split | None
-    findings: Findings
 
-
-class _Page(_Model):
+class _Page(Model):
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
     total: Annotated[int, Field(ge=0, description="What is on all pages together.")]
 
 
 def pages_of(total: int, size: int) -> int:
-    """How many pages of a size there are, at least one."""
+    """Return how many pages of a size there are, at least one."""
     return max(1, -(-total // size))
 
 
@@ -129,7 +128,7 @@ class ImagePage(_Page):
     images: list[ImageEntry]
 
 
-class FindingEntry(_Model):
+class FindingEntry(Model):
     """Something that is probably wrong with an image, a pair of images, or a class."""
 
     kind: FindingKind
@@ -143,7 +142,7 @@ class FindingEntry(_Model):
     explanation: Annotated[str, Field(examples=["Probably of class marble: the label is wrong with …"])]
 
 
-class FindingCount(_Model):
+class FindingCount(Model):
     """A kind of findings and how many there are."""
 
     kind: FindingKind
@@ -158,95 +157,7 @@ class FindingPage(_Page):
     findings: list[FindingEntry]
 
 
-class ClassCount(_Model):
-    """A class and how many images it has."""
-
-    name: Label
-    images: int
-
-
-class SplitCount(_Model):
-    """A part of the data and how many images it has."""
-
-    name: Split
-    images: int
-
-
-class DataInfo(_Model):
-    """The indexed images; `md5` is of their manifest, as in `dvc.lock`, which holds the SHA-256 of each."""
-
-    images: int
-    classes: list[ClassCount]
-    splits: Annotated[list[SplitCount], Field(description="Empty if the images are not split.")]
-    audited: Annotated[bool, Field(description="Whether there was an audit.")]
-    md5: Md5
-
-
-class ModelInfo(_Model):
-    """The model; `md5` is of its folder, as in `dvc.lock` but for the ending `.dir`."""
-
-    backbone: str
-    image_size: int
-    features: int
-    engine: str
-    embedding_size: int
-    visual_weight: Annotated[float | None, Field(description="The look of the indexes; null if there is no choice.")]
-    md5: Md5
-
-
-class ApproximateInfo(_Model):
-    """The approximate index, which searches are asked of by its backend's name; one in a database has no file."""
-
-    backend: Index
-    search_k: int | None
-    md5: Md5 | None
-
-
-class IndexInfo(_Model):
-    """Neighbors that are stored for each image, and the approximate index."""
-
-    stored_neighbors: int
-    approximate: ApproximateInfo
-
-
-class LimitInfo(_Model):
-    """What a request may ask for at most."""
-
-    upload_bytes: Annotated[int, Field(description="Of all images of a request together.")]
-    megapixels: Annotated[float, Field(description="Millions of pixels of an image.")]
-    k: Annotated[int, Field(description="Neighbors in an answer.")]
-    results: Annotated[int, Field(description="Neighbors that can be paged through: `k` + `offset`.")]
-    images: Annotated[int, Field(description="Images and keys in a request.")]
-    download_images: Annotated[int, Field(description="Images in a download.")]
-    download_bytes: Annotated[int, Field(description="Of all images of a download together.")]
-
-
-class BesideInfo(_Model):
-    """A second run that is served for comparison, of the same images."""
-
-    revision: Annotated[str, Field(description="The commit or the experiment.", examples=["my-experiment"])]
-    model: ModelInfo
-    indexes: IndexInfo
-    metrics: Annotated[dict[str, Any], Field(description="The files in its `metrics/`, by name.")]
-
-
-class Info(_Model):
-    """What is served."""
-
-    model: ModelInfo
-    data: DataInfo
-    indexes: IndexInfo
-    metrics: Annotated[dict[str, Any], Field(description="The files in `metrics/`, by name.")]
-    limits: LimitInfo
-    beside: Annotated[
-        BesideInfo | None, Field(description="What `run=beside` searches; null if the service has no second run.")
-    ] = None
-    out_of_date: Annotated[
-        bool, Field(description="Whether the pipeline has made something else since, or is about to; see `reload`.")
-    ] = False
-
-
-class Layout(_Model):
+class Layout(Model):
     """Places in the plane, 0…1 with y upwards; the lists run in parallel."""
 
     x: list[float]
@@ -264,7 +175,7 @@ class EmbeddingMap(Layout):
     look: Annotated[Layout | None, Field(description="Places by the look alone; null if there is no choice.")]
 
 
-class Health(_Model):
+class Health(Model):
     """The service is up and has its model loaded."""
 
     status: Annotated[str, Field(examples=["ok"])]

@@ -5,15 +5,16 @@ from fastapi import APIRouter, Request, Response
 from service.access import COOKIE, cookie_value
 from service.dependencies import Served, Token
 from service.failures import failures
+from service.info import BesideInfo, Info
 from service.reloading import ServedCatalog
-from service.schema import BesideInfo, Health, Info
+from service.schema import Health
 
 router = APIRouter(tags=["service"])
 
 
-@router.get("/info", responses=failures(422), summary="Tell what is served")
+@router.get("/info", responses=failures(422), summary="Describe what is served")
 async def get_info(served: Served) -> Info:
-    """Gives the model, the data, their versions by hash, the metrics, and the limits."""
+    """Describe the model, the data, their versions by hash, the metrics, and the limits."""
     now = {"out_of_date": await served.is_out_of_date(), "beside": _beside(served)}
     return served.current.info.model_copy(update=now)
 
@@ -25,16 +26,16 @@ def _beside(served: ServedCatalog) -> BesideInfo | None:
     return BesideInfo(revision=revision, model=info.model, indexes=info.indexes, metrics=info.metrics)
 
 
-@router.post("/reload", responses=failures(403, 409, 422), summary="Serve what the pipeline has made by now")
+@router.post("/reload", responses=failures(403, 409, 422), summary="Serve the latest results of the pipeline")
 async def reload(served: Served, _: Token) -> Info:
-    """Opens and checks all files anew. Until that is done, and if it fails, the former version is served."""
+    """Open and check all files again. Until that is done, and if it fails, the old version is served."""
     await served.reload()
     return await get_info(served)
 
 
 @router.post("/session", responses=failures(403, 422), summary="Let the page in")
 async def begin_session(request: Request, response: Response, token: Token) -> Health:
-    """Sets a cookie, which a browser sends in place of the token, also for pictures; it ends with the browser."""
+    """Set a cookie, which a browser sends in place of the token, also for pictures; it ends with the browser."""
     response.set_cookie(
         COOKIE,
         cookie_value(token),
@@ -47,5 +48,5 @@ async def begin_session(request: Request, response: Response, token: Token) -> H
 
 
 async def health() -> Health:
-    """Answers as soon as the model is loaded."""
+    """Answer as soon as the model is loaded."""
     return Health(status="ok")

@@ -6,9 +6,9 @@ What is named here is imported when it is first used, so that a part of the libr
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from similarity.engine.image_index import ImageIndex, open_index
+    from similarity.engine.results import Match, Matches, Result
     from similarity.errors import UserError
-    from similarity.opening.image_index import ImageIndex, open_index
-    from similarity.opening.matches import Match, Matches, Result
 
 __all__ = ["ImageIndex", "Match", "Matches", "Result", "UserError", "open_index"]
 
@@ -16,7 +16,7 @@ __all__ = ["ImageIndex", "Match", "Matches", "Result", "UserError", "open_index"
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    for module in ("errors", "opening.image_index", "opening.matches"):
+    for module in ("errors", "engine.image_index", "engine.results"):
         if name in __all__ and hasattr(found := import_module(f"similarity.{module}"), name):
             return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -84,7 +84,7 @@ def _remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files and folders that killed processes left in a folder; nothing may be written meanwhile."""
+    """Remove the temporary files and folders that killed processes left in a folder that nothing else writes to."""
     for path in folder.glob(f"{_TEMPORARY}*"):
         _remove(path)
 

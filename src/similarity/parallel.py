@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 64) -> Iterator[Result]:
-    """Applies a function in as many threads as there are cores, and yields the results in the order of the items.
+    """Apply a function in as many threads as there are cores, and yields the results in the order of the items.
 
     Unlike `Executor.map` it works at most `ahead` items ahead of the results that are taken, so memory stays bounded.
-    Whoever takes no more of them, as after a signal, does not wait for what is being worked on.
+    If no more of them are taken, as after a signal, nothing is waited for.
     """
     pool = ThreadPoolExecutor(os.cpu_count())
     pending: deque[Future[Result]] = deque()
@@ -32,14 +32,14 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], ahead
 
 
 class Room:
-    """A number of bytes that threads share: who wants more than is left waits for the others."""
+    """A number of bytes that threads share: a thread that wants more than is left waits for the others."""
 
     def __init__(self, size: int) -> None:
         self._size, self._taken, self._changed = size, 0, Condition()
 
     @contextmanager
     def taken(self, wanted: int) -> Iterator[None]:
-        """Takes some room for a block; more than there is at all is given to one thread at a time."""
+        """Take some room for a block; more than there is at all is given to one thread at a time."""
         wanted = min(wanted, self._size)
         with self._changed:
             self._changed.wait_for(lambda: self._taken + wanted <= self._size)

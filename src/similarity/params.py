@@ -31,6 +31,21 @@ PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
 Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
+Optimizer = Literal[
+    "sgd",
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "ftrl",
+    "lamb",
+    "lion",
+    "muon",
+    "nadam",
+    "rmsprop",
+]
 Triple = tuple[Number, Number, Number]
 
 
@@ -156,11 +171,11 @@ class TrainParams(_Section):
     """Epochs without a lower validation loss after which training ends; empty is never."""
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
     """Images per step."""
-    optimizer: Annotated[str, Field(min_length=1)]
-    """An optimizer of Keras by its name, such as `sgd`, the original's, or `adamw`."""
+    optimizer: Optimizer
+    """An optimizer of Keras; `sgd` is the original's. Others need another `train.lr`, often 0.001."""
     schedule: Literal["constant", "cosine"]
-    """The learning rate over the steps: as it is, but for the original's decay of 10⁻⁶ per step, or down to 0 along a
-    cosine."""
+    """How the learning rate falls: `constant` is lr / (1 + 10⁻⁶ · step), as in the original; `cosine` ends at 0 after
+    `train.epochs`."""
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     """Nesterov momentum of `sgd`."""
     weight_decay: Annotated[Number, Field(ge=0, lt=1)]

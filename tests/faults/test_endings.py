@@ -1,10 +1,9 @@
-"""Whoever is told to end is gone within five seconds, also while an image is being decoded that takes longer."""
+"""A service ends within five seconds, and its decoders with it, also while an image is decoded that takes longer."""
 
 import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -19,65 +18,44 @@ SLOW = b"P5 8000 6000 100\n" + bytes(8000 * 6000)  # each pixel takes Pillow a t
 SECONDS = 5
 
 
-@contextlib.contextmanager
-def ending(process: subprocess.Popen[str], number: int) -> Iterator[None]:
-    """Sends a signal to a process as soon as it has an image decoded, and waits for its end."""
-    while not (decoders := decoders_of(process.pid)):
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(1)
-    start = time.monotonic()
-    process.send_signal(number)
-    process.wait(60)
-    assert time.monotonic() - start < SECONDS
-    yield
-    while set(decoders) & set(decoders_of(1)):  # each notices that the process is gone, and then ends
-        assert time.monotonic() - start < SECONDS
-        time.sleep(0.05)
+def used_seconds(process: int) -> float:
+    """Return the time of a core that a process has used."""
+    user, system = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / 100
 
 
-def decoders_of(parent: int) -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if is_decoder(path, parent)]
+def session_of(process: int) -> list[int]:
+    """List the processes that one has started, and those that they have, by the session that all are in."""
+    command = ["ps", "-o", "stat=,pid=", "-s", str(process)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return [int(line.split()[1]) for line in lines if not line.startswith("Z")]  # ended, and nobody has asked
 
 
-def is_decoder(process: Path, parent: int) -> bool:
-    try:
-        status = (process / "status").read_text(encoding="utf-8")
-        return f"\nPPid:\t{parent}\n" in status and b"run_decoder" in (process / "cmdline").read_bytes()
-    except OSError:  # it is gone
-        return False
-
-
-def test_a_service(reproduced: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_service_and_its_decoders(reproduced: Project, tmp_path: Path, number: int) -> None:
     processes, errors = ServiceProcesses(reproduced), tmp_path / "errors.txt"
     address = processes.start("--max-upload-mb=50", before=f"exec 2> {errors}")
+    service = processes.processes[0]
 
     def upload() -> None:
         with contextlib.suppress(httpx.HTTPError):  # nobody answers
             httpx.post(f"{address}/api/search", files={"image": ("x", SLOW)}, timeout=60)
 
     client = Thread(target=upload)
-    client.start()
-    try:
-        with connect(address) as dripping:
-            dripping.sendall(upload_head(address, 1_000_000) + UPLOAD_START)
-            with ending(processes.processes[0], signal.SIGTERM):
-                client.join()
-        assert processes.processes[0].returncode == 128 + signal.SIGTERM
-        assert errors.read_text(encoding="utf-8") == ""
-    finally:
-        processes.processes[0].kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_scan(project: Project, number: int) -> None:
-    (project.folder / "data/images/marble/slow.ppm").write_bytes(SLOW)
-    before = project.contents("data/*", "metrics/*")
-    process = subprocess.Popen(
-        ["env", "--default-signal=INT", "python", "src/scan.py"],
-        cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
-    )  # fmt: skip
-    with ending(process, number):
-        assert process.returncode == 128 + number
-        assert process.communicate()[0] == ""
-    assert project.contents("data/*", "metrics/*") == before
+    with connect(address) as dripping:
+        dripping.sendall(upload_head(address, 1_000_000) + UPLOAD_START)
+        own = session_of(service.pid)
+        before = {each: used_seconds(each) for each in own if each != service.pid}
+        client.start()
+        while not any(used_seconds(each) > seconds + 0.3 for each, seconds in before.items()):
+            assert client.is_alive()
+            time.sleep(0.05)
+        start = time.monotonic()
+        service.send_signal(number)
+        service.wait(60)
+        client.join()
+    while session_of(service.pid):
+        assert time.monotonic() - start < SECONDS
+        time.sleep(0.05)
+    assert service.returncode == (128 + number if number == signal.SIGTERM else -number)
+    assert errors.read_text(encoding="utf-8") == ""

@@ -23,10 +23,9 @@ from projects import Project
 from service_process import ServiceProcesses
 from similarity import ImageIndex, open_index
 from similarity.dataset.manifest import read_manifest
+from similarity.engine.results import Failure, Options
 from similarity.features.extractor import Extractor
 from similarity.files import Outputs, read_table
-from similarity.opening.image_index import Options
-from similarity.opening.matches import Failure
 from similarity.params import load_params
 
 SEED, DAMAGED = 20, 400
@@ -100,7 +99,7 @@ def test_a_query_answers_what_a_scan_reads_and_tells_the_rest(
     scanned: Scanned, index: ImageIndex, record_faults: RecordFaults
 ) -> None:
     record_faults("an odd file is asked for", len(scanned.corpus))
-    results = index.answer(query.resolve(str(scanned.folder), index), Options(5), any=True)
+    results = index.answer(query.resolve(str(scanned.folder), index), Options(5, any=True))
     entries = {
         Path(entry["query"]).relative_to(scanned.folder).as_posix(): entry
         for entry in json.loads(query.as_json(results))["queries"]

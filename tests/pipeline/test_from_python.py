@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from PIL import Image
 
 from projects import ROOT, Project
 from similarity import ImageIndex, Match, UserError, open_index
+from similarity.engine.image_index import ImageLike
 from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.decoding import read_image
-from similarity.opening.image_index import ImageLike
 
 KEY, FOREIGN = "marble/marble_0003.jpg", next(iter(KINDS))
 
@@ -38,14 +39,18 @@ def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Projec
     assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
     assert found[0] == Match(KEY, 1, stored[0][0], stored[0][0].split("/")[0], stored[0][1])
     assert found.columns() == {name: [getattr(match, name) for match in found] for name in Match._fields}
+    if importlib.util.find_spec("pandas"):
+        assert found.to_pandas().to_dict("list") == found.columns()
 
 
 def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     index: ImageIndex, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    file = tmp_path / "photo.png"
+    file = tmp_path / "<b>&.png"
     Image.fromarray(pixels).save(file)
+    assert "&lt;b&gt;&amp;.png" in index.search(file, 1)._repr_html_()
     asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file)]
+    assert index.search(np.stack([pixels, pixels]), 1).columns()["key"] == [KEY, KEY]
     found = index.search(asked, 4)
     assert [match.query for match in found[::4]] == ["image 1", str(file), str(file), "image 4", "image 5"]
     rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
@@ -63,12 +68,6 @@ def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_
     for file in (tmp_path / "turned.png", tmp_path / "gray.png"):
         by_file, by_image = index.search([file, Image.open(file)], 5, any=True).results
         assert by_file.neighbors == by_image.neighbors
-
-
-def test_an_array_of_images_is_several_images(index: ImageIndex, pixels: np.ndarray) -> None:
-    found = index.search(np.stack([pixels, pixels[::-1]]), 2)
-    assert [result.query.name for result in found.results] == ["image 1", "image 2"]
-    assert found[0].key == KEY
 
 
 def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
@@ -110,23 +109,6 @@ def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) ->
     assert np.ptp(np.asarray(sheet)[:112]) > 100
 
 
-def test_odd_names_stay_text_in_a_table(index: ImageIndex, pixels: np.ndarray, tmp_path: Path) -> None:
-    file = tmp_path / "<b>&.png"
-    Image.fromarray(pixels).save(file)
-    shown = index.search(file, 1)._repr_html_()
-    assert "&lt;b&gt;&amp;.png" in shown
-    assert "<b>" not in shown
-
-
-def test_a_table_is_a_data_frame_where_there_is_pandas(index: ImageIndex) -> None:
-    found = index.search(KEY, 3)
-    if importlib.util.find_spec("pandas"):
-        assert found.to_pandas().to_dict("list") == found.columns()
-    else:
-        with pytest.raises(ImportError):
-            found.to_pandas()
-
-
 @pytest.mark.parametrize(
     ("image", "message"),
     [
@@ -162,18 +144,18 @@ def test_pixels_are_those_of_the_image_that_is_indexed(project: Project, pixels:
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"run\.json is missing: give `open_index` the folder of a project"):
+    with pytest.raises(UserError, match=r"dvc\.lock is missing: give `open_index` the folder of a project"):
         open_index(tmp_path)
 
 
 def test_a_file_of_another_run_is_refused_when_it_is_needed(project: Project) -> None:
     index = open_index(project.folder)
-    changed = project.folder / "models/reference.npz"
+    changed = project.folder / "models/novelty.npz"
     content = changed.read_bytes()
     changed.unlink()  # a link to DVC's cache, perhaps
     changed.write_bytes(content[:-1] + b"?")
     assert index.search(KEY)
-    with pytest.raises(UserError, match=r"reference\.npz is not as the run left it"):
+    with pytest.raises(UserError, match=r"novelty\.npz is not what stage novelty made"):
         open_index(project.folder)
 
 
@@ -181,10 +163,19 @@ def test_an_open_index_does_not_mix_two_runs(project: Project) -> None:
     index = open_index(project.folder)
     with (project.folder / "models/embedder/backbone.json").open("ab") as file:
         file.write(b" ")
-    project.run("python", "src/seal.py")
-    with pytest.raises(UserError, match=r"embedder.* is not as the run left it"):
+    project.run("dvc", "commit", "--force")
+    with pytest.raises(UserError, match=r"embedder is not what stage embed made"):
         index.search(draw_foreign(FOREIGN, 0, 48, 0))
     assert open_index(project.folder).search(draw_foreign(FOREIGN, 0, 48, 0), any=True)
+
+
+def test_threads_share_an_index(index: ImageIndex, pixels: np.ndarray) -> None:
+    pictures = [np.roll(pixels, shift, axis=1) for shift in range(8)]
+    alone = [index.search(picture, 5, any=True) for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: index.search(pictures[number % 8], 5, any=True), range(96)))
+    for number, each in enumerate(found):
+        assert [match.key for match in each] == [match.key for match in alone[number % 8]]
 
 
 def test_importing_the_package_imports_nothing_but_what_is_used() -> None:

@@ -7,21 +7,16 @@ from pathlib import Path
 
 from projects import Project
 from samples import write_rocks
-from similarity.duplication.leaks import Leak
 
 CLASSES = ("marble", "schist")
 
 
-def rows(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
+def splits(project: Project) -> dict[str, str]:
+    with (project.folder / "data/splits.csv").open(encoding="utf-8", newline="") as file:
+        return dict(list(csv.reader(file))[1:])
 
 
-def split_of(project: Project) -> dict[str, str]:
-    return dict(rows(project.folder / "data/splits.csv")[1:])
-
-
-def test_given_splits_are_kept_what_they_lack_is_drawn_and_copies_across_them_are_told(
+def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(
     project: Project, tmp_path: Path
 ) -> None:
     rocks = write_rocks(tmp_path / "rocks", CLASSES, 10)
@@ -32,23 +27,18 @@ def test_given_splits_are_kept_what_they_lack_is_drawn_and_copies_across_them_ar
             (rocks / label / f"{number:03d}.png").rename(rocks / split / label / f"{number:03d}.png")
         (rocks / label).rmdir()
     shutil.copyfile(rocks / "train/marble/000.png", rocks / "val/marble/copy.png")
-    project.set_params(data={"source": str(rocks)}, split={"group_near_duplicates": False})
+    project.set_params(data={"source": str(rocks)})
     assert "fetch: the source gives splits (14 train, 7 valid)" in project.run("python", "src/fetch.py")
-    for stage in ("scan", "duplicates"):
-        project.run("python", f"src/{stage}.py")
+    project.run("python", "src/scan.py")
     assert "split: kept those that the source gives; drawn for others: test" in project.run("python", "src/split.py")
-    splits = split_of(project)
-    assert {key for key, split in splits.items() if split == "valid"} == {key for key in splits if "/val__" in key}
-    assert [list(splits.values()).count(split) for split in ("train", "valid", "test")] == [10, 7, 4]
-    metrics = json.loads((project.folder / "metrics/splits.json").read_text(encoding="utf-8"))
-    assert (metrics["given"], metrics["identical_across_splits"]) == (21, 1)
-    header, *leaks = rows(project.folder / "data/leaks.csv")
-    assert tuple(header) == Leak._fields
-    original = splits["marble/train__000.png"]
-    assert ["marble/val__copy.png", "valid", "marble/train__000.png", original, "identical", "1.000000"] in leaks
+    kept = splits(project)
+    assert {key for key, split in kept.items() if split == "valid"} == {key for key in kept if "/val__" in key}
+    assert [list(kept.values()).count(split) for split in ("train", "valid", "test")] == [10, 7, 4]
+    details = json.loads((project.folder / "metrics/details/split.json").read_text(encoding="utf-8"))
+    assert (details["given"], details["identical_across_splits"]) == (21, 1)
 
     project.set_params(split={"keep_given": False})
     assert "kept those" not in project.run("python", "src/split.py")
-    drawn = split_of(project)
+    drawn = splits(project)
     assert drawn["marble/val__copy.png"] == drawn["marble/train__000.png"]
     assert {split for key, split in drawn.items() if "/val__" in key} != {"valid"}

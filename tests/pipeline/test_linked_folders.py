@@ -1,4 +1,4 @@
-"""Folders that are linked, not copied: what comes out is the same, and the originals stay as they are."""
+"""Folders that are linked, not copied: the results are the same, and the originals stay as they are."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ CLASSES = ("gneiss", "marble", "schist")
 
 
 def facts(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """Of each file: its mode, its number of links, when it was changed, and its content."""
+    """Return the mode of each file, its number of links, when it was changed, and its content."""
     found = {path: path.stat() for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
         str(path): (fact.st_mode, fact.st_nlink, fact.st_mtime_ns, path.read_bytes()) for path, fact in found.items()

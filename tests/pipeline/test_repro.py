@@ -13,7 +13,7 @@ from projects import Project, stages_run
 from similarity.dataset.manifest import read_manifest
 from similarity.embedding.embedder import load_embedder
 from similarity.features.computing import load_pixels
-from similarity.index.backends import load_index
+from similarity.index.approximate import AnnoyForest
 
 OF_DVC = ("Running stage ", "> python ", "WARNING: 'metrics/plots/audit' is empty", "Use `dvc push`")
 
@@ -166,4 +166,4 @@ def test_artifacts_come_out_of_a_clone_by_the_tag_of_their_version(project: Proj
     pixels = np.stack([load_pixels(project.folder / "data/images" / key, size) for key in manifest.keys[:2]])
     stored = np.load(project.folder / "models/embeddings.npy")
     np.testing.assert_allclose(embedder(pixels), stored[:2], atol=1e-5)
-    assert len(load_index(tmp_path / "index.ann", stored.shape[1])) == len(stored)
+    assert len(AnnoyForest.load(tmp_path / "index.ann", stored.shape[1])) == len(stored)

@@ -20,8 +20,7 @@ def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     """A project whose results are of a shorter training than those of its last commit."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
     project.set_params(train={"epochs": 2})
-    for stage in ("train", "embed", "neighbors", "ann", "index", "seal"):
-        project.run("python", f"src/{stage}.py")
+    project.run("dvc", "repro", "ann", "evaluate")
     return project
 
 
@@ -29,7 +28,7 @@ def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
 def both(retrained: Project) -> Iterator[httpx.Client]:
     """A client of a service of what is there now and of what was committed."""
     processes = ServiceProcesses(retrained)
-    with httpx.Client(base_url=processes.start("--beside", "HEAD"), timeout=30) as client:
+    with httpx.Client(base_url=processes.start("--compare", "HEAD"), timeout=30) as client:
         yield client
     processes.stop()
 
@@ -41,6 +40,8 @@ def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduc
     content = (reproduced.folder / "data/images" / KEY).read_bytes()
     [found] = both.post("/api/search/batch", files={"image": content}, data={"run": "beside"}).json()["results"]
     assert found["result"]["answer"]["neighbors"][1:] == committed[:-1]
+    part = both.post("/api/search", data={"key": KEY, "region": "0,0,1,1", "run": "beside", "any": "true"}).json()
+    assert part["answer"]["neighbors"] == committed
 
 
 def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
@@ -50,20 +51,20 @@ def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
     assert info["beside"]["metrics"] == committed["metrics"]
     assert committed["beside"] is None
     refused = api.get("/api/similar", params={"key": KEY, "run": "beside"})
-    assert (refused.status_code, "start the service with --beside" in refused.json()["detail"]) == (404, True)
+    assert (refused.status_code, "start the service with --compare" in refused.json()["detail"]) == (404, True)
 
 
 @pytest.mark.parametrize(
     ("revision", "message"),
     [
-        ("nothing", r"^cannot read models/run.json of 'nothing' \(.*\): see `dvc exp list --all`$"),
+        ("nothing", r"^cannot read dvc.yaml of 'nothing' \(.*\): see `dvc exp list --all`$"),
         ("HEAD", "^'HEAD' is of other images"),
     ],
 )
 def test_what_cannot_be_served_beside_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
 ) -> None:
-    manifest = project.folder / "models/manifest.csv"
+    manifest = project.folder / "data/manifest.csv"
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
     manifest.unlink()  # it is a link to the cache
     manifest.write_text("".join(lines[:-1]), encoding="utf-8")

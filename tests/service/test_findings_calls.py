@@ -25,10 +25,10 @@ FINDINGS = [  # in the order of the stage `audit`
 def audited(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a service on images with which something is wrong."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("audited") / "project")
-    path = project.folder / "data/audit.csv"
+    path = project.folder / "data/findings.csv"
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
-    project.run("python", "src/seal.py")
+    project.run("dvc", "commit", "--force", "audit")
     processes = ServiceProcesses(project)
     with httpx.Client(base_url=processes.start(), timeout=30) as client:
         yield client
@@ -84,7 +84,7 @@ def test_images_with_a_finding_can_be_listed_and_searched(
 
 
 def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(project: Project) -> None:
-    for name in ("audit", "splits"):
+    for name in ("findings", "splits"):
         (project.folder / f"data/{name}.csv").unlink()
     processes = ServiceProcesses(project)
     try:

@@ -24,7 +24,7 @@ ENTRYPOINT, HEALTHCHECK = (
     json.loads(re.search(pattern, RUNTIME, re.MULTILINE)[1])  # type: ignore[index]  # no match fails the test
     for pattern in (r"^ENTRYPOINT (\[.*\])$", r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$")
 )
-MOUNTED = ("data", "models", "metrics")
+MOUNTED = ("data", "models", "metrics", "dvc.lock")
 PIN = re.compile(r"^(\S+)==(\S+)(?: ;[^\\]*)? \\\n((?: +--hash=\S+(?: \\)?\n)+)", re.MULTILINE)
 
 
@@ -138,7 +138,7 @@ def test_the_images_command_serves_with_its_packages_alone(unbuilt: tuple[Projec
 def test_a_built_image_serves_a_mounted_model_and_stays_healthy(reproduced: Project) -> None:
     name = f"image-similarity-test-{os.getpid()}"
     mounts = [f"--volume={reproduced.folder / each}:/similarity/{each}:ro" for each in MOUNTED]
-    run = ["docker", "run", "--detach", "--rm", "--read-only", "--cap-drop=ALL", f"--name={name}"]
+    run = ["docker", "run", "--detach", "--rm", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", f"--name={name}"]
     subprocess.run(["docker", "build", "--tag", name, ROOT], check=True)
     subprocess.run([*run, "--publish=127.0.0.1::8000", *mounts, name], check=True)
 

@@ -1,22 +1,21 @@
-"""The views beside the search, and what holds for all of them, in a real browser."""
+"""The other views, and what holds for all of them, in a real browser."""
 
 import re
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no stubs
-from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from page_checks import KEY, box_of, drag, expect_address, expect_found, expect_keys
 from projects import Project
-from service_process import ServiceProcesses, StartService
+from service_process import TOKEN, ServiceProcesses
 from similarity.files import write_table
 from similarity.findings.finding import Finding
 
-KEY, COPY, ODD = "marble/marble_0003.jpg", "schist/schist_0004.jpg", "gneiss/gneiss_0005.jpg"
+COPY, ODD = "schist/schist_0004.jpg", "gneiss/gneiss_0005.jpg"
 PHONE: ViewportSize = {"width": 360, "height": 740}
-TOKEN = "a+token/of=many%signs"  # noqa: S105  # no secret
 FINDINGS = [
     Finding("near_duplicate", KEY, "marble", "0.97", "", COPY, "schist", "correlation of the thumbnails"),
     Finding("odd", ODD, "gneiss", "0", "", "", "", "nearly one color"),
@@ -29,11 +28,11 @@ def odd_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
     """A project with findings, and without a visual part."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("odd") / "project")
     project.set_params(embedding={"visual_size": 0})
-    path = project.folder / "data/audit.csv"
+    project.run("dvc", "repro", "ann")
+    path = project.folder / "data/findings.csv"
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
-    for stage in ("visual", "embed", "neighbors", "ann", "map", "index", "seal"):
-        project.run("python", f"src/{stage}.py")
+    project.run("dvc", "commit", "--force", "audit")
     return project
 
 
@@ -41,46 +40,35 @@ def odd_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
 def odd_page(browser: Browser, odd_project: Project) -> Iterator[Page]:
     """A page on a service of that project, and of what it was before."""
     processes = ServiceProcesses(odd_project)
-    with browser.new_context(base_url=processes.start("--beside", "HEAD")) as context:
+    with browser.new_context(base_url=processes.start("--compare", "HEAD")) as context:
         yield context.new_page()
     processes.stop()
-
-
-def expect_keys(page: Page, list_id: str, keys: list[str]) -> None:
-    items = page.locator(f"#{list_id} > li[data-key]")
-    expect(items).to_have_count(len(keys))
-    assert items.evaluate_all("items => items.map(item => item.dataset.key)") == keys
 
 
 def test_images_are_browsed_by_class_split_and_name(page: Page, service: str) -> None:
     page.goto("/")
     page.get_by_role("link", name="Browse").click()
-    expect(page).to_have_url(re.compile("view=browse"))
     images = page.locator("#images > li[data-key]")
     expect(images).to_have_count(60)
     page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
     expect(images).to_have_count(120)  # as one scrolls
     page.get_by_role("link", name=re.compile("^marble")).first.click()
-    expect(page).to_have_url(re.compile("label=marble"))
     expect(page.locator("#images img")).to_have_count(24)
     page.select_option("#browse-split", "test")
     listed = httpx.get(f"{service}/api/images", params={"label": "marble", "split": "test"}).json()["images"]
     expect_keys(page, "images", [image["key"] for image in listed])
+    expect_address(page, "view=browse&label=marble&split=test")
     page.select_option("#browse-split", "")
     page.get_by_role("searchbox", name="File name").fill("marble_0003")
-    expect(page).to_have_url(re.compile("name=marble_0003"))
     expect_keys(page, "images", [KEY])
     page.locator("#images a").click()
-    expect(page).to_have_url(re.compile("key=marble"))
-    expect(page.locator("#results > li a")).to_have_count(10)
+    expect_found(page, service, key=KEY)
     expect(page.locator("#query .facts")).to_contain_text(re.compile("train|valid|test"))
     page.select_option("#split", "valid")
-    expect(page).to_have_url(re.compile("split=valid"))
-    found = httpx.get(f"{service}/api/similar", params={"key": KEY, "split": "valid"}).json()["answer"]["neighbors"]
-    expect_keys(page, "results", [each["key"] for each in found])
+    expect_found(page, service, key=KEY, split="valid")
 
 
-def test_findings_are_looked_through_and_shown_beside_their_images(odd_page: Page) -> None:
+def test_findings_are_looked_through_and_shown_with_their_images(odd_page: Page) -> None:
     page = odd_page
     page.goto("/?view=findings")
     cards = page.locator("#found-findings > li")
@@ -90,11 +78,11 @@ def test_findings_are_looked_through_and_shown_beside_their_images(odd_page: Pag
     page.get_by_role("link", name="Odd 1").click()
     expect(cards).to_have_count(1)
     cards.locator("a").click()
-    expect(page).to_have_url(re.compile(re.escape(f"key={ODD}")))
+    expect_address(page, re.escape(f"key={ODD}"))
     expect(page.get_by_role("list", name="Findings about it")).to_contain_text("Nearly one color")
     page.goto(f"/?key={COPY}")
     page.get_by_role("list", name="Findings about it").get_by_role("link").click()
-    expect(page).to_have_url(re.compile(re.escape(f"key={KEY}")))
+    expect_address(page, re.escape(f"key={KEY}"))
     page.select_option("#finding", "any")
     expect(page.locator("#results > li")).to_have_count(2)
     expect(page.locator("#results")).to_contain_text("Near duplicate")
@@ -104,7 +92,7 @@ def test_findings_are_looked_through_and_shown_beside_their_images(odd_page: Pag
     expect(page.locator("#legend .chip")).to_contain_text(["No finding 141", "Near duplicate 2", "Odd 1"])
 
 
-def test_without_a_visual_part_there_is_no_look_to_choose(odd_page: Page) -> None:
+def test_without_a_visual_part_there_is_nothing_to_match_by(odd_page: Page) -> None:
     odd_page.goto(f"/?key={KEY}")
     expect(odd_page.locator("#results > li a")).to_have_count(10)
     expect(odd_page.locator("#look")).to_be_hidden()
@@ -115,11 +103,7 @@ def test_without_a_visual_part_there_is_no_look_to_choose(odd_page: Page) -> Non
 
 def test_two_runs_answer_side_by_side(odd_page: Page) -> None:
     odd_page.goto(f"/?key={KEY}")
-    expect(odd_page.locator("#results > li a")).to_have_count(10)
-    odd_page.get_by_label("Beside it HEAD").check()
-    expect(odd_page.get_by_role("list", name="Similar images by the other run").get_by_role("listitem")).to_have_count(
-        10
-    )
+    odd_page.get_by_label("Compare with HEAD").check()
     lists: list[list[str]] = []
     for list_id, run in (("results", {}), ("beside-images", {"run": "beside"})):
         reply = odd_page.request.get("/api/similar", params={"key": KEY, **run}).json()
@@ -130,36 +114,29 @@ def test_two_runs_answer_side_by_side(odd_page: Page) -> None:
     expect(odd_page.locator("#status")).to_have_text(f"{10 - only_here} of 10 images found by both runs")
 
 
-def test_files_that_are_gone_or_of_another_run_are_told_with_what_to_do(
+def test_files_that_are_gone_or_of_another_run_are_explained_with_what_to_do(
     browser: Browser, odd_page: Page, odd_project: Project
 ) -> None:
     odd_page.goto("/")
-    images, run = odd_project.folder / "data/images", odd_project.folder / "models/run.json"
+    images, lock = odd_project.folder / "data/images", odd_project.folder / "dvc.lock"
     images.rename(images.with_name("elsewhere"))
     with browser.new_context(base_url=odd_page.evaluate("location.origin")) as context:  # one without cached pictures
         page = context.new_page()
         page.goto(f"/?key={KEY}")
         expect(page.locator("#stale")).to_contain_text("run `dvc checkout` or `dvc pull`")
         expect(page.locator("#results")).to_contain_text("No picture")
-        run.unlink()  # it is a link to the cache
-        run.write_text("{}", encoding="utf-8")
+        before = lock.read_bytes()
+        odd_project.run("git", "checkout", "--quiet", "HEAD", "--", "dvc.lock")
         page.wait_for_timeout(1100)  # the service looks at it once a second
         page.reload()
         expect(page.locator("#stale")).to_contain_text("The files have changed since the service has read them")
+        lock.write_bytes(before)
     images.with_name("elsewhere").rename(images)
-
-
-def map_box(page: Page) -> FloatRect:
-    canvas = page.locator("#map")
-    expect(canvas).to_be_visible()
-    box = canvas.bounding_box()
-    assert box is not None
-    return box
 
 
 def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page: Page) -> None:
     page.goto("/?view=map")
-    box = map_box(page)
+    box = box_of(page.locator("#map"))
     for x, y in ((x, y) for y in range(1, 40) for x in range(1, 40)):
         page.mouse.move(box["x"] + box["width"] * x / 40, box["y"] + box["height"] * y / 40)
         if page.locator("#point").is_visible():
@@ -168,7 +145,7 @@ def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page:
     expect(page.locator("#point img")).to_be_visible()
     page.mouse.down()
     page.mouse.up()
-    expect(page).to_have_url(re.compile("key="))
+    expect_address(page, "key=")
     expect(page.locator("#results > li a")).to_have_count(10)
 
 
@@ -176,17 +153,13 @@ def test_images_on_the_map_are_selected_by_lasso_and_by_keyboard_and_more_pictur
     thumbnails: set[str] = set()
     page.on("request", lambda request: thumbnails.add(request.url) if "thumbnail=128" in request.url else None)
     page.goto("/?view=map&map=look&color=split")
-    box = map_box(page)
+    box = box_of(page.locator("#map"))
     expect(page.locator("#legend .chip")).to_have_count(3)
     expect(page.locator("#map-kind")).to_have_value("look")
     page.wait_for_load_state("networkidle")
     assert 0 < len(thumbnails) < 144
     page.get_by_role("button", name="Lasso").click()
-    page.mouse.move(box["x"] + 5, box["y"] + 5)
-    page.mouse.down()
-    for x, y in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99)):  # around all of it
-        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
-    page.mouse.up()
+    drag(page, box, (0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99))  # around all of it
     expect(page.locator("#selected")).to_have_text("144 selected")
     page.locator("#map").focus()
     page.keyboard.press("ArrowRight")  # to the image in the middle
@@ -201,8 +174,8 @@ def test_images_on_the_map_are_selected_by_lasso_and_by_keyboard_and_more_pictur
 
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.goto(f"/?key={KEY}")
-    expect(page.locator("#results > li a")).to_have_count(10)
     cards = page.locator("#results .card")
+    expect(cards).to_have_count(10)
     for _ in range(60):
         page.keyboard.press("Tab")
         if cards.first.evaluate("link => link === document.activeElement"):
@@ -211,20 +184,19 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     expect(cards.nth(1)).to_be_focused()
     expected = page.locator("#results > li").nth(1).get_attribute("data-key")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(re.escape(f"key={expected}")))
+    expect_address(page, re.escape(f"key={expected}"))
     expect(page.locator("#title")).to_be_focused()
 
 
 REGION, SEVERAL = f"/?key={KEY}&region=0.1,0.1,0.5,0.5", f"/?key={KEY}&key={COPY}&like={ODD}"
-ADDRESSES = ["/", REGION, SEVERAL, "/?view=browse", "/?view=map"]
+ADDRESSES = ["/", REGION, SEVERAL, "/?view=browse", "/?view=map", "/?view=findings", f"/?key={COPY}"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_each_view_fits_a_phone_and_has_nothing_that_axe_finds(page: Page, scheme: str) -> None:
+def test_each_view_fits_a_phone_and_axe_finds_nothing(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size(PHONE)
-    axe = Axe()
-    for address in [*ADDRESSES, "/?view=findings", "/?key=marble/gone.jpg"]:
+    for address in [*ADDRESSES, "/?key=marble/gone.jpg"]:
         page.goto(address)
         page.wait_for_load_state("networkidle")
         if "view=browse" in address:
@@ -233,38 +205,34 @@ def test_each_view_fits_a_phone_and_has_nothing_that_axe_finds(page: Page, schem
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         brightness = sum(int(value) for value in re.findall(r"\d+", background)[:3]) / 3
         assert (brightness < 100) == (scheme == "dark")
-        found = axe.run(page)
-        assert found.violations_count == 0, found.generate_report()
+        expect_no_violations(page)
 
 
-def test_no_view_has_anything_that_axe_finds_on_a_desktop(odd_page: Page) -> None:
-    axe = Axe()
-    for address in [*ADDRESSES, "/?view=findings", f"/?key={COPY}"]:
+def test_axe_finds_nothing_on_a_desktop(odd_page: Page) -> None:
+    for address in ADDRESSES:
         odd_page.goto(address)
         odd_page.wait_for_load_state("networkidle")
-        found = axe.run(odd_page)
-        assert found.violations_count == 0, found.generate_report()
+        expect_no_violations(odd_page)
 
 
-def test_where_a_token_is_needed_the_page_asks_for_it_once_and_then_works_also_below_a_path(
-    browser: Browser, start_service: StartService
-) -> None:
-    address = start_service("--root-path", "/pictures", before=f"export SIMILARITY_TOKEN={TOKEN}")
-    with browser.new_context() as context:
+def expect_no_violations(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_where_a_token_is_needed_the_page_asks_for_it_once(browser: Browser, closed: str) -> None:
+    with browser.new_context(base_url=closed) as context:
         page = context.new_page()
-        page.goto(f"{address}/")
+        page.goto("/")
         page.get_by_label("Token").fill("not the token")
         page.get_by_role("button", name="Go on").click()
         expect(page.locator("#token-wrong")).to_have_text("That was not it.")
         page.get_by_label("Token").fill(TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#samples .card")).to_have_count(8)
-        expect(page.locator("#sign-in")).to_be_hidden()
         page.reload()
         page.locator("#samples .card").first.click()
         expect(page.locator("#results > li a")).to_have_count(10)
-        assert urlsplit(page.url).path == "/pictures/"
-        assert "key" in parse_qs(urlsplit(page.url).query)
         picture = page.locator("#results img").first
         expect(picture).to_have_js_property("complete", value=True)
         assert picture.evaluate("image => image.naturalWidth") > 0

@@ -76,7 +76,6 @@ def test_a_file_that_is_gone_is_told_with_the_way_to_get_it_back(client: httpx.C
 
 
 TOKEN = "a-token-for-reloading"  # noqa: S105  # of this test
-RETRAINING = ("train", "embed", "neighbors", "ann", "index", "seal")
 
 
 @pytest.fixture
@@ -89,11 +88,6 @@ def owner(processes: ServiceProcesses) -> Iterator[httpx.Client]:
 
 def neighbors(client: httpx.Client) -> list[dict]:
     return client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
-
-
-def run_stages(project: Project, *stages: str) -> None:
-    for stage in stages:
-        project.run("python", f"src/{stage}.py")
 
 
 def wait_for_line(path: Path, start: str) -> str:
@@ -113,7 +107,7 @@ def test_while_images_are_fetched_anew_each_is_the_indexed_one_or_refused(
     found = neighbors(owner)
     update_yaml(project.folder / "data/sources/demo.yaml", {"generate": {"seed": 5}})
     with ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(run_stages, project, "fetch")
+        fetching = pool.submit(project.run, "python", "src/fetch.py")
         answers: list[tuple[str, httpx.Response]] = []
         while not fetching.done() or len(answers) < 2 * len(before):
             key = list(before)[len(answers) % len(before)]
@@ -122,9 +116,6 @@ def test_while_images_are_fetched_anew_each_is_the_indexed_one_or_refused(
     assert {answer.status_code for _, answer in answers} <= {200, 404, 409}
     assert answers[-1][1].status_code == 409
     assert all(answer.content == before[key] for key, answer in answers if answer.status_code == 200)
-    refused = owner.post("/api/reload")
-    assert refused.status_code == 409
-    assert refused.json()["detail"].startswith("Not reloaded, the former version goes on being served: ")
     assert neighbors(owner) == found
 
 
@@ -132,13 +123,12 @@ def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixtur
     owner: httpx.Client, project: Project
 ) -> None:
     old = neighbors(owner)
-    project.set_params(train={"epochs": 2}, base={"seed": 5})
-    run_stages(project, *RETRAINING[:2])
+    project.set_params(train={"epochs": 2})
+    project.run("dvc", "repro", "embed")
     refused = owner.post("/api/reload")
     assert refused.status_code == 409
-    assert "is not as the run left it that models/run.json is of" in refused.json()["detail"]
-    assert not owner.get("/api/info").json()["out_of_date"]
-    run_stages(project, *RETRAINING[2:])
+    assert "dvc.lock: stage ann ran before stage embed made another models/embeddings.npy" in refused.json()["detail"]
+    project.run("dvc", "repro", "ann")
     assert neighbors(owner) == old
     time.sleep(1)  # for which the answer is kept
     info = owner.get("/api/info").json()
@@ -168,11 +158,11 @@ def test_a_signal_reloads_as_well_or_tells_in_one_line_why_not(
     replace_content(index, content[:-100])
     processes.processes[-1].send_signal(signal.SIGHUP)
     line = wait_for_line(project.folder / "stderr.txt", "Not reloaded")
-    assert "models/inverted-index.json is not as the run left it that models/run.json is of" in line
+    assert "models/inverted-index.json is not what stage neighbors made, by dvc.lock" in line
     assert neighbors(owner) == old
     replace_content(index, content)
-    project.set_params(train={"epochs": 2}, base={"seed": 5})
-    run_stages(project, *RETRAINING)
+    project.set_params(train={"epochs": 2})
+    project.run("dvc", "repro", "ann")
     processes.processes[-1].send_signal(signal.SIGHUP)
     assert wait_for_line(project.folder / "stderr.txt", "Reloaded") == "Reloaded: 144 images"
     assert neighbors(owner) != old

@@ -1,14 +1,18 @@
-"""How findings are told."""
+"""Which labels are doubted, what is odd, and how findings are explained."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-import audit
+from similarity.dataset.manifest import ImageRecord
 from similarity.errors import UserError
 from similarity.files import write_table
-from similarity.findings.finding import KINDS, Finding
+from similarity.findings.finding import Finding
+from similarity.findings.images import odd_sizes, principal_components
+from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
 from similarity.findings.listing import explain, read_findings
+from similarity.vectors import standardization
 
 FINDINGS = {
     "odd": Finding("odd", "a/1.png", "a", "0.000000", "", "", "", "nearly one color"),
@@ -19,10 +23,113 @@ FINDINGS = {
 }  # fmt: skip
 
 
+def classes_of(sizes: list[int], separation: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features, float32 (n, 64), of classes around random centers, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    centers = separation * rng.standard_normal((len(sizes), 64))
+    return (centers[labels] + rng.standard_normal((len(labels), 64))).astype(np.float32), labels
+
+
+def judge(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Judgement:
+    folds = draw_folds(labels, np.arange(len(labels)) if groups is None else groups, 0)
+    return judge_labels(principal_components(features, 256, 0), labels, folds)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "separation"), [([5] * 300, 1), ([600, 6], 1), ([600, 6], 3), ([8, 8], 1), ([24] * 6, 0.6), ([50] * 5, 0)]
+)
+def test_where_no_label_is_wrong_none_is_called_so(sizes: list[int], separation: float) -> None:
+    judgement = judge(*classes_of(sizes, separation))
+    assert judgement.judged.all()
+    assert (judgement.wrong < 0.2).all()
+
+
+@pytest.mark.parametrize("sizes", [[4, 4], [1, 100], [100], [0]])
+def test_what_cannot_be_judged_is_not(sizes: list[int]) -> None:
+    judgement = judge(*classes_of(sizes, 1))
+    assert not judgement.judged.any()
+    assert not judgement.wrong.any()
+    assert judgement.noise == 0
+
+
+@pytest.mark.parametrize("groups", [np.zeros(8, int), np.repeat([0, 1], 4)])
+def test_images_of_one_scene_or_one_scene_a_class_cannot_be_judged(groups: np.ndarray) -> None:
+    features, labels = classes_of([4, 4], 1)
+    assert not judge(features, labels, groups).judged.any()
+
+
+def test_constant_features_and_copies_of_one_image_are_no_error() -> None:
+    labels = np.repeat([0, 1], 10)
+    for features in (np.ones((20, 8), np.float32), np.repeat(classes_of([1, 1], 1)[0], 10, axis=0)):
+        assert np.isfinite(judge(features, labels).wrong).all()
+        assert not judge(features, labels, groups=labels).judged.any()
+
+
+def test_exchanged_labels_are_found_with_the_class_that_they_had() -> None:
+    features, truth = classes_of([60] * 8, 0.7)
+    rng, labels = np.random.default_rng(1), truth.copy()
+    exchanged = rng.choice(len(truth), 20, replace=False)
+    labels[exchanged] = (labels[exchanged] + rng.integers(1, 8, 20)) % 8
+    judgement = judge(features, labels)
+    found = np.flatnonzero(judgement.wrong > 0.5)
+    assert len(set(found) & set(exchanged)) >= 18
+    assert len(set(found) - set(exchanged)) <= 2
+    right = np.intersect1d(found, exchanged)
+    assert (judgement.suggested[right] == truth[right]).mean() > 0.9
+    assert judgement.noise == pytest.approx(20 / 480, abs=0.015)
+
+
+def test_classes_that_look_alike_explain_labels_that_look_wrong() -> None:
+    features, labels = classes_of([100] * 4, 1)
+    alike = np.where(labels == 3, 2, labels)  # classes 2 and 3 are one, whose images got either label
+    alike[alike == 2] = np.random.default_rng(2).integers(2, 4, (alike == 2).sum())
+    assert (judge(features, alike).wrong > 0.5).sum() <= 2
+
+
+def test_folds_spread_classes_and_keep_groups_together() -> None:
+    labels, groups = np.repeat([0, 1], 50), np.arange(100) // 2
+    folds = draw_folds(labels, groups, 0)
+    assert (folds[::2] == folds[1::2]).all()
+    assert all(np.bincount(folds[labels == label]).tolist() == [10] * FOLDS for label in (0, 1))
+
+
+@pytest.mark.parametrize("size", [40, 3])
+def test_principal_components_are_those_of_the_standardized_features(size: int) -> None:
+    features, _ = classes_of([size] * 4, 3)
+    mean, scale = standardization(features)
+    _, values, axes = np.linalg.svd((features - mean) / scale, full_matrices=False)
+    components = principal_components(features, 3, 0)
+    np.testing.assert_allclose(np.linalg.norm(components, axis=0), values[:3], rtol=1e-3)
+    np.testing.assert_allclose(np.abs(components), np.abs((features - mean) / scale @ axes[:3].T), atol=0.05)
+    assert principal_components(features[:2], 256, 0).shape == (2, 2)
+
+
+def test_small_classes_are_listed_with_the_reason() -> None:
+    labels = np.repeat([0, 1, 2, 3], [200, 190, 9, 3])
+    found = [(each.finding, each.label, each.reason) for each in small_classes("abcd", labels, labels != 3)]
+    assert found == [
+        ("class_not_judged", "d", "3 images, too few or too much alike to judge their labels"),
+        ("class_imbalance", "c", "9 images, where the median class has 99.5"),
+    ]
+    assert list(small_classes(["a"], np.zeros(5, int), np.zeros(5, bool))) == []
+
+
+def test_sizes_unlike_most_are_odd() -> None:
+    sizes = [(100, 80)] * 9 + [(20, 16), (400, 60), (60, 400)]
+    found = odd_sizes([ImageRecord("", "", "", *size) for size in sizes])
+    assert found == [
+        *([""] * 9),
+        "20 × 16 pixels, much smaller than most",
+        "400 × 60 pixels, of another shape than most",
+        "60 × 400 pixels, of another shape than most",
+    ]
+
+
 def test_one_image_in_two_classes_matters_most_and_then_labels_and_copies(tmp_path: Path) -> None:
-    write_table(tmp_path / "audit.csv", Finding._fields, FINDINGS.values())
+    write_table(tmp_path / "findings.csv", Finding._fields, FINDINGS.values())
     order = ["two classes", "wrong_label", "same class", "outlier", "odd"]
-    assert read_findings(tmp_path / "audit.csv") == [FINDINGS[name] for name in order]
+    assert read_findings(tmp_path / "findings.csv") == [FINDINGS[name] for name in order]
 
 
 @pytest.mark.parametrize(
@@ -39,8 +146,7 @@ def test_a_finding_is_explained_in_a_sentence(name: str, sentence: str) -> None:
     assert explain(FINDINGS[name]) == sentence
 
 
-def test_all_kinds_are_counted_and_no_other_is_read(tmp_path: Path) -> None:
-    assert set(audit.COUNTED) == set(KINDS)
-    write_table(tmp_path / "audit.csv", Finding._fields, [("blurred", *FINDINGS["odd"][1:])])
+def test_an_unknown_kind_of_finding_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "findings.csv", Finding._fields, [("blurred", *FINDINGS["odd"][1:])])
     with pytest.raises(UserError, match="'blurred', which is of another version"):
-        read_findings(tmp_path / "audit.csv")
+        read_findings(tmp_path / "findings.csv")

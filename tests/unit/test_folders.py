@@ -1,17 +1,19 @@
-"""Folders in which reading would not end."""
+"""Folders, in which reading might not end, and archives of them, which give the same images."""
 
 import os
+import re
+import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 
 from similarity.errors import UserError
-from similarity.sources.folders import check_source, list_tree
-
-
-def make_fifo(path: Path) -> None:
-    os.mkfifo(path)
+from similarity.sources.archives import list_archives, unpack_archives
+from similarity.sources.folders import bring_images, check_source, list_tree
+from similarity.sources.layouts import Layout, list_folder
 
 
 def make_socket(path: Path) -> None:
@@ -28,47 +30,119 @@ def make_link_to_fifo(path: Path) -> None:
     path.symlink_to(path.parents[2] / "fifo")
 
 
-@pytest.mark.parametrize("make", [make_fifo, make_socket, make_link_to_device, make_link_to_fifo])
+@pytest.mark.parametrize("make", [os.mkfifo, make_socket, make_link_to_device, make_link_to_fifo])
 @pytest.mark.parametrize("name", ["marble/x.jpg", "marble/.hidden", "notes"])
-def test_what_is_no_file_is_refused_wherever_it_is(make: object, name: str, rocks: Path) -> None:
-    make(rocks / name)  # type: ignore[operator]
-    for look in (check_source, list_tree):
-        with pytest.raises(UserError, match=f"{name}' is no file, but a FIFO, a socket or a device"):
-            look(rocks)
+def test_what_is_no_file_is_refused_wherever_it_is(make: Callable[[Path], None], name: str, rocks: Path) -> None:
+    make(rocks / name)
+    with pytest.raises(UserError, match=f"{name}' is no file, but a FIFO, a socket or a device"):
+        check_source(rocks)
 
 
-def test_a_source_that_is_no_file_itself_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_is_no_file_itself_is_refused_and_others_judge_what_is_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.zip")
     with pytest.raises(UserError, match=r"fifo\.zip' is no file"):
         check_source(tmp_path / "fifo.zip")
+    (tmp_path / "set.zip").touch()
+    check_source(tmp_path / "set.zip")
+    check_source(tmp_path / "missing")
 
 
 def test_links_in_a_circle_are_refused(rocks: Path) -> None:
     (rocks / "marble" / "other").symlink_to(rocks / "schist")
     (rocks / "schist" / "other").symlink_to(rocks / "marble")
-    for look in (check_source, list_tree):
-        with pytest.raises(UserError, match="is a link to a folder that it lies in"):
-            look(rocks)
+    with pytest.raises(UserError, match="is a link to a folder that it is in"):
+        list_tree(rocks)
 
 
-def test_links_to_files_folders_and_nothing_are_fine(rocks: Path, tmp_path: Path) -> None:
+def test_links_to_files_folders_and_nothing_are_fine_and_files_at_any_depth_are_listed(
+    rocks: Path, tmp_path: Path
+) -> None:
     (rocks / "again").symlink_to(rocks / "marble")
     (rocks / "one.png").symlink_to(rocks / "marble/000.png")
     (rocks / "gone.png").symlink_to(tmp_path / "nowhere")
+    (rocks / "a/b/c/d/e/f/g").mkdir(parents=True)
+    (rocks / "a/b/c/d/e/f/g/x.jpg").touch()
     check_source(rocks)
     tree = list_tree(rocks)
-    assert len(tree.files) == 3 * 3 + 2
-    assert sorted(map(str, tree.folders)) == ["again", "marble", "schist"]
+    assert len(tree.files) == 3 * 3 + 3
+    assert "a/b/c/d/e/f/g/x.jpg" in map(str, tree.files)
+    assert {"again", "marble", "schist"} < set(map(str, tree.folders))
 
 
-def test_files_at_any_depth_are_listed(rocks: Path) -> None:
-    deep = rocks / "a/b/c/d/e/f/g"
-    deep.mkdir(parents=True)
-    (deep / "x.jpg").touch()
-    assert "a/b/c/d/e/f/g/x.jpg" in map(str, list_tree(rocks).files)
+@pytest.mark.usefixtures("unicode_names")
+def test_a_folder_is_copied_with_unicode_names_spaces_and_links(rocks: Path, tmp_path: Path) -> None:
+    (rocks / "marble" / "000.png").rename(rocks / "marble" / "weißer Marmor 大理石.png")
+    (rocks / "marble" / "001.png").rename(rocks / "marble" / "Screenshot 9.41\u202fAM \u0645\u06cc\u200c.png")
+    (rocks / "linked").symlink_to(rocks / "schist")
+    target = tmp_path / "target"
+    target.mkdir()
+    assert len(list(bring_images(rocks, list_folder(rocks).images, target, "copy"))) == 9
+    assert (target / "marble" / "weißer Marmor 大理石.png").read_bytes()
+    assert not (target / "schist" / "001.png").samefile(rocks / "schist" / "001.png")
 
 
-def test_a_source_that_does_not_exist_or_is_a_file_is_for_others_to_judge(tmp_path: Path) -> None:
-    (tmp_path / "set.zip").touch()
-    check_source(tmp_path / "set.zip")
-    check_source(tmp_path / "missing")
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_a_link_to_nothing_is_named(how: str, rocks: Path, tmp_path: Path) -> None:
+    (rocks / "marble" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "target").mkdir()
+    with pytest.raises(UserError, match=r"(gone|nowhere)\.jpg is a link to nothing"):
+        list(bring_images(rocks, list_folder(rocks).images, tmp_path / "target", how))  # type: ignore[arg-type]
+
+
+def make_archives(folder: Path, target: Path) -> list[Path]:
+    """Also as macOS makes one, which does not say that names are in UTF-8."""
+    made = [Path(shutil.make_archive(str(target / f"set_{kind}"), kind, folder)) for kind in ("zip", "tar", "gztar")]
+    content = bytearray(made[0].read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        for found in re.finditer(signature, content):
+            content[found.start() + offset] &= 0xF7
+    (target / "macos.zip").write_bytes(content)
+    return [*made, target / "macos.zip"]
+
+
+def plan_archive(path: Path) -> Layout:
+    target = path.with_suffix(".unpacked")
+    target.mkdir()
+    list_archives([path], target)
+    for _ in unpack_archives([path], target):
+        pass
+    return list_folder(target)
+
+
+LEFT_OUT = (".hidden/x.png", "..a/x.png", "marble/...png", "marble/x\ty.txt", "marble/x\\y.txt", "marble/ü.txt")
+
+
+def test_a_folder_and_all_archives_of_it_give_the_same_images_and_leave_the_same_out(
+    rocks: Path, tmp_path: Path
+) -> None:
+    (rocks / "marble" / "000.png").rename(rocks / "marble" / "größe 大理石.png")
+    (rocks / "schist").rename(rocks / "Schiefer – grün")
+    for name in LEFT_OUT:
+        (rocks / name).parent.mkdir(exist_ok=True)
+        (rocks / name).write_bytes(b"x")
+    expected = list_folder(rocks)
+    assert len(expected.images) == 6
+    assert len(expected.left_out) == len(LEFT_OUT)
+    for archive in make_archives(rocks, tmp_path):
+        assert plan_archive(archive) == expected
+
+
+@pytest.mark.parametrize("name", ["marble/x\ty.png", "marble/x\\y.png", "empty/x.txt", "train/a/x.png"])
+def test_what_is_refused_in_a_folder_is_refused_in_all_archives_of_it(name: str, rocks: Path, tmp_path: Path) -> None:
+    for path in (rocks / name, rocks / "test" / "a" / "x.png"):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(b"x")
+    with pytest.raises(UserError) as refusal:
+        list_folder(rocks)
+    for archive in make_archives(rocks, tmp_path):
+        with pytest.raises(UserError, match=re.escape(str(refusal.value))):
+            plan_archive(archive)
+
+
+def test_a_path_in_a_zip_from_windows_may_have_backslashes(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("a\\x.jpg", "b\\x.jpg"):
+            entry = ZipInfo(name)
+            entry.create_system = 0
+            archive.writestr(entry, b"x")
+    assert sorted(map(str, plan_archive(tmp_path / "set.zip").images)) == ["a/x.jpg", "b/x.jpg"]

@@ -3,26 +3,20 @@ from pathlib import Path
 
 import pytest
 
-from service.image_files import open_image
+from service.image_files import ImageFileError, check_image, read_image_bytes
+
+CONTENT = bytes(range(256))
+DIGEST = sha256(CONTENT).hexdigest()
 
 
-def test_a_file_that_is_overwritten_while_it_is_given_is_broken_off_before_its_end(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 4096
-    (tmp_path / "x").write_bytes(content)
-    chunks = open_image(tmp_path, "x", sha256(content).hexdigest()).chunks()
-    given = next(chunks)
-    (tmp_path / "x").write_bytes(content[::-1])
-    with pytest.raises(OSError, match="was changed while it was read"):
-        for chunk in chunks:
-            given += chunk
-    assert len(given) < len(content)
-
-
-@pytest.mark.parametrize("size", [0, 1, 1 << 18, (1 << 18) + 1, 1 << 20])
-def test_a_file_of_any_size_is_given_whole(tmp_path: Path, size: int) -> None:
-    content = bytes(index % 251 for index in range(size))
-    (tmp_path / "x").write_bytes(content)
-    checked = open_image(tmp_path, "x", sha256(content).hexdigest())
-    assert checked.size == size
-    assert b"".join(checked.chunks()) == content
-    assert checked.file.closed
+def test_only_the_image_that_was_indexed_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(CONTENT)
+    assert read_image_bytes(tmp_path, "x", DIGEST) == CONTENT
+    assert check_image(tmp_path, "x", DIGEST) == 256
+    (tmp_path / "x").write_bytes(CONTENT[::-1])
+    with pytest.raises(ImageFileError, match="not the image that was indexed: run `dvc repro` and reload") as changed:
+        read_image_bytes(tmp_path, "x", DIGEST)
+    (tmp_path / "x").unlink()
+    with pytest.raises(ImageFileError, match="is not there: run `dvc checkout`") as gone:
+        read_image_bytes(tmp_path, "x", DIGEST)
+    assert (changed.value.status, gone.value.status) == (409, 404)

@@ -72,14 +72,6 @@ def test_first_frame_of_an_animation_is_taken() -> None:
     assert (read_image(animation) == 10).all()
 
 
-def test_exif_orientation_is_applied() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
-    wide = Image.fromarray(ROCK[:20])
-    assert read_image(encode(wide, "PNG", exif=exif)).shape == (48, 20, 3)
-    np.testing.assert_array_equal(read_image(encode(wide, "PNG", exif=exif)), np.rot90(ROCK[:20], -1))
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
     exif = Image.Exif()
@@ -121,11 +113,6 @@ def test_damaged_content_never_raises_anything_else(noise: bytes, position: int)
         assert "\n" not in str(error)  # noqa: PT017  # both outcomes are right
 
 
-def test_missing_file_stays_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_image(tmp_path / "none.jpg")
-
-
 @given(arrays(np.uint8, (7, 11, 3)), st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
 def test_resize_stays_within_the_range_of_the_image_and_is_not_rounded(pixels: np.ndarray, size: int) -> None:
@@ -142,11 +129,6 @@ def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0)]
     expected = [np.asarray(channel.resize((96, 96), Image.Resampling.BILINEAR)) for channel in channels]
     np.testing.assert_allclose(resize(pixels, 96), np.stack(expected, axis=-1), atol=2e-4)
-
-
-def test_resize_of_an_enlarged_image_has_fractions() -> None:
-    resized = resize(ROCK, 96)
-    assert np.abs(resized - resized.round()).max() > 0.1
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -184,15 +166,8 @@ def test_a_truncated_jpeg_is_found_at_every_scale(
         read_image(content[: int(kept * len(content))], side)
 
 
-def test_other_formats_are_decoded_in_full(photographs: list[np.ndarray]) -> None:
-    for file_format in ("PNG", "WEBP", "TIFF"):
-        assert read_image(encode(Image.fromarray(photographs[1]), file_format), 8).shape == photographs[1].shape
-
-
 def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
-    buffer = io.BytesIO()
-    Image.new("1", (10_000, 6_000)).save(buffer, "PNG")
-    content = buffer.getvalue()
+    content = encode(Image.new("1", (10_000, 6_000)), "PNG")
     assert len(content) < 100_000
     with pytest.raises(UnreadableImageError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
         decode_image(content, max_pixels=50_000_000)
@@ -200,10 +175,8 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
 
 
 def test_formats_that_would_start_other_programs_are_not_opened() -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "EPS")
     with pytest.raises(UnreadableImageError, match="not an image in a known format"):
-        read_image(buffer.getvalue())
+        read_image(encode(Image.new("RGB", (8, 8)), "EPS"))
 
 
 def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
@@ -276,7 +249,7 @@ def test_heic_is_turned_upright_once(orientation: int) -> None:
     assert np.abs(decoded.pixels.astype(float) - expected).mean() < 8
 
 
-def test_heic_is_held_to_the_same_bounds_and_damage_is_told(heic: bytes) -> None:
+def test_heic_is_held_to_the_same_bounds_and_damage_is_named(heic: bytes) -> None:
     with pytest.raises(UnreadableImageError, match="48 × 30 pixels are too many"):
         decode_image(heic, max_pixels=1000)
     for damaged in (heic[: len(heic) // 2], heic[:40], heic.replace(b"hvc1", b"xxxx")):

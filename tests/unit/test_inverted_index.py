@@ -10,6 +10,7 @@ from similarity.errors import UserError
 from similarity.index.inverted_index import (
     find_neighbors,
     map_inverted_index,
+    read_cosines,
     read_inverted_index,
     write_inverted_index,
 )
@@ -61,3 +62,13 @@ def test_a_copy_does_not_mind_what_happens_to_the_file(tmp_path: Path) -> None:
     content = map_inverted_index(path, copy=True)
     path.write_bytes(b"")
     assert find_neighbors(content, "b") == [("a", 0.5)]
+
+
+def test_cosines_are_read_for_the_images_that_are_asked_for_and_no_others(tmp_path: Path) -> None:
+    path, cosines = tmp_path / "inverted-index.json", np.array([[0.5, 0.25], [0.5, 0.125], [0.25, 0.125]])
+    rows = np.array([[1, 2], [0, 2], [0, 1]])
+    write_inverted_index(path, ["a", "b", "c"], zip(rows, cosines, strict=True))
+    np.testing.assert_array_equal(read_cosines(path, ["a", "b", "c"], 5), cosines)
+    for keys, top_k in ((["a", "b", "d"], 2), (["a", "b"], 2), (["a", "b", "c", "d"], 2), (["a", "b", "c"], 1)):
+        with pytest.raises(UserError, match="run `dvc repro`"):
+            read_cosines(path, keys, top_k)

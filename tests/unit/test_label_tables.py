@@ -1,7 +1,6 @@
 """Tables of `path,label[,split]` beside the images, as people export them."""
 
 import io
-import shutil
 import sys
 from pathlib import Path, PurePosixPath
 
@@ -10,10 +9,9 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
 from similarity.errors import DataError, UserError
-from similarity.images.decoding import HEIC_PACKAGE
-from similarity.sources.archives import open_archive
-from similarity.sources.class_folders import Choices, Layout, list_archive, list_folder, plan_layout
+from similarity.images.formats import HEIC_PACKAGE
 from similarity.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
+from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
 
 ROWS = {PurePosixPath("a.jpg"): Row("cat", "train"), PurePosixPath("b/c.jpg"): Row("unlabeled", None)}
 CSV = "path,label,split\na.jpg,cat,training\nb/c.jpg,,\n"
@@ -55,7 +53,7 @@ def test_a_parquet_file_gives_the_same() -> None:
     assert read_label_table("labels.parquet", content, None).rows == ROWS
 
 
-def test_numbers_as_labels_are_the_same_from_both_kinds_of_file_and_beside_empty_cells() -> None:
+def test_numbers_as_labels_are_the_same_from_both_kinds_of_file_and_next_to_empty_cells() -> None:
     content = as_parquet(path=["a", "b", "c"], label=[3.0, float("nan"), 4.5])
     expected = ["3", "unlabeled", "4.5"]
     assert [row.label for row in read_label_table("labels.parquet", content, None).rows.values()] == expected
@@ -82,13 +80,15 @@ def test_one_of_several_columns_of_labels_is_chosen() -> None:
         (b"path,label\na.jpg," + 200_000 * b"x", "labels.csv, line 2: field larger than field limit"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_told_why(content: bytes, message: str) -> None:
+def test_a_table_that_cannot_be_read_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_label_table("labels.csv", content, None)
 
 
-def test_without_its_reader_parquet_is_refused_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_parquet_is_refused_and_all_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     content = as_parquet(path=["a.jpg"], label=["cat"])
+    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no Parquet"):
+        read_label_table("labels.parquet", content[:-9], None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"labels\.parquet: to read Parquet, run `pip install 'pyarrow>="):
         read_label_table("labels.parquet", content, None)
@@ -100,11 +100,6 @@ def test_the_lines_that_install_readers_are_those_of_the_extras() -> None:
     assert f'parquet = ["{PYARROW}"]' in project
 
 
-def test_damaged_parquet_is_told() -> None:
-    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no Parquet"):
-        read_label_table("labels.parquet", as_parquet(path=["a"], label=["b"])[:-9], None)
-
-
 def test_all_wrong_rows_are_listed() -> None:
     with pytest.raises(DataError) as refusal:
         read(
@@ -112,20 +107,20 @@ def test_all_wrong_rows_are_listed() -> None:
             "d.jpg,.x,train\ne.jpg,a/b,train\nf.jpg,cat\nC:\\g.jpg,cat,test\n"
         )
     assert [problem.removeprefix("labels.csv, line ") for problem in refusal.value.problems] == [
-        "3: 'a.jpg' stands in labels.csv, line 2 already",
+        "9 has 2 columns, where the first line has 3",
+        "3: 'a.jpg' is in labels.csv, line 2 already",
         "4: the split 'holdout' is none of train, training, val, valid, validation, dev, test, testing",
         "5: there is no path",
         "6: '../c.jpg' is not below the folder of the table",
         "7: the label '.x' cannot be the name of a folder",
         "8: the label 'a/b' cannot be the name of a folder",
-        "9 has 2 columns, where the first line has 3",
         "10: 'C:/g.jpg' is not below the folder of the table",
     ]
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of images that a table tells the classes of, in two folders."""
+    """A folder of images that a table has the classes of, in two folders."""
     folder = tmp_path / "photos"
     for name in ("one/a.jpg", "one/b.jpg", "two/a.jpg", "two/c.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +137,7 @@ def keys(layout: Layout) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("wrap", ["", "set"])
-def test_a_table_gives_the_classes_of_a_folder_and_of_archives_of_it(photos: Path, tmp_path: Path, wrap: str) -> None:
+def test_a_table_gives_the_classes_of_a_folder(photos: Path, tmp_path: Path, wrap: str) -> None:
     write_labels(photos, "one/a.jpg,x", "one/b.jpg,y", "two/a.jpg,two")
     if wrap:
         photos.rename(tmp_path / wrap)
@@ -158,21 +153,17 @@ def test_a_table_gives_the_classes_of_a_folder_and_of_archives_of_it(photos: Pat
     }
     assert [str(path) for path in layout.unlisted] == [f"{prefix}two/c.jpg"]
     assert layout.left_out == []
-    for kind in ("zip", "gztar"):
-        path = Path(shutil.make_archive(str(tmp_path / "archive"), kind, photos))
-        with open_archive(path) as archive:
-            assert list_archive(archive, path, 10**9) == layout
 
 
 @pytest.mark.parametrize(("folder", "table"), [("", ""), ("set/", "set/"), ("images/", ""), ("set/images/", "set/")])
 def test_a_single_folder_around_all_images_is_no_part_of_the_keys(folder: str, table: str) -> None:
     files = [PurePosixPath(f"{folder}a.jpg"), PurePosixPath(f"{folder}b.jpg"), PurePosixPath(f"{table}labels.csv")]
     below = folder.removeprefix(table)
-    layout = plan_layout(files, [], None, lambda _: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
+    layout = plan_layout(files, [], Choices(), lambda _: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
     assert [str(key) for key in layout.images.values()] == ["x/a.jpg", "y/b.jpg"]
 
 
-def test_folders_of_splits_hold_beside_a_table_without_splits_and_not_beside_one_with(photos: Path) -> None:
+def test_folders_of_splits_hold_with_a_table_without_splits_and_not_with_one_that_has_them(photos: Path) -> None:
     for old, new in (("one", "train"), ("two", "test")):
         (photos / old).rename(photos / new)
     write_labels(photos, "train/a.jpg,x", "train/b.jpg,y", "test/a.jpg,x", "test/c.jpg,y")

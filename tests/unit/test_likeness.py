@@ -15,7 +15,7 @@ def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: n
     queries = gallery[originals] + np.array([1, 0, -1], np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(likeness, "_ROWS_PER_BLOCK", 5)
-        ranks = ranks_of_originals(queries, originals, gallery, np.asarray, np.arange(12))
+        ranks = ranks_of_originals(queries, originals, gallery, np.arange(12))
     cosines = normalize(queries) @ normalize(gallery).T
     own = cosines[np.arange(5), originals]
     np.testing.assert_array_equal(ranks, (cosines > own[:, None] - 1e-5).sum(axis=1))
@@ -23,7 +23,7 @@ def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: n
 
 def test_an_identical_copy_does_not_push_the_original_back() -> None:
     gallery = np.eye(4, dtype=np.float32)[[0, 1, 1, 2]]
-    ranks = ranks_of_originals(gallery[[2]], np.array([2]), gallery, np.asarray, np.array([0, 1, 1, 2]))
+    ranks = ranks_of_originals(gallery[[2]], np.array([2]), gallery, np.array([0, 1, 1, 2]))
     assert ranks.tolist() == [1]
 
 
@@ -31,7 +31,7 @@ def test_an_identical_copy_does_not_push_the_original_back() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_vectors_that_are_the_same_for_all_images_find_none(width: int, value: int) -> None:
     gallery = np.full((30, width), value, np.float32)
-    ranks = ranks_of_originals(gallery[:3], np.array([0, 7, 29]), gallery, np.asarray, np.arange(30))
+    ranks = ranks_of_originals(gallery[:3], np.array([0, 7, 29]), gallery, np.arange(30))
     assert ranks.tolist() == [30] * 3
 
 

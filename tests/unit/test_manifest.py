@@ -1,8 +1,10 @@
 """The list of images, with and without a class."""
 
+from pathlib import Path
+
 import numpy as np
 
-from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, write_manifest
 
 
 def manifest_of(*labels: str) -> Manifest:
@@ -25,3 +27,12 @@ def test_two_classes_can_teach_and_fewer_cannot() -> None:
     assert manifest_of("a", "z", "unlabeled").can_teach
     assert not manifest_of("a", "a", "unlabeled").can_teach
     assert not manifest_of("unlabeled").can_teach
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
+    records = [ImageRecord("a/x, 1.jpg", "a", "0" * 64, 3, 4), ImageRecord("b/ü.jpg", "b", "1" * 64, 5, 6)]
+    write_manifest(tmp_path / "manifest.csv", records)
+    manifest = read_manifest(tmp_path / "manifest.csv")
+    assert manifest == Manifest(records)
+    assert manifest.classes == ["a", "b"]
+    assert manifest.labels.tolist() == [0, 1]

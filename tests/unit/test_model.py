@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from similarity.embedding.head import Head, embed
 from similarity.embedding.model import EmbeddingModel, load_model, save_model
-from similarity.embedding.visual_part import VisualPart, fit_visual_part, load_visual_part, save_visual_part
+from similarity.embedding.visual_part import fit_visual_part
 from similarity.vectors import normalize
 
 RNG = np.random.default_rng(0)
@@ -32,6 +34,13 @@ def test_few_images_are_not_all_as_far_from_each_other() -> None:
     units = normalize(fit_visual_part(features, np.arange(40), np.arange(300), 256, 0)(features))
     cosines = units @ units.T - 2 * np.eye(40)
     assert (kinds[cosines.argmax(axis=1)] == kinds).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_hardly_any_images_give_finite_components_or_none(rows: int) -> None:
+    part = fit_visual_part(FEATURES, ROWS[:rows], COLUMNS, 20, 0)
+    assert part.kernel.shape == (30, rows - 1)
+    assert np.isfinite(part(FEATURES)).all()
 
 
 def test_only_the_columns_asked_for_are_used_and_no_more_components_than_the_images_span() -> None:
@@ -66,10 +75,15 @@ def test_an_embedding_whose_class_part_is_all_zeros_has_its_visual_part_and_no_n
 
 
 def test_a_model_is_read_as_it_was_written_and_written_the_same_again(tmp_path: Path) -> None:
-    visual = VisualPart(*fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0))
-    save_visual_part(visual, tmp_path / "visual.npz")
-    model = EmbeddingModel(HEAD, load_visual_part(tmp_path / "visual.npz"), 0.3)
+    model = EmbeddingModel(HEAD, fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0), 0.3)
     for name in ("a.npz", "b.npz"):
         save_model(model, tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     np.testing.assert_array_equal(load_model(tmp_path / "a.npz")(FEATURES), model(FEATURES))
+
+
+def test_applying_a_model_does_not_import_keras() -> None:
+    """It would take every query seconds."""
+    modules = "similarity.embedding.embedder", "similarity.embedding.visual_part"
+    script = f"import sys, {', '.join(modules)}; sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
+    assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2] / "src").returncode == 0

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from similarity.parallel import Room
+from similarity.parallel import Room, ordered_map
 
 
 def test_threads_never_take_more_room_than_there_is_and_all_get_it() -> None:
@@ -23,3 +23,17 @@ def test_threads_never_take_more_room_than_there_is_and_all_get_it() -> None:
         thread.join(10)
         assert not thread.is_alive()
     assert 60 <= highest[0] <= 100
+
+
+def test_ordered_map_keeps_the_order_and_does_not_run_far_ahead() -> None:
+    taken = 0
+
+    def items():  # type: ignore[no-untyped-def]  # a generator that counts
+        nonlocal taken
+        for i in range(1000):
+            taken += 1
+            yield i
+
+    results = ordered_map(lambda i: i * i, items(), ahead=8)
+    assert [next(results) for _ in range(10)] == [i * i for i in range(10)]
+    assert taken <= 20

@@ -32,8 +32,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert params.embedding.size == 32
     assert (params.train.lr, params.train.epochs, params.train.batch_size, params.train.momentum) == (
         0.03,
-        200,
-        100,
+        60,
+        32,
         0.9,
     )
     assert (params.neighbors.top_k, params.ann.trees) == (10, 10)
@@ -82,7 +82,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
 
 def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  epochs: 200\n", ""), encoding="utf-8")
+    path.write_text(DEFAULTS.read_text(encoding="utf-8").replace("  epochs: 60\n", ""), encoding="utf-8")
     with pytest.raises(UserError, match=r"train\.epochs is missing"):
         load_params(path)
 

@@ -71,7 +71,6 @@ def test_a_region_is_read_from_four_fractions() -> None:
         "nan,0,1,1",
         "0,0,inf,1",
         "0,0,1e-9,1",
-        "10,10,200,200",
     ],
 )
 def test_what_is_no_region_is_refused(text: str) -> None:

@@ -22,11 +22,6 @@ def test_a_perfect_ranking_scores_one_for_a_class_of_any_size(members: int) -> N
     assert all(values.tolist() == [1] for values in score(relevant, np.array([members])))
 
 
-def test_of_a_large_class_ten_are_counted() -> None:
-    relevant = np.array([[1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]], bool)
-    assert score(relevant, np.array([12])).p_at_10.tolist() == [0.4]
-
-
 def slow_map_at_r(similarities: np.ndarray, labels: np.ndarray, label: int) -> float:
     order = sorted(range(len(labels)), key=lambda j: (-round(float(similarities[j]), 6), j))
     r = int((labels == label).sum())

@@ -2,15 +2,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from similarity.dataset.manifest import ImageRecord, Manifest
-from similarity.dataset.splitting import complete_splits, split_images
+from similarity.dataset.splitting import FEW, complete_splits, split_images
 from similarity.duplication.detection import identical_images
 from similarity.duplication.grouping import bounded_groups, group_rows
-from similarity.duplication.leaks import find_leaks
-from similarity.duplication.pairs import Pairs, linked_to, pairs_among
+from similarity.duplication.pairs import Pairs, differing_pairs, linked_to, pairs_among
 from similarity.errors import DataError, UserError
 
 
@@ -24,7 +23,7 @@ def records(**classes: list[int]) -> list[ImageRecord]:
 
 
 def split_distinct(images: list[ImageRecord], valid: float, test: float, seed: int) -> list[str]:
-    """Splits images of which only identical ones belong together."""
+    """Split images of which only identical ones belong together."""
     return split_images(Manifest(images), group_rows(len(images), identical_images(images)), valid, test, seed)
 
 
@@ -33,40 +32,83 @@ def pairs(*ends: tuple[int, int]) -> Pairs:
     return Pairs(first, second, np.ones(len(ends)))
 
 
-contents = st.lists(st.integers(0, 10**6), min_size=10, max_size=60, unique=True)
+def some(count: int, seed: int) -> list[int]:
+    """Draw the numbers of different contents."""
+    return np.random.default_rng(seed).choice(10**6, count, replace=False).tolist()
 
 
-@given(contents, st.sampled_from([0.1, 0.2, 1 / 3]), st.integers(0, 2**31 - 1))
-def test_each_class_is_split_by_the_shares(images: list[int], share: float, seed: int) -> None:
-    splits = split_distinct(records(a=images), share, share, seed)
+seeds = st.integers(0, 2**31 - 1)
+few_contents = st.builds(some, st.integers(10, FEW - 1), seeds)
+many_contents = st.builds(some, st.integers(FEW, 2 * FEW), seeds)
+shares = st.sampled_from([0.1, 0.2, 1 / 3])
+
+
+@settings(deadline=None)
+@given(few_contents, shares, seeds)
+def test_a_class_of_few_images_is_split_exactly_by_the_shares(images: list[int], share: float, seed: int) -> None:
     expected = max(1, round(share * len(images)))
-    assert Counter(splits) == {"valid": expected, "test": expected, "train": len(images) - 2 * expected}
+    counts = Counter(split_distinct(records(a=images), share, share, seed))
+    assert counts == {"valid": expected, "test": expected, "train": len(images) - 2 * expected}
 
 
-@given(contents, contents, st.integers(0, 100))
+@pytest.mark.parametrize("share", [0.1, 0.2, 1 / 3])
+def test_a_large_class_is_split_nearly_by_the_shares(share: float) -> None:
+    counts = Counter(split_distinct(records(a=list(range(10_000))), share, share, 0))
+    for split in ("valid", "test"):
+        assert abs(counts[split] - 10_000 * share) < 150  # three standard deviations
+
+
+@settings(deadline=None)
+@given(many_contents, st.integers(0, 60), shares, seeds)
+def test_more_images_move_none_of_a_class_that_is_large_enough(
+    images: list[int], added: int, share: float, seed: int
+) -> None:
+    more = list(range(10**6, 10**6 + added))
+    before = split_distinct(records(a=images), share, share, seed)
+    after = split_distinct(records(a=[*images, *more]), share, share, seed)[: len(images)]
+    moved = sum(old != new for old, new in zip(before, after, strict=True))
+    assert moved <= sum(count == 1 for count in Counter(before).values())  # which may have filled a split without any
+
+
+@settings(deadline=None)
+@given(few_contents, st.integers(10**6 + 1, 2 * 10**6), seeds)
+def test_one_more_image_moves_very_few_of_a_small_class(images: list[int], added: int, seed: int) -> None:
+    assume(len(images) < FEW - 1)
+    before = split_distinct(records(a=images), 0.2, 0.2, seed)
+    after = split_distinct(records(a=[*images, added]), 0.2, 0.2, seed)
+    assert sum(old != new for old, new in zip(before, after, strict=False)) <= 3
+
+
+def test_fifty_more_images_move_at_most_ten_although_some_have_near_duplicates() -> None:
+    images, added, rng = list(range(3000)), list(range(10_000, 10_050)), np.random.default_rng(0)
+    classes = {"a": images[:1000], "b": images[1000:1960], "c": images[1960:]}
+    before = split_distinct(records(**classes), 0.2, 0.2, 0)
+    grown = records(**classes)
+    grown += [ImageRecord(f"c/new{i}.jpg", "c", f"{content:064x}", 8, 8) for i, content in enumerate(added)]
+    near = pairs(*((int(row), 3000 + i) for i, row in enumerate(rng.choice(3000, 25, replace=False))))
+    after = split_images(Manifest(grown), group_rows(len(grown), near), 0.2, 0.2, 0)
+    assert sum(old != new for old, new in zip(before, after, strict=False)) <= 10
+
+
+@settings(deadline=None)
+@given(few_contents, few_contents, st.integers(0, 100))
 def test_identical_images_share_a_split_in_whatever_class(first: list[int], second: list[int], seed: int) -> None:
     images = records(a=[*first, *first[:3]], b=second)
     try:
         splits = split_distinct(images, 0.2, 0.2, seed)
     except UserError:  # b may be left with too few images of its own
         return
-    of_content: dict[str, set[str]] = {}
-    for record, split in zip(images, splits, strict=True):
-        of_content.setdefault(record.sha256, set()).add(split)
-    assert all(len(found) == 1 for found in of_content.values())
+    assert len({(record.sha256, split) for record, split in zip(images, splits, strict=True)}) == len(
+        {record.sha256 for record in images}
+    )
 
 
-def test_the_seed_decides_and_decides_alone() -> None:
-    images = records(a=list(range(50)), b=list(range(50, 90)))
-    assert split_distinct(images, 0.2, 0.2, 3) == split_distinct(images, 0.2, 0.2, 3)
-    assert split_distinct(images, 0.2, 0.2, 3) != split_distinct(images, 0.2, 0.2, 4)
-
-
-def test_renaming_moves_nothing_and_adding_images_moves_few() -> None:
-    before = records(a=list(range(200)))
-    after = [record._replace(path=f"a/new{i}.jpg") for i, record in enumerate(records(a=list(range(210))))]
-    splits = list(zip(split_distinct(before, 0.2, 0.2, 0), split_distinct(after, 0.2, 0.2, 0), strict=False))
-    assert sum(old != new for old, new in splits) <= 10
+@pytest.mark.parametrize("size", [FEW // 2, 2 * FEW])
+def test_content_and_seed_alone_decide(size: int) -> None:
+    images = records(a=list(range(size)), b=list(range(1000, 1040)))
+    splits = split_distinct(images, 0.2, 0.2, 3)
+    assert split_distinct([record._replace(path="a/renamed.jpg") for record in images], 0.2, 0.2, 3) == splits
+    assert split_distinct(images, 0.2, 0.2, 4) != splits
 
 
 @pytest.mark.parametrize(("images", "share"), [([1, 2], 0.2), ([1, 1, 2], 0.2), ([1, 2, 3, 4], 0.4)])
@@ -76,28 +118,21 @@ def test_a_class_that_is_too_small_is_named(images: list[int], share: float) -> 
 
 
 @pytest.mark.parametrize("copied", [0, 1, 2])
-def test_a_class_of_copies_is_told_whose_copies_they_are(copied: int) -> None:
+def test_a_class_of_copies_is_named_with_the_class_of_the_originals(copied: int) -> None:
     """Of two classes of the same size, the first one keeps what both have."""
     shared, own = list(range(6)), list(range(20, 20 + copied))
     with pytest.raises(DataError) as refusal:
         split_distinct(records(a=[*shared, *range(90, 90 + copied)], b=[*shared, *own]), 0.2, 0.2, 0)
-    count = "all 6" if not copied else f"6 of {6 + copied}"
-    assert refusal.value.problems == [
-        f"class 'b' has too few distinct images ({copied}): {count} are copies of images in 'a'"
-    ]
+    why = f"6 of {6 + copied} are copies of, or nearly the same as, images in 'a'"
+    assert refusal.value.problems == [f"class 'b' has too few distinct images ({copied}): {why}"]
 
 
-def test_what_is_only_nearly_the_same_is_not_called_a_copy() -> None:
-    images = records(a=list(range(6)), b=list(range(10, 16)))
-    with pytest.raises(DataError, match="all 6 are copies of, or nearly the same as, images in 'a'"):
-        split_images(Manifest(images), group_rows(12, pairs(*((i, i + 6) for i in range(6)))), 0.2, 0.2, 0)
-
-
-def test_copies_within_a_class_are_told_from_a_lack_of_images() -> None:
+def test_copies_within_a_class_are_counted() -> None:
     with pytest.raises(DataError, match=r"'b' has too few distinct images \(2 among 9\)"):
         split_distinct(records(a=list(range(10, 40)), b=[1, 1, 1, 1, 1, 2, 2, 2, 2]), 0.2, 0.2, 0)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 8), min_size=1, max_size=30))
 def test_every_class_that_is_too_small_is_named_and_no_other(sizes: dict[str, int]) -> None:
     first = iter(range(1000))
@@ -110,8 +145,6 @@ def test_every_class_that_is_too_small_is_named_and_no_other(sizes: dict[str, in
     with pytest.raises(DataError) as refusal:
         split_distinct(images, 0.2, 0.2, 0)
     assert refusal.value.problems == small
-    assert str(refusal.value).count("class '") == min(10, len(small))
-    assert (f"; and {len(small) - 10} more: " in str(refusal.value)) == (len(small) > 10)
 
 
 def test_images_without_a_class_are_split_like_one_and_very_few_are_for_training() -> None:
@@ -123,17 +156,18 @@ def test_images_without_a_class_are_split_like_one_and_very_few_are_for_training
         split_distinct(records(unlabeled=[1, 2]), 0.2, 0.2, 0)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=5),
-        st.lists(st.integers(0, 200), min_size=1, max_size=40),
+        st.lists(st.integers(0, 200), min_size=1, max_size=70),
         min_size=1,
         max_size=6,
     ),
-    st.integers(0, 2**31 - 1),
+    seeds,
     st.data(),
 )
-def test_every_split_is_a_partition_that_keeps_groups_together_or_tells_what_it_lacks(
+def test_every_split_is_a_partition_that_keeps_groups_together_or_says_what_it_lacks(
     classes: dict[str, list[int]], seed: int, data: st.DataObject
 ) -> None:
     """Whatever the classes are called, and whatever they share."""
@@ -145,34 +179,21 @@ def test_every_split_is_a_partition_that_keeps_groups_together_or_tells_what_it_
     try:
         splits = split_images(manifest, groups, 0.2, 0.2, seed)
     except DataError as error:
-        told = [problem.removeprefix("class ").rsplit(" has too few", 1)[0] for problem in error.problems]
-        assert set(told) <= {repr(label) for label in classes}  # both outcomes are right
+        named = [problem.removeprefix("class ").rsplit(" has too few", 1)[0] for problem in error.problems]
+        assert set(named) <= {repr(label) for label in classes}  # both outcomes are right
         return
     assert len(splits) == len(images)
     assert set(splits) == {"train", "valid", "test"}
     assert len(set(zip(groups.tolist(), splits, strict=True))) == len(set(groups.tolist()))
-    assert splits == split_images(manifest, groups, 0.2, 0.2, seed)
-
-
-@given(contents, st.data())
-def test_near_duplicates_share_a_split_and_the_shares_stay(images: list[int], data: st.DataObject) -> None:
-    count = len(images)
-    ends = data.draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=count // 4))
-    groups = group_rows(count, pairs(*ends))
-    splits = split_images(Manifest(records(a=images)), groups, 0.2, 0.2, 0)
-    assert all(splits[one] == splits[other] for one, other in ends)
-    assert 1 <= splits.count("test") <= max(1, round(0.2 * count))
-    assert 1 <= splits.count("valid") <= max(1, round(0.2 * count))
 
 
 def test_a_slow_pan_of_one_scene_is_kept_together_as_far_as_its_class_allows() -> None:
     manifest = Manifest(records(a=list(range(6)), b=list(range(6, 14))))
     pan = pairs(*((i, i + 1) for i in range(5)))
-    other = pairs((6, 7), (7, 8))
-    both = Pairs(*(np.concatenate(each) for each in zip(pan, other, strict=True)))
+    both = Pairs(*(np.concatenate(each) for each in zip(pan, pairs((6, 7), (7, 8)), strict=True)))
     groups = bounded_groups(manifest, pairs((0, 1)), both, 3)
     assert groups[0] == groups[1]  # the same bytes
-    assert len(set(groups[:6])) == 5  # a class of one scene is divided all the same
+    assert len(set(groups[:6])) == 5  # a class of one scene is divided nevertheless
     assert len(set(groups[6:9])) == 1
     assert len(set(groups[6:])) == 6
 
@@ -196,27 +217,19 @@ def test_a_class_of_few_large_groups_has_one_in_each_split(scenes: int) -> None:
     assert Counter(splits) == {"train": 10 * (scenes - 2), "valid": 10, "test": 10}
 
 
-def test_images_linked_to_others_are_told() -> None:
-    assert linked_to(np.array([2]), 5, pairs((0, 2)), pairs((2, 4), (1, 3))).tolist() == [
-        True,
-        False,
-        False,
-        False,
-        True,
-    ]
+def test_one_very_large_group_is_for_training() -> None:
+    groups = np.concatenate([np.zeros(200, int), np.arange(1, 101)])
+    for seed in range(10):
+        splits = split_images(Manifest(records(a=list(range(300)))), groups, 0.2, 0.2, seed)
+        assert set(splits[:200]) == {"train"}
 
 
 def complete(images: list[ImageRecord], given: list[str], seed: int = 0) -> list[str]:
-    """Completes given splits with the shares 0.6, 0.2 and 0.2."""
+    """Complete given splits with the shares 0.6, 0.2 and 0.2."""
     return complete_splits(Manifest(images), given, lambda rows: np.arange(len(rows)), 0.2, 0.2, seed)
 
 
-@given(contents, st.integers(0, 2**31 - 1))
-def test_where_nothing_is_given_all_is_drawn(images: list[int], seed: int) -> None:
-    drawn = records(a=images)
-    assert complete(drawn, [""] * len(drawn), seed) == split_distinct(drawn, 0.2, 0.2, seed)
-
-
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["", "train", "valid", "test"]), min_size=24, max_size=24), st.integers(0, 9))
 def test_what_is_given_for_validation_and_test_stays_and_each_class_can_be_learned(given: list[str], seed: int) -> None:
     images = records(a=list(range(12)), b=list(range(12, 24)))
@@ -233,13 +246,12 @@ def test_what_is_given_for_validation_and_test_stays_and_each_class_can_be_learn
         assert splits == [split or "train" for split in given]
 
 
-def test_a_split_that_is_lacking_is_drawn_from_the_training_images_of_each_class() -> None:
+def test_a_missing_split_is_drawn_from_the_training_images_of_each_class() -> None:
     images = records(a=list(range(60)), b=list(range(60, 100)))
-    given = ["valid"] * 20 + ["train"] * 40 + ["valid"] * 20 + [""] * 20
-    splits = complete(images, given)
+    splits = complete(images, ["valid"] * 20 + ["train"] * 40 + ["valid"] * 20 + [""] * 20)
     assert Counter(splits[:60]) == {"valid": 20, "train": 30, "test": 10}  # 0.2 of 0.6 + 0.2
     assert Counter(splits[60:]) == {"valid": 20, "train": 15, "test": 5}
-    assert splits != complete(images, given, 1)
+    assert complete(images, [""] * 100) == split_distinct(images, 0.2, 0.2, 0)
 
 
 def test_a_test_split_of_images_without_a_class_is_kept_and_another_one_is_drawn_of_those_with_one() -> None:
@@ -257,11 +269,9 @@ def test_a_class_that_is_given_no_training_image_is_named() -> None:
     assert "set split.keep_given to false" in str(refusal.value)
 
 
-def test_pairs_among_some_images_are_numbered_as_these() -> None:
+def test_pairs_are_chosen_by_their_images() -> None:
+    assert linked_to(np.array([2]), 5, pairs((0, 2)), pairs((2, 4), (1, 3))).tolist() == [1, 0, 0, 0, 1]
     among = pairs_among(pairs((0, 1), (1, 3), (3, 4)), np.array([1, 3, 4]), 5)
     assert list(zip(among.first, among.second, strict=True)) == [(0, 1), (1, 2)]
-
-
-def test_what_is_alike_and_in_two_splits_is_found() -> None:
-    leaks = find_leaks(pairs((0, 1), (1, 2), (0, 3)), ["train", "train", "test", "valid"])
-    assert list(zip(leaks.first, leaks.second, strict=True)) == [(1, 2), (0, 3)]
+    parted = differing_pairs(pairs((0, 1), (1, 2), (0, 3)), ["train", "train", "test", "valid"])
+    assert list(zip(parted.first, parted.second, strict=True)) == [(1, 2), (0, 3)]

@@ -1,15 +1,11 @@
 """Cosines are right for rows of any length that float32 can hold, and ordinary rows keep their bits."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters
-from similarity.index.approximate import approximate_neighbors
-from similarity.index.backends import AnnIndex, AnnoyForest, FaissGraph
 from similarity.index.exact import nearest_neighbors
 from similarity.vectors import count_zero_rows, multiply_rows, normalize, rows_not_finite, scale_extremes
 
@@ -28,27 +24,22 @@ def test_rows_of_any_size_have_length_one_and_keep_their_direction(sizes: list[n
     np.testing.assert_allclose(units, plainly_normalized(EMBEDDINGS.astype(np.float64)), atol=3e-7)
 
 
-@given(st.integers(-12, 12), st.integers(0, 2**32 - 1))
-def test_ordinary_rows_are_divided_by_their_norm_and_nothing_else(power: int, seed: int) -> None:
-    rows = (10.0**power * np.random.default_rng(seed).standard_normal((50, 7))).astype(np.float32)
-    np.testing.assert_array_equal(normalize(rows), plainly_normalized(rows))
+@given(st.integers(-100, 100), st.integers(0, 2**32 - 1))
+def test_rows_are_divided_by_their_norm_and_keep_every_digit_of_their_direction(power: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).standard_normal((50, 7)).astype(np.float32)
+    np.testing.assert_array_equal(normalize(np.ldexp(rows, power)), plainly_normalized(rows))
     assert scale_extremes(rows) is rows
 
 
 @pytest.mark.parametrize("size", [1e-40, 1e-25, 1e25, 1e37])
-@pytest.mark.parametrize("build", [AnnoyForest.build, FaissGraph.build])
-def test_tiny_and_huge_embeddings_have_the_neighbors_of_ordinary_ones(
-    build: Callable[..., AnnIndex], size: float
-) -> None:
+def test_tiny_and_huge_embeddings_have_the_neighbors_of_ordinary_ones(size: float) -> None:
     embeddings = EMBEDDINGS.copy()
     embeddings[::2] *= np.float32(size)
-    expected, found = nearest_neighbors(EMBEDDINGS, 10)[1], nearest_neighbors(embeddings, 10)[1]
     tolerance = 1e-4 if size < 1e-38 else 2e-6  # numbers so small have fewer digits
-    np.testing.assert_allclose(found, expected, atol=tolerance)
+    np.testing.assert_allclose(
+        nearest_neighbors(embeddings, 10)[1], nearest_neighbors(EMBEDDINGS, 10)[1], atol=tolerance
+    )
     assert count_zero_rows(embeddings) == 0
-    index = build(embeddings, 10, 0)
-    _, approximate = approximate_neighbors(index, embeddings, range(200), 10, 150)
-    assert (approximate >= expected[:, -1:] - tolerance).mean() > 0.99
 
 
 def test_rows_of_zeros_stay_and_rows_that_are_not_finite_are_nan_without_a_warning() -> None:
@@ -73,9 +64,3 @@ def test_a_row_is_mapped_to_the_same_bits_among_any_others() -> None:
     np.testing.assert_array_equal(multiply_rows(rows[order], kernel), products[order])
     for part in (slice(3, 4), slice(5, 60), slice(0, 0)):
         np.testing.assert_array_equal(multiply_rows(rows[part], kernel), products[part])
-
-
-def test_rows_of_any_length_keep_every_digit_of_their_direction() -> None:
-    rows = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
-    for power in range(-100, 101):
-        np.testing.assert_array_equal(normalize(np.ldexp(rows, power)), normalize(rows))

@@ -10,8 +10,8 @@ import pytest
 import webdataset
 
 from similarity.errors import DataError, UserError
-from similarity.sources.archives import open_archive, open_shards
-from similarity.sources.class_folders import Choices, Layout, list_archive, unpack_images
+from similarity.sources.archives import list_archives, unpack_archives
+from similarity.sources.layouts import Choices, Layout, list_folder
 from similarity.sources.webdataset import list_shards
 
 PICTURE = b"not decoded here"
@@ -28,8 +28,12 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def layout_of(folder: Path, choices: Choices | None = None) -> Layout:
-    with open_shards(list_shards(folder)) as shards:
-        return list_archive(shards, folder, 10**9, choices)
+    shards, target = list_shards(folder), folder / "unpacked"
+    target.mkdir(exist_ok=True)
+    owners = list_archives(shards, target)
+    for _ in unpack_archives(shards, target):
+        pass
+    return list_folder(target, choices, owners)
 
 
 def keys(layout: Layout) -> list[str]:
@@ -44,8 +48,6 @@ def test_shards_written_by_webdataset_itself_are_read(tmp_path: Path) -> None:
     assert keys(layout) == [f"{label}/{number:06d}.jpg" for label in (0, 1) for number in range(label, 6, 2)]
     assert layout.splits == {}
     assert layout.left_out == []
-    with open_shards(list_shards(tmp_path)) as shards:
-        assert all(path.read_bytes() == PICTURE for path in unpack_images(shards, layout, tmp_path))
 
 
 def test_splits_are_in_the_names_of_shards(tmp_path: Path) -> None:
@@ -59,22 +61,19 @@ def test_splits_are_in_the_names_of_shards(tmp_path: Path) -> None:
 @pytest.fixture
 def with_facts(tmp_path: Path) -> Path:
     facts = json.dumps({"label": "cat", "species": "felis", "age": 7}).encode()
-    return write_tar(tmp_path / "a.tar", {"1.left.jpg": PICTURE, "1.right.jpg": PICTURE, "1.json": facts})
+    write_tar(tmp_path / "a.tar", {"1.left.jpg": PICTURE, "1.right.jpg": PICTURE, "1.json": facts})
+    return tmp_path
 
 
 @pytest.mark.parametrize(("column", "label"), [(None, "cat"), ("species", "felis"), ("age", "7")])
 def test_a_class_is_one_of_the_facts_in_json(with_facts: Path, column: str | None, label: str) -> None:
-    with open_archive(with_facts) as archive:
-        layout = list_archive(archive, with_facts, 10**9, Choices(label=column))
+    layout = layout_of(with_facts, Choices(label=column))
     assert keys(layout) == [f"{label}/1.left.jpg", f"{label}/1.right.jpg"]
 
 
-def test_a_class_that_no_facts_have_is_told(with_facts: Path) -> None:
-    with (
-        open_archive(with_facts) as archive,
-        pytest.raises(UserError, match=r"^data.label: 'color' is to be the column"),
-    ):
-        list_archive(archive, with_facts, 10**9, Choices(label="color"))
+def test_a_class_that_no_facts_have_is_refused(with_facts: Path) -> None:
+    with pytest.raises(UserError, match=r"^data.label: 'color' is to be the column"):
+        layout_of(with_facts, Choices(label="color"))
 
 
 def test_an_image_without_a_class_is_unlabeled_and_counted(tmp_path: Path) -> None:
@@ -92,11 +91,11 @@ def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Pat
         layout_of(tmp_path)
     assert list(raised.value.problems) == [
         "a.tar, 1.cls: the label 'a/b' cannot be the name of a folder",
-        "a.tar, 2.json: '2.jpg' stands in a.tar, 2.cls already",
+        "a.tar, 2.json: '2.jpg' is in a.tar, 2.cls already",
     ]
 
 
-def test_shards_of_class_folders_need_no_classes_beside_the_images(tmp_path: Path) -> None:
+def test_shards_of_class_folders_need_no_classes_next_to_the_images(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE, "dog/2.jpg": PICTURE})
     write_tar(tmp_path / "b.tar", {"cat/3.jpg": PICTURE})
     assert keys(layout_of(tmp_path)) == ["cat/1.jpg", "cat/3.jpg", "dog/2.jpg"]
@@ -105,15 +104,15 @@ def test_shards_of_class_folders_need_no_classes_beside_the_images(tmp_path: Pat
 def test_the_same_name_in_two_shards_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_tar(tmp_path / f"{name}.tar", {"cat/1.jpg": PICTURE})
-    with pytest.raises(UserError, match=r"'cat/1.jpg' is in .*a.tar and in .*b.tar: rename one"):
+    with pytest.raises(UserError, match=r"b.tar: the member 'cat/1.jpg' is in .*a.tar as well"):
         layout_of(tmp_path)
 
 
 def test_a_shard_that_is_cut_off_is_named(tmp_path: Path) -> None:
-    shard = write_tar(tmp_path / "b.tar", {"cat/1.jpg": PICTURE * 1000})
-    write_tar(tmp_path / "a.tar", {"cat/2.jpg": PICTURE})
+    shard = write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE * 1000})
+    write_tar(tmp_path / "b.tar", {"cat/2.jpg": PICTURE})
     shard.write_bytes(shard.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"b.tar is cut off"):
+    with pytest.raises(UserError, match=r"a.tar is cut off"):
         layout_of(tmp_path)
 
 

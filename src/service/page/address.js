@@ -19,7 +19,7 @@ export function read(query) {
     state[name] = Array.isArray(value) ? [...new Set(given.getAll(name))] : given.get(name) ?? value;
   }
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
-  if (!['annoy', 'faiss', 'lancedb'].includes(state.index)) state.index = 'exact';
+  if (!['annoy', 'lancedb'].includes(state.index)) state.index = 'exact';
   const look = Number.parseFloat(state.look);
   state.look = look >= 0 && look <= 1 ? Math.round(100 * look) / 100 : '';
   state.k = Math.min(1e9, Math.max(1, Number.parseInt(state.k, 10) || DEFAULTS.k));

@@ -1,5 +1,4 @@
-// The server's answers. Every failure is an Error whose message can be shown as it is; `busy` is called with a sentence
-// when the server asks for patience, before the one automatic second try.
+// The server's answers. Every failure is an Error whose message can be shown as it is.
 
 import { encodePath } from './address.js';
 import { $ } from './dom.js';
@@ -53,25 +52,17 @@ function formOf(fields) {
 
 const ask = (url, options) => respond(url, options).then((response) => response.json());
 
-async function respond(url, { busy, ...options } = {}, again = true) {
+async function respond(url, options) {
   const response = await reach(url, options);
-  if (response.status === 503 && again) {
-    const seconds = Number.parseInt(response.headers.get('Retry-After'), 10) || 1;
-    busy?.(`The server is busy; trying again in ${seconds} s …`);
-    await wait(seconds, options.signal);
-    return respond(url, { busy, ...options }, false);
-  }
   if (response.status === 401) {
     await signIn();
-    return respond(url, { busy, ...options }, again);
+    return respond(url, options);
   }
-  options.signal?.throwIfAborted();
+  options?.signal?.throwIfAborted();
   if (response.ok) return response;
-  const answer = await response.json().catch((error) => {
-    if (error.name === 'AbortError') throw error;
-    return {};
-  });
-  throw new Error(typeof answer.detail === 'string' ? answer.detail : `The server answered with status ${response.status}.`);
+  const { detail } = await response.json().catch(() => ({}));
+  if (response.status === 503) throw new Error('The server is busy. Please try again in a moment.');
+  throw new Error(typeof detail === 'string' ? detail : `The server answered with status ${response.status}.`);
 }
 
 let signingIn = null; // what all that are refused wait for
@@ -93,10 +84,3 @@ async function askForToken() {
 const reach = (url, options) => fetch(url, options).catch((error) => {
   throw error.name === 'AbortError' ? error : new Error('The server cannot be reached. Please try again later.');
 });
-
-function wait(seconds, signal) {
-  return new Promise((resolve, reject) => {
-    setTimeout(resolve, seconds * 1000);
-    signal?.addEventListener('abort', () => reject(signal.reason));
-  });
-}

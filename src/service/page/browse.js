@@ -2,11 +2,10 @@
 
 import { write } from './address.js';
 import { getImages } from './api.js';
-import { begin, card, finish } from './cards.js';
-import { $, count, element, say } from './dom.js';
-import { goOn, stop } from './endless.js';
-import { filters, setUpFilters, showFilters } from './filters.js';
-import { settings } from './settings.js';
+import { card, drawChips } from './cards.js';
+import { $, count, say } from './dom.js';
+import { showPages } from './endless.js';
+import { filters, settings, setUpFilters, showFilters } from './settings.js';
 
 const SIZE = 60;
 
@@ -23,32 +22,13 @@ export async function showBrowse(state, { data }, options) {
   current = state;
   showFilters('browse-', state);
   if (document.activeElement !== $('name')) $('name').value = state.name;
-  drawChips(state, data);
-  stop($('more-images'));
-  begin($('images'), SIZE);
-  say('Loading …');
+  const chips = data.classes.map(({ name, images }) => [name, name, images]);
+  drawChips($('classes'), [['All', '', data.images], ...chips], state.label, (label) => write({ ...state, label }));
   const { label, split, finding, name } = state;
   const get = (page, size) => getImages({ label, split, finding, name, page, size }, options);
-  const size = SIZE * Math.max(1, Math.min(8, Math.ceil((options.shown ?? 0) / SIZE)));
-  const first = await get(1, size);
-  const cards = (images) => images.map((image) => card(image, { ...settings(), label: '', split: '', finding: '' }));
-  finish($('images'), cards(first.images));
-  say(describe(first.total, state));
-  let page = size / SIZE;
-  if (first.total <= first.images.length) return;
-  goOn($('more-images'), async () => {
-    page += 1;
-    const next = await get(page, SIZE);
-    $('images').append(...cards(next.images));
-    return page < next.pages;
-  }, options.signal);
-}
-
-function drawChips(state, data) {
-  const chip = (name, label, images) => element('a',
-    { href: write({ ...state, label }), className: 'chip', ...(label === state.label && { 'aria-current': 'true' }) },
-    name, ' ', element('span', {}, images.toLocaleString('en')));
-  $('classes').replaceChildren(chip('All', '', data.images), ...data.classes.map(({ name, images }) => chip(name, name, images)));
+  const draw = ({ images }) => images.map((image) => card(image, { ...settings(), label: '', split: '', finding: '' }));
+  const { total } = await showPages($('images'), $('more-images'), SIZE, get, draw, options);
+  say(describe(total, state));
 }
 
 function describe(total, { label, split, finding, name }) {

@@ -25,8 +25,8 @@ export function thumbnail(key, properties = {}) {
 
 /**
  * A list item: an image that, followed, becomes the query. `settings` are what to go on with: k, label, index, look, …
- * `image` is its picture if there is one already: it need not be loaded again. With `feedback`, there are buttons to tell
- * whether more or less like it is wanted.
+ * `image` is its picture if there is one already: it need not be loaded again. With `feedback`, there are buttons
+ * to ask for more or less like it.
  */
 export function card(entry, settings, { similarity, relation, note, image, feedback = false } = {}) {
   const { key, label, findings = [] } = entry;
@@ -49,6 +49,13 @@ const wishes = (key) => [['More', '+', 'like'], ['Less', '−', 'unlike']].map((
 function selector(key) {
   const box = element('input', { type: 'checkbox', 'aria-label': `Select ${key}`, checked: isSelected(key) });
   return element('label', { className: 'tool', title: 'Select (X; Shift selects all up to here)' }, box);
+}
+
+/** Draw links to the parts of a whole: [name, value, size] each, of which `chosen` is shown. */
+export function drawChips(nav, parts, chosen, addressOf) {
+  nav.replaceChildren(...parts.map(([name, value, size]) => element('a',
+    { href: addressOf(value), className: 'chip', ...(value === chosen && { 'aria-current': 'true' }) },
+    name, ' ', element('span', {}, size.toLocaleString('en')))));
 }
 
 /** `wrong_label` → `Wrong label`. */

@@ -2,9 +2,9 @@
 
 import { getFindings } from './api.js';
 import { write } from './address.js';
-import { begin, breakable, finish, thumbnail, titleOfFinding } from './cards.js';
+import { breakable, drawChips, thumbnail, titleOfFinding } from './cards.js';
 import { $, count, element, say } from './dom.js';
-import { goOn, stop } from './endless.js';
+import { showPages } from './endless.js';
 import { settings } from './settings.js';
 
 const SIZE = 40;
@@ -19,35 +19,17 @@ export function describeFinding({ kind, key, other, explanation }, about) {
 }
 
 export async function showFindings(state, info, options) {
-  begin($('found-findings'), SIZE);
-  stop($('more-findings'));
-  say('Loading …');
-  const size = SIZE * Math.max(1, Math.min(12, Math.ceil((options.shown ?? 0) / SIZE)));
-  const first = await getFindings({ kind: state.kind, page: 1, size }, options);
-  drawKinds(state, first);
-  finish($('found-findings'), first.findings.map(findingCard));
-  say(first.findings.length ? count(first.total, 'finding') : nothingFound(first));
-  let page = size / SIZE;
-  if (first.total > first.findings.length) {
-    goOn($('more-findings'), async () => {
-      page += 1;
-      const next = await getFindings({ kind: state.kind, page, size: SIZE }, options);
-      $('found-findings').append(...next.findings.map(findingCard));
-      return next.page < next.pages;
-    }, options.signal);
-  }
+  const get = (page, size) => getFindings({ kind: state.kind, page, size }, options);
+  const draw = ({ findings }) => findings.map(findingCard);
+  const first = await showPages($('found-findings'), $('more-findings'), SIZE, get, draw, options);
+  const all = first.counts.reduce((sum, { findings }) => sum + findings, 0);
+  const chips = first.counts.map(({ kind, findings }) => [titleOfFinding(kind), kind, findings]);
+  drawChips($('kinds'), [['All', '', all], ...chips], state.kind, (kind) => write({ view: 'findings', kind }));
+  say(first.total ? count(first.total, 'finding') : nothingFound(first));
 }
 
 const nothingFound = ({ audited }) =>
   (audited ? 'The audit has found nothing.' : 'The data have not been audited: run `dvc repro audit`.');
-
-function drawKinds({ kind }, { counts }) {
-  const all = counts.reduce((sum, { findings }) => sum + findings, 0);
-  const chip = (name, value, findings) => element('a',
-    { href: write({ view: 'findings', kind: value }), className: 'chip', ...(value === kind && { 'aria-current': 'true' }) },
-    name, ' ', element('span', {}, findings.toLocaleString('en')));
-  $('kinds').replaceChildren(chip('All', '', all), ...counts.map((each) => chip(titleOfFinding(each.kind), each.kind, each.findings)));
-}
 
 function findingCard(finding) {
   const { kind, key, label, other, other_label: otherLabel, indexed, explanation } = finding;

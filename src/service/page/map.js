@@ -4,14 +4,12 @@ import { getMap } from './api.js';
 import { Camera } from './camera.js';
 import { breakable, isClass, thumbnail, titleOfFinding } from './cards.js';
 import { $, count, element, say } from './dom.js';
-import { drawLegend } from './legend.js';
-import { color, colorOf, stamp } from './marks.js';
+import { color, colorOf, drawLegend, stamp } from './marks.js';
 import { Mosaic } from './mosaic.js';
 import { Points } from './points.js';
 import { isSelected, remember, select } from './selection.js';
 import { settings } from './settings.js';
 
-const MANY = 4000;      // from this many points on, they are simple squares while the map moves
 const REACH = { mouse: 12, pen: 12, touch: 24 }; // pixels around the pointer in which a point is found
 
 const canvas = $('map');
@@ -27,10 +25,8 @@ let emphasized = -1;                      // the group that is pointed at in the
 let lasso = null;                         // what is drawn around images, as places on the map
 let moved = false;                        // whether the present press is a drag, not a click
 let frame = 0;
-let hurried = false;                      // whether the next frame is one of many
-let resting = 0;
 let delayed = 0;
-let stamps = { radius: 0, marks: [] };
+let stamps = { radius: 0 };               // the groups' marks and the colors, as they were drawn last
 
 export function setUpMap(visit) {
   const search = () => current >= 0 && visit({ ...settings(), label: '', split: '', finding: '', key: [points.keys[current]] });
@@ -46,10 +42,9 @@ export function setUpMap(visit) {
   $('zoom-reset').addEventListener('click', reset);
   const choose = () => visit({ view: 'map', map: $('map-kind').value, color: $('color').value }, { replace: true });
   for (const control of [$('map-kind'), $('color')]) control.addEventListener('change', choose);
-  $('pictures').addEventListener('change', () => redraw());
-  document.addEventListener('selected', () => redraw());
-
-  new ResizeObserver(() => redraw()).observe(canvas);
+  $('pictures').addEventListener('change', redraw);
+  document.addEventListener('selected', redraw);
+  new ResizeObserver(redraw).observe(canvas);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     stamps.radius = 0;
     if (points) drawKey();
@@ -68,10 +63,7 @@ function setUpPointers(search) {
   });
   canvas.addEventListener('pointermove', (event) => {
     const pointer = pressed.get(event.pointerId);
-    if (!pointer) {
-      pointAt(under(event));
-      return;
-    }
+    if (!pointer) return void pointAt(under(event));
     const before = grip();
     Object.assign(pointer, { x: event.offsetX, y: event.offsetY });
     moved ||= Math.hypot(pointer.x - pointer.startX, pointer.y - pointer.startY) > 5;
@@ -145,7 +137,7 @@ function arrange(layout, coloring) {
   if (isMoved) {
     const { x, y } = layout ? known.look : known;
     points = new Points(known.keys, x, y);
-    mosaic = new Mosaic(points, () => redraw(hurried));
+    mosaic = new Mosaic(points, redraw);
   }
   points.group(...GROUPS[coloring](known));
   stamps.radius = 0;
@@ -196,15 +188,13 @@ const showsPictures = () => $('pictures').checked;
 
 function zoom(factor, x, y) {
   camera.zoomBy(factor, x, y);
-  redrawMoving();
+  redraw();
 }
 
 function move(x, y) {
   camera.moveBy(x, y);
-  redrawMoving();
+  redraw();
 }
-
-const redrawMoving = () => redraw(points?.keys.length > MANY);
 
 function reset() {
   if (!points) return;
@@ -260,10 +250,7 @@ function toggleSelected() {
 
 // Drawing
 
-function redraw(moving = false) {
-  hurried = moving;
-  clearTimeout(resting);
-  if (moving) resting = setTimeout(redraw, 150);
+function redraw() {
   frame ||= requestAnimationFrame(draw);
 }
 
@@ -286,19 +273,17 @@ function draw() {
 
 function drawMarks(ratio, width, height) {
   const { x, y, members, hidden } = points;
-  const { radius, marks } = stampsFor(ratio);
-  const size = hurried ? Math.round(1.6 * radius) : marks[0]?.width;
+  const { marks } = stampsFor(ratio);
+  const size = marks[0]?.width;
   const [perUnit, left, top] = [camera.scale * ratio, (width - size) / 2, (height - size) / 2];
   const order = [...members.keys()].sort((a, b) => (a === emphasized) - (b === emphasized));
   for (const group of order.filter((each) => !hidden.has(each))) {
     pen.globalAlpha = emphasized < 0 || emphasized === group ? 0.9 : 0.12;
-    pen.fillStyle = colorOf(points.marks[group]);
     for (const i of members[group]) {
       const atX = Math.round(left + (x[i] - camera.x) * perUnit);
       const atY = Math.round(top - (y[i] - camera.y) * perUnit);
       if (atX < -size || atY < -size || atX > width || atY > height) continue;
-      if (hurried) pen.fillRect(atX, atY, size, size);
-      else pen.drawImage(marks[group], atX, atY);
+      pen.drawImage(marks[group], atX, atY);
     }
   }
 }
@@ -307,23 +292,25 @@ function drawMarks(ratio, width, height) {
 function stampsFor(ratio) {
   const small = Math.min(1, canvas.clientWidth / 700) * Math.max(2, 4.5 - points.keys.length / 5000);
   const radius = Math.round(4 * ratio * Math.min(9, Math.max(1.5, small) * camera.zoom ** 0.3)) / 4;
-  if (radius !== stamps.radius) stamps = { radius, marks: points.marks.map((mark) => stamp(mark, radius)) };
+  if (radius !== stamps.radius) {
+    const { marks } = points;
+    stamps = { radius, marks: marks.map((mark) => stamp(mark, radius)), colors: marks.map(colorOf), text: color('--text') };
+  }
   return stamps;
 }
 
 function drawPictures() {
-  const [colors, text] = [points.marks.map(colorOf), color('--text')];
   const { scale, zoom: zoomed, width, height } = camera;
   const [left, top] = camera.toScreen(0, 0); // once, and not for each of many points
   mosaic.draw(pen, {
     place: (i) => [left + points.x[i] * scale, top - points.y[i] * scale],
-    frame: (i) => (isSelected(points.keys[i]) ? [text, 4] : [colors[points.numbers[i]], 2]),
+    frame: (i) => (isSelected(points.keys[i]) ? [stamps.text, 4] : [stamps.colors[points.numbers[i]], 2]),
     scale, zoom: zoomed, width, height,
   });
 }
 
 function drawSelected() {
-  pen.strokeStyle = color('--text');
+  pen.strokeStyle = stamps.text;
   pen.lineWidth = 2;
   for (let i = 0; i < points.keys.length; i += 1) {
     if (!isSelected(points.keys[i]) || !points.shows(i) || (showsPictures() && mosaic.shows(i))) continue;

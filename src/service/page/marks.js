@@ -1,6 +1,6 @@
-// The marks of the groups on the map: a color and, where there are more groups than colors, a shape.
+// The marks of the groups on the map, and its legend. A mark is a color and, where there are more groups than colors, a shape.
 
-import { element } from './dom.js';
+import { $, button, element } from './dom.js';
 
 const COLORS = 8; // --class-0 … --class-7 in page.css; further groups take the next shape
 const SHAPES = [
@@ -10,11 +10,19 @@ const SHAPES = [
   (pen, r) => polygon(pen, [[0, -1.25 * r], [1.25 * r, 0], [0, 1.25 * r], [-1.25 * r, 0]]),
 ];
 
-export const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+/** A color of page.css, as it is in the light or dark scheme that is in use. */
+export function color(name) {
+  const probe = element('i', { style: `color: var(${name})` });
+  document.body.append(probe);
+  const { color: found } = getComputedStyle(probe);
+  probe.remove();
+  return found;
+}
+
 /** The color of a mark; -1 is that of a group that does not stand out. */
 export const colorOf = (mark) => color(mark < 0 ? '--edge' : `--class-${mark % COLORS}`);
 
-/** A small canvas with a mark: copying it is much faster than drawing every point anew. */
+/** A small canvas with a mark: copying it is much faster than drawing every point. */
 export function stamp(mark, radius) {
   const side = 2 * Math.ceil(radius * 1.4 + 1);
   const small = element('canvas', { width: side, height: side, 'aria-hidden': 'true' });
@@ -33,4 +41,29 @@ export function stamp(mark, radius) {
 function polygon(brush, corners) {
   for (const corner of corners) brush.lineTo(...corner);
   brush.closePath();
+}
+
+/**
+ * Draw the legend: groups, each of which can be hidden, and is emphasized while it is pointed at.
+ * `changed` is called when groups are hidden or shown, `emphasize` with the group that is pointed at, or -1.
+ */
+export function drawLegend({ names, marks, members, hidden }, changed, emphasize) {
+  const entries = names.map((name, group) => {
+    const entry = element('button', { type: 'button', className: 'chip' },
+      stamp(marks[group], 6 * (devicePixelRatio || 1)), name, ' ', element('span', {}, members[group].length.toLocaleString('en')));
+    entry.addEventListener('click', () => change(() => hidden.delete(group) || hidden.add(group)));
+    for (const start of ['pointerenter', 'focus']) entry.addEventListener(start, () => emphasize(group));
+    for (const end of ['pointerleave', 'blur']) entry.addEventListener(end, () => emphasize(-1));
+    return entry;
+  });
+  const mark = () => entries.forEach((entry, group) => entry.setAttribute('aria-pressed', String(!hidden.has(group))));
+  const change = (make) => {
+    make();
+    mark();
+    changed();
+  };
+  mark();
+  $('legend').replaceChildren(element('div', { className: 'chips' }, ...entries), element('div', { className: 'actions' },
+    button('Show all', () => change(() => hidden.clear())),
+    button('Hide all', () => change(() => members.forEach((_, group) => hidden.add(group))))));
 }

@@ -5,7 +5,6 @@ import { thumbnailUrl } from './api.js';
 import { noteMissing } from './freshness.js';
 
 const SIZE = 128;      // pixels of the thumbnails that are asked for
-const AT_ONCE = 6;     // of them
 const MOST = 800;      // of them that are kept
 const SMALLEST = 40;   // CSS pixels of a picture when all of the map is seen
 const LARGEST = 96;
@@ -19,8 +18,6 @@ export class Mosaic {
     Object.assign(this, { points, redraw });
     this.levels = new Map();   // level → the points that stand for its cells, the first in priority first
     this.pictures = new Map(); // point → image, or null if there is none
-    this.waiting = [];
-    this.loading = 0;
     this.placed = [];          // [point, left, top, width, height] in CSS pixels, as drawn last
   }
 
@@ -36,15 +33,12 @@ export class Mosaic {
     const chosen = this.choose(Math.ceil(Math.log2(scale / apart)));
     const taken = new Map();
     this.placed = [];
-    const wanted = [];
     for (const i of chosen) {
       const [x, y] = place(i);
       if (x < -size || y < -size || x > width + size || y > height + size || collides(taken, x, y, apart)) continue;
       if (this.pictures.has(i)) this.drawOne(pen, i, x, y, size, frame(i));
-      else if (x > 0 && y > 0 && x < width && y < height) wanted.push(i);
+      else if (x > 0 && y > 0 && x < width && y < height) this.load(i);
     }
-    this.waiting = wanted;
-    this.load();
   }
 
   drawOne(pen, i, x, y, size, [color, edge]) {
@@ -85,26 +79,15 @@ export class Mosaic {
     return this.levels.get(level);
   }
 
-  load() {
-    while (this.loading < AT_ONCE && this.waiting.length) {
-      const i = this.waiting.shift();
-      if (this.pictures.has(i)) continue;
-      if (this.pictures.size >= MOST) this.pictures.delete(this.pictures.keys().next().value);
-      this.pictures.set(i, null);
-      this.loading += 1;
-      this.fetch(i).finally(() => {
-        this.loading -= 1;
-        this.redraw();
-      });
-    }
-  }
-
-  async fetch(i) {
+  async load(i) {
+    if (this.pictures.size >= MOST) this.pictures.delete(this.pictures.keys().next().value);
+    this.pictures.set(i, null);
     const image = new Image();
     image.src = thumbnailUrl(this.points.keys[i], SIZE);
     try {
       await image.decode();
       this.pictures.set(i, image);
+      this.redraw();
     } catch {
       noteMissing(this.points.keys[i]);
     }

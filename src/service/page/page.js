@@ -21,15 +21,16 @@ const VIEWS = {
 };
 
 let request = new AbortController(); // of what is being shown; a newer one aborts it
-let pending = 0;                     // timer of a visit that waits for the person to finish
+let pending = 0;                     // timer of a visit that waits a little, as more may come
+let latest = null;                   // what that visit does
 let settled = false;                 // whether the scroll position is the person's, and not that of a page being filled
 let current = read(location.search); // the state that is shown
 
-/** Go to a state: a new entry in the history, or the present one changed. Done when it is shown, or begun after a delay. */
+/** Go to a state: a new entry in the history, or the present one changed. Of those that come within a delay, the last. */
 async function visit(state, { replace = false, delay = 0 } = {}) {
-  clearTimeout(pending);
   if (delay) {
-    pending = setTimeout(visit, delay, state, { replace });
+    latest = () => visit(state, { replace });
+    pending ||= setTimeout(() => latest(), delay);
     return;
   }
   const address = write(state);
@@ -46,6 +47,7 @@ async function visit(state, { replace = false, delay = 0 } = {}) {
 /** Show a state; only the latest call gets to finish. Without `scroll`, the page stays where it is. */
 async function show(state, { scroll = null, shown = 0, focus = false } = {}) {
   clearTimeout(pending);
+  pending = 0;
   request.abort();
   request = new AbortController();
   const { signal } = request;
@@ -64,7 +66,7 @@ async function show(state, { scroll = null, shown = 0, focus = false } = {}) {
   if (focus) $('title').focus({ preventScroll: true });
   if (scroll === 0) scrollTo(0, 0);
   try {
-    await fill(state, await ready, { signal, busy: say, shown });
+    await fill(state, await ready, { signal, shown });
   } catch (error) {
     if (signal.aborted) return;
     say('');
@@ -118,7 +120,7 @@ function drawFacts({ model, data, metrics }) {
 
 /** What all views need to know of what is served, and the controls that depend on it. */
 async function start() {
-  const [info, { counts }] = await Promise.all([getInfo({ busy: say }), getFindings({ size: 1 }, { busy: say })]);
+  const [info, { counts }] = await Promise.all([getInfo(), getFindings({ size: 1 })]);
   drawFacts(info);
   setUpFreshness(info);
   setUpSearch(info, counts, visit);

@@ -1,20 +1,11 @@
 // The points of the map and the questions asked of them: which is nearest, which lies in a direction. No drawing here.
 
-const CELLS = 64; // the grid that finds the nearest point has this many cells per side
-
-const cell = (value) => Math.max(0, Math.min(CELLS - 1, Math.floor(value * CELLS)));
-
 export class Points {
   /** `keys`, `x` and `y` (0…1, y upwards) run in parallel. */
   constructor(keys, x, y) {
     Object.assign(this, { keys, x, y });
-    this.grid = Array.from({ length: CELLS * CELLS }, () => []);
-    let [left, right, bottom, top] = [1, 0, 1, 0];
-    for (let i = 0; i < keys.length; i += 1) {
-      this.grid[cell(y[i]) * CELLS + cell(x[i])].push(i);
-      [left, right] = [Math.min(left, x[i]), Math.max(right, x[i])];
-      [bottom, top] = [Math.min(bottom, y[i]), Math.max(top, y[i])];
-    }
+    const [left, right] = [Math.min(...x), Math.max(...x)];
+    const [bottom, top] = [Math.min(...y), Math.max(...y)];
     this.middle = [(left + right) / 2, (bottom + top) / 2];
     this.extent = [Math.max(right - left, 1e-6), Math.max(top - bottom, 1e-6)];
     this.group([''], keys.map(() => 0));
@@ -37,13 +28,9 @@ export class Points {
   /** The visible point nearest to a place, or -1 if none is within `reach`. */
   nearest(x, y, reach = Infinity) {
     let [best, least] = [-1, reach ** 2];
-    for (let row = cell(y - reach); row <= cell(y + reach); row += 1) {
-      for (let column = cell(x - reach); column <= cell(x + reach); column += 1) {
-        for (const i of this.grid[row * CELLS + column]) {
-          const distance = (this.x[i] - x) ** 2 + (this.y[i] - y) ** 2;
-          if (distance <= least && this.shows(i)) [best, least] = [i, distance];
-        }
-      }
+    for (let i = 0; i < this.keys.length; i += 1) {
+      const distance = (this.x[i] - x) ** 2 + (this.y[i] - y) ** 2;
+      if (distance <= least && this.shows(i)) [best, least] = [i, distance];
     }
     return best;
   }

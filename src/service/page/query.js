@@ -2,7 +2,7 @@
 
 import { fileUrl, getFindings, thumbnailUrl } from './api.js';
 import { breakable, picture, thumbnail } from './cards.js';
-import { copyPaths } from './clipboard.js';
+import { copyPaths } from './download.js';
 import { $, button, element } from './dom.js';
 import { describeFinding } from './findings.js';
 import { regionChooser } from './region.js';

@@ -1,8 +1,7 @@
 // Images that are selected, in any view: a bar at the foot of the page says what can be done with them.
 
 import { $, button, complain } from './dom.js';
-import { copyPaths } from './clipboard.js';
-import { downloadMenu } from './download.js';
+import { copyPaths, downloadMenu } from './download.js';
 
 const STORED = 'selection';
 

@@ -1,25 +1,52 @@
-// The settings of a search: neighbors, filters, look, index, and whether the other run answers as well.
+// The settings of a search: neighbors, filters, what to match by, index, and whether the other run answers as well.
 
-import { $ } from './dom.js';
 import { titleOfFinding } from './cards.js';
-import { filters, setUpFilters, showFilters } from './filters.js';
+import { $, element } from './dom.js';
 
-export const NAMES = { exact: 'exact search', annoy: 'Annoy', faiss: 'Faiss', lancedb: 'LanceDB' };
+export const NAMES = { exact: 'exact search', annoy: 'Annoy', lancedb: 'LanceDB' };
 export const TITLES = { ...NAMES, exact: 'Exact' };
 
 const MOST_NEIGHBORS = 50;
-const LEAST_PAUSE = 120; // milliseconds between two searches: browsers allow about a hundred addresses in ten seconds
+const FILTERS = ['label', 'split', 'finding'];
+const PAUSE = 120; // milliseconds between two searches: browsers allow about a hundred addresses in ten seconds
 
-let ownLook = null;     // weight of the visual part in the indexes, if there is one to choose
-let following = false;  // whether searches follow the slider
-let movedOn = false;    // whether it has moved since the latest of them
+let ownLook = null; // weight of the visual part in the indexes, if there is one to choose
+
+/**
+ * Fill the selects `<prefix>label`, `<prefix>split` and `<prefix>finding`, as far as there are such; `change` is called
+ * when one is changed.
+ * `counts` are the kinds of findings that there are, and how many of each.
+ */
+export function setUpFilters(prefix, { data }, counts, change) {
+  const numbered = ({ name, images }) => [name, `${name} (${images.toLocaleString('en')})`];
+  const kinds = counts.map(({ kind }) => [kind, titleOfFinding(kind)]);
+  const entries = {
+    label: data.classes.map(numbered),
+    split: (data.splits ?? []).map(numbered),
+    finding: counts.length ? [['any', 'Any finding'], ['none', 'No finding'], ...kinds] : [],
+  };
+  for (const name of present(prefix)) {
+    const select = $(prefix + name);
+    select.append(...entries[name].map(([value, text]) => element('option', { value }, text)));
+    select.closest('.control').hidden = entries[name].length === 0;
+    select.addEventListener('change', change);
+  }
+}
+
+const present = (prefix) => FILTERS.filter((name) => $(prefix + name));
+
+export const filters = (prefix) => Object.fromEntries(present(prefix).map((name) => [name, $(prefix + name).value]));
+
+export function showFilters(prefix, state) {
+  for (const name of present(prefix)) $(prefix + name).value = state[name];
+}
 
 /** What the controls say, for a search to go on with. */
 export function settings() {
   return {
     k: Number($('k').value),
     ...filters(''),
-    index: document.querySelector('[name=index]:checked').value,
+    index: $('index').value,
     look: chosenLook(),
     beside: $('beside').checked ? 'yes' : '',
   };
@@ -35,16 +62,15 @@ const lookOf = (share) => (share === '' || (ownLook !== null && percent(share) =
 function showLook(look) {
   const shown = percent(look === '' ? ownLook ?? 0 : look);
   $('look').value = shown;
-  $('look').setAttribute('aria-valuetext', `${shown} % same look, ${100 - shown} % same kind`);
+  $('look').setAttribute('aria-valuetext', `${shown} % by appearance, ${100 - shown} % by type`);
   $('look-value').value = `${shown} %${look === '' ? ' (default)' : ''}`;
-  $('indexes').disabled = look !== '';
+  $('index').disabled = look !== '';
 }
 
-/** `search` is called when something is changed, with a delay in milliseconds; it is done when the answer is shown. */
+/** `search` is called when something is changed, with a delay in milliseconds. */
 export function setUpSettings(info, counts, search) {
   const { backend } = info.indexes.approximate;
-  $('approximate').value = backend;
-  $('approximate-title').textContent = TITLES[backend];
+  Object.assign($('approximate'), { value: backend, textContent: TITLES[backend] });
   $('k').max = Math.min(info.limits.k, MOST_NEIGHBORS);
   ownLook = info.model.visual_weight;
   $('look-control').hidden = ownLook === null;
@@ -54,34 +80,18 @@ export function setUpSettings(info, counts, search) {
   setUpFilters('', info, counts, () => search(0));
   $('k').addEventListener('input', () => {
     $('k-value').value = $('k').value;
-    search(200);
+    search(PAUSE);
   });
   $('look').addEventListener('input', () => {
     showLook(chosenLook());
-    follow(search);
+    search(PAUSE);
   });
-  for (const control of [$('beside'), ...document.querySelectorAll('[name=index]')]) {
-    control.addEventListener('change', () => search(0));
-  }
+  for (const control of [$('beside'), $('index')]) control.addEventListener('change', () => search(0));
   const wide = matchMedia('(min-width: 50rem)'); // as in search.css
   const fit = () => ($('settings').open = wide.matches);
   wide.addEventListener('change', fit);
   fit();
 }
-
-/** Search again and again while the slider moves, one search at a time, so that each gets to be seen. */
-async function follow(search) {
-  movedOn = true;
-  if (following) return;
-  following = true;
-  while (movedOn) {
-    movedOn = false;
-    await Promise.all([search(0), pause(LEAST_PAUSE)]);
-  }
-  following = false;
-}
-
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Have the controls say what a state says; gives the state with what does not go together set right. */
 export function showSettings(given, { beside }) {
@@ -91,15 +101,14 @@ export function showSettings(given, { beside }) {
   $('k-value').value = $('k').value;
   showFilters('', state);
   showLook(look);
-  const exact = document.querySelector('[name=index][value=exact]');
-  (state.index === 'exact' ? exact : $('approximate')).checked = true;
+  $('index').value = state.index === 'exact' ? 'exact' : $('approximate').value;
   $('beside').checked = Boolean(state.beside);
   return state;
 }
 
 /** The settings that are not at their usual values, in words, for where the settings are folded away. */
 export function summarize({ k, label, split, finding, look, index }) {
-  const shownLook = look === '' ? '' : `look ${percent(look)} %`;
+  const shownLook = look === '' ? '' : `${percent(look)} % by appearance`;
   return [`${k} neighbors`, label, split, finding && titleOfFinding(finding), shownLook, index === 'exact' ? '' : TITLES[index]]
     .filter(Boolean).join(' · ');
 }

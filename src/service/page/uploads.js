@@ -1,9 +1,10 @@
 // Pictures from outside: dropped, pasted or chosen. The address holds only their numbers.
 
 import { $, complain } from './dom.js';
-import { keep, kept } from './kept_files.js';
 
 export const uploads = new Map(); // number → { file, url }
+
+const MOST = 50; // files that outlive a reload
 
 let latest = 0;
 
@@ -83,3 +84,41 @@ function refuseText(text) {
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString('en', { maximumFractionDigits: 1 })} MB`;
+
+// Files outlive a reload: the browser keeps the latest of them on this computer, in IndexedDB.
+
+const open = () => new Promise((resolve, reject) => {
+  const request = indexedDB.open('image-similarity', 1);
+  request.onupgradeneeded = () => request.result.createObjectStore('files');
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+});
+
+/** Do something with the store, and give its result when all is written. */
+async function within(mode, act) {
+  const database = await open();
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = database.transaction('files', mode);
+      const request = act(transaction.objectStore('files'));
+      transaction.oncomplete = () => resolve(request?.result);
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    });
+  } finally {
+    database.close();
+  }
+}
+
+/** Keep a file by a number that is greater than all before. Where nothing can be kept, as in a private window, it is not. */
+async function keep(number, file) {
+  try {
+    await within('readwrite', (store) => store.put(file, number));
+    const numbers = await within('readonly', (store) => store.getAllKeys());
+    const old = numbers.slice(0, -MOST);
+    if (old.length) await within('readwrite', (store) => store.delete(IDBKeyRange.upperBound(old.at(-1))));
+  } catch {
+    // the upload works nevertheless, until the page is left
+  }
+}
+
+const kept = (number) => within('readonly', (store) => store.get(number)).catch(() => undefined);

@@ -20,14 +20,12 @@ export async function showWelcome({ data }, options) {
   say('');
 }
 
-/** Draws images of as many folders as there are, several of each if there are few: folder and place within it, from 1. */
+/** Draw images of as many folders as there are, several of each if there are few: folder and place within it, from 1. */
 function drawSamples(folders) {
-  const filled = folders.filter(({ images }) => images).sort(() => Math.random() - 0.5).slice(0, SAMPLES);
-  return filled.flatMap(({ name, images }, i) => {
-    const wanted = Math.min(images, Math.ceil((SAMPLES - i) / filled.length));
-    const first = Math.floor(Math.random() * images);
-    return Array.from({ length: wanted }, (_, j) => ({
-      label: name, page: 1 + (first + Math.floor((j * images) / wanted)) % images,
-    }));
+  const filled = folders.filter(({ images }) => images).sort(() => Math.random() - 0.5);
+  const first = Math.floor(Math.random() * 1e6);
+  return Array.from({ length: SAMPLES }, (_, i) => {
+    const { name, images } = filled[i % filled.length];
+    return { label: name, page: 1 + (first + i) % images };
   });
 }

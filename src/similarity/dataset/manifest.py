@@ -1,4 +1,4 @@
-"""The list of images that every other file follows: row i of any array is row i of the manifest."""
+"""The list of images that all other files follow: row i of any array is row i of the manifest."""
 
 import sys
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ class Manifest:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """The index in `folders` of each image's label, int32 (n,); those without a class have the highest."""
+        """The index in `folders` of each image's label, int32 (n,); it is the highest for images without a class."""
         index = {label: i for i, label in enumerate(self.folders)}
         return np.array([index[record.label] for record in self.records], np.int32)
 
@@ -63,9 +63,9 @@ class Manifest:
         return np.unique([record.sha256 for record in self.records], return_inverse=True)[1]
 
     def owners(self, groups: np.ndarray) -> np.ndarray:
-        """The index in `folders` of the class that each group of images counts for: int32 (g,).
+        """Return the index in `folders` of the class that each group of images counts for: int32 (g,).
 
-        It is the smallest class that has an image in the group, which can least do without it.
+        It is the smallest class that has an image in the group, since it needs the group most.
 
         Args:
             groups: the number of each image's group, 0…g − 1, int64 (n,).
@@ -76,26 +76,26 @@ class Manifest:
         return self.labels[order][np.unique(groups[order], return_index=True)[1]]
 
     def of(self, rows: np.ndarray) -> "Manifest":
-        """The manifest of some rows, int64 (m,), ascending."""
+        """Return the manifest of some rows, int64 (m,), ascending."""
         return Manifest([self.records[row] for row in rows.tolist()])
 
     @property
     def can_teach(self) -> bool:
-        """Whether there are classes to tell apart; otherwise nothing is learned from labels, nor measured with them."""
+        """Whether there are several classes; otherwise labels are not used, neither for learning nor for metrics."""
         return len(self.classes) > 1
 
     def labeled(self, rows: np.ndarray) -> np.ndarray:
-        """Those rows, of int64 (n,), whose images have a class."""
+        """Return those rows, of int64 (n,), whose images have a class."""
         return rows[self.labels[rows] < len(self.classes)]
 
 
 def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
-    """Writes the manifest as CSV."""
+    """Write the manifest as CSV."""
     write_table(path, ImageRecord._fields, records)
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads what `write_manifest` wrote."""
+    """Read what `write_manifest` wrote."""
     rows = read_table(path, ImageRecord._fields)
     return Manifest(
         [
@@ -106,12 +106,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def write_splits(path: Path, keys: Iterable[str], splits: Iterable[str]) -> None:
-    """Writes the split of every image as CSV, in the order of the keys."""
+    """Write the split of every image as CSV, in the order of the keys."""
     write_table(path, _SPLIT_COLUMNS, zip(keys, splits, strict=True))
 
 
 def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
-    """Reads the split of each image that the source gives one, "" for the others.
+    """Read the splits that the source gives: one per image, "" where it gives none.
 
     The file, as `write_splits` writes it, may list images that could not be read.
     """
@@ -120,12 +120,12 @@ def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
 
 
 def read_split_names(path: Path) -> np.ndarray:
-    """Reads the split of every image, in the order that they were written in: str (n,)."""
+    """Read the split of every image, in the order of the file: str (n,)."""
     return np.array([split for _, split in read_table(path, _SPLIT_COLUMNS)])
 
 
 def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
-    """Reads the manifest rows of each split, int64 (n,), ascending.
+    """Read the manifest rows of each split, int64 (n,), ascending.
 
     Raises:
         UserError: the file lists other images than the manifest.

@@ -1,13 +1,14 @@
-"""Which images are learned from, which choose the best epoch, and which are only for the final figures."""
+"""Splitting images into those to learn from, those to choose the best epoch by, and those for the final figures."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
-from similarity.dataset.manifest import UNLABELED, ImageRecord, Manifest
+from similarity.dataset.manifest import UNLABELED, Manifest
 from similarity.errors import DataError
 
+FEW = 50  # groups; the shares of a class with fewer are exact
 _ADVICE = (
     "each class needs some for each of split.train, split.valid and split.test: add images, change the shares, or "
     "remove the class"
@@ -22,7 +23,7 @@ def complete_splits(
     test: float,
     seed: int,
 ) -> list[str]:
-    """Assigns each image to a split: those that are given stay, and what they lack is drawn.
+    """Assign each image to a split: given splits stay, and those that are missing are drawn.
 
     If no image with a class is given ``valid``, or none ``test``, this split is drawn from the images that are given
     ``train`` or nothing, in the proportion of its share to that of ``train``. If both are given, images that are given
@@ -61,7 +62,7 @@ def _draw_lacking(
     train: float,
     seed: int,
 ) -> dict[int, str]:
-    """Draws some splits from a pool of rows, int64 (m,); all that is left is for training. Gives each row's split."""
+    """Draw some splits from a pool of rows, int64 (m,), the rest being for training; return each row's split."""
     if not (shares and len(pool)):
         return dict.fromkeys(pool.tolist(), "train")
     total = train + sum(shares.values())
@@ -77,12 +78,16 @@ def _check_training(manifest: Manifest, splits: Sequence[str]) -> None:
 
 
 def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
-    """Assigns each image to ``train``, ``valid`` or ``test``, stratified by class.
+    """Assign each image to ``train``, ``valid`` or ``test``, by class.
 
-    Groups are drawn by a hash of the seed and of their images' bytes: renaming an image or adding others barely moves
-    it. A group counts for the smallest class in it. What is larger than a class's share for validation or testing is
-    for training, unless there is nothing smaller, so that a few large groups do not turn the shares upside down. Images
-    without a class are split as one class would be; of very few beside classes, all are for training.
+    A group is drawn by a hash of the seed and of one of its images: a number in 0…1, below `test` for testing, below
+    `test` + `valid` for validation. So renaming an image or adding others moves none, unless they join its group. In
+    classes of fewer than `FEW` groups, their order by this number decides instead, which gives the exact shares; adding
+    an image to such a class moves very few others.
+
+    A group counts for the smallest class in it. Groups larger than a class's share for validation or testing are for
+    training, unless there are no smaller ones, so that a few large groups do not turn the shares upside down. Images
+    without a class are split as one class would be; very few next to classes are for training.
 
     Args:
         manifest: the images.
@@ -97,15 +102,15 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
     Raises:
         DataError: classes have fewer groups than there are splits, or the shares leave none for training; it names all.
     """
-    members: dict[int, list[ImageRecord]] = {}
+    members: dict[int, list[str]] = {}
     for record, number in zip(manifest.records, groups.tolist(), strict=True):
-        members.setdefault(number, []).append(record)
+        members.setdefault(number, []).append(record.sha256)
     by_label: dict[str, list[int]] = {label: [] for label in manifest.folders}
     owners = [manifest.folders[owner] for owner in manifest.owners(groups).tolist()]
     for number, owner in enumerate(owners):
         by_label[owner].append(number)
-    sizes = {number: len({image.sha256 for image in images}) for number, images in members.items()}
-    drawn = {number: min(_draw(image.sha256, seed) for image in images) for number, images in members.items()}
+    sizes = {number: len(set(digests)) for number, digests in members.items()}
+    drawn = {number: _draw(min(digests), seed) for number, digests in members.items()}
     wanted = {"train", *(name for name, share in (("valid", valid), ("test", test)) if share)}
     split_of: dict[int, str] = {}
     scarce = {}
@@ -113,57 +118,67 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
         if label == UNLABELED and len(numbers) < len(wanted) and len(by_label) > 1:
             split_of |= dict.fromkeys(numbers, "train")
             continue
-        parts = _split_class(sorted(numbers, key=drawn.__getitem__), sizes, valid, test)
+        ordered = sorted(numbers, key=lambda number: (drawn[number], min(members[number])))
+        parts = _split_by_number(ordered, drawn, sizes, valid, test) if len(numbers) >= FEW else {}
+        if set(parts.values()) != wanted:
+            parts = _split_by_order(ordered, sizes, valid, test)
         if set(parts.values()) != wanted:
             scarce[label] = len(numbers)
         split_of |= parts
     if scarce:
-        raise DataError(_shortages(scarce, manifest.records, [owners[number] for number in groups.tolist()]), _ADVICE)
+        owner_of = [owners[number] for number in groups.tolist()]
+        raise DataError([_shortage(manifest, label, count, owner_of) for label, count in scarce.items()], _ADVICE)
     return [split_of[number] for number in groups.tolist()]
 
 
-def _split_class(drawn: list[int], sizes: dict[int, int], valid: float, test: float) -> dict[int, str]:
-    """Fills the test part, then the validation part, with groups in the order drawn; gives the split of each group."""
-    total = sum(sizes[number] for number in drawn)
-    split_of = dict.fromkeys(drawn, "train")
+def _split_by_number(
+    groups: list[int], drawn: Mapping[int, float], sizes: Mapping[int, int], valid: float, test: float
+) -> dict[int, str]:
+    """Return the split of each group by its number alone; a split that gets none takes the first group for training."""
+    total, split_of = sum(sizes[group] for group in groups), {}
+    for group in groups:
+        split = "test" if drawn[group] < test else "valid" if drawn[group] < test + valid else "train"
+        share = {"test": test, "valid": valid, "train": 1}[split]
+        split_of[group] = split if sizes[group] <= max(1, round(share * total)) else "train"
+    for split, share in (("test", test), ("valid", valid)):
+        if share and split not in split_of.values():
+            split_of |= dict.fromkeys([group for group in groups if split_of[group] == "train"][:1], split)
+    return split_of
+
+
+def _split_by_order(groups: list[int], sizes: Mapping[int, int], valid: float, test: float) -> dict[int, str]:
+    """Fill the test part, then the validation part, with groups in their order; return the split of each group."""
+    total = sum(sizes[group] for group in groups)
+    split_of = dict.fromkeys(groups, "train")
     for split, share in (("test", test), ("valid", valid)):
         if not share:
             continue
         wanted = max(1, round(share * total))
-        for number in drawn:
-            if split_of[number] == "train" and sizes[number] <= wanted:
-                split_of[number] = split
-                wanted -= sizes[number]
-        left = [number for number in drawn if split_of[number] == "train"]
+        for group in groups:
+            if split_of[group] == "train" and sizes[group] <= wanted:
+                split_of[group] = split
+                wanted -= sizes[group]
+        left = [group for group in groups if split_of[group] == "train"]
         if split not in split_of.values() and len(left) > 1:
             split_of[min(left, key=sizes.__getitem__)] = split
     return split_of
 
 
-def _shortages(scarce: Mapping[str, int], records: Sequence[ImageRecord], owner_of: Sequence[str]) -> list[str]:
-    """Says of each class that cannot be split, given with the number of its groups, why that is so."""
-    members: dict[str, list[tuple[str, str]]] = {label: [] for label in scarce}
-    holders: dict[str, set[str]] = {}
-    for record, owner in zip(records, owner_of, strict=True):
-        holders.setdefault(record.sha256, set()).add(record.label)
-        if record.label in scarce:
-            members[record.label].append((record.sha256, owner))
-    return [_shortage(label, count, members[label], holders) for label, count in scarce.items()]
-
-
-def _shortage(
-    label: str, distinct: int, members: Sequence[tuple[str, str]], holders: Mapping[str, Collection[str]]
-) -> str:
-    """Tells whether a class has few images, or few that are not copies; `members` are its digests and their owners."""
-    problem = f"class {label!r} has too few distinct images ({distinct})"
-    elsewhere = [(digest, owner) for digest, owner in members if owner != label]
+def _shortage(manifest: Manifest, label: str, groups: int, owners: Sequence[str]) -> str:
+    """Explain why a class with some groups cannot be split, given the class that each image counts for."""
+    members = [owner for record, owner in zip(manifest.records, owners, strict=True) if record.label == label]
+    elsewhere = [owner for owner in members if owner != label]
     if not elsewhere:
-        return problem if distinct == len(members) else f"{problem[:-1]} among {len(members)})"
-    identical = all(len(holders[digest]) > 1 for digest, _ in elsewhere)
-    copies = "copies of" if identical else "copies of, or nearly the same as,"
-    count = f"all {len(members)}" if len(elsewhere) == len(members) else f"{len(elsewhere)} of {len(members)}"
-    return f"{problem}: {count} are {copies} images in {', '.join(sorted({repr(owner) for _, owner in elsewhere}))}"
+        among = "" if groups == len(members) else f" among {len(members)}"
+        return f"class {label!r} has too few distinct images ({groups}{among})"
+    others = ", ".join(sorted(set(map(repr, elsewhere))))
+    return (
+        f"class {label!r} has too few distinct images ({groups}): {len(elsewhere)} of {len(members)} are copies of, or "
+        f"nearly the same as, images in {others}"
+    )
 
 
-def _draw(sha256: str, seed: int) -> bytes:
-    return blake2b(sha256.encode(), salt=seed.to_bytes(16, "little")).digest()
+def _draw(sha256: str, seed: int) -> float:
+    """Draw a number in 0…1 for an image."""
+    digest = blake2b(sha256.encode(), digest_size=8, salt=seed.to_bytes(16, "little")).digest()
+    return int.from_bytes(digest, "big") / 2**64

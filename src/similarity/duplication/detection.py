@@ -1,4 +1,4 @@
-"""Finding images that are there twice: the same bytes, or nearly the same pixels."""
+"""Finding duplicate images: with the same bytes, or nearly the same pixels."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from similarity.index.exact import nearest_neighbors
 from similarity.principal_axes import axes_of_rows
 from similarity.vectors import row_blocks
 
+MAX_EXACT = 100_000  # images; among more, candidates are found by an index
 _COMPONENTS = 32  # of the PCA in which candidates are searched
 _SAMPLE = 20_000  # images that the principal components are computed from
 _CANDIDATES = 10  # per image
@@ -20,7 +21,7 @@ _ROUNDING = 1e-3  # of distances of components
 
 
 def identical_images(records: Sequence[ImageRecord]) -> Pairs:
-    """Pairs each image that has the bytes of an earlier one with the first of these."""
+    """Pair each image that has the bytes of an earlier one with the first of these."""
     first: dict[str, int] = {}
     rows = enumerate(record.sha256 for record in records)
     found = [(first[digest], row) for row, digest in rows if first.setdefault(digest, row) != row]
@@ -28,8 +29,8 @@ def identical_images(records: Sequence[ImageRecord]) -> Pairs:
     return Pairs(ends[:, 0], ends[:, 1], np.ones(len(ends)))
 
 
-def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: int) -> Pairs:
-    """Finds pairs of images whose thumbnails correlate, identical ones included.
+def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: int = MAX_EXACT) -> Pairs:
+    """Find pairs of images whose thumbnails correlate, identical ones included.
 
     Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
     all pairs are given; rotated and mirrored images are not found.
@@ -37,8 +38,8 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: i
     Args:
         thumbnails: uint8 (n, size, size, 3), of at least two images; may be mapped from a file.
         min_correlation: 0…1.
-        max_exact: images up to which candidates are found by comparing all with all; of more, by an index, which
-            takes less than the square of the time, and misses a few.
+        max_exact: images up to which candidates are found by comparing all with all. Above it, an index finds them,
+            whose time does not grow with the square, but it misses a few.
     """
     components = _principal_components(thumbnails)
     if len(components) > max_exact:
@@ -52,7 +53,7 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: i
 
 
 def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
-    """The leading principal components of the contrast patterns, float32 (n, up to 32).
+    """Return the leading principal components of the contrast patterns, float32 (n, up to 32).
 
     Of many images, the directions are those of evenly chosen ones.
     """
@@ -64,7 +65,7 @@ def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: float) -> np.ndarray:
-    """The pairs of images and their candidates, int64 (n, m), that may correlate: int64 (p, 2), the lower row first.
+    """Return the pairs of images and their candidates, int64 (n, m), that may correlate: int64 (p, 2), lower row first.
 
     Patterns have length 1 or 0, so their squared distance is 2 − 2 · correlation, and components are never further
     apart than patterns.
@@ -82,7 +83,7 @@ def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: f
 
 
 def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The correlation of the thumbnails of each pair of rows, int64 (p, 2): float32 (p,)."""
+    """Return the correlation of the thumbnails of each pair of rows, int64 (p, 2): float32 (p,)."""
     blocks = [pairs[start : start + _ROWS_PER_BLOCK] for start in range(0, len(pairs), _ROWS_PER_BLOCK)]
     patterns = ((contrast_pattern(thumbnails[block[:, end]]) for end in (0, 1)) for block in blocks)
     found = [np.einsum("pd,pd->p", first, second) for first, second in patterns]

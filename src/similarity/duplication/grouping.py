@@ -7,7 +7,7 @@ from similarity.duplication.pairs import Pairs
 
 
 def group_rows(count: int, *links: Pairs) -> np.ndarray:
-    """Numbers the groups of rows that pairs connect, directly or not: int64 (count,)."""
+    """Number the groups of rows that pairs connect, directly or not: int64 (count,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -17,7 +17,7 @@ def group_rows(count: int, *links: Pairs) -> np.ndarray:
 
 
 def bounded_groups(manifest: Manifest, identical: Pairs, near: Pairs, least: int) -> np.ndarray:
-    """Groups identical and nearly identical images, the latter only where that leaves a class enough groups.
+    """Group identical and nearly identical images, the latter only where that leaves a class enough groups.
 
     Args:
         manifest: the images.

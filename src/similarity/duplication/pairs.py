@@ -1,6 +1,6 @@
-"""Pairs of images that are there twice, and the file that lists them."""
+"""Pairs of duplicate images, and the file that lists them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ IDENTICAL, NEAR = "identical", "near"
 
 
 class DuplicatePair(NamedTuple):
-    """A row of `data/duplicates.csv`: an image, one before it in the manifest, and how alike they are.
+    """A row of `data/scan/duplicates.csv`: an image, one before it in the manifest, and how alike they are.
 
     Attributes:
         kind: `IDENTICAL` bytes or `NEAR` duplicates.
@@ -36,7 +36,7 @@ class Pairs(NamedTuple):
 
 
 def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
-    """Tells which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
+    """Return which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
     chosen, linked = np.zeros(count, bool), np.zeros(count, bool)
     chosen[rows] = True
     for pairs in links:
@@ -46,22 +46,22 @@ def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
 
 
 def pairs_among(pairs: Pairs, rows: np.ndarray, count: int) -> Pairs:
-    """Those pairs both of whose images are among some rows of `count`, int64 (m,), ascending, and numbered as these."""
+    """Return the pairs within some rows of `count`, int64 (m,), ascending, and number their images as these."""
     place = np.full(count, -1, np.int64)
     place[rows] = np.arange(len(rows))
     among = (place[pairs.first] >= 0) & (place[pairs.second] >= 0)
     return Pairs(place[pairs.first[among]], place[pairs.second[among]], pairs.correlations[among])
 
 
-def write_duplicates(path: Path, manifest: Manifest, identical: Pairs, near: Pairs) -> int:
-    """Writes all pairs as CSV, identical ones first; near ones that are identical are left out. Gives how many near."""
-    digests = [record.sha256 for record in manifest.records]
-    different = [
-        i for i, (one, other) in enumerate(zip(near.first, near.second, strict=True)) if digests[one] != digests[other]
-    ]
-    rows = [*_rows(manifest, IDENTICAL, identical), *_rows(manifest, NEAR, Pairs(*(each[different] for each in near)))]
-    write_table(path, DuplicatePair._fields, rows)
-    return len(different)
+def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
+    """Return those pairs whose images have different values, such as splits or contents; `values` has all images'."""
+    each = np.asarray(values)
+    return Pairs(*(end[each[pairs.first] != each[pairs.second]] for end in pairs))
+
+
+def write_duplicates(path: Path, manifest: Manifest, identical: Pairs, near: Pairs) -> None:
+    """Write pairs as CSV, identical ones first."""
+    write_table(path, DuplicatePair._fields, [*_rows(manifest, IDENTICAL, identical), *_rows(manifest, NEAR, near)])
 
 
 def _rows(manifest: Manifest, kind: str, pairs: Pairs) -> Iterable[DuplicatePair]:
@@ -70,7 +70,7 @@ def _rows(manifest: Manifest, kind: str, pairs: Pairs) -> Iterable[DuplicatePair
 
 
 def read_duplicates(path: Path, manifest: Manifest) -> tuple[Pairs, Pairs]:
-    """Reads what `write_duplicates` wrote: the identical and the near pairs.
+    """Read what `write_duplicates` wrote: the identical and the near pairs.
 
     Raises:
         UserError: the file names an image that is not in the manifest.

@@ -22,18 +22,18 @@ class Embedder:
     model: EmbeddingModel
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to embeddings, float32 (n, E + K)."""
+        """Map RGB pixels, float32 (n, size, size, 3) in 0…255, to embeddings, float32 (n, E + K)."""
         return self.model(self.extractor(pixels))
 
     def check(self, pixels: np.ndarray, embeddings: np.ndarray) -> None:
-        """Embeds a few indexed images once more, so that a query is never compared with what another model made.
+        """Embed a few indexed images again, so that a query is never compared with embeddings of another model.
 
         Args:
             pixels: of these images, float32 (n, size, size, 3) in 0…255.
-            embeddings: what is stored for them, float32 (n, E + K), none all zeros.
+            embeddings: the stored ones of these images, float32 (n, E + K), none all zeros.
 
         Raises:
-            UserError: what comes out is something else.
+            UserError: the new embeddings differ from the stored ones.
         """
         agreement = 0.0
         if self.extractor.features == len(self.model.head.kernel) and embeddings.shape[1] == self.model.size:
@@ -47,26 +47,26 @@ class Embedder:
 
 
 def save_embedder(folder: Path, backbone: Path, model: EmbeddingModel) -> None:
-    """Fills an existing folder with a copy of the backbone's folder and with the embedding model."""
+    """Fill an existing folder with a copy of the backbone's folder and with the embedding model."""
     for file in sorted(backbone.iterdir()):
         (folder / file.name).write_bytes(file.read_bytes())
     save_model(model, folder / _MODEL)
 
 
 def load_embedder(folder: Path, batch_sizes: Sequence[int]) -> Embedder:
-    """Loads what `save_embedder` wrote.
+    """Load what `save_embedder` wrote.
 
     Args:
         folder: where it is.
-        batch_sizes: numbers of images that the backbone is prepared for; see `load_extractor`.
+        batch_sizes: numbers of images to prepare the backbone for; see `load_extractor`.
 
     Raises:
         FileNotFoundError: the folder is missing or incomplete.
-        UserError: the backbone computes something else on this machine.
+        UserError: the backbone gives other features on this machine.
     """
     return Embedder(load_extractor(folder, batch_sizes), load_embedding_model(folder))
 
 
 def load_embedding_model(folder: Path) -> EmbeddingModel:
-    """Loads the embedding model alone from such a folder."""
+    """Load only the embedding model from such a folder."""
     return load_model(folder / _MODEL)

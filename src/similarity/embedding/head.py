@@ -1,4 +1,4 @@
-"""The class part of the embedding: a ReLU layer and a softmax over the classes, on top of frozen features."""
+"""Apply the trained network without Keras: a ReLU layer, the embedding, and a layer of classes, on frozen features."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,7 +11,7 @@ from similarity.vectors import row_blocks
 
 
 class Head(NamedTuple):
-    """The weights of both layers, float32. E is the size of the embedding, C the number of classes.
+    """The weights of both layers, float32; E is the length of the embedding, C the number of classes.
 
     Attributes:
         kernel: (D, E), from features to the embedding.
@@ -26,37 +26,27 @@ class Head(NamedTuple):
     class_bias: np.ndarray
 
 
-def glorot_head(features: int, size: int, classes: int, rng: np.random.Generator) -> Head:
-    """A head to begin with: uniform kernels after Glorot & Bengio (AISTATS 2010), as in Keras, and biases of zero."""
-
-    def kernel(rows: int, columns: int) -> np.ndarray:
-        limit = (6 / (rows + columns)) ** 0.5
-        return rng.uniform(-limit, limit, (rows, columns)).astype(np.float32)
-
-    zeros = (np.zeros(length, np.float32) for length in (size, classes))
-    return Head(kernel(features, size), next(zeros), kernel(size, classes), next(zeros))
-
-
 def untaught_head(features: int, size: int) -> Head:
-    """The head where no classes were there to learn from: all zeros."""
+    """Return the head for a data set without classes to learn from: all zeros."""
     shapes = (features, size), (size,), (size, 1), (1,)
     return Head(*(np.zeros(shape, np.float32) for shape in shapes))
 
 
 def without_embedding(head: Head) -> Head:
-    """A head for the same features whose embedding has no dimensions."""
+    """Return a head for the same features whose embedding has no dimensions."""
     return Head(head.kernel[:, :0], head.bias[:0], head.class_kernel[:0], head.class_bias)
 
 
 def save_head(head: Head, path: Path) -> None:
-    """Writes the weights as Keras has them, `path` must end in ``.weights.h5``, without importing Keras (seconds).
+    """Write the weights as a ``.weights.h5`` file of Keras, with the same bytes every time.
 
-    They are those of ``Sequential([Dense(E, "relu"), Dense(C, "softmax")])``, whose probabilities are those of the loss
-    ``softmax``; a head trained with ``normalized_softmax`` needs `class_logits`.
+    ``load_weights`` of ``Sequential([Input((D,)), Dense(E, "relu"), Dense(C, "softmax")])`` reads it. Keras need not be
+    imported for that, and a full disk gives one clear error, where HDF5's own has several lines. After a training with
+    ``normalized_softmax``, only embeddings of length 1 give the right probabilities; see `head_of`.
     """
     import h5py
 
-    content = BytesIO()  # HDF5 itself crashes on a full disk
+    content = BytesIO()
     layers = {
         "dense": ("embedding", head.kernel, head.bias),
         "dense_1": ("classes", head.class_kernel, head.class_bias),
@@ -72,7 +62,7 @@ def save_head(head: Head, path: Path) -> None:
 
 
 def load_head(path: Path) -> Head:
-    """Reads what `save_head` wrote, without importing Keras (seconds).
+    """Read what `save_head` wrote, without importing Keras, which takes seconds.
 
     Raises:
         OSError: there is no such file, or it is no HDF5 file.
@@ -88,14 +78,14 @@ def load_head(path: Path) -> Head:
 def embed(
     features: np.ndarray, head: Head, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.matmul
 ) -> np.ndarray:
-    """Maps features, float32 (n, D), to their embeddings, float32 (n, E), none negative, by some matrix product."""
+    """Map features, float32 (n, D), to embeddings, float32 (n, E), none negative, by some matrix product."""
     blocks = (np.maximum(multiply(block, head.kernel) + head.bias, 0) for block in row_blocks(features))
     return np.concatenate([np.empty((0, len(head.bias)), np.float32), *blocks])
 
 
 def predict_classes(features: np.ndarray, head: Head) -> np.ndarray:
-    """The class index that the head finds most likely for each row of features, float32 (n, D): int64 (n,).
+    """Find the most likely class of each row of features, float32 (n, D): its index, int64 (n,).
 
-    No loss need be named: cosines have no bias, so the length of an embedding does not change which is the highest.
+    This holds for both losses: cosines have no bias, so the length of an embedding does not change the best class.
     """
     return (embed(features, head) @ head.class_kernel + head.class_bias).argmax(axis=1)

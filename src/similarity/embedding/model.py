@@ -1,4 +1,4 @@
-"""From features to embeddings: the class part beside the visual part."""
+"""From features to embeddings: the class part, then the visual part."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from similarity.vectors import multiply_rows, normalize, row_blocks
 class EmbeddingModel:
     """Maps features to embeddings.
 
-    An embedding is the class part at length √(1 − w) beside the visual part at length √w, so that the cosine of two
+    An embedding is the class part at length √(1 − w), then the visual part at length √w, so that the cosine of two
     embeddings is (1 − w) · cosine of the class parts + w · cosine of the visual parts. Without a visual part, it is
     the output of the ReLU layer as it is.
 
@@ -31,7 +31,7 @@ class EmbeddingModel:
 
     @property
     def class_size(self) -> int:
-        """Length of the class part, with which an embedding begins."""
+        """Length of the class part, the beginning of an embedding."""
         return len(self.head.bias)
 
     @property
@@ -40,7 +40,7 @@ class EmbeddingModel:
         return self.class_size + len(self.visual.bias)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Maps features, float32 (n, D), to embeddings, float32 (n, E + K), each to the same bits among any others."""
+        """Map features, float32 (n, D), to embeddings, float32 (n, E + K); no row changes the bits of another."""
         embeddings = np.empty((len(features), self.size), np.float32)
         start = 0
         for block in row_blocks(features):
@@ -52,7 +52,7 @@ class EmbeddingModel:
         return embeddings
 
     def _join(self, embeddings: np.ndarray) -> None:
-        """Scales both parts of some embeddings in place."""
+        """Scale both parts of some embeddings in place."""
         for part, weight in (
             (slice(self.class_size), 1 - self.visual_weight),
             (slice(self.class_size, None), self.visual_weight),
@@ -61,13 +61,13 @@ class EmbeddingModel:
 
 
 def save_model(model: EmbeddingModel, path: Path) -> None:
-    """Writes all arrays of a model as a ``.npz`` file."""
+    """Write all arrays of a model as a ``.npz`` file."""
     arrays = {**model.head._asdict(), **{f"visual_{name}": array for name, array in model.visual._asdict().items()}}
     write_arrays(path, {**arrays, "visual_weight": np.float64(model.visual_weight)})
 
 
 def load_model(path: Path) -> EmbeddingModel:
-    """Reads what `save_model` wrote."""
+    """Read what `save_model` wrote."""
     with np.load(path) as arrays:
         head = Head(*(arrays[name] for name in Head._fields))
         visual = VisualPart(arrays["visual_kernel"], arrays["visual_bias"])

@@ -1,38 +1,36 @@
-"""Fitting the head to labeled features, by stochastic gradient descent in NumPy.
+"""The network that is trained: a Keras model on top of frozen features, its optimizer, and how it is fitted.
 
-The head is two small matrices, and a step on a batch of a hundred rows takes half a millisecond: less than what a deep
-learning framework takes to look after it, not to speak of its start.
+Importing this module imports TensorFlow (seconds). To apply a trained network, `similarity.embedding.head` is enough.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from similarity.embedding.head import Head, embed, glorot_head
+from similarity.embedding.head import Head
+from similarity.errors import UserError
 from similarity.files import release_pages
-from similarity.params import Loss, TrainParams
-from similarity.vectors import normalize, row_blocks, standardization
+from similarity.params import TrainParams
+from similarity.tensorflow_setup import prepare_tensorflow
+from similarity.vectors import normalize, standardization
 
+prepare_tensorflow()  # quietly, and with deterministic operations
+
+import keras  # noqa: E402
+from keras import layers, ops  # noqa: E402
+
+DECAY = 1e-6  # of the learning rate per step, as in the original
+_STEPS_PER_EXECUTION = 16  # without going back to Python; changes no result
+_VALIDATION_BATCH = 1024  # images
 _ROWS_PER_RELEASE = 16_384
-_LEVELS = 2**16  # of the random numbers that dropout compares
-
-
-class Epoch(NamedTuple):
-    """What one epoch of training gave: mean cross-entropy in nats, and accuracy as a share."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
 
 
 class Labeled(NamedTuple):
-    """Some rows of features, and what they are labeled with.
+    """Some rows of features, and their labels.
 
     Attributes:
-        features: of all images, float32 (N, D); may be mapped from a file, and is read by batch.
+        features: of all images, float32 (N, D); may be mapped from a file, and is read batch by batch.
         rows: which of them, int64 (n,).
         labels: the class index of each of these rows, int32 (n,).
     """
@@ -42,179 +40,164 @@ class Labeled(NamedTuple):
     labels: np.ndarray
 
 
-def train_head(
-    train: Labeled, valid: Labeled, classes: int, size: int, params: TrainParams, seed: int
-) -> Iterator[tuple[Epoch, Head]]:
-    """Trains a head with SGD on softmax cross-entropy and yields it after every epoch.
-
-    With `params.loss` ``normalized_softmax`` the logits are the embedding's cosines to one vector per class, × `scale`
-    (Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019): it is by cosine that
-    embeddings are compared later. Dropout (Srivastava et al., JMLR 2014) is of the features.
-
-    The learning rate of step t is lr / (1 + decay · t), as in the `decay` of Keras 2's optimizers; momentum and its
-    form by Nesterov are those of Keras' SGD. Weight decay is decoupled from the loss (Loshchilov & Hutter, "Decoupled
-    Weight Decay Regularization", ICLR 2019).
+def train_network(
+    train: Labeled,
+    valid: Labeled,
+    classes: int,
+    size: int,
+    params: TrainParams,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[Head, dict[str, list[float]]]:
+    """Fit a new network to the training images, and keep the epoch with the lowest validation loss.
 
     Args:
         train: what the weights are fitted to.
         valid: what `val_loss` and `val_accuracy` are measured on.
-        classes: number of classes.
-        size: length of the embedding.
+        classes: number of classes, C.
+        size: length of the embedding, E.
         params: how to train.
         seed: of the initial weights, of the order of the batches, and of dropout.
+        callbacks: to be called after the own ones.
+
+    Returns:
+        The weights, and `loss`, `accuracy`, `val_loss` (nats) and `val_accuracy` of each epoch.
+
+    Raises:
+        UserError: a loss is not finite any more.
     """
-    rng = np.random.default_rng(seed)
-    head = glorot_head(train.features.shape[1], size, classes, rng)
-    mean, scale = standardization(train.features, train.rows) if params.standardize else (np.float32(0), np.float32(1))
-    optimizer, read = _Sgd(head, params), 0
-    for epoch in range(1, params.epochs + 1):
-        order = rng.permutation(len(train.rows))
-        loss, hits = 0.0, 0
-        for start in range(0, len(order), params.batch_size):
-            batch = order[start : start + params.batch_size]
-            inputs = (train.features[train.rows[batch]] - mean) / scale
-            _drop(inputs, params.dropout, rng)
-            losses, hit, gradients = _differentiate(inputs, train.labels[batch], head, params)
-            optimizer.apply(gradients)
-            loss, hits = loss + losses, hits + hit
-            read += len(batch)
-            if read >= _ROWS_PER_RELEASE:
-                release_pages(train.features)
-                read = 0
-        folded = _fold(_unit_classes(head, params), mean, scale)
-        yield Epoch(epoch, loss / len(order), hits / len(order), *_measure(valid, folded, params.loss)), folded
+
+    def stop_if_diverged(epoch: int, logs: dict[str, float]) -> None:
+        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
+            raise UserError(f"training diverged in epoch {epoch + 1}: lower train.lr in params.yaml, now {params.lr:g}")
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    standard = standardization(train.features, train.rows) if params.standardize else None
+    network = build_network(train.features.shape[1], size, classes, params, standard)
+    batches = Batches(train, params.batch_size, np.random.default_rng(seed))
+    compile_network(network, params, params.epochs * len(batches))
+    patience = params.patience or params.epochs
+    best = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True)
+    history = network.fit(
+        batches,
+        validation_data=Batches(valid, _VALIDATION_BATCH),
+        epochs=params.epochs,
+        shuffle=False,  # `Batches` draws the order
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop_if_diverged), best, *callbacks],
+        verbose=0,
+    )
+    return head_of(network), history.history
 
 
-def class_logits(embeddings: np.ndarray, head: Head, loss: Loss) -> np.ndarray:
-    """Maps embeddings, float32 (n, E), to the logits of the classes, float32 (n, C); the highest is the class.
+def build_network(
+    features: int, size: int, classes: int, params: TrainParams, standard: tuple[np.ndarray, np.ndarray] | None = None
+) -> keras.Model:
+    """Build the network: features, (n, D), to an embedding, (n, E), to the probabilities of the classes, (n, C).
 
-    `loss` is what the head was trained with: normalized or not, the weights look the same.
-    """
-    inputs = normalize(embeddings) if loss == "normalized_softmax" else embeddings
-    return inputs @ head.class_kernel + head.class_bias
-
-
-class _Sgd:
-    """Changes the weights of a head in place, as the `SGD` of Keras does."""
-
-    def __init__(self, head: Head, params: TrainParams) -> None:
-        self._weights = head[: 4 if params.loss == "softmax" else 3]  # cosines have no bias
-        self._velocities = [np.zeros_like(weights) for weights in self._weights]
-        self._params, self._steps = params, 0
-
-    def apply(self, gradients: tuple[np.ndarray, ...]) -> None:
-        """Takes one step, by the gradients of all weights in the order of the head."""
-        params = self._params
-        lr = np.float32(params.lr / (1 + 1e-6 * self._steps))
-        momentum, self._steps = np.float32(params.momentum), self._steps + 1
-        for weights, velocity, gradient in zip(self._weights, self._velocities, gradients, strict=False):
-            weights *= 1 - lr * np.float32(params.weight_decay)
-            step = lr * gradient
-            velocity *= momentum
-            velocity -= step
-            weights += momentum * velocity - step
-
-
-def _drop(inputs: np.ndarray, share: float, rng: np.random.Generator) -> None:
-    """Puts a random share of some inputs, float32 (n, D), to zero, and enlarges the others as much, in place."""
-    if not share:
-        return
-    words = rng.bit_generator.random_raw(-(-inputs.size // 4))  # four numbers of 16 bits in each
-    kept = words.view(np.uint16)[: inputs.size].reshape(inputs.shape) >= round(share * _LEVELS)
-    inputs *= np.float32(1 / (1 - share))
-    np.multiply(inputs, kept, out=inputs)
-
-
-def _differentiate(
-    inputs: np.ndarray, labels: np.ndarray, head: Head, params: TrainParams
-) -> tuple[float, int, tuple[np.ndarray, ...]]:
-    """The losses of a batch, summed up, how often it was right, and the gradients of the mean loss, as in the head.
+    With the loss ``softmax`` and neither standardization nor dropout, these are the layers of the original.
 
     Args:
-        inputs: float32 (n, D).
-        labels: int32 (n,).
-        head: the weights.
-        params: `loss` and `scale` count.
+        features: D.
+        size: E.
+        classes: C.
+        params: the layers depend on `loss`, `scale` and `dropout`.
+        standard: mean and scale of each feature, float32 (D,), to bring features to mean 0 and standard deviation 1.
     """
-    embeddings = np.maximum(inputs @ head.kernel + head.bias, 0)
-    logits, backwards = (_cosines if params.loss == "normalized_softmax" else _products)(embeddings, head, params.scale)
-    rows = np.arange(len(labels))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    sums = exponentials.sum(axis=1, keepdims=True)
-    losses = np.log(sums[:, 0]) - shifted[rows, labels]
-    errors = exponentials / sums
-    errors[rows, labels] -= 1
-    errors /= np.float32(len(labels))
-    to_embeddings, to_classes, to_bias = backwards(errors)
-    to_embeddings[embeddings == 0] = 0  # of ReLU
-    hits = int((logits.argmax(axis=1) == labels).sum())
-    gradients = inputs.T @ to_embeddings, to_embeddings.sum(axis=0), to_classes, to_bias
-    return float(losses.sum(dtype=np.float64)), hits, gradients
-
-
-_Backwards = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Maps the gradient of the logits to those of the embeddings, of the classes' kernel and of their bias."""
-
-
-def _products(embeddings: np.ndarray, head: Head, _: float) -> tuple[np.ndarray, _Backwards]:
-    """The logits of ``softmax``, float32 (n, C), and what takes their gradient back."""
-
-    def backwards(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return errors @ head.class_kernel.T, embeddings.T @ errors, errors.sum(axis=0)
-
-    return embeddings @ head.class_kernel + head.class_bias, backwards
-
-
-def _cosines(embeddings: np.ndarray, head: Head, scale: float) -> tuple[np.ndarray, _Backwards]:
-    """The logits of ``normalized_softmax``, float32 (n, C), and what takes their gradient back."""
-    units, lengths = _units(embeddings)
-    classes, class_lengths = _units(head.class_kernel.T)
-
-    def backwards(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        scaled = np.float32(scale) * errors
-        to_embeddings = _across(scaled @ classes, units) / lengths
-        to_classes = _across(scaled.T @ units, classes) / class_lengths
-        return to_embeddings, to_classes.T, np.zeros_like(head.class_bias)
-
-    return np.float32(scale) * (units @ classes.T), backwards
-
-
-def _units(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows at length 1, float32 (n, d), and their lengths, (n, 1); a row of zeros stays, at length 1."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    return vectors / lengths, lengths
-
-
-def _across(gradients: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """The part of each gradient that turns its unit vector, and does not lengthen it; float32 (n, d) each."""
-    return gradients - (gradients * units).sum(axis=1, keepdims=True) * units
-
-
-def _unit_classes(head: Head, params: TrainParams) -> Head:
-    """The head with the classes' vectors at length `scale` if they are compared by cosine."""
+    network = keras.Sequential([keras.Input((features,))])
+    if standard:
+        mean, scale = standard
+        network.add(layers.Normalization(mean=mean, variance=np.square(scale), name="standardization"))
+    if params.dropout:
+        network.add(layers.Dropout(params.dropout, name="dropout"))
+    network.add(layers.Dense(size, "relu", name="embedding"))
     if params.loss == "softmax":
-        return head
-    return head._replace(class_kernel=np.float32(params.scale) * normalize(head.class_kernel.T).T)
+        network.add(layers.Dense(classes, "softmax", name="classes"))
+    else:
+        network.add(NormalizedSoftmax(classes, params.scale, name="classes"))
+    return network
 
 
-def _measure(held_out: Labeled, head: Head, loss: Loss) -> tuple[float, float]:
-    """Cross-entropy (nats) and accuracy of a head."""
-    from scipy.special import logsumexp
+class NormalizedSoftmax(layers.Layer):
+    """Softmax of the cosines to one vector per class, × `scale`: it is by cosine that embeddings are compared later.
 
-    total, hits, start = 0.0, 0, 0
-    for features in row_blocks(held_out.features, held_out.rows):
-        labels = held_out.labels[start : start + len(features)]
-        logits = class_logits(embed(features, head), head, loss).astype(np.float64)
-        total += float((logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]).sum())
-        hits, start = hits + int((logits.argmax(axis=1) == labels).sum()), start + len(features)
-    return total / len(held_out.rows), hits / len(held_out.rows)
+    Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019.
+    """
+
+    def __init__(self, classes: int, scale: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.classes, self.scale = classes, scale
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        """Create the vectors of the classes, the columns of a matrix (E, C)."""
+        self.kernel = self.add_weight((shape[-1], self.classes), "glorot_uniform", name="kernel")
+
+    def call(self, embeddings: Any) -> Any:
+        """Map embeddings, (n, E), to probabilities, (n, C)."""
+        cosines = ops.matmul(ops.normalize(embeddings, axis=1), ops.normalize(self.kernel, axis=0))
+        return keras.activations.softmax(self.scale * cosines)
 
 
-def _fold(head: Head, mean: np.ndarray, scale: np.ndarray) -> Head:
-    """Finds K' and b' such that x · K' + b' = ((x − mean) / scale) · K + b."""
-    folded = head.kernel / np.reshape(scale, (-1, 1)).astype(np.float64)
-    shift = np.broadcast_to(mean, len(head.kernel)).astype(np.float64) @ folded
-    bias = (head.bias - shift).astype(np.float32)
-    return Head(folded.astype(np.float32), bias, head.class_kernel.copy(), head.class_bias.copy())
+def compile_network(network: keras.Model, params: TrainParams, steps: int) -> None:
+    """Give a network its loss and its optimizer; the schedule `cosine` ends at 0 after `steps` steps.
+
+    The schedule `constant` has the decay of the original: the learning rate of step t is lr / (1 + 10⁻⁶ · t).
+    """
+    if params.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(params.lr, steps)
+    else:
+        rate = keras.optimizers.schedules.InverseTimeDecay(params.lr, decay_steps=1, decay_rate=DECAY)
+    settings = {"momentum": params.momentum, "nesterov": True} if params.optimizer == "sgd" else {}
+    optimizers = {name.lower(): optimizer for name, optimizer in vars(keras.optimizers).items()}
+    network.compile(
+        optimizers[params.optimizer](rate, weight_decay=params.weight_decay or None, **settings),
+        loss="sparse_categorical_crossentropy",  # the categorical one, for labels that are not one-hot encoded
+        metrics=["accuracy"],
+        steps_per_execution=_STEPS_PER_EXECUTION,
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of features and labels that are read when they are needed: not all features must fit in memory."""
+
+    def __init__(self, labeled: Labeled, size: int, rng: np.random.Generator | None = None) -> None:
+        """Take what to read, the number of rows per batch, and what draws a new order for each epoch, if any."""
+        super().__init__()
+        self._labeled, self._size, self._rng = labeled, size, rng
+        self._order = np.arange(len(labeled.rows))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if index * self._size % _ROWS_PER_RELEASE < self._size:
+            release_pages(self._labeled.features)
+        chosen = self._order[index * self._size : (index + 1) * self._size]
+        return self._labeled.features[self._labeled.rows[chosen]], self._labeled.labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        """Draw the order of the next epoch."""
+        if self._rng:
+            self._order = self._rng.permutation(len(self._order))
+
+
+def head_of(network: keras.Model) -> Head:
+    """Take the weights from a network, changed such that they apply to features without its other layers.
+
+    The standardization is folded into the embedding: x · K' + b' = ((x − mean) / scale) · K + b. The class vectors of
+    `NormalizedSoftmax` get the length `scale`: their products with an embedding of length 1 are the logits.
+    """
+    by_name = {layer.name: layer for layer in network.layers}
+    kernel, bias = by_name["embedding"].get_weights()
+    if standard := by_name.get("standardization"):
+        mean, variance = (
+            ops.convert_to_numpy(array)[0].astype(np.float64) for array in (standard.mean, standard.variance)
+        )
+        kernel = kernel / np.sqrt(variance)[:, None]
+        bias = bias - mean @ kernel
+    class_kernel, *rest = by_name["classes"].get_weights()
+    if isinstance(by_name["classes"], NormalizedSoftmax):
+        class_kernel = np.float32(by_name["classes"].scale) * normalize(class_kernel.T).T
+    class_bias = rest[0] if rest else np.zeros(class_kernel.shape[1], np.float32)
+    return Head(kernel.astype(np.float32), bias.astype(np.float32), class_kernel, class_bias)

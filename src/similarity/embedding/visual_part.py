@@ -1,21 +1,18 @@
-"""The visual part of the embedding: what tells images of one class apart, learned without labels."""
+"""The visual part of the embedding: what distinguishes images of one class, learned without labels."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from similarity.files import write_arrays
-from similarity.principal_axes import axes_of_rows
 from similarity.vectors import multiply_rows, row_blocks, standardization
 
 SHRINKAGE = 0.3  # of the variances, by which components are divided
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
-_MAX_ROWS = 50_000  # that the components are computed from
+_MAX_ROWS = 50_000  # images that the components are computed from; of more, a sample
 
 
 class VisualPart(NamedTuple):
-    """What maps features, float32 (n, D), to K visual components; K = 0 means that there is no visual part.
+    """Maps features, float32 (n, D), to K visual components; with K = 0 there is no visual part.
 
     Attributes:
         kernel: float32 (D, K), zeros in the rows of features that are not used.
@@ -26,7 +23,7 @@ class VisualPart(NamedTuple):
     bias: np.ndarray
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """The components of features, float32 (n, D), with mean 0 over the images fitted to: float32 (n, K)."""
+        """Map features, float32 (n, D), to components with mean 0 over the images fitted to: float32 (n, K)."""
         return multiply_rows(features, self.kernel) + self.bias
 
 
@@ -38,7 +35,7 @@ def fit_visual_part(
     seed: int,
     shrinkage: float = SHRINKAGE,
 ) -> VisualPart:
-    """Finds the leading principal components of standardized features, and makes them about equally large (whitening).
+    """Find the leading principal components of standardized features, and make them about equally large (whitening).
 
     The features of a pretrained network are dominated by a few directions, such as brightness and the kind of object.
     Whitening gives the finer ones, by which one image differs from others of its kind, the same weight (Jégou & Chum,
@@ -47,33 +44,30 @@ def fit_visual_part(
     images than components, each image would be as far from all the others.
 
     Args:
-        features: float32 (n, D).
-        rows: of the images to fit to, int64 (m,); of many, a sample is taken.
+        features: float32 (n, D); may be mapped from a file.
+        rows: the images to fit to, int64 (m,); of more than 50,000, a sample, which bounds the memory.
         columns: which of the features are used, int64 (d,), ascending.
         size: how many components; there are fewer where the images span fewer.
         seed: of the sample.
         shrinkage: s.
     """
+    from sklearn.decomposition import PCA
+
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS])
     taken = np.concatenate([block[:, columns] for block in row_blocks(features, sample)])
+    count = min(size, len(taken) - 1, len(columns))
+    if count < 1:
+        return VisualPart(np.zeros((features.shape[1], 0), np.float32), np.zeros(0, np.float32))
     mean, scale = standardization(taken)
-    taken = (taken - mean) / scale
-    squares, axes = axes_of_rows(taken, min(size, *taken.shape))
-    kept = squares > _MIN_VARIANCE * squares[:1]
-    variances, axes = squares[kept] / len(taken), axes[:, kept]
-    mean_variance = np.square(taken).sum() / len(taken) / max(1, min(len(taken) - 1, len(columns)))
-    folded = axes / np.sqrt(variances + shrinkage * mean_variance) / scale[:, None].astype(np.float64)
+    taken -= mean
+    taken /= scale
+    is_wide = len(taken) < taken.shape[1]
+    analysis = PCA(count, svd_solver="full" if is_wide else "covariance_eigh").fit(taken)
+    variances = analysis.explained_variance_.astype(np.float64)
+    kept = variances > _MIN_VARIANCE * variances[0]
+    mean_variance = np.square(taken).sum() / (len(taken) - 1) / min(len(taken) - 1, len(columns))
+    lengths = np.sqrt(variances[kept] + shrinkage * mean_variance)
+    folded = analysis.components_[kept].T / lengths / scale[:, None].astype(np.float64)
     kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)
     kernel[columns] = folded
     return VisualPart(kernel, (-mean @ folded).astype(np.float32))
-
-
-def save_visual_part(part: VisualPart, path: Path) -> None:
-    """Writes a ``.npz`` file."""
-    write_arrays(path, part._asdict())
-
-
-def load_visual_part(path: Path) -> VisualPart:
-    """Reads what `save_visual_part` wrote."""
-    with np.load(path) as arrays:
-        return VisualPart(arrays["kernel"], arrays["bias"])

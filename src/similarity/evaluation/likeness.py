@@ -1,4 +1,4 @@
-"""Whether a picture is found again after an everyday change, among all indexed images."""
+"""Whether an edited picture still finds its original among all indexed images."""
 
 from collections.abc import Callable, Iterable
 
@@ -18,21 +18,21 @@ def ranks_of_originals(
     queries: np.ndarray,
     originals: np.ndarray,
     gallery: np.ndarray,
-    prepare: Prepare,
     contents: np.ndarray,
+    prepare: Prepare = np.asarray,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> np.ndarray:
-    """Finds at which rank, by cosine, each changed picture's original comes: 1 is the first.
+    """Find the rank, by cosine, of each edited picture's original; 1 is the first.
 
     Identical copies of the original do not push it back. Other images that are as near do, all of them: vectors that
     are the same for many images, or zeros, find none of these.
 
     Args:
-        queries: of the changed pictures, (n, …).
+        queries: vectors of the edited pictures, (n, …).
         originals: rows of their originals in the gallery, int64 (n,).
-        gallery: of all indexed images, (m, …).
-        prepare: what is done to both before they are compared.
-        contents: the same number for images with the same content, int64 (m,).
+        gallery: vectors of all indexed images, (m, …); may be mapped from a file.
+        contents: a number that images with the same content share, int64 (m,).
+        prepare: applied to both before they are compared.
         progress: wraps the iteration over blocks of the gallery.
 
     Returns:
@@ -50,5 +50,5 @@ def ranks_of_originals(
 
 
 def shares_found(ranks: np.ndarray) -> dict[str, float]:
-    """The shares of ranks, int (n,), that are the first and within ten, by the names that the metrics file uses."""
+    """Compute the shares of ranks, int (n,), that are 1 and at most 10, by the names used in the metrics files."""
     return {f"same_image_at_{count}": float((ranks <= count).mean()) for count in (1, 10)}

@@ -1,4 +1,4 @@
-"""How good a ranking is when images of the query's class are what was looked for."""
+"""How good a ranking is when images of the query's class are wanted."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -8,14 +8,13 @@ import numpy as np
 from similarity.evaluation.likeness import Prepare
 from similarity.vectors import normalize, rank, row_blocks
 
+MAX_QUERIES = 10_000  # of more test images, a sample with every class in it
 _SIMILARITIES_PER_BLOCK = 1 << 23
 _BLOCKS_TOGETHER = 16
 
-MAX_QUERIES = 10_000  # of more, a sample, with each class in it
-
 
 class Scores(NamedTuple):
-    """What was measured for each query, float64 (n,) each.
+    """The scores of each query, float64 (n,) each.
 
     Attributes:
         p_at_1: 1 if the most similar gallery image has the query's class, else 0.
@@ -31,8 +30,12 @@ class Scores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Scores of all queries, and the rows of the up to 10 gallery images nearest to each, int64 (n, 10), best first,
-    with their cosines, float32 (n, 10).
+    """The scores of all queries, and the up to ten gallery images nearest to each, best first.
+
+    Attributes:
+        scores: of n queries.
+        nearest: rows of the nearest images, int64 (n, 10).
+        cosines: their cosines to the query, float32 (n, 10).
     """
 
     scores: Scores
@@ -41,13 +44,13 @@ class Evaluation(NamedTuple):
 
 
 def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws rows, each class in proportion to its size and with one row at least.
+    """Draw rows, each class in proportion to its size and with one row at least.
 
     Args:
-        rows: to draw from, int64 (n,), ascending.
-        labels: the class index of each of them, int (n,).
-        count: how many to draw; all are given where there are no more, and one of each class where it is less.
-        seed: of the draw; a larger `count` adds to what a smaller one drew.
+        rows: rows to draw from, int64 (n,), ascending.
+        labels: the class index of each, int (n,).
+        count: how many to draw; all are given if there are no more, and one of each class if there are more classes.
+        seed: seeds the draw; a larger `count` adds to what a smaller one drew.
 
     Returns:
         The rows drawn, int64, ascending.
@@ -55,8 +58,8 @@ def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) 
     drawn = np.random.default_rng(seed).permutation(len(rows))
     by_class = drawn[np.argsort(labels[drawn], kind="stable")]
     sizes = np.unique(labels, return_counts=True)[1]
-    shares = np.concatenate([np.arange(size) / size for size in sizes])  # of its class that was drawn before a row
-    chosen = by_class[np.argsort(shares, kind="stable")[: max(count, len(sizes))]]
+    drawn_before = np.concatenate([np.arange(size) / size for size in sizes])  # share of a row's class
+    chosen = by_class[np.argsort(drawn_before, kind="stable")[: max(count, len(sizes))]]
     return np.sort(rows[chosen])
 
 
@@ -65,18 +68,18 @@ def evaluate_retrieval(
     labels: np.ndarray,
     queries: np.ndarray,
     gallery: np.ndarray,
-    progress: Callable[[range], Iterable[int]] = iter,
     prepare: Prepare = np.asarray,
+    progress: Callable[[range], Iterable[int]] = iter,
 ) -> Evaluation:
-    """Ranks a gallery by cosine for each query and scores the rankings.
+    """Rank a gallery by cosine for each query, and score the rankings.
 
     Args:
         vectors: embeddings or descriptors of all images, (n, …); may be mapped from a file.
         labels: class indices, int (n,); each query's class must occur in the gallery.
-        queries: rows of the queries.
-        gallery: rows of the gallery.
+        queries: rows of the queries, int64 (q,).
+        gallery: rows of the gallery, int64 (g,).
+        prepare: applied to vectors before they are compared.
         progress: wraps the iteration over blocks of queries.
-        prepare: what is done to vectors before they are compared.
     """
     gallery_labels = labels[gallery]
     class_sizes = np.bincount(gallery_labels, minlength=labels.max() + 1)
@@ -84,23 +87,21 @@ def evaluate_retrieval(
     compared = _compare(vectors, queries, gallery, prepare, block)
     parts = []
     for start, similarities in zip(progress(range(0, len(queries), block)), compared, strict=True):
-        rows = queries[start : start + block]
-        relevant_counts = class_sizes[labels[rows]]
-        ranked = rank(similarities, min(len(gallery), max(10, relevant_counts.max())))
-        scores = score(gallery_labels[ranked] == labels[rows, None], relevant_counts)
+        wanted = labels[queries[start : start + block]]
+        ranked = rank(similarities, min(len(gallery), max(10, class_sizes[wanted].max())))
+        scores = score(gallery_labels[ranked] == wanted[:, None], class_sizes[wanted])
         top = ranked[:, :10]
-        parts.append((scores, gallery[top], np.take_along_axis(similarities, top, axis=1)))
-    blocks, nearest, cosines = zip(*parts, strict=True)
-    merged = Scores(*(np.concatenate(values) for values in zip(*blocks, strict=True)))
-    return Evaluation(merged, np.concatenate(nearest), np.concatenate(cosines))
+        parts.append((*scores, gallery[top], np.take_along_axis(similarities, top, axis=1)))
+    *values, nearest, cosines = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Evaluation(Scores(*values), nearest, cosines)
 
 
 def _compare(
     vectors: np.ndarray, queries: np.ndarray, gallery: np.ndarray, prepare: Prepare, block: int
 ) -> Iterator[np.ndarray]:
-    """Gives the cosines of `block` queries at a time to the gallery, float32 (b, g).
+    """Give the cosines between `block` queries at a time and the gallery, float32 (b, g).
 
-    They are computed for several blocks together, since the gallery, which may be too large for that, is not kept.
+    The gallery, which may be too large to keep, is read once for several blocks.
     """
     together = _BLOCKS_TOGETHER * block
     for first in range(0, len(queries), together):
@@ -113,10 +114,10 @@ def _compare(
 
 
 def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> Scores:
-    """Scores rankings.
+    """Score rankings.
 
     Args:
-        relevant: whether the image at each rank is of the query's class, bool (n, m), best first.
+        relevant: whether the image at each rank has the query's class, bool (n, m), best first.
         relevant_counts: how many images of the query's class there are, R, int (n,); m ≥ R.
     """
     ranks = np.arange(1, relevant.shape[1] + 1)
@@ -130,5 +131,5 @@ def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> Scores:
 
 
 def mean_scores(scores: Scores) -> dict[str, float]:
-    """The means over all queries, by the names that the metrics files use."""
+    """Average over all queries, by the names used in the metrics files."""
     return {name: float(values.mean()) for name, values in scores._asdict().items()}

@@ -1,4 +1,4 @@
-"""What pixels say without any learning: the baselines that a model has to beat, and what near duplicates share."""
+"""Descriptors of pixels without any learning, for the baselines that a model has to beat and for near duplicates."""
 
 import numpy as np
 from PIL import Image
@@ -9,17 +9,17 @@ _PLAIN = 1  # of 255; less is rounding, not contrast
 
 
 def count_values(pixels: np.ndarray) -> np.ndarray:
-    """How many of some RGB pixels, uint8 (height, width, 3), have each value of each channel: int64 (3, 256)."""
+    """Count the RGB pixels, uint8 (height, width, 3), that have each value of each channel: int64 (3, 256)."""
     return np.reshape(Image.fromarray(pixels).histogram(), (3, 256))
 
 
 def color_histogram(counts: np.ndarray, bins: int) -> np.ndarray:
-    """The square root of the share of pixels in each bin of each channel.
+    """Return the square root of the share of pixels in each bin of each channel.
 
     The cosine of two such rows is their Bhattacharyya coefficient, averaged over the channels.
 
     Args:
-        counts: what `count_values` gives.
+        counts: from `count_values`.
         bins: per channel, up to 256.
 
     Returns:
@@ -31,7 +31,7 @@ def color_histogram(counts: np.ndarray, bins: int) -> np.ndarray:
 
 
 def color_spread(counts: np.ndarray) -> float:
-    """The largest standard deviation of a channel, in 0…127.5, by what `count_values` gives."""
+    """Return the largest standard deviation of a channel, in 0…127.5, from the counts of `count_values`."""
     values = np.arange(256)
     means = counts @ values / counts.sum(axis=1)
     variances = (counts * (values - means[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
@@ -39,18 +39,18 @@ def color_spread(counts: np.ndarray) -> float:
 
 
 def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resizes RGB pixels, uint8 (height, width, 3), to a small square, uint8 (size, size, 3)."""
+    """Resize RGB pixels, uint8 (height, width, 3), to a small square, uint8 (size, size, 3)."""
     return np.clip(np.rint(resize(pixels, size)), 0, 255).astype(np.uint8)
 
 
 def centered_pixels(thumbnails: np.ndarray) -> np.ndarray:
-    """Thumbnails, uint8 (n, size, size, 3), each less its mean: float32 (n, size · size · 3)."""
+    """Subtract from thumbnails, uint8 (n, size, size, 3), each one's mean: float32 (n, size · size · 3)."""
     rows = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
     return rows - rows.mean(axis=1, keepdims=True)
 
 
 def contrast_pattern(thumbnails: np.ndarray) -> np.ndarray:
-    """What is left of thumbnails without their overall color and contrast; dot products are correlations, in −1…1.
+    """Remove the overall color and contrast from thumbnails; dot products of the rest are correlations, in −1…1.
 
     Each channel is centered on its own mean, so that two plain images of one color, or two with the same cast, are not
     alike for that; a plain image gives zeros and correlates with nothing.

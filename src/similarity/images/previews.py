@@ -19,7 +19,7 @@ _CONTENT, _ENDS = "previews.bin", "ends.npy"
 
 
 def encode_preview(pixels: np.ndarray) -> bytes:
-    """Encodes RGB pixels, uint8 (height, width, 3), as a JPEG, shrunk to the size of a preview if they are larger."""
+    """Encode RGB pixels, uint8 (height, width, 3), as a JPEG, shrunk to the size of a preview if they are larger."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
@@ -28,19 +28,19 @@ def encode_preview(pixels: np.ndarray) -> bytes:
 
 
 class PreviewWriter:
-    """Writes previews one after the other, and remembers where each of them ends."""
+    """Write previews one after the other, and remember where each of them ends."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.ends = file, [0]
 
     def append(self, preview: bytes) -> None:
-        """Adds what `encode_preview` gave."""
+        """Add a preview from `encode_preview`."""
         self.ends.append(self.ends[-1] + self._file.write(preview))
 
 
 @contextmanager
 def open_previews(folder: Path) -> Iterator[PreviewWriter]:
-    """Opens two files in a folder to write previews to: the JPEGs, and the table of their ends, int64 (n + 1,)."""
+    """Open two files in a folder to write previews to: the JPEGs, and the table of their ends, int64 (n + 1,)."""
     with (folder / _CONTENT).open("wb") as file:
         writer = PreviewWriter(file)
         yield writer
@@ -51,7 +51,7 @@ class Previews:
     """The previews of all images, read one at a time by row."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens the folder that `open_previews` filled.
+        """Open the folder that `open_previews` filled.
 
         Raises:
             FileNotFoundError: a file is not there.
@@ -63,7 +63,7 @@ class Previews:
         return len(self._ends) - 1
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """The preview of the image of a row: RGB, uint8 (height, width, 3).
+        """Return the preview of a row's image: RGB, uint8 (height, width, 3).
 
         Raises:
             UserError: the file is damaged.

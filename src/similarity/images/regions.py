@@ -1,12 +1,12 @@
-"""A part of an image that stands for the whole, as one that was marked in it."""
+"""A part of an image that is searched with instead of the whole."""
 
 from math import ceil, isfinite
+from pathlib import Path
 from typing import NamedTuple
 
 from similarity.errors import UserError
-from similarity.images.decoding import DecodedImage
-from similarity.images.isolated_decoding import decode_unknown
-from similarity.images.protocols import ImageFile
+from similarity.images.decoding import DecodedImage, decode_image
+from similarity.images.isolated_decoding import decode_upload
 
 _MIN_SHARE = 0.001  # of a side: smaller ones are slips, and would need the image at a thousand times its size
 _TOLERANCE = 1e-6  # of sums of rounded fractions
@@ -22,10 +22,10 @@ class Region(NamedTuple):
 
 
 def parse_region(text: str) -> Region:
-    """Reads ``x,y,width,height``.
+    """Read ``x,y,width,height``.
 
     Raises:
-        UserError: these are not four numbers, or no rectangle within the image.
+        UserError: the text is not four numbers, or not a rectangle within the image.
     """
     try:
         region = Region(*(float(number) for number in text.split(",")))
@@ -43,13 +43,18 @@ def parse_region(text: str) -> Region:
     return region
 
 
+def decode_bytes(content: bytes, side: int | None, max_pixels: int | None) -> DecodedImage:
+    """Decode an image; an upload, whose pixels are limited, within limits of time and memory as well."""
+    return decode_image(content, side) if max_pixels is None else decode_upload(content, side, max_pixels)
+
+
 def decode_region(
-    source: ImageFile | bytes, region: Region, side: int | None = None, max_pixels: int | None = None
+    source: Path | bytes, region: Region, side: int | None = None, max_pixels: int | None = None
 ) -> DecodedImage:
-    """Decodes a part of an image; width and height are those of the whole. See `decode_unknown`."""
+    """Decode a part of an image; width and height are those of the whole. See `decode_bytes`."""
     least = None if side is None else ceil(side / min(region.width, region.height))
     content = source if isinstance(source, bytes) else source.read_bytes()
-    pixels, width, height = decode_unknown(content, least, max_pixels)
+    pixels, width, height = decode_bytes(content, least, max_pixels)
     rows, columns = pixels.shape[:2]
     top, bottom = _bounds(region.y, region.height, rows)
     left, right = _bounds(region.x, region.width, columns)
@@ -57,6 +62,6 @@ def decode_region(
 
 
 def _bounds(start: float, length: float, pixels: int) -> tuple[int, int]:
-    """The first pixel of a range, and the one behind its last, of which there is at least one."""
+    """Return the first pixel of a range and the one behind its last; there is at least one between them."""
     first = min(round(start * pixels), pixels - 1)
     return first, max(first + 1, min(pixels, round((start + length) * pixels)))

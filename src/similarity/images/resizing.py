@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resizes an image to a square, without keeping its aspect ratio.
+    """Resize an image to a square, without keeping its aspect ratio.
 
     Bilinear, with a support that grows when shrinking (no aliasing), as Pillow has it, and in floating point
     throughout: rounding the result to whole numbers moves the features of small images noticeably. Two products with
@@ -31,7 +31,7 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _resampling(source: int, target: int) -> csr_array:
-    """The weights of `source` values in each of `target` ones, float32 (target, source): triangles that sum up to 1."""
+    """Return the weights of `source` values in `target` ones, float32 (target, source); each row sums to 1."""
     scale = source / target
     support, centers = max(scale, 1), (np.arange(target) + 0.5) * scale
     columns = np.floor(centers - support).astype(int)[:, None] + np.arange(int(2 * support) + 2)

@@ -1,6 +1,6 @@
 """Exact nearest neighbors by cosine."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -8,22 +8,22 @@ from similarity.vectors import COSINE_DECIMALS, normalize, rank
 
 _ROWS_PER_BLOCK = 8192  # faiss takes more than twice as long with fewer than 4096
 _SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
-COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # by which the cosines of faiss differ at most from the true ones, rounded
+_COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # the most that cosines of faiss differ from the true ones, rounded
 _BELOW_EVERY_COSINE = -2
 
 
 def nearest_neighbors(
     embeddings: np.ndarray, top_k: int, progress: Callable[[range], Iterable[int]] = iter
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the most similar other rows of every row, by comparing it with all of them.
+    """Find the most similar other rows of every row by comparing all pairs.
 
-    Candidates come from faiss (Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2017); their
-    cosines are computed again in double precision, so that neither the order of ties nor a digit depends on the number
-    of threads. Equal rows are looked up once. Memory: O(n · (d + top_k)).
+    Candidates come from faiss (Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2017). Their
+    cosines are recomputed in double precision, so that neither the order of ties nor a digit depends on the number of
+    threads. Equal rows are searched once. Memory: O(n · (d + top_k)).
 
     Args:
-        embeddings: float32 (n, d); rows need not have length 1, and a row of zeros has the cosine 0 to all others.
-        top_k: neighbors per row; fewer are given where there are no more.
+        embeddings: float32 (n, d), of any length; a row of zeros has the cosine 0 to all others.
+        top_k: neighbors per row, at most n − 1 of which exist.
         progress: wraps the iteration over blocks of rows.
 
     Returns:
@@ -31,7 +31,7 @@ def nearest_neighbors(
         k = min(top_k, n − 1). Ties go by row.
 
     Raises:
-        ValueError: a number is not finite.
+        ValueError: a value is NaN or infinite.
     """
     if len(damaged := np.flatnonzero(~np.isfinite(embeddings).all(axis=1))):
         raise ValueError(f"row {damaged[0]} of the embeddings holds a number that is not finite")
@@ -44,34 +44,20 @@ def nearest_neighbors(
     return _without(np.arange(len(units)), rows[group], cosines[group])
 
 
-def neighbors_of_rows(units: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the most similar other rows of some rows, as `nearest_neighbors` does of all.
-
-    Args:
-        units: what `normalize` gives, float32 (n, d).
-        rows: int64 (m,).
-        count: neighbors per row, less than n.
-
-    Returns:
-        int64 and float64 (m, count).
-    """
-    return _without(rows, *most_similar(units[rows], units, count + 1))
-
-
 def _equal_rows(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first row of each set of equal rows, int64 (m,), and the number of each row's set, int64 (n,)."""
+    """Return the first row of each set of equal rows, int64 (m,), and each row's set number, int64 (n,)."""
     contents = np.ascontiguousarray(units + 0.0)  # −0 becomes 0
     keys = contents.view(np.dtype((np.void, contents.shape[1] * contents.itemsize))).ravel()
     return np.unique(keys, return_index=True, return_inverse=True)[1:]
 
 
 def most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the rows most similar to some vectors, by comparing each with all.
+    """Find the rows most similar to each query by comparing it with all of them.
 
     Args:
         queries: of length 1 or all zeros, float32 (m, d).
-        units: what `normalize` gives, float32 (n, d).
-        count: how many rows to give, at most n.
+        units: rows of length 1 or all zeros, float32 (n, d).
+        count: rows per query, at most n.
 
     Returns:
         The rows, int64 (m, count), best first, and their cosines, rounded to 6 decimals, float64 (m, count). Ties go by
@@ -87,13 +73,13 @@ def most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[np
         found, candidates = faiss.knn(queries[waiting], units, asked, faiss.METRIC_INNER_PRODUCT)
         places, values = _in_order(queries[waiting], units, candidates)
         rows[waiting], cosines[waiting] = places[:, :count], values[:, :count]
-        unsure = values[:, count - 1] - found[:, -1] < COSINE_ERROR
+        unsure = values[:, count - 1] - found[:, -1] < _COSINE_ERROR
         waiting, asked = waiting[unsure & (asked < len(units))], 2 * asked
     return rows, cosines
 
 
 def _in_order(queries: np.ndarray, units: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorts candidates, int64 (m, c), by their true cosines to the queries, rounded; ties go by row."""
+    """Sort candidates, int64 (m, c), by their true cosines to the queries, rounded; ties go by row."""
     cosines = np.empty(candidates.shape)
     for i, (query, rows) in enumerate(zip(queries.astype(np.float64), candidates, strict=True)):
         cosines[i] = units[rows] @ query
@@ -103,7 +89,7 @@ def _in_order(queries: np.ndarray, units: np.ndarray, candidates: np.ndarray) ->
 
 
 def _without(own: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Takes each row, (m,), out of its list, (m, k + 1), or else, where others are tied with it, the list's last."""
+    """Remove each row, (m,), from its own list, (m, k + 1), or the last entry if ties pushed the row out of it."""
     is_itself = rows == own[:, None]
     is_itself[~is_itself.any(axis=1), -1] = True
     kept = (len(rows), rows.shape[1] - 1)
@@ -111,20 +97,15 @@ def _without(own: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> tuple[np
 
 
 def nearest_to(
-    units: np.ndarray,
-    query: np.ndarray,
-    count: int,
-    allowed: np.ndarray | None = None,
-    excluded: Sequence[int] = (),
+    units: np.ndarray, query: np.ndarray, count: int, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the rows most similar to one vector, by comparing it with all of them.
+    """Find the rows most similar to one vector by comparing it with all of them.
 
     Args:
-        units: what `normalize` gives, float32 (n, d).
+        units: rows of length 1 or all zeros, float32 (n, d).
         query: of length 1 or all zeros, float32 (d,).
-        count: how many rows to give, at least 1; as many must be allowed.
-        allowed: the only rows to give, bool (n,); None is all.
-        excluded: rows not to give.
+        count: number of rows to return, at least 1; as many must be allowed.
+        allowed: the only rows to return, bool (n,); None allows all.
 
     Returns:
         The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go by
@@ -133,7 +114,6 @@ def nearest_to(
     similarities = units @ query
     if allowed is not None:
         similarities[~allowed] = _BELOW_EVERY_COSINE
-    similarities[list(excluded)] = _BELOW_EVERY_COSINE
     rows = rank(similarities[None], count)[0]
     cosines = similarities[rows].astype(np.float64).round(COSINE_DECIMALS)
     order = np.lexsort((rows, -cosines))  # `rank` rounds in float32, which may differ in the last digit

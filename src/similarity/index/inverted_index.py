@@ -1,4 +1,4 @@
-"""The inverted index: every image's key with the keys of its neighbors and their cosines, best first."""
+"""The inverted index: the key of every image with the keys and cosines of its neighbors, best first."""
 
 import mmap
 import os
@@ -13,11 +13,11 @@ from similarity.files import write_json_entries
 
 
 def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes ``{key: [[key, cosine], …]}``, one image a line.
+    """Write ``{key: [[key, cosine], …]}``, one image per line.
 
     Args:
-        path: where to.
-        keys: of all images.
+        path: of the file.
+        keys: of all images, sorted.
         neighbors: for each image in turn, the rows of its neighbors, int64 (k,), and their cosines, float64 (k,).
     """
     rows = (
@@ -28,7 +28,7 @@ def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tu
 
 
 def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Reads what `write_inverted_index` wrote, an image at a time.
+    """Read what `write_inverted_index` wrote, one image at a time.
 
     Raises:
         UserError: it is damaged.
@@ -43,15 +43,33 @@ def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float
         raise _damaged(path) from error
 
 
-def map_inverted_index(path: Path, copy: bool = False) -> mmap.mmap:
-    """Opens what `write_inverted_index` wrote for `find_neighbors`, as it is: a later file is not seen.
-
-    Args:
-        path: where it is.
-        copy: whether to hold it in memory, for a process that goes on whatever happens to the file.
+def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
+    """Read the cosines of all neighbors, float64 (n, k) with k = min(top_k, n − 1), best first.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file is missing.
+        UserError: it is damaged, or lists other images or another number of neighbors.
+    """
+    count = min(top_k, len(keys) - 1)
+    cosines, listed = np.empty((len(keys), count)), iter(keys)
+    for row, (key, neighbors) in enumerate(read_inverted_index(path)):
+        if key != next(listed, None) or len(neighbors) != count:
+            raise UserError(f"{path} does not list {count} neighbors of each image of the manifest: run `dvc repro`")
+        cosines[row] = [cosine for _, cosine in neighbors]
+    if next(listed, None) is not None:
+        raise UserError(f"{path} does not list all images of the manifest: run `dvc repro`")
+    return cosines
+
+
+def map_inverted_index(path: Path, copy: bool = False) -> mmap.mmap:
+    """Open an inverted index for `find_neighbors`.
+
+    Args:
+        path: of the file.
+        copy: whether to copy it into memory, for a process that must survive a change of the file.
+
+    Raises:
+        FileNotFoundError: the file is missing.
         UserError: it is empty or cut off.
     """
     with path.open("rb") as file:
@@ -70,10 +88,9 @@ def _damaged(path: Path) -> UserError:
 
 
 def find_neighbors(content: mmap.mmap, key: str) -> list[tuple[str, float]] | None:
-    """Finds one image's neighbors in an inverted index, None if the image is not in it.
+    """Find the neighbors of one image in an inverted index; None if the image is not in it.
 
-    The keys are sorted and each has a line, so the file is searched by halves: a million images take as long as a
-    thousand, and nothing is held in memory.
+    The keys are sorted, one per line, so that bisection of the file finds one among millions without loading it.
     """
     low, high = content.find(b"\n") + 1, content.rfind(b"\n}") + 1
     while low < high:

@@ -1,4 +1,4 @@
-"""How often approximate neighbors are the true ones, and how many candidates that takes."""
+"""Recall of approximate neighbors, and the number of candidates that a recall takes."""
 
 from collections.abc import Callable
 
@@ -11,37 +11,31 @@ _TIE = 1.5 * 10**-COSINE_DECIMALS
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """The share of the exact neighbors that were found, ties counted as found.
+    """Return the share of the exact neighbors that were found; ties count as found.
 
     As in Aumüller, Bernhardsson & Faithfull, "ANN-Benchmarks" (2017), a neighbor counts if it is as similar as the
     k-th true one.
 
     Args:
         found: cosines of the neighbors that were found, float64 (n, k).
-        exact: cosines of the true ones, float64 (n, k), best first.
+        exact: cosines of the true neighbors, float64 (n, k), best first.
     """
     return float(_is_found(found, exact).mean())
 
 
 def recall_lower_bound(found: np.ndarray, exact: np.ndarray) -> float:
-    """What the recall of all queries exceeds with a probability of 95 %, going by some of them.
+    """Return the lower end of a one-sided 95 % confidence interval for the recall, from a sample of queries.
 
-    It depends on how many queries there are: of 72, none of which misses a neighbor, it is 0.959. Arguments as of
-    `recall`.
+    It depends on the number of queries: 72 queries without a miss prove 0.959. See `recall` for the arguments.
     """
     return mean_lower_bound(_is_found(found, exact).mean(axis=1))
 
 
 def divide_queries(count: int, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the queries that choose search_k; the others, at least half of all, measure the recall that is reported.
-
-    Args:
-        count: of all queries.
-        most: of those that choose.
-        seed: of the draw.
+    """Draw the queries that choose search_k; the others, at least half of all, measure the recall that is reported.
 
     Returns:
-        Rows, int64, ascending, of the former and of the latter.
+        The rows of the former, at most `most`, and of the latter, int64, ascending.
     """
     order = np.random.default_rng([seed, 1]).permutation(count)
     chosen = min(most, count // 2)
@@ -49,15 +43,15 @@ def divide_queries(count: int, most: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def smallest_search_k(recall_with: Callable[[int], float], target: float, highest: int) -> int | None:
-    """Finds the fewest candidates that reach a recall, by doubling and then by bisection.
+    """Find the fewest candidates that reach a recall, by doubling and then by bisection.
 
     Args:
-        recall_with: the recall with a search_k; it should not fall as search_k rises.
+        recall_with: returns the recall for a search_k; it should not fall as search_k rises.
         target: the recall to reach, in 0…1.
         highest: the most candidates to try.
 
     Returns:
-        The smallest search_k, None if not even `highest` reaches the target.
+        The smallest search_k, or None if not even `highest` reaches the target.
     """
     lowest = enough = 1
     while recall_with(enough) < target:

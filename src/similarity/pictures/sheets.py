@@ -1,4 +1,4 @@
-"""Contact sheets: a query beside the images that were found for it."""
+"""Contact sheets: a query next to the images that were found for it."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,7 +24,7 @@ class Tile(NamedTuple):
 
     Attributes:
         pixels: RGB, uint8 (height, width, 3).
-        lines: what is written below it, the file's name last.
+        lines: the text below it, the file's name last.
         is_match: whether its class is the query's; None for the query, and where one of them has none.
     """
 
@@ -34,20 +34,18 @@ class Tile(NamedTuple):
 
 
 def tile_of(pixels: np.ndarray, key: str, caption: str, query_label: str | None) -> Tile:
-    """An indexed image with a caption, its class and its name; `query_label` is the class it should have, if any."""
+    """Make a tile of an indexed image; `query_label` is the class it should have, if any."""
     label, name = key.split("/")
     is_match = None if query_label is None or UNLABELED in {label, query_label} else label == query_label
     return Tile(pixels, (f"{caption}  {label}", name), is_match)
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:
-    """Draws rows of images: a query, then its neighbors, framed in green if they are of its class and in red if not.
-
-    More than ten neighbors go on below.
+    """Draw rows of images: a query, then its neighbors, framed in green if they have its class and in red if not.
 
     Args:
-        rows: of images.
-        query_apart: whether the first image of each row is a query, and set apart from the others.
+        rows: the images of each row; after ten neighbors, a row continues on the next line.
+        query_apart: whether the first image of each row is a query, set apart from the others.
     """
     lines = [line for row in rows for line in _broken_into_lines(row)]
     columns = max(len(line) for line in lines)
@@ -63,7 +61,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Imag
 
 
 def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
-    """Cuts a row after each ten neighbors; what goes on below the query has an empty place there."""
+    """Cut a row after each ten neighbors, with an empty place below the query."""
     query, *found = row
     starts = range(0, max(1, len(found)), _NEIGHBORS_PER_LINE)
     return [[None if start else query, *found[start : start + _NEIGHBORS_PER_LINE]] for start in starts]
@@ -86,19 +84,19 @@ def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """Resizes an image to fit a tile, keeping its aspect ratio, but no side below a pixel."""
+    """Resize an image to fit a tile, keeping its aspect ratio, with no side below a pixel."""
     scale = TILE_SIZE / max(image.size)
     return image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BICUBIC)
 
 
 @lru_cache
 def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as it comes with matplotlib: Latin, Greek, Cyrillic, Arabic and more, but no Chinese."""
+    """Load DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic, Arabic and more, but no Chinese."""
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_SIZE)
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, keeps_end: bool) -> str:
-    """Cuts a text to the width of a tile, at its end, or at its beginning."""
+    """Cut a text to the width of a tile, at its end or at its beginning."""
     shown = text
     while font.getlength(shown) > TILE_SIZE and len(text) > 1:
         text = text[1:] if keeps_end else text[:-1]

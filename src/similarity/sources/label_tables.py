@@ -1,4 +1,4 @@
-"""Tables that say of which class, and in which split, each image is: CSV or Parquet."""
+"""Tables of the class, and perhaps the split, of each image: CSV or Parquet."""
 
 import csv
 import io
@@ -7,35 +7,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import NamedTuple
-from unicodedata import category, normalize
+from unicodedata import normalize
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import DataError, UserError
-from similarity.sources.split_names import SPLIT_OF_NAME, split_of_name
+from similarity.sources.names import SPLIT_OF_NAME, can_be_class, split_of_name
 
 TABLE_NAMES = ("labels.csv", "labels.parquet")
 PYARROW = "pyarrow>=18"
-"""What reads Parquet, as pip takes it; the extra `parquet`."""
+"""The package that reads Parquet, as pip takes it; the extra `parquet`."""
 _PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
 _LABEL_COLUMN, _SPLIT_COLUMN = "label", "split"
 _DELIMITERS = ",;\t"
-_LONGEST_NAME = 255  # bytes
 
 
 class Row(NamedTuple):
-    """What a table says of an image.
-
-    Attributes:
-        label: its class; `UNLABELED` where the table names none.
-        split: one of `SPLIT_NAMES`; None where the table names none.
-    """
+    """The class of an image, `UNLABELED` if the table names none, and its split, one of `SPLIT_NAMES` or None."""
 
     label: str
     split: str | None
 
 
 class LabelTable(NamedTuple):
-    """What a table says, by the path of each image relative to the folder that the table is in."""
+    """The content of a table, by the path of each image relative to the folder that the table is in."""
 
     name: str
     rows: dict[PurePosixPath, Row]
@@ -43,7 +37,7 @@ class LabelTable(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is said of an image as it stands there, and the place that a message calls it by."""
+    """An image's path, class and split as they are written, and what messages call the place where they are."""
 
     place: str
     path: str
@@ -52,50 +46,93 @@ class Entry(NamedTuple):
 
 
 def read_label_table(name: str, content: bytes, column: str | None) -> LabelTable:
-    """Reads a table with a column `path`, one of labels, and perhaps one `split`.
+    """Read a table with a column `path`, one of labels, and perhaps one `split`.
 
     A CSV file is in UTF-8, or in UTF-16 with its mark, and separated by commas, semicolons or tabs.
 
     Args:
         name: of the file; one that ends in ``.parquet`` is read as Parquet, others as CSV.
         content: of the file.
-        column: the column of labels; if None, `label`, or the only one that there is beside the others.
+        column: the column of labels; if None, `label`, or the only one besides the others.
 
     Raises:
         DataError: rows are wrong; it names all.
         UserError: the file cannot be read, or columns are missing.
     """
     header, lines = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_csv(name, content)
-    columns = _choose_columns(name, header, column)
-    problems: list[str] = []
-    entries = _entries(name, lines, len(header), columns, problems)
-    return make_label_table(name, entries, columns[2] is not None, problems)
+    path, label, split = _choose_columns(name, header, column)
+    entries, problems = list[Entry](), list[str]()
+    for number, line in lines:
+        if len(line) == len(header):
+            cells = (line[path], line[label], "" if split is None else line[split])
+            entries.append(Entry(f"{name}, line {number}", *(cell.strip() for cell in cells)))
+        else:
+            problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {len(header)}")
+    return make_label_table(name, entries, split is not None, problems)
 
 
-def make_label_table(
-    name: str, entries: Iterable[Entry], has_splits: bool, problems: list[str] | None = None
-) -> LabelTable:
-    """Makes a table of what is said of images.
+def make_label_table(name: str, entries: Iterable[Entry], has_splits: bool, problems: Sequence[str] = ()) -> LabelTable:
+    """Make a table of entries.
 
     Args:
-        name: of what says it.
+        name: of their source.
         entries: of the images.
-        has_splits: whether it says of splits.
-        problems: what is wrong already when all entries have been taken.
+        has_splits: whether the source has splits.
+        problems: what is known to be wrong.
 
     Raises:
-        DataError: entries are wrong; it names all.
+        DataError: entries are wrong, or there are problems; it names all.
     """
-    problems = [] if problems is None else problems
-    rows = _as_rows(entries, problems)
-    if problems:
-        raise DataError(problems, f"correct {name}")
+    rows, first, wrong = dict[PurePosixPath, Row](), dict[PurePosixPath, str](), list(problems)
+    for entry in entries:
+        path = PurePosixPath(entry.path.replace("\\", "/"))
+        if problem := _what_is_wrong(entry, path):
+            wrong.append(f"{entry.place}: {problem}")
+        elif path in first:
+            wrong.append(f"{entry.place}: {str(path)!r} is in {first[path]} already")
+        else:
+            first[path], rows[path] = entry.place, Row(entry.label or UNLABELED, split_of_name(entry.split))
+    if wrong:
+        raise DataError(wrong, f"correct {name}")
     return LabelTable(name, rows, has_splits)
 
 
+def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
+    """Find the file of each row: return the rows by the files' paths in the source.
+
+    Names with accents are found in either of Unicode's forms: macOS writes another one than most programs do.
+
+    Args:
+        table: with paths relative to its folder.
+        folder: the one that the table is in, in the source.
+        files: all files of the source.
+
+    Raises:
+        DataError: rows name no file; it lists all.
+    """
+    known = set(files)
+    by_form = {normalize("NFC", str(path)): path for path in files}
+    found, problems = dict[PurePosixPath, Row](), list[str]()
+    for path, row in table.rows.items():
+        whole = folder / path
+        file = whole if whole in known else by_form.get(normalize("NFC", str(whole)))
+        if file is None:
+            problems.append(f"{table.name}: there is no file {str(path)!r}")
+        else:
+            found[file] = row
+    if problems:
+        raise DataError(problems, f"paths are relative to the folder that {table.name} is in; correct it")
+    return found
+
+
 def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The header, and the other lines by their numbers."""
-    text = _decode(name, content)
+    """Return the header, and the other lines with their numbers."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{name}, line {number}: this is not UTF-8: save the table as CSV in UTF-8") from error
     first = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
 
@@ -109,17 +146,8 @@ def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int,
     return [cell.strip() for cell in next(read, (1, [""]))[1]], read
 
 
-def _decode(name: str, content: bytes) -> str:
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{name}, line {line}: this is not UTF-8: save the table as CSV in UTF-8") from error
-
-
 def _read_parquet(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The header, and the rows by their numbers, from 1."""
+    """Return the header, and the rows with their numbers, from 1."""
     if find_spec("pyarrow") is None:
         raise UserError(f"{name}: to read Parquet, run `pip install '{PYARROW}'`, or save the table as labels.csv")
     import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
@@ -134,14 +162,14 @@ def _read_parquet(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[
 
 
 def _as_text(value: object) -> str:
-    """A cell as CSV would have it; whole numbers become floats in tables with empty cells."""
+    """Format a cell as CSV would have it; whole numbers become floats in tables with empty cells."""
     if value is None or value != value:  # NaN
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tuple[int, int, int | None]:
-    """The numbers of the columns of paths, of labels and, if there is one, of splits."""
+    """Return the numbers of the columns of paths, of labels and, if there is one, of splits."""
     place = {cell.casefold(): number for number, cell in reversed(list(enumerate(header)))}
     shown = ", ".join(map(repr, header))
     path = next((place[each] for each in _PATH_COLUMNS if each in place), None)
@@ -162,38 +190,6 @@ def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tup
     return path, header.index(chosen), split
 
 
-def _entries(
-    name: str,
-    lines: Iterable[tuple[int, list[str]]],
-    width: int,
-    columns: tuple[int, int, int | None],
-    problems: list[str],
-) -> Iterator[Entry]:
-    path, label, split = columns
-    for number, line in lines:
-        if len(line) != width:
-            problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {width}")
-            continue
-        cells = (line[path], line[label], "" if split is None else line[split])
-        yield Entry(f"{name}, line {number}", *(cell.strip() for cell in cells))
-
-
-def _as_rows(entries: Iterable[Entry], problems: list[str]) -> dict[PurePosixPath, Row]:
-    """The rows by their paths; appends what is wrong with the others to `problems`."""
-    rows: dict[PurePosixPath, Row] = {}
-    first: dict[PurePosixPath, str] = {}
-    for entry in entries:
-        path = PurePosixPath(entry.path.replace("\\", "/"))
-        if problem := _what_is_wrong(entry, path):
-            problems.append(f"{entry.place}: {problem}")
-        elif path in first:
-            problems.append(f"{entry.place}: {str(path)!r} stands in {first[path]} already")
-        else:
-            first[path] = entry.place
-            rows[path] = Row(entry.label or UNLABELED, split_of_name(entry.split))
-    return rows
-
-
 def _what_is_wrong(entry: Entry, path: PurePosixPath) -> str | None:
     if not entry.path:
         return "there is no path"
@@ -201,40 +197,6 @@ def _what_is_wrong(entry: Entry, path: PurePosixPath) -> str | None:
         return f"{str(path)!r} is not below the folder of the table"
     if entry.split and split_of_name(entry.split) is None:
         return f"the split {entry.split!r} is none of {', '.join(SPLIT_OF_NAME)}"
-    if not _is_folder_name(entry.label or UNLABELED):
+    if not can_be_class(entry.label or UNLABELED):
         return f"the label {entry.label!r} cannot be the name of a folder"
     return None
-
-
-def _is_folder_name(label: str) -> bool:
-    """Whether a class can be called so: its images lie in a folder of that name."""
-    is_odd = any(character in "/\\" or category(character) in {"Cc", "Cs"} for character in label)
-    return not (label.startswith(".") or is_odd or len(label.encode("utf-8", "surrogateescape")) > _LONGEST_NAME)
-
-
-def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
-    """Gives the row of each file that the table names, by the file's path in the source.
-
-    Names with accents are found in either of Unicode's forms: macOS writes another one than most programs do.
-
-    Args:
-        table: with paths relative to its folder.
-        folder: the one that the table is in, in the source.
-        files: all files of the source.
-
-    Raises:
-        DataError: rows name no file; it lists all.
-    """
-    known = set(files)
-    by_form = {normalize("NFC", str(path)): path for path in files}
-    found, problems = {}, []
-    for path, row in table.rows.items():
-        whole = folder / path
-        file = whole if whole in known else by_form.get(normalize("NFC", str(whole)))
-        if file is None:
-            problems.append(f"{table.name}: there is no file {str(path)!r}")
-        else:
-            found[file] = row
-    if problems:
-        raise DataError(problems, f"paths are relative to the folder that {table.name} is in; correct it")
-    return found

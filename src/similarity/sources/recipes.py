@@ -24,7 +24,7 @@ class GeneratedSet(BaseModel):
 
     @property
     def images(self) -> int:
-        """How many are drawn."""
+        """Number of pictures that are drawn."""
         return len(CLASSES) * self.images_per_class
 
 
@@ -53,7 +53,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
+    """Read a recipe.
 
     Raises:
         UserError: it is no YAML, or a field is missing, unknown or not allowed.
@@ -72,7 +72,7 @@ def _explain(problem: Any) -> str:
 
 
 def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:
-    """Draws the demo set below `target`, yielding each picture's path."""
+    """Draw the demo set below `target`, yielding each picture's path."""
     for label in CLASSES:
         (target / label).mkdir()
         for number in range(settings.images_per_class):

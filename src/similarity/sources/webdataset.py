@@ -2,17 +2,16 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from similarity.images.decoding import IMAGE_SUFFIXES
-from similarity.sources.archives import Archive
+from similarity.images.formats import IMAGE_SUFFIXES
 from similarity.sources.folders import list_tree
 from similarity.sources.label_tables import Entry, LabelTable, make_label_table
-from similarity.sources.split_names import split_of_name
+from similarity.sources.names import split_of_name
 
 _CLASS, _FACTS = ".cls", ".json"
 _LABELS = ("label", "class", "cls")  # in the facts
@@ -28,67 +27,54 @@ class Samples(NamedTuple):
 
 
 def list_shards(source: Path) -> list[Path]:
-    """The tar files in a folder that has no images outside of them, sorted; else none."""
+    """List the tar files in a folder, sorted; none if there are images outside of them."""
     shards = sorted(path for path in source.glob("*.tar") if path.is_file())
     if not shards or any(path.suffix.lower() in IMAGE_SUFFIXES for path in list_tree(source).files):
         return []
     return shards
 
 
-def read_samples(shards: Iterable[tuple[Path, Archive]], column: str | None) -> Samples | None:
-    """Reads the classes of images in tar files.
+def read_samples(source: Path, shards: Mapping[PurePosixPath, Path], column: str | None) -> Samples | None:
+    """Read the classes of images from unpacked tar files.
 
-    Images with the same path up to the first dot of their name are of one sample. If every shard's name says of one
-    split, as in ``imagenet-train-000000.tar``, so do the samples.
+    Images with the same path up to the first dot of their name are one sample. If every shard's name contains a split
+    name, as in ``imagenet-train-000000.tar``, the samples have these splits.
 
     Args:
-        shards: the open files, by their paths.
+        source: the folder that the tar files were unpacked to.
+        shards: the tar file of each file, by its path in the folder.
         column: which of the facts is the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``.
 
     Returns:
-        None if there are no classes beside the images.
+        None if there are no classes next to the images.
 
     Raises:
         DataError: classes are wrong; it names all.
     """
-    entries, files, splits = list[Entry](), set[PurePosixPath](), list[str | None]()
-    for path, archive in shards:
-        split = _split_of_shard(path)
-        splits.append(split)
-        images, named = _images_by_sample(archive)
-        for file, label in _read_labels(archive, named, column):
-            files.add(file)
-            place = f"{path.name}, {file}"
-            entries += [Entry(place, str(image), label, split or "") for image in images[_sample(file)]]
-    if not entries:
-        return None
-    table = make_label_table("the shards", _without_repetition(entries), has_splits=None not in splits)
-    return Samples(table, frozenset(files))
-
-
-def _images_by_sample(archive: Archive) -> tuple[dict[PurePosixPath, list[PurePosixPath]], set[PurePosixPath]]:
-    """The images of each sample, and the files beside images that may have their class."""
-    paths = [member.path for member in archive.members() if not member.is_folder]
     images = defaultdict[PurePosixPath, list[PurePosixPath]](list)
-    for path in paths:
+    for path in shards:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             images[_sample(path)].append(path)
-    return images, {path for path in paths if path.suffix.lower() in {_CLASS, _FACTS} and _sample(path) in images}
-
-
-def _read_labels(
-    archive: Archive, named: set[PurePosixPath], column: str | None
-) -> Iterator[tuple[PurePosixPath, str]]:
-    for path, content in archive.contents() if named else ():
-        if path in named:
-            label = _read_label(path, content, column)
+    entries, files = dict[tuple[PurePosixPath, str], Entry](), set[PurePosixPath]()
+    for path, shard in shards.items():
+        sample = _sample(path)
+        if path.suffix.lower() in {_CLASS, _FACTS} and sample in images:
+            label = _read_label(source / path, column)
             if label is not None:
-                yield path, label
+                files.add(path)
+                for image in images[sample]:  # a sample may have its class in both kinds of file
+                    entry = Entry(f"{shard.name}, {path}", str(image), label, _split_of_shard(shard) or "")
+                    entries.setdefault((image, label), entry)
+    if not entries:
+        return None
+    has_splits = all(_split_of_shard(shard) for shard in set(shards.values()))
+    return Samples(make_label_table("the shards", entries.values(), has_splits), frozenset(files))
 
 
-def _read_label(path: PurePosixPath, content: BinaryIO, column: str | None) -> str | None:
-    """The class that a file names, if it names one."""
-    text = content.read(_MOST_BYTES)
+def _read_label(path: Path, column: str | None) -> str | None:
+    """Return the class that a file names, if it names one."""
+    with path.open("rb") as file:
+        text = file.read(_MOST_BYTES)
     if path.suffix.lower() == _CLASS:
         return text.decode("utf-8", "replace").strip() if column in {None, "cls"} else None
     try:
@@ -99,11 +85,6 @@ def _read_label(path: PurePosixPath, content: BinaryIO, column: str | None) -> s
         return None
     names = _LABELS if column is None else (column,)
     return next((str(facts[name]).strip() for name in names if isinstance(facts.get(name), str | int)), None)
-
-
-def _without_repetition(entries: list[Entry]) -> list[Entry]:
-    """The first entry of each image and class: a sample may have its class in both kinds of file."""
-    return list({(entry.path, entry.label): entry for entry in reversed(entries)}.values())[::-1]
 
 
 def _sample(path: PurePosixPath) -> PurePosixPath:

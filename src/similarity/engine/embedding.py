@@ -1,0 +1,102 @@
+"""Embedding images that are not indexed, from any number of threads."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from similarity.embedding.embedder import Embedder
+from similarity.engine.results import Source
+from similarity.errors import UserError
+from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
+from similarity.images.regions import Region, decode_bytes, decode_region
+from similarity.images.resizing import resize
+from similarity.novelty import Novelty
+
+
+class Embedded(NamedTuple):
+    """An embedding, float32 (E,), its distance from the nearest indexed image in the features, and the image's size."""
+
+    embedding: np.ndarray
+    distance: float
+    size: tuple[int, int]
+
+
+class ImageEmbedder:
+    """Decodes and embeds images. Threads may share it; the model runs for one of them at a time, on all cores."""
+
+    def __init__(self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None) -> None:
+        """Take the model and what measures novelty.
+
+        Args:
+            embedder: maps pixels to features and embeddings.
+            novelty: measures the distance of features from those indexed.
+            max_batch: images per call of the model.
+            max_pixels: uploads of more are refused before they are decoded.
+        """
+        self._embedder, self._novelty = embedder, novelty
+        self._max_batch, self._max_pixels = max_batch, max_pixels
+        self._model = Lock()
+        self._decoders = ThreadPoolExecutor(os.cpu_count())
+
+    def __call__(
+        self, sources: Iterable[Source], region: Region | None = None
+    ) -> Iterator[Embedded | UserError | UnreadableImageError]:
+        """Embed images, or a region of each; yield an error in the place of one that cannot be embedded."""
+        waiting, decode = iter(sources), partial(self._decode, region=region)
+        while chunk := list(islice(waiting, self._max_batch)):  # pixels of more would take memory
+            decoded = list(self._decoders.map(decode, chunk))
+            embedded = self._embed([each for each in decoded if isinstance(each, DecodedImage)])
+            yield from (next(embedded) if isinstance(each, DecodedImage) else each for each in decoded)
+
+    def _embed(self, images: Sequence[DecodedImage]) -> Iterator[Embedded | UserError]:
+        if not images:
+            return
+        with self._model, np.errstate(over="ignore", invalid="ignore"):  # checked below
+            features = self._embedder.extractor(np.stack([each.pixels for each in images]))
+            embeddings, distances = self._embedder.model(features), self._novelty.distances(features)
+        for each, embedding, distance in zip(images, embeddings, distances.tolist(), strict=True):
+            if np.isfinite([distance, *embedding]).all():
+                yield Embedded(embedding, distance, (each.width, each.height))
+            else:
+                yield UserError("the backbone gives numbers for it that are not finite")
+
+    def _decode(self, source: Source, region: Region | None) -> DecodedImage | UserError | UnreadableImageError:
+        """Decode an image, or a region of it, to float32 (size, size, 3)."""
+        size = self._embedder.extractor.image_size
+        try:
+            if not isinstance(source, bytes):
+                pixels = pixels_of(source, size)
+                decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
+            elif region is None:
+                decoded = decode_bytes(source, size, self._max_pixels)
+            else:
+                decoded = decode_region(source, region, size, self._max_pixels)
+            return decoded._replace(pixels=resize(decoded.pixels, size))
+        except (UserError, UnreadableImageError) as error:
+            return error
+        except OSError as error:
+            return UserError(error.strerror or str(error))
+
+
+def pixels_of(source: "Path | np.ndarray | Image.Image", side: int) -> np.ndarray:
+    """Return the pixels of an image, uint8 (height, width, 3), RGB; a file's may be fewer if they suffice for `side`.
+
+    Raises:
+        UserError: it is an array of something else.
+        UnreadableImageError: it cannot be decoded.
+    """
+    if isinstance(source, Image.Image):
+        return upright_pixels(source)
+    if not isinstance(source, np.ndarray):
+        return decode_image(source, side).pixels
+    if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
+        raise UserError(f"pixels must be uint8 (height, width, 3), RGB, and these are {source.dtype} {source.shape}")
+    return source

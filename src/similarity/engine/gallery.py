@@ -1,0 +1,171 @@
+"""The images that are searched, with what is known of them."""
+
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from similarity.dataset.manifest import SPLIT_NAMES, Manifest
+from similarity.engine.results import Options
+from similarity.errors import UserError
+from similarity.findings.finding import KINDS, Finding, FindingKind
+from similarity.index.stores import Index, LookUnavailableError, VectorStore
+from similarity.vectors import normalize
+
+_MAX_NAME_LENGTH = 200  # of names that similar spellings are searched for
+
+
+class UnknownNameError(UserError):
+    """There is no such key, class or index; the message lists similar keys or classes."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows, int64 (n,), best first, with their cosines, float64 (n,), and how many could be returned in all."""
+
+    rows: np.ndarray
+    cosines: np.ndarray
+    matches: int
+    index: Index
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """N images. Threads may share it.
+
+    Attributes:
+        manifest: their keys, classes and sizes.
+        vectors: their embeddings.
+        splits: the place in `SPLIT_NAMES` of each image's split, int8 (N,), −1 if it has none; None without splits.
+        findings: what the audit lists, the most important first; None without an audit.
+        added: the files of images that were added since the last run, by key.
+    """
+
+    manifest: Manifest
+    vectors: VectorStore
+    splits: np.ndarray | None = None
+    findings: Sequence[Finding] | None = None
+    added: Mapping[str, Path] = field(default_factory=dict)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is an image with this key."""
+        return self._find_row(key) is not None
+
+    @property
+    def indexes(self) -> tuple[Index, Index]:
+        """The indexes that can be searched."""
+        return "exact", self.vectors.backend
+
+    def row(self, key: str) -> int:
+        """Return the row of an image.
+
+        Raises:
+            UnknownNameError: there is no such image.
+        """
+        row = self._find_row(key)
+        if row is None:
+            raise unknown_name("image", key, self.manifest.keys)
+        return row
+
+    def split(self, row: int) -> str | None:
+        """Return the split of an image."""
+        place = -1 if self.splits is None else int(self.splits[row])
+        return None if place < 0 else SPLIT_NAMES[place]
+
+    def kinds(self, row: int) -> list[FindingKind]:
+        """Return the kinds of findings about an image, the most important first."""
+        return self._kinds.get(row, [])
+
+    def allow(self, label: str | None, split: str | None, finding: str | None) -> np.ndarray | None:
+        """Return which images pass all filters, bool (N,); None means all.
+
+        Args:
+            label: the class that they must have.
+            split: the split that they must be in.
+            finding: the kind of finding that they must have, ``any`` kind, or ``none``.
+
+        Raises:
+            UnknownNameError: there is no such class.
+            UserError: there is no such split.
+        """
+        if label is split is finding is None:
+            return None
+        allowed = np.ones(len(self.manifest.records), bool)
+        if label is not None:
+            if label not in self.manifest.folders:
+                raise unknown_name("class", label, self.manifest.folders)
+            allowed &= self.manifest.labels == self.manifest.folders.index(label)
+        if split is not None:
+            if split not in SPLIT_NAMES:
+                raise UserError(f"split: {split!r} is none of {', '.join(SPLIT_NAMES)}")
+            allowed &= self.splits == SPLIT_NAMES.index(split) if self.splits is not None else False
+        if finding is not None:
+            has_finding = np.zeros(len(allowed), bool)
+            has_finding[[row for row, kinds in self._kinds.items() if finding in {"any", "none", *kinds}]] = True
+            allowed &= ~has_finding if finding == "none" else has_finding
+        return allowed
+
+    def search(self, embedding: np.ndarray, options: Options, excluded: Sequence[int] = ()) -> Found:
+        """Find the images most similar to an embedding.
+
+        Args:
+            embedding: float32 (E,), of any length.
+            options: how to search; the nearest `options.end` are returned, or as many as there are.
+            excluded: rows not to return.
+
+        Raises:
+            UnknownNameError: there is no such class or index.
+            LookUnavailableError: the embeddings have only one part, or the index is not the exact one.
+        """
+        start, index = time.perf_counter(), self._index(options)
+        allowed = self.allow(options.label, options.split, options.finding)
+        if excluded:
+            allowed = np.ones(len(self.vectors), bool) if allowed is None else allowed
+            allowed[list(excluded)] = False
+        matches = len(self.vectors) if allowed is None else int(np.count_nonzero(allowed))
+        rows, cosines = np.empty(0, np.int64), np.empty(0)
+        if count := min(options.end, matches):
+            unit = normalize(embedding[None])[0]
+            rows, cosines = self.vectors.nearest(unit, count, index == "exact", options.look, allowed)
+        return Found(rows, cosines, matches, index, time.perf_counter() - start)
+
+    @cached_property
+    def finding_rows(self) -> dict[str, int]:
+        """The row of each image that a finding names, by its key."""
+        named = {key for each in self.findings or () for key in (each.path, each.other)}
+        return {key: row for row, key in enumerate(self.manifest.keys) if key in named}
+
+    @cached_property
+    def _kinds(self) -> dict[int, list[FindingKind]]:
+        kinds: dict[int, list[FindingKind]] = {}
+        for each in sorted(self.findings or (), key=lambda each: KINDS.index(each.finding)):
+            for row in (self.finding_rows.get(key) for key in (each.path, each.other)):
+                if row is not None and each.finding not in kinds.setdefault(row, []):
+                    kinds[row].append(each.finding)
+        return kinds
+
+    def _find_row(self, key: str) -> int | None:
+        row = bisect_left(self.manifest.keys, key)
+        return row if row < len(self.manifest.keys) and self.manifest.keys[row] == key else None
+
+    def _index(self, options: Options) -> Index:
+        index = options.index or (self.vectors.default if options.look is None else "exact")
+        if index not in self.indexes:
+            raise UnknownNameError(f"there is no index by {index}, but by {self.vectors.backend}")
+        if options.look is not None and index != "exact":
+            raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
+        return index
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
+    """Return the error for a name that is none of the known ones; its message lists similar ones."""
+    from rapidfuzz import process
+
+    name = name[:_MAX_NAME_LENGTH]
+    near = ", ".join(match for match, _, _ in process.extract(name, known, limit=3, score_cutoff=50))
+    return UnknownNameError(f"no {kind} {name!r} is indexed" + (f"; near it are: {near}" if near else ""))

@@ -1,0 +1,249 @@
+"""Publishing a gallery to LanceDB, and searching it there: one table per run, no embedding in memory."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
+from similarity.engine.dvc_lock import DvcLock
+from similarity.engine.files import ProjectFiles
+from similarity.engine.gallery import Gallery
+from similarity.errors import UserError
+from similarity.index.stores import Index, Parts
+from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
+from similarity.vectors import COSINE_DECIMALS
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it has no type information
+
+VARIABLE = "SIMILARITY_URI"
+Table = Any  # of LanceDB, whose type information lacks half of what is in it
+_FEWEST_INDEXED = 1000  # rows; fewer are compared one by one in a millisecond
+_ROWS_PER_BATCH = 20_000
+_FOREVER = timedelta(days=36500)  # versions are kept, as a service may have one open
+_FEWEST_CLUSTERS, _SEARCHED_CLUSTERS = 20, 0.1  # of all, if that is more
+_SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
+_ROUNDING = 3 * 10**-COSINE_DECIMALS  # the most that LanceDB's cosines differ from the true ones, rounded
+_FEW = 2000  # embeddings that are fetched and compared rather than searched
+_MOST_EXCLUDED = 100  # images that a query leaves out; if more are, they are filtered
+_GROWTH = 4  # of the number of candidates, if there were too few
+_PLACE_IN_SOURCES = re.compile(r", \S+\.rs:\d+(:\d+)?")
+
+
+class Row(NamedTuple):
+    """An image as it is published: its record, split ("" for none), file if it is not in the project, and embedding."""
+
+    record: ImageRecord
+    split: str
+    file: str
+    embedding: np.ndarray
+
+
+def table_of(lock: DvcLock) -> str:
+    """Return the name of a run's table, by the outputs that are published."""
+    md5s = [lock.md5(path) for path in (MANIFEST, SPLITS, EMBEDDER, EMBEDDINGS)]
+    return f"run-{sha256(' '.join(md5s).encode()).hexdigest()[:16]}"
+
+
+def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
+    """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name."""
+    import pyarrow as pa
+
+    with _one_line_errors(uri):
+        reader = pa.RecordBatchReader.from_batches(_schema(size), _batches(rows, size))
+        table = _connect(uri).create_table(name, reader, mode="overwrite")
+        if (count := table.count_rows()) >= _FEWEST_INDEXED:
+            from lancedb.index import IvfFlat
+
+            clusters = IvfFlat(distance_type="dot", num_partitions=round(count**0.5))
+            table.create_index("embedding", config=clusters)
+
+
+def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
+    """Write rows to an existing table, in the place of those with the same keys; return how many it has then."""
+    table = _open_table(uri, name)
+    with _one_line_errors(uri):
+        for batch in _batches(rows, size):
+            table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all().execute(batch)
+        table.optimize(cleanup_older_than=_FOREVER)  # which indexes the new rows
+        return table.count_rows()
+
+
+def open_published(files: ProjectFiles) -> Gallery:
+    """Open what this run published to SIMILARITY_URI, without loading embeddings.
+
+    Raises:
+        FileNotFoundError: the pipeline has not run.
+        UserError: SIMILARITY_URI is not set, or nothing is published there from this run.
+    """
+    uri = os.environ.get(VARIABLE)
+    if not uri:
+        raise UserError(f"--index lancedb: set {VARIABLE} to what `python src/publish.py --to` was given")
+    return open_table(uri, table_of(files.lock), files.open_parts(), files)
+
+
+def open_table(uri: str, name: str, parts: Parts, files: ProjectFiles | None = None) -> Gallery:
+    """Open the latest version of a table as a gallery; see `open_published`."""
+    table = _open_table(uri, name)
+    with _one_line_errors(uri):
+        table.checkout(table.version)
+        wanted = [*ImageRecord._fields[1:], "key", "split", "file"]
+        stored = table.search().select(wanted).with_row_id(True).to_arrow().sort_by("key")
+    columns = stored.to_pydict()
+    records = [ImageRecord(*each) for each in zip(*(columns[name] for name in ("key", *wanted[:4])), strict=True)]
+    splits = np.array([SPLIT_NAMES.index(split) if split else -1 for split in columns["split"]], np.int8)
+    store = PublishedStore(uri, table, parts, stored["_rowid"].to_numpy().astype(np.int64), Manifest(records), splits)
+    added = {key: Path(file) for key, file in zip(columns["key"], columns["file"], strict=True) if file}
+    return Gallery(store.manifest, store, splits, files.open_findings() if files else None, added)
+
+
+@dataclass(frozen=True)
+class PublishedStore:
+    """A version of a table, as a `VectorStore`; `row_ids` has LanceDB's number of each row, int64 (N,)."""
+
+    uri: str
+    table: Table
+    parts: Parts
+    row_ids: np.ndarray
+    manifest: Manifest
+    splits: np.ndarray
+    backend: Index = "lancedb"
+    default: Index = "lancedb"
+    search_k: None = None
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:
+        ids, places = np.unique(self.row_ids[np.atleast_1d(np.asarray(rows, np.int64))], return_inverse=True)
+        if len(ids) == 0:
+            return np.empty((0, self.parts.size), np.float32)
+        with _one_line_errors(self.uri):
+            fetched = self.table.take_row_ids(ids.tolist()).select(["embedding"]).with_row_id().to_arrow()
+        units = self._units(fetched)[np.argsort(fetched["_rowid"].to_numpy())][places]
+        return units[0] if np.ndim(rows) == 0 else units
+
+    def nearest(
+        self, unit: np.ndarray, count: int, exact: bool, look: float | None = None, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        query = unit if look is None else self.parts.weigh(unit, look)
+        given = np.ones(len(self), bool) if allowed is None else allowed
+        rows, barred = np.flatnonzero(given), int(np.count_nonzero(~given))
+        if not query.any():
+            return rows[:count], np.zeros(count)
+        if len(rows) <= max(_FEW, count):
+            return self._best(query, rows, self[rows], look, count)
+        sql, left = self._condition(rows)
+        by_clusters = not exact and barred <= _MOST_EXCLUDED
+        asked = (count + _SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
+        while True:
+            found, units, bound = self._search(query, asked, by_clusters, sql)
+            rows, cosines = self._best(query, found[given[found]], units[given[found]], look, count)
+            # Parts of other lengths can be nearer than LanceDB knows, but those that are all zeros give 0 at most.
+            bound = bound if look is None else max(bound, 0)
+            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= _ROUNDING)
+            if is_sure or len(found) == left:
+                return rows, cosines
+            by_clusters, asked = False, min(_GROWTH * asked, left)
+
+    def _best(
+        self, query: np.ndarray, rows: np.ndarray, units: np.ndarray, look: float | None, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        vectors = units if look is None else self.parts.restore(units)
+        cosines = (vectors.astype(np.float64) @ query).round(COSINE_DECIMALS) + 0.0
+        order = np.lexsort((rows, -cosines))[:count]
+        return rows[order], cosines[order]
+
+    def _condition(self, rows: np.ndarray) -> tuple[str | None, int]:
+        """Return what all of some rows have in common, in SQL, and how many rows of the table that leaves."""
+        label, split = self.manifest.labels[rows[0]], self.splits[rows[0]]
+        terms, matching = [], np.ones(len(self), bool)
+        if (self.manifest.labels[rows] == label).all():
+            terms.append("label = '{}'".format(self.manifest.folders[label].replace("'", "''")))
+            matching &= self.manifest.labels == label
+        if (self.splits[rows] == split).all():
+            terms.append(f"split = '{SPLIT_NAMES[split] if split >= 0 else ''}'")
+            matching &= self.splits == split
+        return " AND ".join(terms) or None, int(np.count_nonzero(matching))
+
+    def _search(
+        self, query: np.ndarray, count: int, by_clusters: bool, sql: str | None
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return rows, their embeddings, and the highest cosine that any other row can have."""
+        clusters = max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5))
+        with _one_line_errors(self.uri):
+            search = self.table.search(query, vector_column_name="embedding").distance_type("dot").limit(count)
+            search = search.nprobes(clusters) if by_clusters else search.bypass_vector_index()
+            search = search.where(sql, prefilter=True) if sql else search
+            found = search.select(["embedding", "_distance"]).with_row_id(True).to_arrow()
+        rows = self._order[np.searchsorted(self.row_ids, found["_rowid"].to_numpy(), sorter=self._order)]
+        return rows, self._units(found), float(1 - max(found["_distance"].to_numpy(), default=0))
+
+    def _units(self, fetched: "pa.Table") -> np.ndarray:
+        return fetched["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, self.parts.size)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.row_ids)
+
+
+def _schema(size: int) -> "pa.Schema":
+    import pyarrow as pa
+
+    texts = [pa.field(name, pa.string(), nullable=False) for name in ("key", "label", "sha256", "split", "file")]
+    numbers = [pa.field(name, pa.int32(), nullable=False) for name in ("width", "height")]
+    return pa.schema([*texts, *numbers, pa.field("embedding", pa.list_(pa.float32(), size), nullable=False)])
+
+
+def _batches(rows: Iterable[Row], size: int) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    waiting, schema = iter(rows), _schema(size)
+    while batch := list(islice(waiting, _ROWS_PER_BATCH)):
+        embeddings = pa.FixedSizeListArray.from_arrays(np.concatenate([row.embedding for row in batch]), size)
+        keys, labels, digests, widths, heights = zip(*(row.record for row in batch), strict=True)
+        columns = keys, labels, digests, [row.split for row in batch], [row.file for row in batch], widths, heights
+        arrays = [pa.array(each, field.type) for each, field in zip(columns, schema, strict=False)]
+        yield pa.RecordBatch.from_arrays([*arrays, embeddings], schema=schema)
+
+
+def _connect(uri: str) -> Any:
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns about every empty cluster
+    try:
+        import lancedb
+    except ImportError as error:
+        raise UserError(f"lancedb is not installed ({error}): run `pip install 'lancedb>=0.40,<0.41'`") from error
+    return lancedb.connect(uri)
+
+
+def _open_table(uri: str, name: str) -> Table:
+    nothing = UserError(f"nothing is published as {name} at {uri}: run `python src/publish.py --to {uri}`")
+    if "://" not in uri and not Path(uri).is_dir():  # LanceDB would create it
+        raise nothing
+    with _one_line_errors(uri):
+        try:
+            return _connect(uri).open_table(name)
+        except ValueError as error:
+            if "was not found" in str(error):
+                raise nothing from error
+            raise
+
+
+@contextmanager
+def _one_line_errors(uri: str) -> Iterator[None]:
+    """Turn an error of LanceDB into one of one line."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = " ".join(_PLACE_IN_SOURCES.sub("", str(error)).split()).removeprefix("lance error: ")
+        raise UserError(f"{uri}: {reason[:500]}") from error

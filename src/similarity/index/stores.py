@@ -1,0 +1,177 @@
+"""Where the embeddings are that are searched: in memory, or in a vector database behind the same interface."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+
+from similarity.errors import UserError
+from similarity.index.approximate import AnnoyForest, search_forest
+from similarity.index.exact import nearest_to
+from similarity.vectors import normalize
+
+Index = Literal["exact", "annoy", "lancedb"]
+_EXACT_UP_TO = 1_000_000  # images; comparing a query with more takes longer than embedding it
+_ASKED, _LIKED, _UNLIKED = 1.0, 0.75, -0.15
+"""Weights of Manning, Raghavan & Schütze, "Introduction to Information Retrieval", 2008, section 9.1.1."""
+
+
+class LookUnavailableError(UserError):
+    """The embeddings or the index cannot weigh the two parts differently."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How an embedding of length E is made of a class part and, after it, a visual part.
+
+    Attributes:
+        size: length of an embedding, E.
+        class_size: length of the class part.
+        visual_weight: weight of the visual part in a cosine, 0…1.
+    """
+
+    size: int
+    class_size: int
+    visual_weight: float
+
+    @property
+    def are_two(self) -> bool:
+        """Whether both parts exist, so that a look can choose between them."""
+        return 0 < self.class_size < self.size and 0 < self.visual_weight < 1
+
+    def restore(self, units: np.ndarray) -> np.ndarray:
+        """Scale embeddings of length 1, float32 (n, E), so that each part has the length that its weight gives it.
+
+        Only rows with one part of zeros change.
+        """
+        lengths = np.ones((len(units), 1), np.float32)
+        lengths[~units[:, : self.class_size].any(axis=1)] = self.visual_weight**0.5
+        lengths[~units[:, self.class_size :].any(axis=1)] = (1 - self.visual_weight) ** 0.5
+        return units if (lengths == 1).all() else units * lengths
+
+    def weigh(self, unit: np.ndarray, look: float) -> np.ndarray:
+        """Scale both parts of a query, float32 (E,), so that its products with restored embeddings are the cosines.
+
+        Args:
+            unit: the query, of length 1 or all zeros.
+            look: weight of the visual part, 0 (same kind) … 1 (same look).
+
+        Raises:
+            LookUnavailableError: there is only one part.
+        """
+        if not self.are_two:
+            raise LookUnavailableError(
+                "these embeddings have one part only, so there is no look to choose: both parts need class folders, "
+                "and embedding.visual_size above 0 and embedding.visual_weight between 0 and 1 in params.yaml"
+            )
+        parts = unit[: self.class_size], unit[self.class_size :]
+        weights = (1 - look) / (1 - self.visual_weight) ** 0.5, look / self.visual_weight**0.5
+        scaled = [weight * normalize(part[None])[0] for part, weight in zip(parts, weights, strict=True)]
+        return np.concatenate(scaled).astype(np.float32)
+
+    def combine(self, asked: np.ndarray, liked: np.ndarray, unliked: np.ndarray) -> np.ndarray:
+        """Join queries into one, moved towards liked images and away from unliked ones, each part on its own.
+
+        The result is the weighted sum of three means (Rocchio, "Relevance feedback in information retrieval", 1971).
+        Unlike Rocchio's term counts, an embedding may hold negative numbers.
+
+        Args:
+            asked: embeddings, float32 (a, E), of any length; a single one that nothing moves is returned unchanged.
+            liked: float32 (b, E).
+            unliked: float32 (c, E).
+
+        Returns:
+            float32 (E,).
+        """
+        if len(asked) == 1 and not len(liked) and not len(unliked):
+            return asked[0]
+        parts, moved = [(slice(None), 1.0)], []
+        if self.are_two:
+            first, second = slice(self.class_size), slice(self.class_size, None)
+            parts = [(first, (1 - self.visual_weight) ** 0.5), (second, self.visual_weight**0.5)]
+        for part, length in parts:
+            query = np.zeros_like(asked[:1, part], shape=(1, asked[:, part].shape[1]))
+            for weight, given in ((_ASKED, asked), (_LIKED, liked), (_UNLIKED, unliked)):
+                if len(given):
+                    query += weight * normalize(given[:, part]).mean(axis=0)
+            moved.append(length * normalize(query)[0])
+        return np.concatenate(moved).astype(np.float32)
+
+
+class VectorStore(Protocol):
+    """The embeddings of N images at length 1, float32 (N, E). Threads may search it at the same time.
+
+    Attributes:
+        parts: what an embedding is made of.
+        backend: the name of the approximate search.
+        search_k: candidates that it examines per query, if set.
+        default: what is searched by default: the exact search as long as it is fast enough.
+    """
+
+    @property
+    def parts(self) -> Parts: ...
+    @property
+    def backend(self) -> Index: ...
+    @property
+    def search_k(self) -> int | None: ...
+    @property
+    def default(self) -> Index: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the embedding of a row, float32 (E,), or of m rows, (m, E)."""
+
+    def nearest(
+        self, unit: np.ndarray, count: int, exact: bool, look: float | None = None, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the rows most similar to a query.
+
+        Args:
+            unit: the query, of length 1 or all zeros, float32 (E,).
+            count: number of rows to return, at least 1; as many must be allowed.
+            exact: whether to compare the query with all rows.
+            look: weight of the visual part in the cosines, for an exact search; None is the embeddings' own.
+            allowed: the only rows to return, bool (N,); None allows all.
+
+        Returns:
+            The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go
+            by row.
+
+        Raises:
+            LookUnavailableError: a look is given, and the embeddings have only one part.
+        """
+
+
+@dataclass(frozen=True)
+class InMemoryStore:
+    """Embeddings in memory, with an Annoy forest over them; see `VectorStore`."""
+
+    units: np.ndarray
+    forest: AnnoyForest
+    search_k: int | None
+    parts: Parts
+    backend: Index = "annoy"
+
+    @property
+    def default(self) -> Index:
+        return "exact" if len(self.units) <= _EXACT_UP_TO else self.backend
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.units[rows]
+
+    def nearest(
+        self, unit: np.ndarray, count: int, exact: bool, look: float | None = None, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if look is not None:
+            return nearest_to(self._restored, self.parts.weigh(unit, look), count, allowed)
+        if exact:
+            return nearest_to(self.units, unit, count, allowed)
+        return search_forest(self.forest, self.units, unit, count, self.search_k, allowed)
+
+    @cached_property
+    def _restored(self) -> np.ndarray:
+        return self.parts.restore(self.units)

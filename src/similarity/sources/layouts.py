@@ -1,0 +1,247 @@
+"""How the files of a source become ``<class>/<name>``: by its folders, by a table, or by the names of shards."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from similarity.dataset.manifest import UNLABELED
+from similarity.errors import UserError
+from similarity.images.formats import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
+from similarity.sources.folders import list_tree
+from similarity.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
+from similarity.sources.names import Place, make_keys, printable, split_of_name
+from similarity.sources.webdataset import read_samples
+
+
+class LeftOut(NamedTuple):
+    """A file that does not become an image: its path in the source, printable, and the reason."""
+
+    path: str
+    reason: str
+
+
+class Layout(NamedTuple):
+    """How the files of a source become images.
+
+    Attributes:
+        images: the path below the images' folder, ``<class>/<name>``, by the path in the source.
+        splits: the split of those images, by this path, for which the source names one.
+        left_out: all other files, by their path, except the table of labels.
+        unlisted: images that the table of labels does not name, by their path in the source.
+    """
+
+    images: dict[PurePosixPath, PurePosixPath]
+    splits: dict[PurePosixPath, str]
+    left_out: list[LeftOut]
+    unlisted: list[PurePosixPath]
+
+
+class Choices(NamedTuple):
+    """How a source is to be understood.
+
+    Attributes:
+        table: the path of the table of labels in the source; None for one of `TABLE_NAMES`, if it is there.
+        label: the column of labels in it, as `read_label_table` takes it.
+        heic: whether HEIC images are taken, or left out.
+    """
+
+    table: str | None = None
+    label: str | None = None
+    heic: bool = True
+
+
+def list_folder(
+    source: Path, choices: Choices | None = None, shards: Mapping[PurePosixPath, Path] | None = None
+) -> Layout:
+    """Plan how a folder becomes images; see `plan_layout`.
+
+    Args:
+        source: the folder.
+        choices: how it is to be understood.
+        shards: the tar archive that each file was unpacked from, if they may be webdataset's.
+
+    Raises:
+        UserError: as `plan_layout` and `list_tree`.
+        OSError: a folder cannot be read.
+    """
+    choices, (files, folders) = choices or Choices(), list_tree(source)
+    if shards and choices.table is None and (samples := read_samples(source, shards, choices.label)):
+        images = [path for path in files if path not in samples.files]
+        return plan_layout(images, folders, choices, table=samples.table)
+    return plan_layout(files, folders, choices, lambda path: (source / path).read_bytes())
+
+
+def plan_layout(
+    files: Iterable[PurePosixPath],
+    folders: Iterable[PurePosixPath],
+    choices: Choices,
+    read: Callable[[PurePosixPath], bytes] | None = None,
+    table: LabelTable | None = None,
+) -> Layout:
+    """Find the classes of a source's images, and their splits, by its relative paths or by a table of labels.
+
+    The folder below the source, or below a split folder such as ``train``, is the class. Images in no folder, like
+    those in a folder ``unlabeled``, have none. Folders that are around all others are left out of the keys; in keys,
+    names of other folders stand before the file's, as in ``<class>/<split>__<folder>__<file>``, so that a key does not
+    depend on other images. Hidden files, ``__MACOSX`` and files not named like images are left out.
+
+    Args:
+        files: paths of all files.
+        folders: paths of all folders.
+        choices: how the source is to be understood.
+        read: gives the content of a file; without it, no table of labels is looked for.
+        table: the classes, by paths in the source, if they are known already.
+
+    Raises:
+        DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
+        UserError: there are no images, folders are ambiguous, a class is empty, or HEIC images cannot be read.
+    """
+    files = sorted(files)
+    reasons = {path: reason for path in files if (reason := _why_left_out(path, choices.heic))}
+    images, base = [path for path in files if path not in reasons], PurePosixPath()
+    if table is None and read is not None:
+        at = _find_table(files, _folder_around(images, class_folders=False), choices.table)
+        if at is not None:
+            table, base = read_label_table(str(at), read(at), choices.label), at.parent
+            reasons.pop(at, None)
+    left_out = [LeftOut(printable(path), reason) for path, reason in reasons.items()]
+    _check_images(images, left_out)
+    around = _folder_around(images, class_folders=table is None)
+    split_folders = _find_split_folders(images, around, has_table=table is not None)
+    places = {path: _place_by_folder(path, around, split_folders) for path in images}
+    unlisted = list[PurePosixPath]()
+    if table is not None:
+        places, unlisted = _place_by_table(places, table, base, files)
+    else:
+        _refuse_column_without_table(choices.label)
+        _check_classes(folders, around, split_folders, {place.label for place in places.values()}, left_out)
+    keys = make_keys(places)
+    return Layout(keys, {keys[path]: place.split for path, place in places.items() if place.split}, left_out, unlisted)
+
+
+def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
+    suffix = path.suffix.lower()
+    if reason := _why_hidden(path):
+        return reason
+    if suffix in HEIC_SUFFIXES and not heic:
+        return f"HEIC: to read it, run `pip install '{HEIC_PACKAGE}'` and set data.heic to read"
+    return None if suffix in IMAGE_SUFFIXES else "not named like an image"
+
+
+def _why_hidden(path: PurePosixPath) -> str | None:
+    if any(part.startswith(".") for part in path.parts):
+        return "hidden: a name in its path begins with a dot"
+    return "what macOS adds to archives" if "__MACOSX" in path.parts else None
+
+
+def _describe(left_out: Sequence[LeftOut]) -> str:
+    return f"; {len(left_out)} were left out, such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
+
+
+def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut]) -> None:
+    if not images:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(
+            f"data.source has no images: files ending in {kinds} are needed, preferably in class folders"
+            + _describe(left_out)
+        )
+    heic = [path for path in images if path.suffix.lower() in HEIC_SUFFIXES]
+    if heic and not can_read_heic():
+        raise UserError(
+            f"{len(heic)} of {len(images)} images in data.source are HEIC, such as {printable(heic[0])!r}: to read "
+            f"them, run `pip install '{HEIC_PACKAGE}'`; to leave them out, set data.heic in params.yaml to leave_out"
+        )
+
+
+def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> PurePosixPath:
+    """Return the folder that has all class folders, or all images: wrapper folders are skipped."""
+    levels = 3 if class_folders else 2
+    around: tuple[str, ...] = ()
+    while True:
+        depth = len(around)
+        below = [path.parts[depth:] for path in images if path.parts[:depth] == around and len(path.parts) > depth + 1]
+        tops = {parts[0] for parts in below}
+        if len(tops) != 1 or max(map(len, below)) < levels:
+            return PurePosixPath(*around)
+        around += tuple(tops)
+
+
+def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, name: str | None) -> PurePosixPath | None:
+    """Return the path of the table of labels: next to the images or their folders, or in a folder around these."""
+    known = set(files)
+    if name is not None:
+        if PurePosixPath(name) not in known:
+            raise UserError(f"data.table: there is no file {name!r} in data.source")
+        return PurePosixPath(name)
+    found = [path for folder in (around, *around.parents) for table in TABLE_NAMES if (path := folder / table) in known]
+    if len(found) > 1:
+        raise UserError(f"data.source has {' and '.join(map(repr, map(str, found)))}: set data.table to one of them")
+    return found[0] if found else None
+
+
+def _refuse_column_without_table(column: str | None) -> None:
+    if column is not None:
+        raise UserError(
+            f"data.label: {column!r} is to be the column of labels, but data.source has no {' or '.join(TABLE_NAMES)}; "
+            "set data.table to the path of the table in it, or leave data.label empty"
+        )
+
+
+def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, has_table: bool) -> dict[str, str]:
+    """Return the split of each folder, if all but ``unlabeled`` have a split name, and two different splits occur.
+
+    Raises:
+        UserError: there are class folders next to folders of splits, which have folders in them.
+    """
+    below = [path.relative_to(around).parts for path in images if path.is_relative_to(around)]
+    tops = sorted({parts[0] for parts in below if len(parts) > 1} - {UNLABELED})
+    named = {top: split for top in tops if (split := split_of_name(top))}
+    if len(set(named.values())) < 2:
+        return {}
+    if len(named) == len(tops):
+        return named
+    if not has_table and any(parts[0] in named and len(parts) > 2 for parts in below):
+        others = ", ".join(repr(top) for top in tops if top not in named)
+        raise UserError(
+            f"the folders {', '.join(map(repr, named))} are called like splits, but next to them is {others}: move it "
+            f"into them, or out of data.source; images with neither class nor split belong in {UNLABELED!r}"
+        )
+    return {}
+
+
+def _place_by_folder(path: PurePosixPath, around: PurePosixPath, split_folders: Mapping[str, str]) -> Place:
+    if not path.is_relative_to(around):
+        return Place(UNLABELED, None, path.parts)
+    names = path.relative_to(around).parts
+    split = split_folders.get(names[0]) if len(names) > 1 else None
+    folders = names[1:-1] if split else names[:-1]
+    return Place(folders[0] if folders else UNLABELED, split, names)
+
+
+def _place_by_table(
+    places: Mapping[PurePosixPath, Place], table: LabelTable, base: PurePosixPath, files: Sequence[PurePosixPath]
+) -> tuple[dict[PurePosixPath, Place], list[PurePosixPath]]:
+    """Replace what folders say about images by what a table says; return the images that it does not list as well."""
+    rows = find_rows(table, base, files)
+    placed = {}
+    for path, place in places.items():
+        label, split = rows.get(path, (UNLABELED, None))
+        placed[path] = Place(label, split if table.has_splits else place.split, place.names)
+    return placed, [path for path in places if path not in rows]
+
+
+def _check_classes(
+    folders: Iterable[PurePosixPath],
+    around: PurePosixPath,
+    split_folders: Mapping[str, str],
+    classes: Collection[str],
+    left_out: Sequence[LeftOut],
+) -> None:
+    parents = {around / name for name in split_folders} or {around}
+    for folder in sorted(folders):
+        is_class = folder not in parents and folder.parent in parents and not _why_hidden(folder)
+        if is_class and folder.name not in classes:
+            inside = [each for each in left_out if each.path.startswith(f"{printable(folder)}/")]
+            raise UserError(
+                f"the class folder {str(folder)!r} has no images: add some, or remove the folder{_describe(inside)}"
+            )

@@ -1,0 +1,68 @@
+"""What the search page shows, compared with what the API says."""
+
+import io
+import re
+from collections.abc import Sequence
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from PIL import Image
+from playwright.sync_api import FloatRect, Locator, Page, expect
+
+from similarity.generated.rocks import draw_rock
+
+KEY = "marble/marble_0003.jpg"
+
+
+def picture_of(kind: str) -> bytes:
+    """Encode a picture of a class of the demo set that is not indexed."""
+    buffer = io.BytesIO()
+    Image.fromarray(draw_rock(kind, 8, 8, 120)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(page: Page, name: str, content: bytes, field: str = "#upload") -> None:
+    page.set_input_files(field, {"name": name, "mimeType": "image/png", "buffer": content})
+
+
+def expect_keys(page: Page, list_id: str, keys: Sequence[str]) -> None:
+    """Wait until a list shows these images in this order."""
+    items = page.locator(f"#{list_id} > li[data-key]")
+    expect(items).to_have_count(len(keys))
+    for place, key in enumerate(keys):
+        expect(items.nth(place)).to_have_attribute("data-key", key)
+
+
+def expect_found(page: Page, service: str, files: Sequence[bytes] = (), **fields: object) -> list[str]:
+    """Wait until the page shows what the API finds for a query, and return its keys."""
+    data = {name: value if isinstance(value, list) else str(value) for name, value in fields.items()}
+    reply = httpx.post(f"{service}/api/search", data=data, files=[("image", ("x.png", file)) for file in files])
+    keys = [each["key"] for each in reply.json()["answer"]["neighbors"]]
+    expect_keys(page, "results", keys)
+    return keys
+
+
+def in_address(page: Page) -> dict[str, list[str]]:
+    """Parse what the page's address asks for."""
+    return parse_qs(urlsplit(page.url).query)
+
+
+def expect_address(page: Page, pattern: str) -> None:
+    expect(page).to_have_url(re.compile(pattern))
+
+
+def box_of(element: Locator) -> FloatRect:
+    expect(element).to_be_visible()
+    box = element.bounding_box()
+    assert box is not None
+    return box
+
+
+def drag(page: Page, box: FloatRect, *places: tuple[float, float]) -> None:
+    """Draw with the mouse between places in a box, as shares of it."""
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()

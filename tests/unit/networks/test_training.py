@@ -1,0 +1,184 @@
+"""The network that Keras trains: the original where it is asked for, and what is kept of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import pytest
+
+from similarity.embedding.head import Head, embed, load_head, predict_classes, save_head
+from similarity.errors import UserError
+from similarity.params import Loss, Optimizer, TrainParams
+
+if TYPE_CHECKING:
+    from similarity.embedding.training import Labeled
+
+SETTINGS = TrainParams(
+    lr=0.05, epochs=5, patience=None, batch_size=32, optimizer="sgd", schedule="constant", momentum=0.9, weight_decay=0,
+    loss="softmax", scale=16, dropout=0, standardize=True,
+)  # fmt: skip
+ORIGINAL = SETTINGS.model_copy(update={"standardize": False, "lr": 1e-3})
+
+
+def blobs(rows: int, seed: int) -> "Labeled":
+    """Three classes that touch, far from the origin and on unequal scales."""
+    from similarity.embedding.training import Labeled
+
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows, dtype=np.int32) % 3
+    points = rng.standard_normal((rows, 6)) + 4 * np.eye(6)[labels]
+    return Labeled((points * 10.0 ** np.arange(-3, 3) + 5).astype(np.float32), np.arange(rows), labels)
+
+
+def train(
+    seed: int = 0, valid: "Labeled | None" = None, train: "Labeled | None" = None, **changes: object
+) -> tuple[Head, dict[str, list[float]]]:
+    from similarity.embedding.training import train_network
+
+    settings = SETTINGS.model_copy(update=changes)
+    return train_network(train or blobs(300, 0), valid or blobs(99, 1), 3, 8, settings, seed)
+
+
+def assert_same(head: Head, other: Head) -> None:
+    for mine, theirs in zip(head, other, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_softmax_is_the_model_of_the_original() -> None:
+    """The original's script in short: ResNet50, two layers, SGD with momentum, Nesterov and decay, cross-entropy."""
+    import keras
+
+    from similarity.embedding.training import build_network, compile_network
+
+    pixels, labels = np.random.default_rng(0).uniform(0, 255, (12, 32, 32, 3)), np.arange(12) % 3
+    backbone = keras.applications.ResNet50(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    backbone.trainable = False
+    original = keras.Sequential(
+        [backbone, keras.layers.Dense(32, activation="relu"), keras.layers.Dense(3, activation="softmax")]
+    )
+    decayed = keras.optimizers.schedules.InverseTimeDecay(1e-3, decay_steps=1, decay_rate=1e-6)  # Keras 2: decay=1e-6
+    sgd = keras.optimizers.SGD(learning_rate=decayed, momentum=0.9, nesterov=True)
+    original.compile(optimizer=sgd, loss="categorical_crossentropy", metrics=["accuracy"])
+
+    network = build_network(2048, 32, 3, ORIGINAL)
+    compile_network(network, ORIGINAL, 5)
+    network.set_weights([weights.numpy() for weights in original.trainable_weights])
+    configurations = [
+        [{**layer.get_config(), "name": ""} for layer in layers] for layers in (network.layers, original.layers[1:])
+    ]
+    assert configurations[0] == configurations[1]
+    optimizers = [{**each.optimizer.get_config(), "name": ""} for each in (network, original)]
+    assert optimizers[0] == optimizers[1]
+    features = backbone.predict(pixels, verbose=0)
+    for _ in range(5):
+        loss = network.train_on_batch(features, labels)
+        np.testing.assert_allclose(loss, original.train_on_batch(pixels, np.eye(3)[labels]), rtol=1e-4)
+    for mine, theirs in zip(network.trainable_weights, original.trainable_weights, strict=True):
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_the_head_gives_what_keras_predicts(loss: Loss, standardize: bool, tmp_path: Path) -> None:
+    import keras
+
+    from similarity.embedding.training import build_network, head_of, standardization
+
+    features = blobs(99, 1).features
+    settings = SETTINGS.model_copy(update={"loss": loss, "dropout": 0.5})
+    network = build_network(6, 8, 3, settings, standardization(features) if standardize else None)
+    save_head(head_of(network), tmp_path / "best.weights.h5")
+    head = load_head(tmp_path / "best.weights.h5")
+    embeddings = keras.Model(network.inputs, network.get_layer("embedding").output).predict(features, verbose=0)
+    np.testing.assert_allclose(embed(features, head), embeddings, rtol=1e-4, atol=1e-3)
+    probabilities = network.predict(features, verbose=0)
+    assert (predict_classes(features, head) == probabilities.argmax(axis=1)).all()
+    if loss == "softmax":
+        plain = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")])
+        plain.load_weights(tmp_path / "best.weights.h5")
+        np.testing.assert_allclose(plain.predict(features, verbose=0), probabilities, rtol=1e-3, atol=1e-5)
+    else:
+        np.testing.assert_allclose(np.linalg.norm(head.class_kernel, axis=0), settings.scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_training_learns_and_is_byte_stable(loss: Loss, tmp_path: Path) -> None:
+    runs = [train(loss=loss, dropout=0.2) for _ in range(2)]
+    for name, (head, _) in zip("ab", runs, strict=True):
+        save_head(head, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    history = runs[0][1]
+    assert history == runs[1][1]
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["val_accuracy"][-1] > 0.9
+
+
+def test_another_seed_gives_another_network() -> None:
+    assert train(seed=0, epochs=1)[1] != train(seed=1, epochs=1)[1]
+
+
+def test_the_best_epoch_is_kept_and_training_ends_when_patience_does() -> None:
+    valid = blobs(99, 1)
+    valid = valid._replace(labels=np.where(np.arange(99) < 60, valid.labels, (valid.labels + 1) % 3).astype(np.int32))
+    head, history = train(valid=valid, epochs=30, patience=4, lr=0.1)
+    best = int(np.argmin(history["val_loss"]))
+    assert best + 4 == len(history["val_loss"]) - 1 < 29
+    accuracy = (predict_classes(valid.features, head) == valid.labels).mean()
+    assert accuracy == pytest.approx(history["val_accuracy"][best])
+
+
+def test_only_the_named_rows_are_learned_from_also_of_a_mapped_file(tmp_path: Path) -> None:
+    everything, chosen = blobs(300, 0), np.flatnonzero(np.arange(300) % 4)
+    np.save(tmp_path / "features.npy", everything.features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    some = everything._replace(features=mapped, rows=chosen, labels=everything.labels[chosen])
+    alone = some._replace(features=everything.features[chosen], rows=np.arange(len(chosen)))
+    (head, history), (other, same) = train(train=some), train(train=alone)
+    assert history == same
+    assert_same(head, other)
+
+
+def test_embeddings_of_zeros_do_no_harm() -> None:
+    silent = blobs(300, 0)
+    silent.features[::2] = 0
+    head, history = train(train=silent, loss="normalized_softmax", standardize=False, lr=1e-4)
+    assert np.isfinite(history["loss"]).all()
+    assert all(np.isfinite(weights).all() for weights in head)
+
+
+def test_a_training_that_diverges_names_the_parameter() -> None:
+    with pytest.raises(UserError, match=r"training diverged in epoch \d: lower train\.lr in params\.yaml, now 10"):
+        train(lr=10, standardize=False)
+
+
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+def test_every_optimizer_can_take_a_step(optimizer: Optimizer) -> None:
+    from similarity.embedding.training import build_network, compile_network
+
+    network = build_network(6, 8, 3, SETTINGS)
+    compile_network(network, SETTINGS.model_copy(update={"optimizer": optimizer, "weight_decay": 0.01}), 100)
+    network.optimizer.build(network.trainable_variables)
+    before = network.get_weights()
+    network.optimizer.apply([variable.numpy() * 0 + 1 for variable in network.trainable_variables])
+    assert all((mine != theirs).any() for mine, theirs in zip(network.get_weights(), before, strict=True))
+
+
+def test_all_optimizers_of_keras_are_offered() -> None:
+    import keras
+
+    wrappers = {"optimizer", "optimizermap", "multioptimizer", "lossscaleoptimizer"}
+    unsuited = {"schedulefreeadamw"}  # brings its own schedule
+    known = {name.lower() for name, each in vars(keras.optimizers).items() if isinstance(each, type)}
+    assert known - wrappers - unsuited == set(get_args(Optimizer))
+
+
+def test_schedules_end_at_zero_or_have_the_decay_of_the_original() -> None:
+    from similarity.embedding.training import build_network, compile_network
+
+    def rate(schedule: str, step: int) -> float:
+        network = build_network(6, 8, 3, SETTINGS)
+        compile_network(network, SETTINGS.model_copy(update={"schedule": schedule}), 100)
+        return float(network.optimizer._learning_rate(step))
+
+    assert [rate("cosine", step) for step in (0, 50, 100)] == pytest.approx([0.05, 0.025, 0])
+    assert [rate("constant", step) for step in (0, 1_000_000)] == pytest.approx([0.05, 0.025])

@@ -1,0 +1,64 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from similarity.content_cache import ContentCache, cache_limit_gb
+from similarity.errors import UserError
+
+ENTRIES = {f"key {number}": bytes([number % 256]) * 50 for number in range(1200)}
+
+
+def opened(folder: Path, namespace: str = "made so", limit_gb: float = 1) -> ContentCache:
+    return ContentCache(folder, namespace, limit_gb)
+
+
+def test_entries_are_found_by_key_and_namespace_in_another_process(tmp_path: Path) -> None:
+    opened(tmp_path).put_many(ENTRIES)
+    assert opened(tmp_path).get_many([*ENTRIES, "unknown"]) == ENTRIES
+    assert opened(tmp_path, "made otherwise").get_many(ENTRIES) == {}
+
+
+def test_the_database_stays_within_its_limit(tmp_path: Path) -> None:
+    cache = opened(tmp_path, limit_gb=0.002)
+    cache.put_many({key: bytes(10_000) for key in ENTRIES})
+    assert 0 < len(cache.get_many(ENTRIES)) < 200
+    assert cache.problem is None
+
+
+def test_a_cache_that_is_turned_off_or_cannot_be_used_finds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for cache in (opened(tmp_path / "off", limit_gb=0), opened(tmp_path / "file")):
+        cache.put_many(ENTRIES)
+        assert cache.get_many(ENTRIES) == {}
+        assert cache.problem
+    assert not (tmp_path / "off").exists()
+
+
+def test_a_damaged_database_is_replaced(tmp_path: Path) -> None:
+    opened(tmp_path).put_many(ENTRIES)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"no database" * 1000)
+    cache = opened(tmp_path)
+    assert cache.get_many(ENTRIES) == {}
+    cache.put_many(ENTRIES)
+    assert opened(tmp_path).get_many(ENTRIES) == ENTRIES
+
+
+def test_a_damaged_entry_counts_as_missing_and_nothing_is_unpickled(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    cache.put_many(ENTRIES)
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache.db") as database:
+        database.execute("UPDATE Cache SET value = zeroblob(54) WHERE key = 'made so/key 1'")
+        database.execute("UPDATE Cache SET mode = 4 WHERE key = 'made so/key 2'")
+    assert set(ENTRIES) - set(opened(tmp_path).get_many(ENTRIES)) == {"key 1", "key 2"}
+
+
+def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_SIMILARITY_CACHE_GB", "2.5")
+    assert cache_limit_gb() == 2.5
+    for wrong in ("-1", "many", "nan"):
+        monkeypatch.setenv("IMAGE_SIMILARITY_CACHE_GB", wrong)
+        with pytest.raises(UserError, match="IMAGE_SIMILARITY_CACHE_GB"):
+            cache_limit_gb()

@@ -1,0 +1,139 @@
+"""Which files belong together, by dvc.lock."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from similarity.engine import dvc_lock
+from similarity.engine.dvc_lock import DvcLock, md5s
+from similarity.errors import UserError
+
+MODEL, INDEX, FOLDER = Path("models/model"), Path("models/index"), Path("models/folder")
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/image-similarity/md5.json"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project of two stages: `train` makes the model, and `index` an index and a folder from it."""
+    root = tmp_path / "project"
+    (root / FOLDER).mkdir(parents=True)
+    (root / MODEL).write_bytes(b"model")
+    (root / INDEX).write_bytes(b"index")
+    (root / FOLDER / "a").write_bytes(b"a")
+    write_lock(root)
+    return root
+
+
+def write_lock(root: Path, used: str = md5(b"model"), frozen: bool = False) -> None:
+    outs = {MODEL: md5(b"model"), INDEX: md5(b"index"), FOLDER: md5s([root / FOLDER])[0]}
+    entries = {path: {"path": path.as_posix(), "hash": "md5", "md5": digest} for path, digest in outs.items()}
+    index = {
+        "deps": [{"path": "src/index.py", "md5": "0" * 32}, {**entries[MODEL], "md5": used}],
+        "outs": [entries[INDEX], entries[FOLDER]],
+    }
+    gone = {"outs": [{**entries[INDEX], "md5": "1" * 32}]}  # of a stage that dvc.yaml no longer has
+    stages = {"train": {"outs": [entries[MODEL]]}, "index": index, "gone": gone}
+    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
+    defined = {"train": {"cmd": "x"}, "index": {"cmd": "y", "frozen": frozen}}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": defined}), encoding="utf-8")
+
+
+def test_files_of_one_run_are_accepted(root: Path) -> None:
+    DvcLock(root).check(MODEL, INDEX, FOLDER)
+    assert DvcLock(root).md5(INDEX) == md5(b"index")
+
+
+@pytest.mark.parametrize("path", [INDEX, FOLDER / "a", FOLDER / "new"])
+def test_a_file_that_is_not_what_its_stage_made_is_refused(root: Path, path: Path) -> None:
+    (root / path).write_bytes(b"jndex")
+    checked = INDEX if path == INDEX else FOLDER
+    with pytest.raises(UserError, match=rf"{checked} is not what stage index made, .*: run `dvc checkout`, or else"):
+        DvcLock(root).check(checked)
+
+
+def test_a_missing_file_is_reported_as_missing(root: Path) -> None:
+    (root / INDEX).unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        DvcLock(root).check(MODEL, INDEX)
+    assert error.value.filename == str(root / INDEX)
+    (root / "dvc.lock").unlink()
+    with pytest.raises(FileNotFoundError):
+        DvcLock(root)
+
+
+def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> None:
+    write_lock(root, used=md5(b"other"))
+    with pytest.raises(UserError, match=r"stage index ran before stage train made another models/model.*dvc repro"):
+        DvcLock(root).check(INDEX)
+    DvcLock(root).check(MODEL)
+    write_lock(root, used=md5(b"other"), frozen=True)
+    DvcLock(root).check(INDEX)
+
+
+@pytest.mark.parametrize("content", [b"", b"stages: [", b"stages: 5", b"stages:\n  index: 5", b"\xff"])
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
+def test_a_damaged_lock_is_refused(root: Path, content: bytes, name: str) -> None:
+    (root / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"dvc\.(lock|yaml) is damaged: run `git checkout HEAD -- dvc"):
+        DvcLock(root)
+
+
+def test_an_output_without_a_record_is_refused(root: Path) -> None:
+    (root / "models/other").touch()
+    with pytest.raises(UserError, match=r"dvc\.lock has no record of models/other: run `dvc repro`"):
+        DvcLock(root).check(Path("models/other"))
+
+
+def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
+    files = {"b/c.txt": b"1", "b/a/z": b"2", "b.txt": b"3", "ü/x": b"4", "B": b""}
+    for name, content in files.items():
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(content)
+    (tmp_path / "file").write_bytes(b"\r\n")
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        (folder,), (file,) = repo.add(str(tmp_path / "folder")), repo.add(str(tmp_path / "file"))
+        theirs = [stage.outs[0].hash_info.value for stage in (folder, file)]
+    assert md5s([tmp_path / "folder", tmp_path / "file"]) == theirs
+
+
+def test_a_file_is_read_again_only_if_it_may_have_changed(
+    tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, read, digest = tmp_path / "file", list[Path](), dvc_lock._md5_of_file
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(dvc_lock, "_md5_of_file", counted)
+    monkeypatch.setattr(dvc_lock, "_RECENT_NS", 0)
+    file.write_bytes(b"1234")
+    time.sleep(0.01)
+    assert md5s([file]) == md5s([file]) == [md5(b"1234")]
+    assert len(read) == 1
+    status = file.stat()
+    file.write_bytes(b"1235")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # which leaves the time of the change of its inode
+    assert md5s([file]) == [md5(b"1235")]
+    memory.write_bytes(b"[damaged")
+    assert md5s([file]) == [md5(b"1235")]
+
+
+def test_a_digest_of_a_file_that_has_just_changed_is_not_kept(tmp_path: Path, memory: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    md5s([tmp_path / "file"])
+    assert str(tmp_path / "file") not in (memory.read_text(encoding="utf-8") if memory.exists() else "")
