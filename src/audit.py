@@ -39,7 +39,7 @@ from similarity.pictures.sheets import Tile, draw_sheet
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
 WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
 WORST = 10  # findings of each kind that are drawn
-NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "class not judged"}
+NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "unjudged class"}
 
 
 def main(params: Params, outputs: Outputs) -> None:

@@ -17,9 +17,10 @@ from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_f
 from similarity.evaluation.retrieval import MAX_QUERIES, evaluate_retrieval, mean_scores, sample_queries
 from similarity.features.extractor import load_extractor
 from similarity.files import Outputs, write_array, write_metrics
-from similarity.images.changes import CHANGES, change
 from similarity.images.decoding import read_image_file
 from similarity.images.descriptors import centered_pixels, color_histogram, count_values, thumbnail
+from similarity.images.edits import EDITS as KINDS
+from similarity.images.edits import edit
 from similarity.images.resizing import resize
 from similarity.layout import BACKBONE, DETAILS, EDITS, FEATURES, HISTOGRAMS, IMAGES, MANIFEST, SPLITS, THUMBNAILS
 from similarity.parallel import ordered_map
@@ -55,7 +56,7 @@ def main(params: Params, outputs: Outputs) -> None:
     for name, array in {"rows": rows, **edited}.items():
         write_array(folder / f"{name}.npy", [array])
     write_metrics(outputs.file(DETAILS / "baselines.json"), figures)
-    print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(CHANGES)} ways")
+    print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(KINDS)} ways")
     for name, values in figures.items():
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
 
@@ -72,12 +73,12 @@ def edit_images(records: list[ImageRecord]) -> dict[str, np.ndarray]:
     Returns:
         By the name of each baseline, its vectors of the edited images, (n, edits, …).
     """
-    extractor = load_extractor(BACKBONE, (len(CHANGES),), throughput=True)
+    extractor = load_extractor(BACKBONE, (len(KINDS),), throughput=True)
     described: dict[str, list[np.ndarray]] = {"color_histogram": [], "pixels": []}
 
     def edit_image(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = read_image_file(IMAGES / record.path, record.sha256, extractor.image_size)
-        edited = [change(pixels, name) for name in CHANGES]
+        edited = [edit(pixels, name) for name in KINDS]
         return (
             np.stack([resize(each, extractor.image_size) for each in edited]),
             np.stack([color_histogram(count_values(each), HISTOGRAM_BINS) for each in edited]),

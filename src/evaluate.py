@@ -19,7 +19,7 @@ from similarity.embedding.model import EmbeddingModel
 from similarity.evaluation.likeness import ranks_of_originals, shares_found
 from similarity.evaluation.retrieval import MAX_QUERIES, Evaluation, evaluate_retrieval, mean_scores, sample_queries
 from similarity.files import Outputs, write_metrics, write_table
-from similarity.images.changes import CHANGES
+from similarity.images.edits import EDITS
 from similarity.images.previews import Previews
 from similarity.layout import (
     DETAILS,
@@ -127,11 +127,11 @@ def measure_likeness(manifest: Manifest, embeddings: np.ndarray, model: Embeddin
         return ranks_of_originals(*vectors, manifest.contents, progress=progress)
 
     ranks = ranks_by(slice(None))
-    by_edit = ranks.reshape(-1, len(CHANGES))
+    by_edit = ranks.reshape(-1, len(EDITS))
     return {
         **shares_found(ranks),
         "queries": len(by_edit),
-        "edits": {name: shares_found(by_edit[:, i]) for i, name in enumerate(CHANGES)},
+        "edits": {name: shares_found(by_edit[:, i]) for i, name in enumerate(EDITS)},
         **({"class_part": shares_found(ranks_by(slice(model.class_size)))} if model.class_size else {}),
     }
 
