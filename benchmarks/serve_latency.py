@@ -35,12 +35,13 @@ def main() -> None:
     paths = [IMAGES / key for key in chosen]
     pixels = [load_pixels(path, forward.image_size)[None] for path in paths]
     contents, uploads = [path.read_bytes() for path in paths], [as_form(path) for path in paths]
+    images = [read_image(content) for content in contents]  # as pixels, since their paths would be taken for keys
     with running_service() as (address, _):
         connection = http.client.HTTPConnection(address)
         contenders: dict[str, tuple[Callable, list]] = {
             "bare forward pass of the backbone for one image": (forward, pixels),
             "decoding at the scale that is needed": (lambda each: read_image(each, forward.image_size), contents),
-            "the same image by `open_index().search`": (lambda path: index.search(path), paths),
+            "pixels, embedded and searched by `open_index().search`": (lambda image: index.search(image), images),
             "image never seen, uploaded": (lambda form: post(connection, *form), uploads),
             "indexed image, by key": (lambda key: get(connection, f"/api/similar?key={quote(key)}"), chosen),
             "request that does nothing": (lambda _: get(connection, "/healthz"), chosen),
