@@ -108,7 +108,7 @@ def predict_files(paths: Sequence[Path]) -> Callable[[], Any]:
 
     def load(path):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         pixels = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-        return backbone.preprocess(tf.image.resize(pixels, (size, size), antialias=True))
+        return tf.image.resize(pixels, (size, size), antialias=True)
 
     files = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
     batches = files.map(load, tf.data.AUTOTUNE).batch(KERAS_BATCH).prefetch(tf.data.AUTOTUNE)
@@ -128,7 +128,7 @@ def lowest_cosine(count: int) -> float:
     records, batch_size, backbone = choose(count), load_params().backbone.batch_size, load_keras()
     extractor = load_extractor(BACKBONE, (batch_size,))
     features = np.concatenate(list(our_batches(records, extractor, batch_size)))
-    pixels = backbone.preprocess(all_pixels(records, extractor.image_size))
+    pixels = all_pixels(records, extractor.image_size)
     theirs = backbone.model.predict(pixels, batch_size=batch_size, verbose=0)
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(theirs, axis=1)
     return float((np.einsum("ij,ij->i", features, theirs, dtype=np.float64) / norms).min())

@@ -3,7 +3,7 @@
 Both are measured with the same test images, so the difference of each pair says more than two separate intervals.
 """
 
-from pipeline.revisions import read_file
+from pipeline.dvc_files import read_file
 from pipeline.stage import run_command
 
 import argparse

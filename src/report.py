@@ -1,7 +1,6 @@
 """Stage `report`: put all that a run has found on one page, with pictures, to look at and to hand on."""
 
-from pipeline.inputs import check_rows
-from pipeline.metrics_files import read_metrics_file
+from pipeline.inputs import check_rows, read_metrics_file
 from pipeline.stage import run_stage
 
 import csv

@@ -1,7 +1,7 @@
 """Serve the search page and the REST API: `python src/serve.py`, then open http://127.0.0.1:8000."""
 
-from pipeline.metrics_files import read_metrics
-from pipeline.revisions import copy_files
+from pipeline.dvc_files import copy_files
+from pipeline.inputs import read_metrics
 from pipeline.stage import run_command
 
 import argparse

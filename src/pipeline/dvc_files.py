@@ -1,7 +1,11 @@
-"""The files that DVC itself keeps, which a kill at the wrong moment leaves cut off, and its settings."""
+"""DVC's own files and settings, and the files of other commits and experiments."""
+
+from pipeline.stage import track
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -13,10 +17,10 @@ _LOCK, _RUNNING = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
 
 
 def check_dvc_files() -> None:
-    """Looks whether DVC can read its own files.
+    """Check that DVC can read its own files.
 
     Raises:
-        UserError: it cannot; the message has the line that mends it.
+        UserError: it cannot; the message has the command that repairs it.
     """
     if _LOCK.exists() and not _is_lock(_LOCK):
         raise UserError(f"{_LOCK} is damaged, as by a run that was killed: run `git checkout HEAD -- {_LOCK}`")
@@ -25,7 +29,7 @@ def check_dvc_files() -> None:
 
 
 def cache_types() -> list[str]:
-    """How DVC is set to link files to its cache, the first choice first; empty where nothing is set.
+    """Return how DVC is set to link files to its cache, the first choice first; empty where nothing is set.
 
     DVC itself is asked: the setting may stand in the project, or be the user's or the system's.
 
@@ -58,3 +62,46 @@ def _is_json(path: Path) -> bool:
         return isinstance(orjson.loads(path.read_bytes()), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def read_file(path: Path, revision: str) -> str:
+    """Read a text file of a revision; ``workspace`` is the file that is there now.
+
+    Raises:
+        UserError: there is no such revision, or the file is neither in the cache nor in a remote.
+    """
+    if revision == "workspace":
+        return path.read_text(encoding="utf-8")
+    import dvc.api
+
+    with _reading(path, revision):
+        return dvc.api.read(str(path), rev=revision, encoding="utf-8")
+
+
+def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
+    """Copy files and folders of a revision into a folder, where they have the same paths.
+
+    Raises:
+        UserError: there is no such revision, or a file is neither in the cache nor in a remote.
+    """
+    from dvc.api import DVCFileSystem
+
+    with _reading(paths[0], revision):
+        repository = DVCFileSystem(".", rev=revision)
+    for path in track(paths, f"copy {revision}", unit=" files"):
+        with _reading(path, revision):
+            (folder / path.parent).mkdir(parents=True, exist_ok=True)
+            repository.get(str(path), str(folder / path), recursive=repository.isdir(str(path)))
+
+
+@contextmanager
+def _reading(path: Path, revision: str) -> Iterator[None]:
+    """Turn DVC's errors about a file of a revision into a `UserError`."""
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    try:
+        yield
+    except (DvcException, SCMError, FileNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot read {path} of {revision!r} ({reason}): see `dvc exp list --all`") from error

@@ -1,16 +1,17 @@
-"""Reading arrays that earlier stages made, which are of other images or settings where a stage was run alone."""
+"""Read what earlier stages made, and refuse what belongs to other images or settings."""
 
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from similarity.dataset.manifest import Manifest
 from similarity.errors import DataError, UserError
-from similarity.layout import EDITS, MANIFEST
+from similarity.layout import EDITS, MANIFEST, METRICS
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
-    """Maps an array with a row for each image from its file, (n, …).
+    """Map an array with one row per image from its file, (n, …).
 
     Args:
         path: of the ``.npy`` file.
@@ -19,7 +20,7 @@ def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.nd
 
     Raises:
         FileNotFoundError: there is no such file.
-        UserError: it is damaged, or of another number of images, or the rows have another width.
+        UserError: it is damaged, or has another number of images, or rows of another width.
     """
     rows = _load_array(path)
     check_rows(path, len(rows), manifest)
@@ -27,9 +28,9 @@ def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.nd
 
 
 def check_rows(path: Path, count: int, manifest: Manifest) -> None:
-    """Raises a `UserError` if what is in a file or folder is of another number of images than the manifest."""
+    """Raise a `UserError` if a file or folder has another number of images than the manifest."""
     if count != len(manifest.records):
-        raise UserError(f"{path} is of {count} images, {MANIFEST} of {len(manifest.records)}: run `dvc repro`")
+        raise UserError(f"{path} has {count} images but {MANIFEST} has {len(manifest.records)}: run `dvc repro`")
 
 
 def load_edits(name: str, manifest: Manifest, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,10 +48,32 @@ def load_edits(name: str, manifest: Manifest, width: int) -> tuple[np.ndarray, n
 
 
 def check_finite(path: Path, rows: np.ndarray, manifest: Manifest) -> None:
-    """Raises a `DataError` that names the images with numbers that are not finite; `rows`, int64 (m,), are theirs."""
+    """Raise a `DataError` that names the images whose numbers are not finite, by their rows, int64 (m,), if any."""
     if len(rows):
         problems = [f"{manifest.keys[row]} has numbers that are not finite" for row in rows]
         raise DataError(problems, f"nothing can be compared with them, so {path} is not written")
+
+
+def read_metrics(folder: Path = METRICS) -> dict[str, dict]:
+    """Read all metrics files of a folder, by name.
+
+    Raises:
+        UserError: one is no JSON, as after a merge with conflicts.
+    """
+    return {path.stem: read_metrics_file(path) for path in sorted(folder.glob("*.json"))}
+
+
+def read_metrics_file(path: Path) -> dict:
+    """Read a metrics file.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        UserError: it is no JSON, as after a merge with conflicts.
+    """
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
 
 
 def _load_array(path: Path) -> np.ndarray:

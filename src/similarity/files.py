@@ -1,13 +1,11 @@
-"""Writing files whole or not at all, several of them together, and the formats that the stages share."""
+"""Write complete files only, and the formats that the stages share."""
 
 import csv
-import errno
 import math
 import mmap
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -91,20 +89,20 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which takes the place of `path` only if the block ends without an error."""
+    """Yield a temporary path that replaces `path` only if the block ends without an error."""
     with Outputs() as outputs:
         yield outputs.file(path)
 
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Gives an empty temporary folder beside `path`, which replaces `path` only if the block ends without an error."""
+    """Yield an empty temporary folder that replaces `path` only if the block ends without an error."""
     with Outputs() as outputs:
         yield outputs.folder(path)
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Writes nested finite numbers as JSON, rounded to 6 decimals, so that `dvc metrics diff` shows no noise.
+    """Write nested finite numbers as JSON, rounded to 6 decimals, so that `dvc metrics diff` shows no noise.
 
     Raises:
         ValueError: a figure is not finite.
@@ -123,7 +121,7 @@ def _rounded(value: Any) -> Any:
 
 
 def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
-    """Writes one JSON object, an entry a line, without ever holding more than one entry in memory.
+    """Write one JSON object, one entry per line, holding one entry at a time in memory.
 
     NumPy arrays become lists, float32 in the fewest digits that give the same float32 again.
     """
@@ -136,28 +134,28 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
 
 
 class ArrayWriter:
-    """Writes an array as ``.npy`` while its rows come in; unlike with a memory map, a full disk is a clear error."""
+    """Writes an array as ``.npy`` block by block; unlike with a memory map, a full disk is a clear error."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._rows = file, 0
         self._last = np.empty(0, np.float32)
 
     def append(self, block: np.ndarray) -> None:
-        """Writes the next rows, (n, …), all of one dtype and of one shape but for n."""
+        """Write the next rows, (n, …), all of one dtype and of one shape but for n."""
         if self._rows == 0:
             _write_header(self._file, block.shape, block.dtype)
         self._rows, self._last = self._rows + len(block), block[:0]
         self._file.write(np.ascontiguousarray(block).data)
 
     def finish(self) -> None:
-        """Corrects the number of rows in the header, which keeps its length: NumPy leaves room for growth."""
+        """Correct the number of rows in the header, which keeps its length: NumPy leaves room for growth."""
         self._file.seek(0)
         _write_header(self._file, (self._rows, *self._last.shape[1:]), self._last.dtype)
 
 
 @contextmanager
 def open_array(path: Path) -> Iterator[ArrayWriter]:
-    """Opens an array to write rows to; how many there will be need not be known."""
+    """Open an array to append rows to; their number need not be known."""
     with path.open("wb") as file:
         writer = ArrayWriter(file)
         yield writer
@@ -165,14 +163,14 @@ def open_array(path: Path) -> Iterator[ArrayWriter]:
 
 
 def write_array(path: Path, blocks: Iterable[np.ndarray]) -> None:
-    """Writes an array as ``.npy``, from consecutive blocks of its rows, (n, …), all of one dtype."""
+    """Write an array as ``.npy`` from consecutive blocks of its rows, (n, …), all of one dtype."""
     with open_array(path) as writer:
         for block in blocks:
             writer.append(block)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
-    """Writes arrays by their names as ``.npz``, with the same bytes by every version of Python.
+    """Write arrays by name as ``.npz``, with the same bytes on every version of Python.
 
     Those of `numpy.savez` differ: it asks for the large form of ZIP, whose headers Python 3.11.4 changed.
     """
@@ -183,34 +181,8 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
             archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
 
 
-@contextmanager
-def copied_into_memory(path: Path) -> Iterator[str]:
-    """Gives the path of a copy of a file that nothing else can change, for what maps files by their path.
-
-    The copy lives as long as it is mapped. Where there can be none, as with `ulimit -f` or on other systems than Linux,
-    it is the file itself.
-    """
-    with ExitStack() as stack:
-        yield _copy_into_memory(path, stack) or str(path)
-
-
-def _copy_into_memory(path: Path, stack: ExitStack) -> str | None:
-    if not hasattr(os, "memfd_create"):
-        return None
-    copy = stack.enter_context(os.fdopen(os.memfd_create(path.name), "r+b"))
-    try:
-        with path.open("rb") as source:
-            shutil.copyfileobj(source, copy, 1 << 20)
-        copy.flush()
-    except OSError as error:
-        if error.errno == errno.EFBIG:
-            return None
-        raise
-    return f"/proc/self/fd/{copy.fileno()}"
-
-
 def release_pages(array: np.ndarray) -> None:
-    """Takes what was read of an array that is mapped from a file out of this process' memory; else does nothing.
+    """Release what was read of a memory-mapped array from this process's memory; do nothing for other arrays.
 
     The pages stay in the system's cache of files, as long as there is room. Without this, a pass over a large file
     counts as much memory as the file has bytes.
@@ -221,7 +193,7 @@ def release_pages(array: np.ndarray) -> None:
 
 
 def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes an array as ``.npy``, from its rows in any order.
+    """Write an array as ``.npy`` from its rows in any order.
 
     Args:
         path: where to.
@@ -244,7 +216,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> No
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a CSV file with Unix line ends, UTF-8."""
+    """Write a CSV file with Unix line ends, UTF-8."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -252,7 +224,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def read_table(path: Path, header: Sequence[str]) -> Iterator[list[str]]:
-    """Reads the rows of a CSV file below its header.
+    """Read the rows of a CSV file below its header.
 
     Raises:
         UserError: the file has another header, or a row another number of columns.

@@ -11,7 +11,7 @@ import orjson
 from annoy import AnnoyIndex
 
 from similarity.errors import UserError
-from similarity.files import copied_into_memory, write_json_entries
+from similarity.files import write_json_entries
 from similarity.held_stderr import held_stderr
 from similarity.index.exact import nearest_to
 from similarity.vectors import COSINE_DECIMALS, normalize, scale_extremes
@@ -41,9 +41,7 @@ class AnnoyForest:
 
     @classmethod
     def load(cls, path: Path, size: int) -> "AnnoyForest":
-        """Load a copy of a saved forest over embeddings of length `size`.
-
-        Annoy maps the file that it opens, and truncating a mapped file kills the process.
+        """Map a saved forest over embeddings of length `size` into memory.
 
         Raises:
             FileNotFoundError: the file is missing.
@@ -53,8 +51,7 @@ class AnnoyForest:
             raise FileNotFoundError(errno.ENOENT, "missing", str(path))
         index = AnnoyIndex(size, "angular")
         try:
-            with copied_into_memory(path) as copy:
-                index.load(copy)
+            index.load(str(path))
         except OSError as error:
             raise UserError(f"{path} is not an Annoy index of embeddings of {size} numbers: run `dvc repro`") from error
         return cls(index)
