@@ -22,13 +22,13 @@ from comparison import Row, add_output, as_table, median_seconds, publish, worke
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import BACKBONE, IMAGES, MANIFEST
 from pipeline.stage import run_command
 
 from similarity.dataset.manifest import ImageRecord, read_manifest
 from similarity.features.computing import compute_features, load_pixels
-from similarity.features.extractor import Extractor, load_extractor
+from similarity.features.extractor import load_extractor, lowest_cosine
 from similarity.features.networks import Backbone, load_backbone
+from similarity.layout import BACKBONE, IMAGES, MANIFEST
 from similarity.params import load_params
 
 KERAS_BATCH = 64
@@ -44,7 +44,7 @@ def main() -> None:
     count = len(choose(arguments.images))
     with ExitStack() as stack:
         workers = {name: stack.enter_context(worker()) for name in CONTENDERS}
-        lowest = workers[KERAS].submit(lowest_cosine, arguments.images).result()
+        lowest = workers[KERAS].submit(cosine_to_keras, arguments.images).result()
         contenders = {
             name: partial(lambda name: workers[name].submit(run, name, arguments.images).result(), name)
             for name in CONTENDERS
@@ -79,15 +79,13 @@ def prepared(name: str, count: int) -> Callable[[], object]:
 
 
 def ours(records: list[ImageRecord]) -> Callable[[], object]:
-    batch_size = load_params().backbone.batch_size
-    extractor = load_extractor(BACKBONE, (batch_size,), throughput=True)
-    return lambda: deque(our_batches(records, extractor, batch_size), maxlen=0)
+    return lambda: deque(our_batches(records), maxlen=0)
 
 
-def our_batches(records: list[ImageRecord], extractor: Extractor, batch_size: int) -> Iterator[np.ndarray]:
+def our_batches(records: list[ImageRecord]) -> Iterator[np.ndarray]:
     """The features of some images, in blocks of float32 (n, D), as the pipeline computes them."""
     paths, digests = [IMAGES / record.path for record in records], [record.sha256 for record in records]
-    return compute_features(paths, digests, extractor, batch_size)
+    return compute_features(paths, digests, BACKBONE, load_params().backbone.batch_size)
 
 
 def engine_from_memory(records: list[ImageRecord]) -> Callable[[], object]:
@@ -106,7 +104,7 @@ def keras_and_tf_data(records: list[ImageRecord]) -> Callable[[], object]:
 
     def load(path):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         pixels = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-        return backbone.preprocess(tf.image.resize(pixels, (size, size), antialias=True))
+        return tf.image.resize(pixels, (size, size), antialias=True)
 
     paths = [str(IMAGES / record.path) for record in records]
     files = tf.data.Dataset.from_tensor_slices(paths)
@@ -122,15 +120,12 @@ def load_keras() -> Backbone:
     return load_backbone(params.name, params.weights, params.image_size, params.taps)
 
 
-def lowest_cosine(count: int) -> float:
+def cosine_to_keras(count: int) -> float:
     """In the worker: the lowest cosine, over all images, between our features and Keras' on the same pixels."""
-    records, batch_size, backbone = choose(count), load_params().backbone.batch_size, load_keras()
-    extractor = load_extractor(BACKBONE, (batch_size,))
-    features = np.concatenate(list(our_batches(records, extractor, batch_size)))
-    pixels = backbone.preprocess(all_pixels(records, extractor.image_size))
-    theirs = backbone.model.predict(pixels, batch_size=batch_size, verbose=0)
-    norms = np.linalg.norm(features, axis=1) * np.linalg.norm(theirs, axis=1)
-    return float((np.einsum("ij,ij->i", features, theirs, dtype=np.float64) / norms).min())
+    records, params, backbone = choose(count), load_params().backbone, load_keras()
+    pixels = all_pixels(records, params.image_size)
+    theirs = backbone.model.predict(pixels, batch_size=params.batch_size, verbose=0)
+    return lowest_cosine(np.concatenate(list(our_batches(records))), theirs)
 
 
 def all_pixels(records: list[ImageRecord], size: int) -> np.ndarray:

@@ -33,9 +33,8 @@ from vectors import generate
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import BACKBONE
-
 from similarity.features.extractor import Extractor, load_extractor
+from similarity.layout import BACKBONE
 from similarity.params import load_params
 from similarity.tensorflow_setup import prepare_tensorflow
 

@@ -26,10 +26,10 @@ from comparison import Row, add_output, as_table, median_seconds, publish
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import IMAGES, MANIFEST
 from pipeline.stage import run_command
 
 from similarity.dataset.manifest import read_manifest
+from similarity.layout import IMAGES, MANIFEST
 from similarity.params import load_params
 
 TO_NEIGHBORS = ("scan", "duplicates", "split", "featurize", "train", "visual", "embed", "neighbors")
@@ -105,7 +105,7 @@ def keras_neighbors() -> None:
 
     def load(path):  # type: ignore[no-untyped-def]  # traced by TensorFlow, whose tensors are untyped
         pixels = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-        return backbone.preprocess(tf.image.resize(pixels, (size, size), antialias=True))
+        return tf.image.resize(pixels, (size, size), antialias=True)
 
     files = tf.data.Dataset.from_tensor_slices(sorted(map(str, IMAGES.glob("*/*"))))
     batches = files.map(load, tf.data.AUTOTUNE).batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE)

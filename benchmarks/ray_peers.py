@@ -18,12 +18,12 @@ from comparison import Row, add_output, as_table, median_seconds, publish
 
 sys.path.insert(0, "src")
 
-from pipeline.paths import FEATURES, MANIFEST
 from pipeline.stage import run_command
 
 from similarity.cluster import ADDRESS
 from similarity.dataset.manifest import read_manifest
 from similarity.digests import digest_file
+from similarity.layout import FEATURES, MANIFEST
 
 NEEDED = ("src", "params.yaml", "models", "data/images", "data/manifest.csv")
 

@@ -72,9 +72,12 @@ def main(params: Params, outputs: Outputs) -> None:
     write_metrics(outputs.file(METRICS / "retrieval.json"), {name: retrieval[name] for name in HEADLINES if retrieval})
     write_metrics(outputs.file(METRICS / "likeness.json"), {"same_image_at_1": likeness["same_image_at_1"]})
     write_metrics(outputs.file(DETAILS / "evaluate.json"), {**retrieval, "likeness": likeness})
-    write_table(outputs.file(QUERY_SCORES), QUERY_SCORES_COLUMNS, query_scores(manifest, test))
-    write_table(outputs.file(PLOTS / "per_class.csv"), CLASS_COLUMNS, class_scores(manifest, test))
-    write_table(outputs.file(PLOTS / "confusion.csv"), ("actual", "nearest"), nearest_classes(manifest, test))
+    for path, columns, list_rows in (
+        (QUERY_SCORES, QUERY_SCORES_COLUMNS, query_scores),
+        (PLOTS / "per_class.csv", CLASS_COLUMNS, class_scores),
+        (PLOTS / "confusion.csv", ("actual", "nearest"), nearest_classes),
+    ):  # without classes, they are empty
+        write_table(outputs.file(path), columns, list_rows(manifest, test) if manifest.can_teach else ())
     folder = outputs.folder(PLOTS / "queries")
     for number, sheet in enumerate(track(draw_queries(manifest, test, previews), "evaluate: draw", QUERY_ROWS), 1):
         sheet.save(folder / f"query_{number:02d}.png")
@@ -140,24 +143,22 @@ def query_scores(manifest: Manifest, test: Measured) -> Iterator[tuple[str, ...]
     """List the scores of each query, by which two models can be compared in pairs."""
     scores = np.column_stack([test.correct, *test.evaluation.scores])
     for query, values in zip(test.queries.tolist(), scores.tolist(), strict=True):
-        if manifest.can_teach:
-            yield manifest.keys[query], *(f"{value:.6f}" for value in values)
+        yield manifest.keys[query], *(f"{value:.6f}" for value in values)
 
 
 def class_scores(manifest: Manifest, test: Measured) -> Iterator[tuple[object, ...]]:
     """List the mean scores of each class that has queries, with the interval of its P@10."""
     labels, scores = manifest.labels[test.queries], test.evaluation.scores
-    for label, name in enumerate(manifest.classes if manifest.can_teach else []):
-        if (chosen := labels == label).any():  # a source may give splits without test images of a class
-            figures = [*(values[chosen].mean() for values in scores), *mean_interval(scores.p_at_10[chosen])]
-            yield name, int(chosen.sum()), *(f"{value:.6f}" for value in figures)
+    for label in np.unique(labels).tolist():  # a source may give splits without test images of a class
+        chosen = labels == label
+        figures = [*(values[chosen].mean() for values in scores), *mean_interval(scores.p_at_10[chosen])]
+        yield manifest.classes[label], int(chosen.sum()), *(f"{value:.6f}" for value in figures)
 
 
 def nearest_classes(manifest: Manifest, test: Measured) -> Iterator[tuple[str, str]]:
     """List the class of each query and that of the training image nearest to it."""
     for query, nearest in zip(test.queries, test.evaluation.nearest[:, 0], strict=True):
-        if manifest.can_teach:
-            yield manifest.records[query].label, manifest.records[nearest].label
+        yield manifest.records[query].label, manifest.records[nearest].label
 
 
 def draw_queries(manifest: Manifest, test: Measured, previews: Previews) -> Iterator[Image.Image]:

@@ -1,4 +1,4 @@
-"""Stage `split`: decides which images train, validate and test."""
+"""Stage `split`: decides which images are for training, validation and testing."""
 
 from pipeline.stage import counted, run_stage
 

@@ -119,11 +119,6 @@ def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
     return [given.get(key, "") for key in manifest.keys]
 
 
-def read_split_names(path: Path) -> np.ndarray:
-    """Read the split of every image, in the order of the file: str (n,)."""
-    return np.array([split for _, split in read_table(path, _SPLIT_COLUMNS)])
-
-
 def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     """Read the manifest rows of each split, int64 (n,), ascending.
 

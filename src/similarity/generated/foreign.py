@@ -1,4 +1,4 @@
-"""Images of nothing that a data set is about: what a search has to say "nothing similar" to."""
+"""Synthetic out-of-distribution images, for which a search must answer "nothing similar"."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 
 
 def draw_foreign(kind: str, number: int, size: int, seed: int) -> np.ndarray:
-    """Draws an image of one of the `KINDS`.
+    """Draw an image of one of the `KINDS`.
 
     Args:
         kind: which.
