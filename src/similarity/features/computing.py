@@ -77,16 +77,10 @@ def compute_features(
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
 
-    Each core has a thread that reads the images of a batch and runs the extractor on them.
-
-    Args:
-        files: of the images, in the order of the rows.
-        digests: the SHA-256 that the content of each must have, in hexadecimal.
-        folder: of the backbone.
-        batch_size: images per batch.
+    Each core has a thread that reads the images of a batch and runs the extractor, in `folder`, on them.
 
     Raises:
-        UserError: an image cannot be decoded, or has another digest.
+        UserError: an image cannot be decoded, or its content has another SHA-256 than its digest.
     """
     if not files:
         return

@@ -81,7 +81,6 @@ def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, eng
 
     Raises:
         UserError: this processor does not compute as the engine is to.
-        OSError: the files cannot be written.
     """
     if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
@@ -112,9 +111,6 @@ def load_extractor(
         throughput: whether to work on several batches at a time, a core or a few for each, so that a stream is
             computed the soonest; else all cores work on one batch. The features are the same.
         threads: that OpenVINO may use, if not as many as there are cores. The features are the same.
-
-    Raises:
-        FileNotFoundError: the folder is missing or incomplete.
     """
     description = describe(folder)
     engine = description["engine"]

@@ -26,9 +26,8 @@ _PRECISIONS = {"openvino": "f32", "openvino_bf16": "bf16"}  # stated, since CPUs
 def openvino_core() -> "ov.Core":
     """Make OpenVINO's core once, and keep it until the process ends.
 
-    With each core, the CPU plugin gives the thread a stack for signals, and takes it away at the core's end. After two
-    that end in the order in which they began, the stack is one that is gone: the next signal that Python handles is a
-    segmentation fault.
+    The CPU plugin ties the thread's stack for signals to the core: after two cores that end in the order in which they
+    began, the next signal that Python handles is a segmentation fault.
     """
     import openvino as ov
 
@@ -38,15 +37,7 @@ def openvino_core() -> "ov.Core":
 def load_engines(
     path: Path, engine: str, batch_sizes: Sequence[int], throughput: bool = False, threads: int | None = None
 ) -> dict[int, Engine]:
-    """Compile the graph in a file for batches of some sizes.
-
-    Args:
-        path: of the graph.
-        engine: ``openvino`` or ``openvino_bf16``.
-        batch_sizes: the numbers of images in a batch.
-        throughput: whether to work on several batches at a time; see `load_extractor`.
-        threads: the most that OpenVINO may use, if not one for each core.
-    """
+    """Compile the graph in a file for batches of some sizes; see `load_extractor`."""
     core, engines = openvino_core(), dict[int, Engine]()
     graph = core.read_model(path)
     hints: dict[str, str | int | bool] = {
@@ -119,8 +110,7 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
 
     Args:
         path: of the file; weights may be in it or in files next to it.
-        mean: of each channel of the pixels in 0…1 that the network was trained with.
-        std: likewise, the standard deviation.
+        mean, std: of each channel of the pixels in 0…1 that the network was trained with.
         image_size: side of the square input, in pixels.
 
     Returns:
