@@ -99,7 +99,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 
 
 def test_an_onnx_file_is_run_by_openvino_and_has_no_layers_to_tap(tmp_path: Path) -> None:
-    onnx = {"name": "tower.onnx", "normalization": [[0.5] * 3, [1, 1, 1]], "taps": []}
+    onnx: dict[str, object] = {"name": "tower.onnx", "normalization": [[0.5] * 3, [1, 1, 1]], "taps": []}
     embedding: dict[str, object] = {"visual_taps": []}
     path = with_sections(tmp_path, {"backbone": onnx, "embedding": embedding})
     assert load_params(path).backbone.normalization == ((0.5, 0.5, 0.5), (1, 1, 1))

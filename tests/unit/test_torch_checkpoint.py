@@ -102,10 +102,9 @@ def test_whatever_is_declared_only_elements_of_the_storage_are_given(
     np.testing.assert_array_equal(tensor, CONTENT[places])
 
 
-@pytest.mark.parametrize("name", ["first\nsecond", "x" * 100_000])
-def test_a_name_in_a_hostile_file_does_not_make_the_message_longer_than_a_line(name: str, tmp_path: Path) -> None:
-    texts = (b"X" + len(each).to_bytes(4, "little") + each.encode() for each in ("torch", name))
-    with pytest.raises(UserError, match=r"cannot read the PyTorch checkpoint .*: torch\.(first second|xxx)") as refusal:
+def test_a_name_in_a_hostile_file_does_not_make_the_message_longer_than_a_line(tmp_path: Path) -> None:
+    texts = (b"X" + len(each).to_bytes(4, "little") + each for each in (b"torch", b"first\n" + b"x" * 100_000))
+    with pytest.raises(UserError, match=r"cannot read the PyTorch checkpoint .*: torch\.first xxx") as refusal:
         read(b"\x80\x04" + b"".join(texts) + b"\x93.", tmp_path)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 600

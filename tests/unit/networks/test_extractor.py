@@ -69,7 +69,7 @@ def test_saving_again_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
     assert sorted(contents[0]) == ["backbone.json", "graph.bin", "graph.xml"]
 
 
-@pytest.mark.parametrize("batch_sizes", [(1,), (4,), (1, 4, 8), (16,)])
+@pytest.mark.parametrize("batch_sizes", [(4,), (1, 4, 8), (16,)])
 def test_features_depend_on_neither_batch_shape_nor_position(
     saved: Path, batch_sizes: tuple[int, ...], photographs: list[np.ndarray]
 ) -> None:
