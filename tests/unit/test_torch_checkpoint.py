@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.features.torch_checkpoint import read_checkpoint
+from similarity.features.efficientnet_lite import read_checkpoint
 
 HEAD: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})  # magic number, protocol version, system info
 CONTENT = np.arange(6, dtype="<f4")
