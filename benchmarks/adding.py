@@ -32,6 +32,7 @@ from pipeline.recording import record
 from pipeline.stage import run_command
 
 import add
+
 from similarity.dataset.manifest import read_manifest
 
 NEW = "mirrored-{}"

@@ -26,10 +26,11 @@ sys.path.insert(0, "src")
 
 from pipeline.paths import DUPLICATES, FEATURES, MANIFEST, METRICS, REFERENCE, SPLITS
 
+from similarity.novelty.reference import Reference, distances_across, load_reference
+
 from similarity.dataset.manifest import read_manifest, read_splits
 from similarity.duplication.grouping import group_rows
 from similarity.duplication.pairs import read_duplicates
-from similarity.novelty.reference import Reference, distances_across, load_reference
 
 GOAL_FOREIGN, GOAL_OWN = 0.85, 0.03
 GOALS = f"Goals: at least {GOAL_FOREIGN} of the foreign images refused, at most {GOAL_OWN} of the own ones."

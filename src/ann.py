@@ -1,4 +1,4 @@
-"""Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
+"""Stage `ann`: build the approximate index and measure it against the exact neighbors."""
 
 from pipeline.inputs import load_rows
 from pipeline.stage import run_stage, track
@@ -8,23 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from similarity import layout
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.files import Outputs, write_metrics, write_table
 from similarity.index.approximate import AnnoyForest, approximate_neighbors, save_search_k
 from similarity.index.inverted_index import read_cosines, write_inverted_index
 from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
-from similarity.layout import (
-    ANN_INDEX,
-    ANN_INVERTED_INDEX,
-    ANN_SETTINGS,
-    DETAILS,
-    EMBEDDINGS,
-    INVERTED_INDEX,
-    MANIFEST,
-    METRICS,
-    PLOTS,
-)
 from similarity.params import Params
 
 TARGET_QUERIES = 5000
@@ -50,9 +40,9 @@ class Measured:
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, settings, seed = read_manifest(MANIFEST), params.ann, params.base.seed
-    embeddings = np.asarray(load_rows(EMBEDDINGS, manifest))
-    exact = read_cosines(INVERTED_INDEX, manifest.keys, params.neighbors.top_k)
+    manifest, settings, seed = read_manifest(layout.MANIFEST), params.ann, params.base.seed
+    embeddings = np.asarray(load_rows(layout.EMBEDDINGS, manifest))
+    exact = read_cosines(layout.INVERTED_INDEX, manifest.keys, params.neighbors.top_k)
     measured = Measured(AnnoyForest.build(embeddings, settings.trees, seed), embeddings, exact)
     rows, search_k = np.arange(len(embeddings)), settings.search_k
     reported = rows
@@ -61,14 +51,14 @@ def main(params: Params, outputs: Outputs) -> None:
         search_k = reach(measured, sample, settings.target_recall, settings.trees)
     search_k = search_k or measured.index.default_search_k(exact.shape[1] + 1)
     found, cosines = measured.search(rows, search_k, "ann")
-    measured.index.save(outputs.file(ANN_INDEX))
-    save_search_k(outputs.file(ANN_SETTINGS), search_k)
-    write_inverted_index(outputs.file(ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
+    measured.index.save(outputs.file(layout.ANN_INDEX))
+    save_search_k(outputs.file(layout.ANN_SETTINGS), search_k)
+    write_inverted_index(outputs.file(layout.ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[reported], exact[reported])
-    write_metrics(outputs.file(METRICS / "ann.json"), {"recall_at_k": recall_at_k})
-    write_metrics(outputs.file(DETAILS / "ann.json"), {"k": exact.shape[1], "search_k": search_k})
+    write_metrics(outputs.file(layout.METRICS / "ann.json"), {"recall_at_k": recall_at_k})
+    write_metrics(outputs.file(layout.DETAILS / "ann.json"), {"k": exact.shape[1], "search_k": search_k})
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SWEEP_QUERIES])
-    write_table(outputs.file(PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep(measured, sample))
+    write_table(outputs.file(layout.PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep(measured, sample))
     print(f"ann: recall@{exact.shape[1]} {recall_at_k:.4f} with {settings.trees} trees and search_k {search_k}")
 
 

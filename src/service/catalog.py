@@ -31,8 +31,7 @@ from similarity.dataset.manifest import ImageRecord
 from similarity.engine.engine import Engine, Prepared
 from similarity.engine.gallery import Gallery
 from similarity.engine.results import Failure, Options, Query, Result
-from similarity.findings.finding import KINDS, Finding, FindingKind
-from similarity.findings.listing import explain
+from similarity.findings.finding import KINDS, Finding, FindingKind, explain
 from similarity.images.decoding import read_image
 from similarity.images.regions import Region
 from similarity.index.stores import Index

@@ -16,7 +16,7 @@ from pillow_heif import register_heif_opener
 
 from projects import Project
 from service_process import ServiceProcesses, StartService
-from similarity.generated.foreign import draw_foreign
+from similarity.evaluation.foreign import draw_foreign
 from similarity.generated.rocks import CLASSES, draw_rock
 
 register_heif_opener()  # which the tests write with

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from page_checks import KEY, box_of, expect_address, expect_found, expect_keys, picture_of, upload
-from similarity.generated.foreign import draw_foreign
+from similarity.evaluation.foreign import draw_foreign
 
 
 def test_an_upload_shows_its_neighbors_with_similarity_and_class(page: Page, service: str) -> None:

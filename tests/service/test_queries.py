@@ -10,7 +10,7 @@ from PIL import Image
 
 from projects import Project
 from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.generated.foreign import draw_foreign
+from similarity.evaluation.foreign import draw_foreign
 from similarity.vectors import normalize
 
 KEY, OTHER, THIRD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"

@@ -8,10 +8,9 @@ import pytest
 from similarity.dataset.manifest import ImageRecord
 from similarity.errors import UserError
 from similarity.files import write_table
-from similarity.findings.finding import Finding
+from similarity.findings.finding import Finding, explain, read_findings
 from similarity.findings.images import odd_sizes, principal_components
 from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
-from similarity.findings.listing import explain, read_findings
 from similarity.vectors import standardization
 
 FINDINGS = {

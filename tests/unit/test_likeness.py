@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.evaluation import likeness
-from similarity.evaluation.likeness import ranks_of_originals, shares_found
+from similarity.evaluation import retrieval
+from similarity.evaluation.retrieval import ranks_of_originals, shares_found
 from similarity.images.edits import EDITS, edit
 from similarity.vectors import normalize
 
@@ -14,7 +14,7 @@ from similarity.vectors import normalize
 def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: np.ndarray) -> None:
     queries = gallery[originals] + np.array([1, 0, -1], np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(likeness, "_ROWS_PER_BLOCK", 5)
+        patch.setattr(retrieval, "_GALLERY_ROWS_PER_BLOCK", 5)
         ranks = ranks_of_originals(queries, originals, gallery, np.arange(12))
     cosines = normalize(queries) @ normalize(gallery).T
     own = cosines[np.arange(5), originals]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.novelty import (
+from similarity.evaluation.novelty import (
     distances_across,
     distances_to_others,
     fit_novelty,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.pictures.sheets import Tile, _font, _shortened, draw_sheet
+from similarity.reporting.sheets import Tile, _font, _shortened, draw_sheet
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])

@@ -13,15 +13,15 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters
-from similarity.pictures import projection
-from similarity.pictures.projection import choose_landmarks, project
+from similarity.reporting import projection
+from similarity.reporting.projection import choose_landmarks, project
 from similarity.vectors import normalize
 
 ROOT = Path(__file__).parents[2]
 EMBEDDINGS = relu_clusters(1500)
 PRINT_A_MAP = """
 from samples import relu_clusters
-from similarity.pictures.projection import project
+from similarity.reporting.projection import project
 print(project(relu_clusters(1500), 300, 30, 0).tobytes().hex())
 """
 

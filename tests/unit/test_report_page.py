@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from similarity.findings.finding import Finding
-from similarity.reporting import charts, sections
+from similarity.reporting import charts
+from similarity.reporting import page as sections
 from similarity.reporting.page import Section, picture, render_page
 
 ODD = """<script>alert("x")</script> & 'c' $title.jpg"""

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries, score
+from similarity.evaluation.retrieval import evaluate_retrieval, means, sample_queries, score
 from similarity.vectors import normalize
 
 
@@ -46,7 +46,7 @@ def test_a_perfect_embedding_scores_one_and_names_the_gallery_rows() -> None:
     labels = np.arange(60, dtype=np.int32) % 3
     vectors = np.eye(3, dtype=np.float32)[labels]
     evaluation = evaluate_retrieval(vectors, labels, np.arange(40, 60), np.arange(40))
-    assert mean_scores(evaluation.scores) == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
+    assert means(evaluation.scores) == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
     assert (labels[evaluation.nearest] == labels[40:, None]).all()
     assert (evaluation.cosines == 1).all()
 

@@ -30,7 +30,7 @@ def principal_components(
         features: float32 (n, D), standardized here; may be mapped from a file.
         count: how many directions are wanted.
         seed: seeds the sample and the solver.
-        progress: wraps the iteration over blocks of rows.
+        progress: wraps the iteration over the features' blocks.
 
     Returns:
         float32 (n, min(count, n, D)).
@@ -87,15 +87,14 @@ def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
     """Keep pairs that are almost equal, and pairs whose features are much nearer than neighbors usually are.
 
     Thumbnails of different things correlate where all have one background, or where most of an image is smooth.
-    Features alone would part copies of fine textures that were compressed again.
-
-    Args:
-        near: pairs whose thumbnails correlate.
-        features: features of all images, float32 (n, D).
-        seed: seeds the sample that shows what is usual.
+    Features alone, float32 (n, D), would part copies of fine textures that were compressed again.
     """
+    import faiss
+
     mean, scale = standardization(features)
-    usual = _usual_distance((features[_sample(len(features), _TYPICAL_ROWS, seed)] - mean) / scale)
+    sample = (features[_sample(len(features), _TYPICAL_ROWS, seed)] - mean) / scale
+    squares = faiss.knn(sample, sample, min(2, len(sample)))[0][:, -1]
+    usual = float(np.sqrt(np.maximum(np.median(squares), 0)))
     distances = np.empty(len(near.first))
     for start in range(0, len(distances), _PAIRS_PER_BLOCK):
         block = slice(start, start + _PAIRS_PER_BLOCK)
@@ -103,14 +102,6 @@ def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
         distances[block] = np.linalg.norm(differences, axis=1)
     kept = (distances <= _MAX_RATIO * usual) | (near.correlations >= _ALMOST_EQUAL)
     return Pairs(*(values[kept] for values in near))
-
-
-def _usual_distance(vectors: np.ndarray) -> float:
-    """The median distance between a vector, of float32 (n, D), and the nearest other one."""
-    import faiss
-
-    squares = faiss.knn(vectors, vectors, min(2, len(vectors)))[0][:, -1]
-    return float(np.sqrt(np.maximum(np.median(squares), 0)))
 
 
 def _sample(count: int, size: int, seed: int) -> np.ndarray:
