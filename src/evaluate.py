@@ -26,6 +26,7 @@ from similarity.reporting.sheets import draw_sheet, tile_of
 
 QUERY_ROWS = 10
 HEADLINES = ("p_at_10", "map_at_r")
+CLASS_COLUMNS = ("class", "queries", *retrieval.SCORES, "p_at_10_low", "p_at_10_high")
 
 
 class Measured(NamedTuple):
@@ -47,9 +48,8 @@ def main(params: Params, outputs: Outputs) -> None:
 
     def measure(split: str) -> Measured:
         """Classify images of a split, and retrieve images of their classes from the training images."""
-        queries = retrieval.sample_queries(
-            splits[split], labels[splits[split]], retrieval.MAX_QUERIES, params.base.seed
-        )
+        rows, seed = splits[split], params.base.seed
+        queries = retrieval.sample_queries(rows, labels[rows], retrieval.MAX_QUERIES, seed)
         progress = partial(track, label=f"evaluate: {split}", unit=" blocks")
         found = retrieval.evaluate_retrieval(embeddings, labels, queries, splits["train"], progress=progress)
         return Measured(queries, predict_classes(features[queries], model.head) == labels[queries], found)
@@ -63,20 +63,15 @@ def main(params: Params, outputs: Outputs) -> None:
     write_metrics(outputs.file(layout.DETAILS / "evaluate.json"), {**scores, "likeness": likeness})
     for path, columns, list_rows in (
         (layout.QUERY_SCORES, layout.QUERY_SCORES_COLUMNS, query_scores),
-        (
-            layout.PLOTS / "per_class.csv",
-            ("class", "queries", *retrieval.SCORES, "p_at_10_low", "p_at_10_high"),
-            class_scores,
-        ),
+        (layout.PLOTS / "per_class.csv", CLASS_COLUMNS, class_scores),
         (layout.PLOTS / "confusion.csv", ("actual", "nearest"), nearest_classes),
     ):  # without classes, they are empty
         write_table(outputs.file(path), columns, list_rows(manifest, test) if manifest.can_teach else ())
     folder, sheets = outputs.folder(layout.PLOTS / "queries"), draw_queries(manifest, test, Previews(layout.PREVIEWS))
     for number, sheet in enumerate(track(sheets, "evaluate: draw", QUERY_ROWS), 1):
         sheet.save(folder / f"query_{number:02d}.png")
-    shown = [(name, scores[name]) for name in ("test_accuracy", "p_at_1", "p_at_10") if scores]
-    shown += [(name, likeness[name]) for name in ("same_image_at_1", "same_image_at_10")]
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in shown)
+    shown = ("test_accuracy", "p_at_1", "p_at_10", "same_image_at_1", "same_image_at_10")
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in (scores | likeness).items() if name in shown)
     print(f"evaluate: {figures}; queries are drawn in {layout.PLOTS / 'queries'}")
 
 
@@ -98,17 +93,17 @@ def measure_likeness(manifest: Manifest, embeddings: np.ndarray, model: Embeddin
     originals, features = load_edits("features", len(model.head.kernel))
     edited, progress = model(features), partial(track, label="evaluate: likeness", unit=" blocks")
 
-    def ranks_by(part: slice) -> np.ndarray:
-        vectors = edited[:, part], originals, embeddings[:, part]
+    def ranks_by(size: int) -> np.ndarray:
+        vectors = edited[:, :size], originals, embeddings[:, :size]
         return retrieval.ranks_of_originals(*vectors, manifest.contents, progress=progress)
 
-    ranks = ranks_by(slice(None))
+    ranks = ranks_by(model.size)
     by_edit = ranks.reshape(-1, len(EDITS))
     return {
         **retrieval.shares_found(ranks),
         "queries": len(by_edit),
         "edits": {name: retrieval.shares_found(by_edit[:, i]) for i, name in enumerate(EDITS)},
-        **({"class_part": retrieval.shares_found(ranks_by(slice(model.class_size)))} if model.class_size else {}),
+        **({"class_part": retrieval.shares_found(ranks_by(model.class_size))} if model.class_size else {}),
     }
 
 

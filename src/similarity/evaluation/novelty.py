@@ -32,9 +32,8 @@ class Novelty:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Measure the distance from each row of features, float32 (n, D), to the nearest point: float64 (n,)."""
-        return np.concatenate(
-            [_nearest(self.project(features[block]), self.points, self._squares) for block in _blocks(len(features))]
-        )
+        blocks = (self.project(features[block]) for block in _blocks(len(features)))
+        return np.concatenate([_nearest(block, self.points, self._squares) for block in blocks])
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """Map features, float32 (n, D), to the space of the points, float32 (n, d)."""
@@ -88,16 +87,11 @@ def distances_across(
 ) -> np.ndarray:
     """Measure the distance from each query, float32 (n, d), to the nearest point, of (m, d), of another group.
 
-    Returns:
-        float64 (n,); infinity for a query whose group has all points.
+    It is infinite, in float64 (n,), for a query whose group has all points.
     """
     squares = np.square(points).sum(axis=1)
-    return np.concatenate(
-        [
-            _nearest(queries[block], points, squares, query_groups[block, None] == point_groups)
-            for block in _blocks(len(queries))
-        ]
-    )
+    blocks = ((queries[block], query_groups[block, None]) for block in _blocks(len(queries)))
+    return np.concatenate([_nearest(block, points, squares, groups == point_groups) for block, groups in blocks])
 
 
 def refused_shares_by_class(novelty: Novelty, labels: np.ndarray) -> np.ndarray:
@@ -119,8 +113,7 @@ def save_novelty(novelty: Novelty, path: Path) -> None:
 def load_novelty(path: Path) -> Novelty:
     """Read a file that `save_novelty` wrote."""
     with np.load(path) as arrays:
-        columns, kernel, points = (arrays[name] for name in ("columns", "kernel", "points"))
-        return Novelty(columns, kernel, points, float(arrays["limit"]))
+        return Novelty(arrays["columns"], arrays["kernel"], arrays["points"], float(arrays["limit"]))
 
 
 def _nearest(

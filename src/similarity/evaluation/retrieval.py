@@ -34,16 +34,10 @@ class Retrieval(NamedTuple):
 
 
 def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw rows, each class in proportion to its size and with one row at least.
+    """Draw `count` rows, each class in proportion to its size, but with one row at least.
 
-    Args:
-        rows: rows to draw from, int64 (n,), ascending.
-        labels: the class index of each, int (n,).
-        count: how many to draw; all are given if there are no more, and one of each class if there are more classes.
-        seed: seeds the draw; a larger `count` adds to what a smaller one drew.
-
-    Returns:
-        The rows drawn, int64, ascending.
+    A larger count adds to what a smaller one drew. Rows, int64 (n,), with the class index of each, and what is drawn
+    ascend.
     """
     drawn = np.random.default_rng(seed).permutation(len(rows))
     by_class = drawn[np.argsort(labels[drawn], kind="stable")]
@@ -141,7 +135,7 @@ def ranks_of_originals(
     prepare: Prepare = np.asarray,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> np.ndarray:
-    """Find the rank, by cosine, of each edited picture's original; 1 is the first.
+    """Find the rank, by cosine, of each edited picture's original: int64 (n,), 1 is the first.
 
     Identical copies of the original do not push it back. Other images that are as near do, all of them: vectors that
     are the same for many images, or zeros, find none of these.
@@ -153,9 +147,6 @@ def ranks_of_originals(
         contents: a number that images with the same content share, int64 (m,).
         prepare: applied to both before they are compared.
         progress: wraps the iteration over blocks of the gallery.
-
-    Returns:
-        int64 (n,).
     """
     units = normalize(prepare(queries))
     own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) - _ROUNDING

@@ -1,6 +1,7 @@
 """Images that differ from most by features or size, and near duplicates that their features confirm."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -26,14 +27,8 @@ def principal_components(
     The directions are those of a sample of at most 10,000 rows, so memory does not grow with the data set. Of 2,848
     features, random projections find 256 three times as fast as `PCA(svd_solver="covariance_eigh")` does.
 
-    Args:
-        features: float32 (n, D), standardized here; may be mapped from a file.
-        count: how many directions are wanted.
-        seed: seeds the sample and the solver.
-        progress: wraps the iteration over the features' blocks.
-
-    Returns:
-        float32 (n, min(count, n, D)).
+    Features, float32 (n, D), are standardized here, and may be mapped from a file. `progress` wraps the iteration over
+    their blocks. Gives float32 (n, min(count, n, D)).
     """
     from sklearn.utils.extmath import randomized_svd
 
@@ -74,13 +69,11 @@ def odd_sizes(records: Sequence[ImageRecord]) -> list[str]:
     side, ratio = np.sqrt(width * height), width / height
     small = side < np.median(side) / _ODD_FACTOR
     shaped = np.abs(np.log(ratio / np.median(ratio))) > np.log(_ODD_FACTOR)
-    return [
-        "; ".join(
-            [f"{each.width} × {each.height} pixels, much smaller than most"] * bool(is_small)
-            + [f"{each.width} × {each.height} pixels, of another shape than most"] * bool(is_shaped)
-        )
-        for each, is_small, is_shaped in zip(records, small, shaped, strict=True)
-    ]
+    found = []
+    for each, *flags in zip(records, small, shaped, strict=True):
+        reasons = compress(("much smaller than most", "of another shape than most"), flags)
+        found.append("; ".join(f"{each.width} × {each.height} pixels, {reason}" for reason in reasons))
+    return found
 
 
 def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:

@@ -110,8 +110,7 @@ def _judge_fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Classify the held-out rows, int64 (h,), by a discriminant fitted to the training rows, int64 (m,).
 
-    Returns:
-        The probability of each label at each temperature, float64 (h, T), and the most probable class, int64 (h,).
+    Give the probability of each label at each temperature, float64 (h, T), and the most probable class, int64 (h,).
     """
     from scipy.special import logsumexp
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -135,8 +134,7 @@ def _judge_fold(
 def _probability_wrong(right: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
     """Fit temperature and noise to the probability of each label at each temperature, float64 (n, T).
 
-    Returns:
-        The probability that each label is wrong, float64 (n,), and the noise.
+    Give the probability that each label is wrong, float64 (n,), and the noise.
     """
     best = (-np.inf, np.zeros(len(right)), 0.0)
     for column in right.T:

@@ -13,9 +13,7 @@ from similarity.dataset.manifest import UNLABELED
 
 TILE_SIZE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10
-_MARGIN = 8
-_LINE = 15
-_FONT_SIZE = 11
+_MARGIN, _LINE, _FONT_SIZE = 8, 15, 11
 _BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
 
 
