@@ -6,44 +6,37 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.features.efficientnet_lite import VARIANTS
-from similarity.features.extractor import save_extractor
-from similarity.features.lite_backbone import LiteBackbone, load_lite_backbone
-from similarity.features.networks import Backbone, load_backbone
-from similarity.features.onnx_backbone import OnnxBackbone, load_onnx_backbone
+from similarity.errors import UserError
+from similarity.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine, save_extractor
+from similarity.features.graphs import read_onnx
+from similarity.features.networks import load_backbone
 from similarity.files import Outputs
 from similarity.generated.rocks import CLASSES, draw_rock
 from similarity.layout import BACKBONE
-from similarity.params import BackboneParams, Params
+from similarity.params import Params
 from similarity.tensorflow_setup import prepare_tensorflow
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    settings = params.backbone
-    backbone = load(settings)
-    pictures = np.stack([draw_rock(label, 0, 0, settings.image_size) for label in CLASSES])
-    description = {
-        "name": Path(settings.name).name,
-        "taps": settings.taps,
-        "precision": "bf16" if settings.engine == "openvino_bf16" else "f32",
-    }
-    agreement = save_extractor(
-        outputs.folder(BACKBONE), backbone, "keras" if settings.engine == "keras" else "openvino", pictures, description
-    )
-    print(
-        f"backbone: {settings.name}, {backbone.features} features by {settings.engine}, lowest cosine to the network "
-        f"itself {agreement:.7f}"
-    )
-
-
-def load(settings: BackboneParams) -> Backbone | LiteBackbone | OnnxBackbone:
+    settings, folder = params.backbone, outputs.folder(BACKBONE)
+    name, engine, size = Path(settings.name).name, settings.engine, settings.image_size
     if settings.is_onnx:
         assert settings.normalization
-        return load_onnx_backbone(Path(settings.name), *settings.normalization, settings.image_size)
-    if settings.name in VARIANTS and settings.weights == "imagenet" and settings.engine != "keras":
-        return load_lite_backbone(settings.name, settings.image_size, settings.taps)
+        save_extractor(folder, read_onnx(Path(settings.name), *settings.normalization, size), name, engine, [])
+        print(f"backbone: {settings.name}, {load_extractor(folder, [1]).features} features by {engine}")
+        return
     prepare_tensorflow()
-    return load_backbone(settings.name, settings.weights, settings.image_size, settings.taps)
+    backbone = load_backbone(settings.name, settings.weights, size, settings.taps)
+    save_extractor(folder, backbone, name, engine, settings.taps)
+    extractor = load_extractor(folder, [len(CLASSES)])
+    pictures = np.stack([draw_rock(label, 0, 0, size) for label in CLASSES]).astype(np.float32)
+    agreement = lowest_cosine(extractor(pictures), backbone.predict(pictures))
+    if not agreement >= MIN_AGREEMENT[engine]:
+        raise UserError(
+            f"{engine} disagrees with Keras on this machine (cosine {agreement:.4f}; at least {MIN_AGREEMENT[engine]} "
+            "is needed): set backbone.engine to keras in params.yaml, and please report this"
+        )
+    print(f"backbone: {name}, {extractor.features} features by {engine}, lowest cosine to Keras {agreement:.7f}")
 
 
 if __name__ == "__main__":

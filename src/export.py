@@ -7,70 +7,55 @@ from pipeline.results import Stored, open_stored
 from pipeline.stage import run_command, track
 
 import argparse
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from similarity.errors import UserError
-from similarity.exporting import formats as exporting
-from similarity.exporting.notes import TITLE, Check, describe, digests
+from similarity.exporting import README, TITLE, build_model, export_onnx, export_saved_model, require_onnx
 from similarity.features.computing import load_pixels
-from similarity.features.extractor import MIN_AGREEMENT
-from similarity.features.extractor import describe as describe_extractor
+from similarity.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
 from similarity.files import replaced_folder
-from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
+from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES
 from similarity.params import load_params
 
-SAVED_MODEL, ONNX, NOTES = "saved_model", "model.onnx", "README.md"
+NOTES = "README.md"
 CHECKED_IMAGES = 100
-
-
-class Sample(NamedTuple):
-    """Images that the exported model is checked with.
-
-    Attributes:
-        contents: the files' content.
-        pixels: float32 (n, size, size, 3) in 0…255.
-        embeddings: what is stored for them, float32 (n, E).
-        decodable: numbers of those that the model's own decoder is meant to read as the pipeline does, int64 (m,).
-    """
-
-    contents: list[bytes]
-    pixels: np.ndarray
-    embeddings: np.ndarray
-    decodable: np.ndarray
+EXPORTERS = {"saved_model": ("saved_model", export_saved_model), "onnx": ("model.onnx", export_onnx)}
 
 
 def main() -> None:
     arguments = parse_arguments()
     if arguments.format != "saved_model":
-        exporting.require_onnx()
+        require_onnx()
     out = arguments.out.resolve()
     refuse_other_folders(out)
-    weights, stored = load_params().backbone.weights, open_stored()
-    exporting.require_keras(EMBEDDER)
+    weights, stored, description = load_params().backbone.weights, open_stored(), describe(EMBEDDER)
+    if description["name"].lower().endswith(".onnx"):
+        raise UserError(
+            f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
+            "programs need, with OpenVINO (docs/export.md)"
+        )
+    pixels, embeddings = take_sample(stored, description["image_size"])
     from similarity.tensorflow_setup import prepare_tensorflow
 
     prepare_tensorflow()
-    backbone = exporting.load_keras_backbone(EMBEDDER, weights)
-    graph = exporting.build_graph(backbone, stored.model)
-    sample = take_sample(stored, backbone.image_size)
+    model = build_model(load_keras_backbone(EMBEDDER, weights), stored.model)
+    formats = list(EXPORTERS) if arguments.format == "all" else [arguments.format]
     with replaced_folder(out) as folder:
-        checks: list[Check] = []
-        if arguments.format != "onnx":
-            exporting.save_saved_model(folder / SAVED_MODEL, graph, bool(len(sample.decodable)))
-            checks += check_saved_model(folder / SAVED_MODEL, sample)
-        if arguments.format != "saved_model":
-            exporting.save_onnx(folder / ONNX, graph)
-            checks.append(check(ONNX, exporting.load_onnx(folder / ONNX), sample.pixels, sample.embeddings))
-        notes = describe(sample.pixels.shape[1], sample.embeddings.shape[1], checks, inputs(), digests(folder, folder))
-        (folder / NOTES).write_text(notes, encoding="utf-8")
+        for name, export in (EXPORTERS[each] for each in formats):
+            run = export(model, folder / name)
+            lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, name)]), embeddings)
+            if not lowest >= (least := MIN_AGREEMENT[description["engine"]]):
+                raise UserError(
+                    f"the exported model does not give the stored embeddings of indexed images (cosine {lowest:.4f}, "
+                    f"at least {least} is needed), so nothing was exported: run `dvc repro`, and make sure that "
+                    f"backbone.weights ({weights}) is the file that models/backbone was made from"
+                )
+            print(f"{name}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
+        text = README.replace("<size>", str(description["image_size"])).replace("<E>", str(embeddings.shape[1]))
+        (folder / NOTES).write_text(text, encoding="utf-8")
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
-    for each in checks:
-        print(f"  {each.artifact}: {each.images} indexed images checked, lowest cosine {each.lowest:.7f}")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -79,7 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--format",
-        choices=("saved_model", "onnx", "all"),
+        choices=(*EXPORTERS, "all"),
         default="saved_model",
         help="default: saved_model; onnx needs more packages",
     )
@@ -88,53 +73,22 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def refuse_other_folders(out: Path) -> None:
-    """A folder is replaced as a whole, so it must be empty or a former export."""
+    """Refuse to replace a folder, which is done as a whole, unless it is empty or an earlier export."""
     notes = out / NOTES
     is_export = notes.is_file() and notes.read_text(encoding="utf-8", errors="replace").startswith(TITLE)
     if out.exists() and not is_export and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
 
 
-def take_sample(stored: Stored, size: int) -> Sample:
-    """Reads evenly chosen images, of those with an embedding that is not all zeros."""
+def take_sample(stored: Stored, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose images evenly among those with an embedding: their pixels, (n, size, size, 3), and embeddings, (n, E)."""
     rows = np.flatnonzero(stored.embeddings.any(axis=1))
     if not len(rows):
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
     records = [stored.manifest.records[row] for row in rows]
-    images = IMAGES
-    loaded = (load_pixels(images / record.path, size, record.sha256) for record in records)
-    pixels = np.stack(list(track(loaded, "read", len(records))))
-    contents = [(images / record.path).read_bytes() for record in records]
-    decodable = np.flatnonzero([exporting.is_decoded_alike(content) for content in contents])
-    return Sample(contents, pixels, stored.embeddings[rows], decodable)
-
-
-def check_saved_model(folder: Path, sample: Sample) -> Iterator[Check]:
-    yield check(
-        f"{SAVED_MODEL}, signature {exporting.PIXELS}",
-        exporting.load_saved_model(folder, exporting.PIXELS),
-        sample.pixels,
-        sample.embeddings,
-    )
-    if len(sample.decodable):
-        yield check(
-            f"{SAVED_MODEL}, signature {exporting.BYTES}",
-            exporting.load_saved_model(folder, exporting.BYTES),
-            [sample.contents[i] for i in sample.decodable],
-            sample.embeddings[sample.decodable],
-        )
-
-
-def check(artifact: str, run: exporting.Run, inputs: exporting.Batch, embeddings: np.ndarray) -> Check:
-    progress = partial(track, label=artifact, unit=" batches")
-    least = MIN_AGREEMENT[describe_extractor(EMBEDDER)["precision"]]
-    return Check(artifact, len(inputs), exporting.lowest_cosine(run, inputs, embeddings, least, progress))
-
-
-def inputs() -> list[tuple[str, str, str]]:
-    """What the export is made from, with digests."""
-    return [row for path in (MANIFEST, EMBEDDINGS, EMBEDDER) for row in digests(path, Path())]
+    loaded = (load_pixels(IMAGES / record.path, size, record.sha256) for record in records)
+    return np.stack(list(track(loaded, "read", len(records)))), stored.embeddings[rows]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `split`: decide which images train, validate and test."""
+"""Stage `split`: decide which images are for training, validation and testing."""
 
 from pipeline.stage import counted, run_stage
 

@@ -1,50 +1,48 @@
 """Work on all nodes of a Ray cluster instead of in threads of this machine: the same results, in the same order.
 
-Where something is computed does not change a byte of it, so the cluster is named by the environment, not by a
-parameter. Every node needs the same versions of everything, and the same files at the same paths.
+Results don't depend on where they are computed, so the cluster is named by the environment, not by a parameter. Every
+node needs the same versions of everything, and the same files at the same paths.
 """
 
 import logging
 import os
 import pickle
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from secrets import token_hex
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
-
-import numpy as np
 
 from similarity.errors import UserError
 from similarity.held_stderr import held_stderr
 
 ADDRESS = "RAY_ADDRESS"
-"""Of the environment: the address of the cluster, or ``local`` for one that is started on this machine."""
+"""Name of the environment variable with the address of the cluster, or ``local`` to start one on this machine."""
 
-_TOKEN = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  # the name of a variable
 _CONNECT_SECONDS = 5
-_MOST_BLOCKS = 10_000  # more only make the scheduling slow
+_BLOCKS_AHEAD = 4  # for each core
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def is_cluster_named() -> bool:
-    """Whether the environment names a cluster to work on."""
+    """Return whether the environment names a cluster to work on."""
     return bool(os.environ.get(ADDRESS))
 
 
 def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block: int) -> Iterator[Result]:
-    """Applies a function to items on a cluster, one at a time on each of its cores, and yields in the items' order.
+    """Apply a function to items on a cluster, one at a time on each of its cores, and yield in the items' order.
 
     What a node that dies was working on is done again by another one.
 
     Args:
-        function: and what it holds, such as a model that it loads when it is first called, is sent to every core once.
+        function: pickled; every process of the cluster unpickles it once, so it may hold a model that it loads when it
+            is first called.
         items: what to apply it to.
-        block: items that are sent at a time, at the least.
+        block: how many items are sent at a time.
 
     Raises:
         UserError: Ray is not installed, or the cluster cannot be reached; or the function raised one, or an
@@ -52,112 +50,66 @@ def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block
     """
     if not items:
         return
-    block = max(block, -(-len(items) // _MOST_BLOCKS))
-    starts = range(0, len(items), block)
-    blocks = [{"start": start, "items": pickle.dumps(list(items[start : start + block]))} for start in starts]
-    done = 0
-    with _kept_token(os.environ[ADDRESS]), _connected() as ray:
-        cores = int(ray.cluster_resources()["CPU"])
-        computed = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
-            _Worker,
-            fn_constructor_args=(str(Path.cwd()), pickle.dumps(function)),
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cores, initial_size=cores),
-            num_cpus=1,
-        )
-        for row in computed.iter_rows():
-            if row["start"] != done:
-                raise UserError(f"the cluster gave item {row['start']} where {done} was expected: run this again")
-            results = pickle.loads(row["results"])
-            if isinstance(results, UserError):
-                raise results
-            done += len(results)
-            yield from results
-    if done != len(items):
-        raise UserError(f"the cluster gave {done} of {len(items)} results: run this again")
+    with _connected() as ray:
+        apply = ray.remote(num_cpus=1)(_apply)
+        shared, folder = ray.put(pickle.dumps(function)), str(Path.cwd())
+        ahead, pending = _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"]), deque[Any]()
+        for start in range(0, len(items), block):
+            pending.append(apply.remote(shared, folder, list(items[start : start + block])))
+            if len(pending) > ahead:
+                yield from _results(ray, pending.popleft())
+        while pending:
+            yield from _results(ray, pending.popleft())
 
 
-class _Worker:
-    """What runs on a core of the cluster, for one block after the other."""
-
-    def __init__(self, folder: str, function: bytes) -> None:
-        os.chdir(folder)
-        self._function = pickle.loads(function)
-
-    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        (items,) = batch["items"]
-        results = np.empty(1, object)
-        results[0] = pickle.dumps(self._apply(pickle.loads(items)))
-        return {"start": batch["start"], "results": results}
-
-    def _apply(self, items: list[Any]) -> list[Any] | UserError:
-        try:
-            return [self._function(item) for item in items]
-        except (UserError, OSError) as error:  # returned, as Ray would put its own traceback around it
-            return UserError(f"on node {_node()}: {error}")
-
-
-def _check_address(address: str) -> None:
-    """Makes sure that something listens there; Ray itself tries for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host:  # local, or auto
-        return
+def _results(ray: Any, block: Any) -> list[Any]:
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{ADDRESS}={address}: no cluster can be reached there: {error}") from error
+        results = ray.get(block)
+    except ray.exceptions.RayError as error:
+        raise UserError(f"{os.environ[ADDRESS]}: the cluster failed: {str(error).strip().splitlines()[-1]}") from error
+    if isinstance(results, UserError):
+        raise results
+    return results
 
 
-def _node() -> str:
+def _apply(function: bytes, folder: str, items: list[Any]) -> list[Any] | UserError:
+    """Apply a function to items, on a node."""
     import ray
 
-    return str(ray.util.get_node_ip_address())
+    os.chdir(folder)
+    try:
+        return [_unpickled(function)(item) for item in items]
+    except (UserError, OSError) as error:  # returned, as Ray would put its own traceback around it
+        return UserError(f"on node {ray.util.get_node_ip_address()}: {error}")
 
 
-@contextmanager
-def _kept_token(address: str) -> Iterator[None]:
-    """Has the token of a cluster on this machine kept for as long as it runs, not in the home folder for ever."""
-    if address != "local" or _TOKEN in os.environ:
-        yield
-        return
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "token")
-        path.touch(0o600)
-        path.write_text(token_hex(32), encoding="ascii")
-        os.environ[_TOKEN] = str(path)
-        try:
-            yield
-        finally:
-            del os.environ[_TOKEN]
+@lru_cache(maxsize=1)
+def _unpickled(function: bytes) -> Callable[[Any], Any]:
+    return pickle.loads(function)
 
 
 @contextmanager
 def _connected() -> Iterator[Any]:
-    """Ray, connected to the cluster that the environment names, and quiet."""
+    """Connect quietly to the cluster that the environment names."""
     address, sources = os.environ[ADDRESS], str(Path(__file__).parents[1])
-    _check_address(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is not for who uses this
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # there is no telemetry
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise UserError(f"{ADDRESS} is set, but Ray is not installed: pip install 'ray[data]>=2.50,<3'") from error
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    try:
-        with held_stderr():  # on which it tells the level of its log
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if host:  # not local or auto; Ray itself tries for minutes
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        import ray
+
+        with held_stderr():  # to which it writes the level of its log
             ray.init(
-                address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
+                address, log_to_driver=False, logging_level=logging.ERROR,
                 runtime_env={"env_vars": {"PYTHONPATH": sources}},
-            )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"{ADDRESS}={address}: this cluster cannot be reached: {error}") from error
+            )  # fmt: skip
+    except ModuleNotFoundError as error:
+        raise UserError(f"{ADDRESS} is set, but Ray is not installed: pip install 'ray>=2.50,<3'") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{ADDRESS}={address}: no cluster can be reached there: {error}") from error
     try:
-        context = ray.data.DataContext.get_current()
-        context.execution_options.preserve_order = True
-        context.max_errored_blocks = 0  # else what fails is left out without a word
-        context.enable_progress_bars = False
         yield ray
     finally:
         ray.shutdown()

@@ -21,7 +21,7 @@ from projects import Project
 HEAD, OTHER = "similarity-head", "similarity-other"
 ADDRESSES = {HEAD: "10.213.0.1", OTHER: "10.213.0.2"}
 PORT = 6399
-SCANNED = ("data/manifest.csv", "data/thumbnails.npy", "data/histograms.npy", "data/previews/*", "metrics/data.json")
+SCANNED = ("data/manifest.csv", "data/scan/**/*", "metrics/data.json")
 FEATURES = "data/features.npy"
 # Writes each result as it comes: of a function that anything can import, so that any node can.
 COUNT = """
@@ -159,12 +159,12 @@ def test_what_a_killed_driver_has_computed_is_not_computed_again(cluster: Cluste
 
 
 def _cached_rows(project: Project) -> int:
-    path = project.folder / "cache/image-similarity/features/features.sqlite"
+    path = project.folder / "cache/image-similarity/features/cache.db"
     if not path.exists():
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         try:
-            return int(database.execute("SELECT count(*) FROM features").fetchone()[0])
+            return int(database.execute("SELECT count(*) FROM Cache").fetchone()[0])
         except sqlite3.OperationalError:  # it is just being made
             return 0
 

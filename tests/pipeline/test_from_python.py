@@ -117,6 +117,7 @@ def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) ->
         (np.zeros((5, 5, 3), np.float32), r"these are float32 \(5, 5, 3\)"),
         (np.zeros((0, 5, 3), np.uint8), r"these are uint8 \(0, 5, 3\)"),
         (ROOT / "params.yaml", r"params.yaml: not an image in a known format"),
+        (None, r"image 1: a key, a path, pixels or an image of Pillow is needed, and this is a NoneType"),
         (ROOT / "src", r"src: Is a directory"),
     ],
 )
@@ -126,7 +127,7 @@ def test_what_is_no_image_is_refused_in_one_line(index: ImageIndex, image: objec
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("options", [{"k": 0}, {"k": -3}, {"look": 1.5}, {"look": -0.1}])
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": 2.5}, {"look": 1.5}, {"look": -0.1}])
 def test_a_number_that_is_not_allowed_is_refused(index: ImageIndex, options: dict[str, int]) -> None:
     with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1 or None"):
         index.search(KEY, **options)  # type: ignore[arg-type]  # one of each

@@ -39,11 +39,12 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Pa
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
-def test_a_saved_forest_answers_as_the_built_one_whatever_happens_to_its_file(tmp_path: Path) -> None:
+def test_a_saved_forest_answers_as_the_built_one_also_when_its_file_is_replaced(tmp_path: Path) -> None:
     path, forest = tmp_path / "index.ann", AnnoyForest.build(EMBEDDINGS, 5, 0)
     expected = forest.search(EMBEDDINGS[7], 10, 50)
     forest.save(path)
     loaded = AnnoyForest.load(path, 32)
+    path.unlink()
     path.write_bytes(b"")
     assert loaded.search(EMBEDDINGS[7], 10, 50) == expected
     assert len(loaded) == 2000

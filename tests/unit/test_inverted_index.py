@@ -56,14 +56,6 @@ def test_a_file_that_is_cut_off_is_refused(read: Callable[[Path], object], kept:
         read(path)
 
 
-def test_a_copy_does_not_mind_what_happens_to_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "inverted-index.json"
-    write_inverted_index(path, ["a", "b"], [(np.array([1]), np.array([0.5])), (np.array([0]), np.array([0.5]))])
-    content = map_inverted_index(path, copy=True)
-    path.write_bytes(b"")
-    assert find_neighbors(content, "b") == [("a", 0.5)]
-
-
 def test_cosines_are_read_for_the_images_that_are_asked_for_and_no_others(tmp_path: Path) -> None:
     path, cosines = tmp_path / "inverted-index.json", np.array([[0.5, 0.25], [0.5, 0.125], [0.25, 0.125]])
     rows = np.array([[1, 2], [0, 2], [0, 1]])

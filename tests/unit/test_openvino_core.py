@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 LOADING = """
-from similarity.features.extractor import load_engines
+from similarity.features.graphs import load_engines
 
 import gc, os, signal, sys
 from pathlib import Path
@@ -21,14 +21,14 @@ pixels = ops.parameter([-1, 8, 8, 3], np.float32)
 ov.save_model(ov.Model([ops.result(ops.relu(pixels))], [pixels]), graph)
 
 def load(throughput=False):
-    return load_engines(graph, (1,), "f32", throughput)
+    return load_engines(graph, "openvino", (1,), throughput)
 """
 ENDING_THE_FIRST_FIRST = """
 engines = [load() for _ in range(2)]
 while engines:
     del engines[0]
     gc.collect()
-signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
 os.kill(os.getpid(), signal.SIGTERM)
 """
 COMPUTING = """
@@ -43,7 +43,7 @@ print("anywhere" if all(os.sched_getaffinity(each) == os.sched_getaffinity(0) fo
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"), [(ENDING_THE_FIRST_FIRST, "told"), (COMPUTING, "anywhere")], ids=["signal", "cores"]
+    ("script", "expected"), [(ENDING_THE_FIRST_FIRST, "handled"), (COMPUTING, "anywhere")], ids=["signal", "cores"]
 )
 def test_engines_leave_signals_handled_and_bind_no_thread_to_a_core(tmp_path: Path, script: str, expected: str) -> None:
     done = subprocess.run(

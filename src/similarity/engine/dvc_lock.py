@@ -34,7 +34,7 @@ class DvcLock:
         self._root = root
         self._deps: dict[str, dict[str, str]] = {}  # the MD5 that each stage used, by stage and path
         self._outs: dict[str, tuple[str, str]] = {}  # the stage that made each output, and its MD5, by path
-        self._frozen = set[str]()
+        self._frozen, self._fitting = set[str](), set[str]()
         locked = _read_stages(root / "dvc.lock")
         defined = _read_stages(root / "dvc.yaml") if (root / "dvc.yaml").exists() else locked
         try:
@@ -82,9 +82,11 @@ class DvcLock:
 
     def _check_stages(self, waiting: set[str]) -> None:
         """Check that some stages, and all before them, used the outputs that are recorded now."""
-        seen = set[str]()
+        seen = set(self._fitting)
+        waiting -= seen
         while waiting:
-            stage = waiting.pop()
+            stage = min(waiting)  # so that the same one is named each time
+            waiting.remove(stage)
             seen.add(stage)
             for path, used in self._deps[stage].items():
                 # A dependency may also lie in a folder that is an output.
@@ -97,6 +99,7 @@ class DvcLock:
                         f"{self._root / 'dvc.lock'}: stage {stage} ran before stage {maker} made another {path}, so "
                         "their files do not fit: a run has not finished: run `dvc repro`"
                     )
+        self._fitting = seen
 
 
 def md5s(paths: Sequence[Path]) -> list[str]:

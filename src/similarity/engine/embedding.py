@@ -95,8 +95,10 @@ def pixels_of(source: "Path | np.ndarray | Image.Image", side: int) -> np.ndarra
     """
     if isinstance(source, Image.Image):
         return upright_pixels(source)
-    if not isinstance(source, np.ndarray):
+    if isinstance(source, Path):
         return decode_image(source, side).pixels
+    if not isinstance(source, np.ndarray):
+        raise UserError(f"a key, a path, pixels or an image of Pillow is needed, and this is a {type(source).__name__}")
     if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
         raise UserError(f"pixels must be uint8 (height, width, 3), RGB, and these are {source.dtype} {source.shape}")
     return source

@@ -75,7 +75,6 @@ class Engine:
         self.root, self.files = root, ProjectFiles(root)
         self._open_gallery, self._batch_sizes, self._max_pixels = open_gallery, batch_sizes, max_pixels
         self._loading = RLock()
-        self._is_served = False
         self._embed: ImageEmbedder | None = None
 
     def __len__(self) -> int:
@@ -126,7 +125,6 @@ class Engine:
         for part in ("gallery", "map", "novelty"):
             getattr(self, part)
         if not self._open_gallery:
-            self._is_served = with_model
             _ = self._inverted_index
         if with_model:
             self.embedder()
@@ -246,4 +244,4 @@ class Engine:
 
     @cached_property
     def _inverted_index(self) -> mmap:
-        return self.files.open_inverted_index(copy=self._is_served)
+        return self.files.open_inverted_index()

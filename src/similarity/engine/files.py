@@ -100,9 +100,9 @@ class ProjectFiles:
         """Check those files that exist."""
         self.lock.check(*(path for path in paths if (self.root / path).exists()))
 
-    def open_inverted_index(self, copy: bool = False) -> mmap:
+    def open_inverted_index(self) -> mmap:
         """Open the stored neighbors; see `map_inverted_index`."""
-        return map_inverted_index(self.checked(INVERTED_INDEX), copy)
+        return map_inverted_index(self.checked(INVERTED_INDEX))
 
     def open_gallery(self) -> "Gallery":
         """Load all that is searched."""

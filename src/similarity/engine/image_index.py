@@ -71,7 +71,7 @@ class ImageIndex(Engine):
         Raises:
             UserError: an image cannot be read, there is no such class or index, or a number is not allowed.
         """
-        if k < 1 or not 0 <= (look or 0) <= 1:
+        if not isinstance(k, int) or k < 1 or not (look is None or 0 <= look <= 1):
             raise UserError(f"k must be at least 1, and look from 0 to 1 or None; they are {k} and {look}")
         answers = self.answer(self._queries(images), Options(k, label, index, look, split, any=any))
         if failures := [answer for answer in answers if isinstance(answer, Failure)]:

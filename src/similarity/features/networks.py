@@ -1,4 +1,4 @@
-"""The frozen, ImageNet-pretrained networks that turn pixels into features."""
+"""The frozen, ImageNet-pretrained networks of Keras that turn pixels into features."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -6,17 +6,15 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from similarity.errors import UserError
-from similarity.features.efficientnet_lite import VARIANTS, build_efficientnet_lite, load_imagenet_weights, scale_pixels
+from similarity.features.efficientnet_lite import VARIANTS, efficientnet_lite, preprocess_input
 
 if TYPE_CHECKING:
     import keras
-    import openvino as ov
 
 FINAL_TAP = "final"
 
@@ -28,14 +26,12 @@ class Backbone(NamedTuple):
     """A network that gives one row of features per image, and the preprocessing that it was trained with.
 
     Attributes:
-        model: maps preprocessed pixels, float32 (n, size, size, 3), to features, float32 (n, D).
-        preprocess: what comes before the model.
-        network: the network whose layers are tapped, with the weights; what weights files are of.
+        model: maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D).
+        network: the network within the model whose layers are tapped, without a classifier; weights files are for it.
         tap_features: how many of the features come from each tap, in their order.
     """
 
     model: "keras.Model"
-    preprocess: Preprocess
     network: "keras.Model"
     tap_features: dict[str, int]
 
@@ -44,26 +40,13 @@ class Backbone(NamedTuple):
         """Side of the square input, in pixels."""
         return int(self.model.input_shape[1])
 
-    @property
-    def features(self) -> int:
-        """Features per image, D."""
-        return int(self.model.output_shape[1])
-
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)."""
-        return np.asarray(self.model.predict_on_batch(self.preprocess(pixels)))
-
-    def graph(self) -> "ov.Model":
-        """The model as a graph of OpenVINO, from preprocessed pixels to features."""
-        import openvino as ov
-
-        with TemporaryDirectory(prefix="backbone-") as folder:  # OpenVINO takes no Keras model with Python 3.13
-            self.model.export(folder, verbose=False)
-            return ov.convert_model(folder, input=[-1, self.image_size, self.image_size, 3])
+        """Map RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D), in one batch."""
+        return np.asarray(self.model.predict_on_batch(pixels))
 
 
 def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str]) -> Backbone:
-    """Builds a frozen backbone with its weights.
+    """Build a frozen backbone with its weights.
 
     Args:
         name: ``efficientnet_lite0``, ``…1`` or ``…2``, or a model of ``keras.applications`` by its name in any
@@ -76,65 +59,60 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
             ``final`` alone.
 
     Raises:
-        UserError: unknown model or layer name, too small an input, or weights that are missing or do not fit.
+        UserError: the model or a layer is unknown, the input is too small, or the weights are missing or do not fit.
     """
-    from keras import Model, ops
+    from keras import Input, Model, layers, ops
 
-    build = _build_efficientnet_lite if name in VARIANTS else _build_application
-    network, preprocess, load_weights = build(name, image_size)
-    pooled = {tap: _pool(network, tap) for tap in taps or (FINAL_TAP,)}
-    if weights == "imagenet":
-        load_weights()
-    else:
+    network, preprocess = _build(name, image_size, None if weights != "imagenet" else weights)
+    if weights != "imagenet":
         _load_weights_file(network, Path(weights))
-    model = Model(network.inputs, ops.concatenate(list(pooled.values()), axis=-1), trainable=False)
-    return Backbone(model, preprocess, network, {tap: output.shape[-1] for tap, output in pooled.items()})
+    pooled = {tap: _pool(network, tap) for tap in taps or (FINAL_TAP,)}
+    matrix, offset = as_affine(preprocess)
+    pixels = Input((image_size, image_size, 3), name="pixels")
+    preprocessing = layers.Conv2D(3, 1, name="preprocessing")  # one product for each pixel
+    tapped = Model(network.inputs, ops.concatenate(list(pooled.values()), axis=-1))
+    model = Model(pixels, tapped(preprocessing(pixels)), trainable=False)
+    preprocessing.set_weights([matrix[None, None], offset])
+    return Backbone(model, network, {tap: output.shape[-1] for tap, output in pooled.items()})
 
 
-class _Network(NamedTuple):
-    """A network without weights, the preprocessing that it expects, and what fills in its ImageNet weights."""
+def as_affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """Find the matrix M, (3, 3), and the offset b, (3,), float32, with preprocess(pixels) = pixels · M + b.
 
-    model: "keras.Model"
-    preprocess: Preprocess
-    load_imagenet_weights: Callable[[], None]
-
-
-def _build_efficientnet_lite(name: str, image_size: int) -> _Network:
-    network = build_efficientnet_lite(name, image_size)
-    return _Network(network, scale_pixels, partial(load_imagenet_weights, network))
+    Every preprocessing in `keras.applications` has this form.
+    """
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32)
+    values = np.asarray(preprocess(probes[:, None, None, :]), np.float64)[:, 0, 0]
+    return ((values[1:] - values[0]) / 255).astype(np.float32), values[0].astype(np.float32)
 
 
-def _build_application(name: str, image_size: int) -> _Network:
+def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Model", Preprocess]:
+    """Build a network without its classifier, and find the preprocessing that it expects."""
     import keras
 
-    builders = {key.lower(): value for key, value in vars(keras.applications).items() if key[0].isupper()}
-    builder = builders.get(name.replace("_", "").lower())
+    models = {key.lower(): value for key, value in vars(keras.applications).items() if key[0].isupper()}
+    builder: Any = partial(efficientnet_lite, name) if name in VARIANTS else models.get(name.replace("_", "").lower())
     if builder is None:
-        known = ", ".join([*VARIANTS, *sorted(builders)])
+        known = ", ".join([*VARIANTS, *sorted(models)])
         raise UserError(f"params.yaml: backbone.name: {name!r} is unknown; choose one of {known}")
-    build = partial(builder, include_top=False, input_shape=(image_size, image_size, 3))
+    # Public aliases do not cover every model (MobileNetV3Small), the module that defines the model always does.
+    preprocess = preprocess_input if name in VARIANTS else import_module(builder.__module__).preprocess_input
     try:
-        network = build(weights=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on sizes that ImageNet weights were not made for
+            return builder(include_top=False, weights=weights, input_shape=(image_size, image_size, 3)), preprocess
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(
             f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {_one_line(error)}"
         ) from error
-
-    def load_weights() -> None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # remarks on sizes that ImageNet weights were not made for
-                network.set_weights(build(weights="imagenet").get_weights())
-        except Exception as error:  # keras.utils.get_file wraps whatever went wrong in a bare Exception
-            raise UserError(
-                f"cannot download the ImageNet weights of {name} ({_one_line(error)}): run once with network access "
-                "(Keras keeps them in ~/.keras/models), or set backbone.weights to a weights file of the model "
-                "without its classifier"
-            ) from error
-
-    # Public aliases do not cover every model (MobileNetV3Small), the module that defines the model always does.
-    preprocess_input = import_module(builder.__module__).preprocess_input
-    return _Network(network, lambda pixels: np.asarray(preprocess_input(pixels.copy()), np.float32), load_weights)
+    except Exception as error:  # keras.utils.get_file wraps whatever went wrong in a bare Exception
+        raise UserError(
+            f"cannot download the ImageNet weights of {name} ({_one_line(error)}): run once with network access "
+            "(Keras keeps them in ~/.keras/models), or set backbone.weights to a weights file of the model "
+            "without its classifier"
+        ) from error
 
 
 def _load_weights_file(network: "keras.Model", path: Path) -> None:
@@ -155,7 +133,7 @@ def _load_weights_file(network: "keras.Model", path: Path) -> None:
 
 
 def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
-    """Pools the output of a tapped layer over space, (n, d)."""
+    """Pool the output of a tapped layer over space, (n, d)."""
     from keras import ops
 
     feature_maps = {
@@ -170,7 +148,7 @@ def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
 
 
 def tapped_layer(network: str, layers: Sequence[str], tap: str) -> str:
-    """The layer that a tap names, or the last one whose name it begins.
+    """Find the layer that a tap names, or the last one whose name it begins.
 
     Raises:
         UserError: there is none.

@@ -1,4 +1,4 @@
-"""Draws the generated demo set: six kinds of rock-like textures that color alone does not tell apart.
+"""The generated demo set: six kinds of rock-like textures that cannot be distinguished by color alone.
 
 Each texture is a field of brightness; a palette drawn from nearly the same distribution for every class colors it.
 """
@@ -13,7 +13,7 @@ _MAX_OVERPRINT = 0.8  # rocks are altered: how much of another class's texture m
 
 
 class _Canvas:
-    """Where one texture is drawn: its random numbers, coordinates in image widths, and a random strike direction."""
+    """A surface for one texture: random numbers, coordinates in image widths, and a random strike direction."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
@@ -24,7 +24,7 @@ class _Canvas:
         self.angle = rng.uniform(0, np.pi)
 
     def noise(self, length: float, stretch: float = 1.0) -> np.ndarray:
-        """Gaussian noise of mean 0 and deviation 1, smooth over `length` image widths, × `stretch` along strike."""
+        """Draw noise of mean 0 and deviation 1, smooth over `length` image widths, × `stretch` along strike."""
         frequency = np.fft.fftfreq(self.size, 1 / self.size) * self.zoom
         fx, fy = np.meshgrid(frequency, frequency)
         along = (fx * np.cos(self.angle) + fy * np.sin(self.angle)) * length * stretch
@@ -34,15 +34,15 @@ class _Canvas:
         return (field - field.mean()) / (field.std() + 1e-12)
 
     def fractal(self, length: float, octaves: int = 4) -> np.ndarray:
-        """Noise with detail at every scale below `length`."""
+        """Draw noise with detail at every scale below `length`."""
         return np.sum([0.55**i * self.noise(length / 2**i) for i in range(octaves)], axis=0) / 1.2
 
     def across(self, bend: float) -> np.ndarray:
-        """Distance across the strike in image widths, bent by up to about `bend`."""
+        """Return the distance across the strike in image widths, bent by up to about `bend`."""
         return self.y * np.cos(self.angle) - self.x * np.sin(self.angle) + bend * self.noise(0.35)
 
     def scatter(self, count: int) -> np.ndarray:
-        """Random points over the picture, (count, 2)."""
+        """Draw random points over the picture, (count, 2)."""
         half = 0.6 / self.zoom
         return self.rng.uniform(-half, half, (count, 2))
 
@@ -126,7 +126,7 @@ _TINTS = {
 
 
 def draw_rock(label: str, seed: int, number: int, size: int) -> np.ndarray:
-    """Draws one picture of the demo set.
+    """Draw one picture of the demo set.
 
     Args:
         label: one of `CLASSES`.
@@ -145,7 +145,7 @@ def draw_rock(label: str, seed: int, number: int, size: int) -> np.ndarray:
 
 
 def _color(texture: np.ndarray, tint: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """Lays a two-color palette over a texture: RGB in 0…1."""
+    """Lay a two-color palette over a texture: RGB in 0…1."""
     hue = np.deg2rad(tint[0] + rng.normal(0, 40))
     tone = np.array([np.cos(hue), np.cos(hue - 2 * np.pi / 3), np.cos(hue + 2 * np.pi / 3)])
     lightness = np.clip(rng.normal(tint[1], 0.11), 0.2, 0.8)
@@ -160,7 +160,7 @@ def _standardized(field: np.ndarray) -> np.ndarray:
 
 
 def _photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Adds uneven light, sensor noise and a little blur, and averages down to the final size: uint8."""
+    """Add uneven light, sensor noise and a little blur, and averages down to the final size: uint8."""
     size = len(rgb)
     axis = np.linspace(-1, 1, size)
     slope = rng.normal(0, 0.06, 2)

@@ -61,23 +61,16 @@ def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
     return cosines
 
 
-def map_inverted_index(path: Path, copy: bool = False) -> mmap.mmap:
-    """Open an inverted index for `find_neighbors`.
-
-    Args:
-        path: of the file.
-        copy: whether to copy it into memory, for a process that must survive a change of the file.
+def map_inverted_index(path: Path) -> mmap.mmap:
+    """Map an inverted index into memory for `find_neighbors`; a file that replaces it later is not seen.
 
     Raises:
         FileNotFoundError: the file is missing.
         UserError: it is empty or cut off.
     """
     with path.open("rb") as file:
-        if size := file.seek(0, os.SEEK_END):
-            content = mmap.mmap(-1, size) if copy else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if copy:
-                file.seek(0)
-                file.readinto(content)
+        if file.seek(0, os.SEEK_END):
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             if content[-2:] == b"}\n":
                 return content
     raise _damaged(path)

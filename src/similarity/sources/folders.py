@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from similarity.errors import UserError
 
@@ -13,35 +13,26 @@ How = Literal["copy", "link", "move"]
 _FICLONE = 0x40049409  # of Linux' ioctl: share the blocks of another file, until one of them is changed
 
 
-class Tree(NamedTuple):
-    """What is below a folder, as paths relative to it."""
-
-    files: list[PurePosixPath]
-    folders: list[PurePosixPath]
-
-
-def list_tree(source: Path) -> Tree:
-    """List all files and folders below a folder, following links; a link to nothing counts as a file.
+def list_files(source: Path) -> list[PurePosixPath]:
+    """List all files below a folder, as paths relative to it, following links; a link to nothing counts as a file.
 
     Raises:
-        UserError: something is neither, such as a FIFO or a device, or is a link to a folder that it is in.
+        UserError: something is neither file nor folder, such as a FIFO or a device, or is a link to a folder that it
+            is in.
         OSError: a folder cannot be read.
     """
-    tree = Tree([], [])
-    for path, is_folder in _walk(source, PurePosixPath(), frozenset()):
-        (tree.folders if is_folder else tree.files).append(path)
-    return tree
+    return list(_walk(source, PurePosixPath(), frozenset()))
 
 
 def check_source(source: Path) -> None:
     """Refuse what could be read for ever, by `fetch` or by DVC, which looks through the source before.
 
     Raises:
-        UserError: as `list_tree`, and also for `source` itself.
+        UserError: as `list_files`, and also for `source` itself.
         OSError: a folder cannot be read.
     """
     if source.is_dir():
-        list_tree(source)
+        list_files(source)
     elif source.exists() and not source.is_file():
         raise _no_file(source)
 
@@ -83,18 +74,18 @@ def _clone(original: Path, copy: Path) -> None:
             shutil.copyfileobj(read, written, 1 << 20)
 
 
-def _walk(folder: Path, here: PurePosixPath, around: frozenset[Path]) -> Iterator[tuple[PurePosixPath, bool]]:
+def _walk(folder: Path, here: PurePosixPath, around: frozenset[Path]) -> Iterator[PurePosixPath]:
     real = folder.resolve()
     if real in around:
         raise UserError(f"{str(folder)!r} is a link to a folder that it is in: remove it")
     with os.scandir(folder) as entries:
         for entry in entries:
-            path, is_folder = here / entry.name, entry.is_dir()
-            if not is_folder and not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110  # a string
+            if entry.is_dir():
+                yield from _walk(folder / entry.name, here / entry.name, around | {real})
+            elif entry.is_file() or not os.path.exists(entry.path):  # noqa: PTH110  # a string
+                yield here / entry.name
+            else:
                 raise _no_file(folder / entry.name)
-            yield path, is_folder
-            if is_folder:
-                yield from _walk(folder / entry.name, path, around | {real})
 
 
 def _no_file(path: Path) -> UserError:

@@ -1,13 +1,13 @@
 """How the files of a source become ``<class>/<name>``: by its folders, by a table, or by the names of shards."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
 from similarity.images.formats import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
-from similarity.sources.folders import list_tree
+from similarity.sources.folders import list_files
 from similarity.sources.keys import Place, make_keys, printable, split_of_name
 from similarity.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
 from similarity.sources.webdataset import read_samples
@@ -61,19 +61,18 @@ def list_folder(
         shards: the tar archive that each file was unpacked from, if they may be webdataset's.
 
     Raises:
-        UserError: as `plan_layout` and `list_tree`.
+        UserError: as `plan_layout` and `list_files`.
         OSError: a folder cannot be read.
     """
-    choices, (files, folders) = choices or Choices(), list_tree(source)
+    choices, files = choices or Choices(), list_files(source)
     if shards and choices.table is None and (samples := read_samples(source, shards, choices.label)):
         images = [path for path in files if path not in samples.files]
-        return plan_layout(images, folders, choices, table=samples.table)
-    return plan_layout(files, folders, choices, lambda path: (source / path).read_bytes())
+        return plan_layout(images, choices, table=samples.table)
+    return plan_layout(files, choices, lambda path: (source / path).read_bytes())
 
 
 def plan_layout(
     files: Iterable[PurePosixPath],
-    folders: Iterable[PurePosixPath],
     choices: Choices,
     read: Callable[[PurePosixPath], bytes] | None = None,
     table: LabelTable | None = None,
@@ -87,14 +86,13 @@ def plan_layout(
 
     Args:
         files: paths of all files.
-        folders: paths of all folders.
         choices: how the source is to be understood.
         read: gives the content of a file; without it, no table of labels is looked for.
         table: the classes, by paths in the source, if they are known already.
 
     Raises:
         DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
-        UserError: there are no images, folders are ambiguous, a class is empty, or HEIC images cannot be read.
+        UserError: there are no images, folders are ambiguous, or HEIC images cannot be read.
     """
     files = sorted(files)
     reasons = {path: reason for path in files if (reason := _why_left_out(path, choices.heic))}
@@ -112,38 +110,34 @@ def plan_layout(
     unlisted = list[PurePosixPath]()
     if table is not None:
         places, unlisted = _place_by_table(places, table, base, files)
-    else:
-        _refuse_column_without_table(choices.label)
-        _check_classes(folders, around, split_folders, {place.label for place in places.values()}, left_out)
+    elif choices.label is not None:
+        raise UserError(
+            f"data.label: {choices.label!r} is to be the column of labels, but data.source has no "
+            f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
+        )
     keys = make_keys(places)
     return Layout(keys, {keys[path]: place.split for path, place in places.items() if place.split}, left_out, unlisted)
 
 
 def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
     suffix = path.suffix.lower()
-    if reason := _why_hidden(path):
-        return reason
+    if any(part.startswith(".") for part in path.parts):
+        return "hidden: a name in its path begins with a dot"
+    if "__MACOSX" in path.parts:
+        return "what macOS adds to archives"
     if suffix in HEIC_SUFFIXES and not heic:
         return f"HEIC: to read it, run `pip install '{HEIC_PACKAGE}'` and set data.heic to read"
     return None if suffix in IMAGE_SUFFIXES else "not named like an image"
 
 
-def _why_hidden(path: PurePosixPath) -> str | None:
-    if any(part.startswith(".") for part in path.parts):
-        return "hidden: a name in its path begins with a dot"
-    return "what macOS adds to archives" if "__MACOSX" in path.parts else None
-
-
-def _describe(left_out: Sequence[LeftOut]) -> str:
-    return f"; {len(left_out)} were left out, such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
-
-
 def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut]) -> None:
     if not images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        such_as = (
+            f"; left out were {len(left_out)}, such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
+        )
         raise UserError(
-            f"data.source has no images: files ending in {kinds} are needed, preferably in class folders"
-            + _describe(left_out)
+            f"data.source has no images: files ending in {kinds} are needed, preferably in class folders{such_as}"
         )
     heic = [path for path in images if path.suffix.lower() in HEIC_SUFFIXES]
     if heic and not can_read_heic():
@@ -177,14 +171,6 @@ def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, name: str
     if len(found) > 1:
         raise UserError(f"data.source has {' and '.join(map(repr, map(str, found)))}: set data.table to one of them")
     return found[0] if found else None
-
-
-def _refuse_column_without_table(column: str | None) -> None:
-    if column is not None:
-        raise UserError(
-            f"data.label: {column!r} is to be the column of labels, but data.source has no {' or '.join(TABLE_NAMES)}; "
-            "set data.table to the path of the table in it, or leave data.label empty"
-        )
 
 
 def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, has_table: bool) -> dict[str, str]:
@@ -228,20 +214,3 @@ def _place_by_table(
         label, split = rows.get(path, (UNLABELED, None))
         placed[path] = Place(label, split if table.has_splits else place.split, place.names)
     return placed, [path for path in places if path not in rows]
-
-
-def _check_classes(
-    folders: Iterable[PurePosixPath],
-    around: PurePosixPath,
-    split_folders: Mapping[str, str],
-    classes: Collection[str],
-    left_out: Sequence[LeftOut],
-) -> None:
-    parents = {around / name for name in split_folders} or {around}
-    for folder in sorted(folders):
-        is_class = folder not in parents and folder.parent in parents and not _why_hidden(folder)
-        if is_class and folder.name not in classes:
-            inside = [each for each in left_out if each.path.startswith(f"{printable(folder)}/")]
-            raise UserError(
-                f"the class folder {str(folder)!r} has no images: add some, or remove the folder{_describe(inside)}"
-            )

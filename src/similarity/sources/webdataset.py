@@ -9,7 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from similarity.images.formats import IMAGE_SUFFIXES
-from similarity.sources.folders import list_tree
+from similarity.sources.folders import list_files
 from similarity.sources.keys import split_of_name
 from similarity.sources.label_tables import Entry, LabelTable, make_label_table
 
@@ -29,7 +29,7 @@ class Samples(NamedTuple):
 def list_shards(source: Path) -> list[Path]:
     """List the tar files in a folder, sorted; none if there are images outside of them."""
     shards = sorted(path for path in source.glob("*.tar") if path.is_file())
-    if not shards or any(path.suffix.lower() in IMAGE_SUFFIXES for path in list_tree(source).files):
+    if not shards or any(path.suffix.lower() in IMAGE_SUFFIXES for path in list_files(source)):
         return []
     return shards
 

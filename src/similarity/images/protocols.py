@@ -1,5 +1,0 @@
-"""Images are plain files now: for modules that have not said so yet."""
-
-from pathlib import Path
-
-ImageFile = Path
