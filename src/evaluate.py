@@ -39,7 +39,8 @@ class Measured(NamedTuple):
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, model = read_manifest(layout.MANIFEST), load_embedding_model(layout.EMBEDDER)
-    embeddings, features = np.asarray(load_rows(layout.EMBEDDINGS, manifest)), load_rows(layout.FEATURES, manifest)
+    embeddings = np.asarray(load_rows(layout.EMBEDDINGS, manifest))
+    features = load_rows(layout.FEATURES, manifest, len(model.head.kernel))
     # Without classes, all images count as one class: what is found can be drawn, the scores mean nothing.
     labels = manifest.labels if manifest.can_teach else np.zeros_like(manifest.labels)
     splits = read_splits(layout.SPLITS, manifest)

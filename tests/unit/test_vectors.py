@@ -50,8 +50,7 @@ def test_rows_of_zeros_stay_and_rows_that_are_not_finite_are_nan_without_a_warni
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
 def test_nothing_is_normalized_to_nothing(shape: tuple[int, int]) -> None:
-    empty = np.empty(shape, np.float32)
-    assert normalize(empty).shape == shape
+    assert normalize(np.empty(shape, np.float32)).shape == shape
 
 
 def test_a_row_is_mapped_to_the_same_bits_among_any_others() -> None:
