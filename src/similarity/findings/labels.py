@@ -71,9 +71,8 @@ def judge_labels(
         folds: from `draw_folds`, int64 (n,).
         progress: wraps the iteration over the folds.
     """
-    judged = folds >= 0
-    classes = len(np.unique(labels[judged]))
-    judged &= classes > 1
+    classes = len(np.unique(labels[folds >= 0]))
+    judged = (folds >= 0) & (classes > 1)
     wrong, suggested, noise = np.zeros(len(labels)), labels.astype(np.int64), 0.0
     if judged.any():
         right = np.ones((len(labels), len(_TEMPERATURES)))

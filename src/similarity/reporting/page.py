@@ -179,10 +179,7 @@ def audit_section(findings: Sequence[Finding], sheets: Mapping[str, Image.Image]
 
 
 def map_section(labels: Sequence[str], positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> Section:
-    """Draw all images in the plane: as points by class, evenly chosen where there are many, and as pictures.
-
-    See `charts.collage` for the arguments.
-    """
+    """Draw a map as points by class, evenly chosen where there are many, and as pictures; see `charts.collage`."""
     rows = np.unique(np.linspace(0, len(positions) - 1, _MOST_POINTS).astype(int))
     dots = charts.points(positions[rows], [labels[row] for row in rows.tolist()])
     pictures = picture(charts.collage(positions, picture_of), "Map of the images in pictures")
