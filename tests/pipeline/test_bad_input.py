@@ -197,14 +197,11 @@ def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_pa
     assert counts["left_out"] == 111
 
 
-STEPS = ("train", "embed", "neighbors", "ann", "novelty", "baselines", "evaluate", "audit")
-
-
 def test_no_stage_takes_results_of_other_images_for_its_own(project: Project, tmp_path: Path) -> None:
     images_from(project, write_rocks(tmp_path / "rocks", ("marble", "schist"), 20))
     project.run("python", "src/scan.py")
     before = project.contents(*RESULTS)
-    for stage in STEPS:
+    for stage in ("train", "embed", "neighbors", "ann", "novelty", "baselines", "evaluate", "audit"):
         assert "run `dvc repro`" in refusal(project, stage), stage
     assert project.contents(*RESULTS) == before
 
@@ -253,9 +250,8 @@ def test_features_that_are_not_finite_are_named_by_their_images(project: Project
         return tf.concat([mean, 1 / tf.nn.relu(0.99 - mean)], 1)
 
     project = project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")})
-    rocks, white = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3), Image.new("RGB", (48, 48), "white")
-    for name in ("marble/white.png", "schist/white.png"):
-        white.save(rocks / name)
+    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    Image.new("RGB", (48, 48), "white").save(rocks / "marble" / "white.png")
     images_from(project, rocks)
     path = write_onnx(network, project.folder / "net.onnx", (None, 48, 48, 3))
     project.set_params(backbone={"name": path.name, "taps": [], "normalization": [[0, 0, 0], [1, 1, 1]]})
@@ -263,7 +259,7 @@ def test_features_that_are_not_finite_are_named_by_their_images(project: Project
     for stage in ("scan", "backbone"):
         project.run("python", f"src/{stage}.py")
     message = refusal(project, "featurize")
-    assert "error: marble/white.png has numbers that are not finite; schist/white.png has" in message
+    assert "error: marble/white.png has numbers that are not finite" in message
     assert message.endswith("so data/features.npy is not written")
 
 
