@@ -34,10 +34,10 @@ class Retrieval(NamedTuple):
 
 
 def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw `count` rows, each class in proportion to its size, but with one row at least.
+    """Draw up to `count` of some rows, each class in proportion to its size, but with one row at least.
 
-    A larger count adds to what a smaller one drew. Rows, int64 (n,), with the class index of each, and what is drawn
-    ascend.
+    Rows, int64 (n,), ascend, with the class index of each in `labels`, and so do those drawn. A larger count adds to
+    what a smaller one drew.
     """
     drawn = np.random.default_rng(seed).permutation(len(rows))
     by_class = drawn[np.argsort(labels[drawn], kind="stable")]

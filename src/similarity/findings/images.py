@@ -22,13 +22,12 @@ _PAIRS_PER_BLOCK = 4096
 def principal_components(
     features: np.ndarray, count: int, seed: int, progress: Callable[[range], Iterable[int]] = iter
 ) -> np.ndarray:
-    """Project features on their main directions.
+    """Project features, float32 (n, D), on their main directions: float32 (n, min(count, n, D)).
 
     The directions are those of a sample of at most 10,000 rows, so memory does not grow with the data set. Of 2,848
     features, random projections find 256 three times as fast as `PCA(svd_solver="covariance_eigh")` does.
 
-    Features, float32 (n, D), are standardized here, and may be mapped from a file. `progress` wraps the iteration over
-    their blocks. Gives float32 (n, min(count, n, D)).
+    Features are standardized here, and may be mapped from a file; `progress` wraps the iteration over their blocks.
     """
     from sklearn.utils.extmath import randomized_svd
 
