@@ -85,7 +85,8 @@ class DvcLock:
         seen = set(self._fitting)
         waiting -= seen
         while waiting:
-            stage = waiting.pop()
+            stage = min(waiting)  # so that the same one is named each time
+            waiting.remove(stage)
             seen.add(stage)
             for path, used in self._deps[stage].items():
                 # A dependency may also lie in a folder that is an output.
