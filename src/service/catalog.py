@@ -157,29 +157,22 @@ class Catalog:
             and query.label in {None, each.label, each.other_label}
             and query.key in {None, each.path, each.other}
         ]
-        return FindingPage(
-            audited=self.gallery.findings is not None,
-            counts=self._finding_counts,
-            findings=[self._as_entry(each) for each in found[query.entries]],
-            **query.describe_page(len(found)),
-        )
-
-    @cached_property
-    def _finding_counts(self) -> list[schema.FindingCount]:
         kinds = [each.finding for each in self.gallery.findings or ()]
-        return [schema.FindingCount(kind=kind, findings=kinds.count(kind)) for kind in KINDS if kind in kinds]
+        counts = [schema.FindingCount(kind=kind, findings=count) for kind in KINDS if (count := kinds.count(kind))]
+        entries = [self._finding_entry(each) for each in found[query.entries]]
+        audited = self.gallery.findings is not None
+        return FindingPage(audited=audited, counts=counts, findings=entries, **query.describe_page(len(found)))
 
-    def _as_entry(self, finding: Finding) -> FindingEntry:
+    def _finding_entry(self, finding: Finding) -> FindingEntry:
+        same: dict[str, Any] = {
+            name: getattr(finding, name) or None for name in ("label", "suggested", "other", "other_label", "score")
+        }
         return FindingEntry(
             kind=finding.finding,
             key=finding.path or None,
-            label=finding.label or None,
             indexed=finding.path in self.gallery.finding_rows,
-            suggested=finding.suggested or None,
-            other=finding.other or None,
-            other_label=finding.other_label or None,
-            score=float(finding.score) if finding.score else None,
             explanation=explain(finding),
+            **same,
         )
 
 
