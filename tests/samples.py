@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
 from similarity.vectors import normalize
 
 

@@ -21,7 +21,7 @@ from service.dependencies import only_known_parameters, query_parameters
 from service.failures import answer_failures
 from service.limits import UploadLimits, UploadRules
 from service.reloading import ServedCatalog
-from similarity.images.isolated_decoding import start_decoders
+from similarity.images.query_images import start_decoders
 
 _FOLDER = Path(__file__).parent
 PAGE, DOCUMENTATION, EXAMPLES = _FOLDER / "page", _FOLDER / "documentation", _FOLDER / "examples.yaml"

@@ -34,7 +34,7 @@ from similarity.engine.results import Failure, Options, Query, Result
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.listing import explain
 from similarity.images.decoding import read_image
-from similarity.images.regions import Region
+from similarity.images.query_images import Region
 from similarity.index.stores import Index
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show

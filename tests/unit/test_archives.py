@@ -189,15 +189,6 @@ def test_a_zip_whose_list_hides_a_file_is_refused(place: int, byte: bytes | None
     refuse_whole(content, tmp_path / "hiding.zip")
 
 
-def test_a_zip_of_very_many_members_is_read(tmp_path: Path) -> None:
-    """More than 65,535 are counted in other records."""
-    archive = zip_with(tmp_path / "many.zip", ("a/x.jpg", b"x"), *((f"notes/{i}.txt", b"") for i in range(65_536)))
-    assert len(list_archives([archive], tmp_path)) == 65_537
-    content = archive.read_bytes()
-    end = content.rindex(b"PK\x06\x06")
-    refuse_whole(content[: end + 32] + (65_538).to_bytes(8, "little") + content[end + 40 :], tmp_path / "more.zip")
-
-
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     content = bytearray(zip_with(tmp_path / "locked.zip", ("a/x.jpg", b"x"), ("b/x.jpg", b"x")).read_bytes())
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

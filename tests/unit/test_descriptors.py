@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.images.descriptors import centered_pixels, color_histogram, contrast_pattern, count_values, thumbnail
-from similarity.images.resizing import resize
+from similarity.images.pixels import centered_pixels, color_histogram, contrast_pattern, count_values, resize, thumbnail
 
 pictures = arrays(np.uint8, (6, 5, 3))
 

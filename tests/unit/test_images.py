@@ -23,7 +23,7 @@ from similarity.images.decoding import (
     read_image,
     read_image_file,
 )
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
 

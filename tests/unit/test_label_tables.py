@@ -9,7 +9,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
 from similarity.errors import DataError, UserError
-from similarity.images.formats import HEIC_PACKAGE
+from similarity.images.decoding import HEIC_PACKAGE
 from similarity.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
 from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.sources.keys import SPLIT_OF_NAME
+from similarity.sources.folders import SPLIT_OF_NAME
 from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)

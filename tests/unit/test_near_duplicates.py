@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from similarity.duplication.detection import near_duplicates
-from similarity.images.descriptors import contrast_pattern, thumbnail
+from similarity.dataset.duplicates import near_duplicates
+from similarity.images.pixels import contrast_pattern, thumbnail
 from similarity.index.clustered import clustered_neighbors
 from similarity.index.exact import nearest_neighbors
 from similarity.vectors import normalize

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from similarity.errors import UserError
-from similarity.sources.recipes import read_recipe
+from similarity.sources.downloads import read_recipe
 
 
 @pytest.mark.parametrize(

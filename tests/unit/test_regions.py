@@ -10,7 +10,7 @@ from PIL import Image
 
 from similarity.errors import UserError
 from similarity.images.decoding import TooManyPixelsError
-from similarity.images.regions import Region, decode_region, parse_region
+from similarity.images.query_images import Region, decode_region, parse_region
 
 
 def encode(picture: Image.Image, file_format: str, **options: object) -> bytes:

@@ -5,11 +5,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from similarity.dataset.duplicates import (
+    Pairs,
+    bounded_groups,
+    differing_pairs,
+    group_rows,
+    identical_images,
+    linked_to,
+    pairs_among,
+)
 from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.dataset.splitting import FEW, complete_splits, split_images
-from similarity.duplication.detection import identical_images
-from similarity.duplication.grouping import bounded_groups, group_rows
-from similarity.duplication.pairs import Pairs, differing_pairs, linked_to, pairs_among
 from similarity.errors import DataError, UserError
 
 

@@ -16,8 +16,8 @@ from similarity.embedding.embedder import Embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
-from similarity.images.regions import Region, decode_bytes, decode_region
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
+from similarity.images.query_images import Region, decode_bytes, decode_region
 from similarity.novelty import Novelty
 
 

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import DataError, UserError
-from similarity.sources.keys import SPLIT_OF_NAME, can_be_class, split_of_name
+from similarity.sources.folders import SPLIT_OF_NAME, can_be_class, split_of_name
 
 TABLE_NAMES = ("labels.csv", "labels.parquet")
 PYARROW = "pyarrow>=18"

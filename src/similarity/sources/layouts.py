@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
-from similarity.images.formats import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
-from similarity.sources.folders import list_files
-from similarity.sources.keys import Place, make_keys, printable, split_of_name
+from similarity.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
+from similarity.sources.folders import Place, list_files, make_keys, printable, split_of_name
 from similarity.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
 from similarity.sources.webdataset import read_samples
 

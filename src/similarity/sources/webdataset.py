@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import orjson
 
-from similarity.images.formats import IMAGE_SUFFIXES
-from similarity.sources.folders import list_files
-from similarity.sources.keys import split_of_name
+from similarity.images.decoding import IMAGE_SUFFIXES
+from similarity.sources.folders import list_files, split_of_name
 from similarity.sources.label_tables import Entry, LabelTable, make_label_table
 
 _CLASS, _FACTS = ".cls", ".json"

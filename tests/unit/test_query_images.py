@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from samples import noisy_picture
-from similarity.images import isolated_decoding
+from similarity.images import query_images
 from similarity.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
-from similarity.images.isolated_decoding import decode_upload, start_decoders
+from similarity.images.query_images import decode_upload, start_decoders
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -25,10 +25,10 @@ SOURCE = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def own_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A single decoder that begins with the test, and ends with it."""
-    monkeypatch.setattr(isolated_decoding, "_pools", [])
-    monkeypatch.setattr(isolated_decoding, "_PROCESSES", 1)
+    monkeypatch.setattr(query_images, "_pools", [])
+    monkeypatch.setattr(query_images, "_PROCESSES", 1)
     yield
-    for pool in isolated_decoding._pools:
+    for pool in query_images._pools:
         pool.stop()
         pool.join()
 
@@ -76,8 +76,8 @@ def reason(decode: Callable[[bytes], DecodedImage], content: bytes) -> str:
 @pytest.mark.parametrize("content", [slow_to_open(8_000_000), slow_to_decode(6000, 6000)])
 def test_what_takes_too_long_is_given_up_and_the_next_is_not(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     start_decoders()
-    monkeypatch.setattr(isolated_decoding, "_BASE_SECONDS", 1)
-    monkeypatch.setattr(isolated_decoding, "_PIXELS_PER_SECOND", 10**10)
+    monkeypatch.setattr(query_images, "_BASE_SECONDS", 1)
+    monkeypatch.setattr(query_images, "_PIXELS_PER_SECOND", 10**10)
     start = time.monotonic()
     assert reason(decode_isolated, content) == "it takes too long to decode"
     assert time.monotonic() - start < 4
@@ -130,7 +130,7 @@ def start_decoder() -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     script = (
-        "import os; from similarity.images.isolated_decoding import start_decoders, decode_upload; "
+        "import os; from similarity.images.query_images import start_decoders, decode_upload; "
         "print(start_decoders().schedule(os.getpid).result(), flush=True); "
         "decode_upload(b'P5 8000 6000 100\\n' + bytes(48_000_000), None, 10**8)"
     )
