@@ -69,12 +69,8 @@ def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> 
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
 
 
-def _choices(settings: DataParams) -> Choices:
-    return Choices(settings.table, settings.label, settings.heic == "read")
-
-
 def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
-    layout = list_folder(source, _choices(settings))
+    layout = list_folder(source, Choices(settings.table, settings.label, settings.heic == "read"))
     how: How = "link" if settings.mode == "link" and _may_link() else "copy"
     folder = outputs.folder(IMAGES)
     for _ in track(bring_images(source, layout.images, folder, how), "fetch: copy", len(layout.images)):
@@ -102,7 +98,8 @@ def _unpack(source: Path, archives: Sequence[Path], settings: DataParams, output
     owners = list_archives(archives, unpacked)
     for _ in track(unpack_archives(archives, unpacked), "fetch: unpack", len(owners), " files"):
         pass
-    layout = list_folder(unpacked, _choices(settings), owners if ".tar" in archives[0].suffixes else None)
+    choices = Choices(settings.table, settings.label, settings.heic == "read")
+    layout = list_folder(unpacked, choices, owners if ".tar" in archives[0].suffixes else None)
     for _ in bring_images(unpacked, layout.images, folder, "move"):
         pass
     shutil.rmtree(unpacked)

@@ -47,12 +47,13 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: i
 
     Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
     all pairs are given; rotated and mirrored images are not found.
+    Above `max_exact` images, an index finds the candidates, whose time does not grow with the square, but it misses
+    a few.
 
     Args:
         thumbnails: uint8 (n, size, size, 3), of at least two images; may be mapped from a file.
         min_correlation: 0…1.
-        max_exact: images up to which candidates are found by comparing all with all. Above it, an index finds them,
-            whose time does not grow with the square, but it misses a few.
+        max_exact: images up to which all are compared with all.
     """
     components = _principal_components(thumbnails)
     if len(components) > max_exact:
@@ -140,16 +141,9 @@ def group_rows(count: int, *links: Pairs) -> np.ndarray:
 
 
 def bounded_groups(manifest: Manifest, identical: Pairs, near: Pairs, least: int) -> np.ndarray:
-    """Group identical and nearly identical images, the latter only where that leaves a class enough groups.
+    """Group identical images, and nearly identical ones unless a class would be left with fewer than `least` groups.
 
-    Args:
-        manifest: the images.
-        identical: pairs that are always kept together.
-        near: pairs that are kept together unless a class would be left with fewer than `least` groups.
-        least: groups that count for a class; see `Manifest.owners`.
-
-    Returns:
-        The number of each image's group, int64 (n,).
+    A group counts for one class; see `Manifest.owners`. Return the number of each image's group, int64 (n,).
     """
     labels = manifest.labels
     groups = group_rows(len(labels), identical, near)

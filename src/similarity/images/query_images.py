@@ -93,7 +93,6 @@ def decode_upload(content: bytes, side: int | None, max_pixels: int) -> DecodedI
     Raises:
         UnreadableImageError: as `decode_image`; or it takes more than 5 seconds and one more for 5 million of the
             pixels allowed, or 4 gigabytes, or crashes its decoder.
-        MissingReaderError, TooManyPixelsError: as `decode_image`.
     """
     seconds = _BASE_SECONDS + max_pixels / _PIXELS_PER_SECOND
     try:

@@ -6,8 +6,9 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
@@ -46,7 +47,7 @@ class _Member(NamedTuple):
     size: int
     is_folder: bool
     is_plain: bool
-    entry: zipfile.ZipInfo | tarfile.TarInfo
+    open: Callable[[], IO[bytes] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -103,7 +104,7 @@ def unpack_archives(paths: Sequence[Path], target: Path) -> Iterator[Path]:
                 if not member.is_folder:
                     unpacked = target / member.path
                     unpacked.parent.mkdir(parents=True, exist_ok=True)
-                    with _open_member(archive, member) as packed, unpacked.open("wb") as file:
+                    with cast("IO[bytes]", member.open()) as packed, unpacked.open("wb") as file:
                         shutil.copyfileobj(packed, file, _CHUNK)
                     yield unpacked
 
@@ -140,18 +141,13 @@ def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator[_Member]:
             if "\0" in entry.orig_filename or entry.header_offset < 0 or (entry.is_dir() and entry.file_size):
                 raise zipfile.BadZipFile(f"the entry of {entry.orig_filename!r} is wrong")
             is_plain = entry.external_attr >> 16 & _UNIX_TYPE in _UNIX_PLAIN
-            yield _Member(_zip_path(entry), entry.file_size, entry.is_dir(), is_plain, entry)
+            yield _Member(_zip_path(entry), entry.file_size, entry.is_dir(), is_plain, partial(archive.open, entry))
     else:
         for info in archive:
             if info.size < 0:  # would lead back to where it stands, for ever
                 raise tarfile.ReadError(f"the size of {info.name!r} is negative")
-            yield _Member(PurePosixPath(info.name), info.size, info.isdir(), info.isfile() or info.isdir(), info)
-
-
-def _open_member(archive: zipfile.ZipFile | tarfile.TarFile, member: _Member) -> IO[bytes]:
-    if isinstance(archive, zipfile.ZipFile):
-        return archive.open(cast("zipfile.ZipInfo", member.entry))
-    return cast("IO[bytes]", archive.extractfile(cast("tarfile.TarInfo", member.entry)))
+            is_plain, opened = info.isfile() or info.isdir(), partial(archive.extractfile, info)
+            yield _Member(PurePosixPath(info.name), info.size, info.isdir(), is_plain, opened)
 
 
 def _zip_path(entry: zipfile.ZipInfo) -> PurePosixPath:

@@ -85,9 +85,7 @@ def list_files(source: Path) -> list[PurePosixPath]:
     """List all files below a folder, as paths relative to it, following links; a link to nothing counts as a file.
 
     Raises:
-        UserError: something is neither file nor folder, such as a FIFO or a device, or is a link to a folder that it
-            is in.
-        OSError: a folder cannot be read.
+        UserError: something is neither file nor folder, such as a FIFO, or is a link to a folder that it is in.
     """
     return list(_walk(source, PurePosixPath(), frozenset()))
 
@@ -97,7 +95,6 @@ def check_source(source: Path) -> None:
 
     Raises:
         UserError: as `list_files`, and also for `source` itself.
-        OSError: a folder cannot be read.
     """
     if source.is_dir():
         list_files(source)

@@ -39,13 +39,8 @@ def read_samples(source: Path, shards: Mapping[PurePosixPath, Path], column: str
     Images with the same path up to the first dot of their name are one sample. If every shard's name contains a split
     name, as in ``imagenet-train-000000.tar``, the samples have these splits.
 
-    Args:
-        source: the folder that the tar files were unpacked to.
-        shards: the tar file of each file, by its path in the folder.
-        column: which of the facts is the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``.
-
-    Returns:
-        None if there are no classes next to the images.
+    Files are known by their path below the folder that they were unpacked to. `column` is the one of the facts that is
+    the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``. Without any class, return None.
 
     Raises:
         DataError: classes are wrong; it names all.
