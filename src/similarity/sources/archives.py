@@ -47,7 +47,7 @@ class _Member(NamedTuple):
     size: int
     is_folder: bool
     is_plain: bool
-    open: Callable[[], IO[bytes] | None]
+    unpack: Callable[[], IO[bytes] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -104,7 +104,7 @@ def unpack_archives(paths: Sequence[Path], target: Path) -> Iterator[Path]:
                 if not member.is_folder:
                     unpacked = target / member.path
                     unpacked.parent.mkdir(parents=True, exist_ok=True)
-                    with cast("IO[bytes]", member.open()) as packed, unpacked.open("wb") as file:
+                    with cast("IO[bytes]", member.unpack()) as packed, unpacked.open("wb") as file:
                         shutil.copyfileobj(packed, file, _CHUNK)
                     yield unpacked
 
