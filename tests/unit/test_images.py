@@ -3,6 +3,7 @@ import sys
 import time
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 from samples import encode
 from similarity.errors import UserError
 from similarity.generated.rocks import draw_rock
+from similarity.images import decoding
 from similarity.images.decoding import (
     MissingReaderError,
     UnreadableImageError,
@@ -202,6 +204,21 @@ def test_wide_samples_are_converted_in_little_memory_and_as_they_are_all_at_once
     tracemalloc.stop()
     expected = scaled.astype(np.uint8) if mode == "I;16" else scaled.round().astype(np.uint8)
     np.testing.assert_array_equal(pixels, np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_threads_take_turns_with_images_that_do_not_fit_into_memory_together() -> None:
+    taken, highest, most = list[int](), list[int](), 1_500_000_000
+
+    def work(wanted: int) -> None:
+        with decoding._memory_shared(wanted):
+            taken.append(min(wanted, most))
+            highest.append(sum(taken))
+            time.sleep(0.002)
+            taken.remove(min(wanted, most))
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(work, [size * most // 30 for size in (18, 15, 300, 3, 27, 9, 30, 0)] * 4, timeout=10))
+    assert most * 0.6 <= max(highest) <= most
 
 
 @pytest.fixture

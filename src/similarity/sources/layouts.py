@@ -52,9 +52,9 @@ def list_folder(
         UserError: as `plan_layout` and `list_files`.
     """
     choices, files = choices or Choices(), list_files(source)
-    if shards and choices.table is None and (samples := read_samples(source, shards, choices.label)):
-        images = [path for path in files if path not in samples.files]
-        return plan_layout(images, choices, table=samples.table)
+    if shards and choices.table is None and (found := read_samples(source, shards, choices.label)):
+        table, used = found
+        return plan_layout((path for path in files if path not in used), choices, table=table)
     return plan_layout(files, choices, lambda path: (source / path).read_bytes())
 
 

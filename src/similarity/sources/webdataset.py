@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import orjson
 
@@ -18,13 +17,6 @@ _MOST_BYTES = 1_000_000  # of a class or of facts
 _WORDS = re.compile("[-_.]")
 
 
-class Samples(NamedTuple):
-    """The classes of images in shards, and the files that these are from."""
-
-    table: LabelTable
-    files: frozenset[PurePosixPath]
-
-
 def list_shards(source: Path) -> list[Path]:
     """List the tar files in a folder, sorted; none if there are images outside of them."""
     shards = sorted(path for path in source.glob("*.tar") if path.is_file())
@@ -33,8 +25,10 @@ def list_shards(source: Path) -> list[Path]:
     return shards
 
 
-def read_samples(source: Path, shards: Mapping[PurePosixPath, Path], column: str | None) -> Samples | None:
-    """Read the classes of images from unpacked tar files.
+def read_samples(
+    source: Path, shards: Mapping[PurePosixPath, Path], column: str | None
+) -> tuple[LabelTable, set[PurePosixPath]] | None:
+    """Read the classes of images from unpacked tar files; return the files that these are from as well.
 
     Images with the same path up to the first dot of their name are one sample. If every shard's name contains a split
     name, as in ``imagenet-train-000000.tar``, the samples have these splits.
@@ -62,7 +56,7 @@ def read_samples(source: Path, shards: Mapping[PurePosixPath, Path], column: str
     if not entries:
         return None
     has_splits = all(_split_of_shard(shard) for shard in set(shards.values()))
-    return Samples(make_label_table("the shards", entries.values(), has_splits), frozenset(files))
+    return make_label_table("the shards", entries.values(), has_splits), files
 
 
 def _read_label(path: Path, column: str | None) -> str | None:
