@@ -45,23 +45,14 @@ class Rejection(NamedTuple):
 
 
 class ScannedImage(NamedTuple):
-    """What is kept of an image.
-
-    Attributes:
-        record: its row in the manifest.
-        thumbnail: RGB, uint8 (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3).
-        histogram: of its colors, float32 (3 · HISTOGRAM_BINS,).
-        preview: a small JPEG.
-        is_plain: whether it is nearly of one color.
-        is_decoded: whether it had to be decoded; False if the cache had it.
-    """
+    """What is kept of an image: its row in the manifest, and what later stages need of its pixels."""
 
     record: ImageRecord
-    thumbnail: np.ndarray
-    histogram: np.ndarray
-    preview: bytes
-    is_plain: bool
-    is_decoded: bool
+    thumbnail: np.ndarray  # RGB, uint8 (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)
+    histogram: np.ndarray  # of its colors, float32 (3 · HISTOGRAM_BINS,)
+    preview: bytes  # a small JPEG
+    is_plain: bool  # nearly of one color
+    is_decoded: bool  # which it need not be if the cache has it
 
 
 def list_keys(images: Path) -> list[str]:

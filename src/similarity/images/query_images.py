@@ -11,7 +11,7 @@ import sys
 import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
-from math import ceil, isfinite
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,20 +53,19 @@ def parse_region(text: str) -> Region:
     Raises:
         UserError: the text is not four numbers, or not a rectangle within the image.
     """
-    try:
+    region = None
+    with suppress(ValueError, TypeError):
         region = Region(*(float(number) for number in text.split(",")))
-    except (ValueError, TypeError) as error:
+    if region is None or not (_is_within(region.x, region.width) and _is_within(region.y, region.height)):
         raise UserError(
-            f"{text[:100]!r} is no region: x,y,width,height are needed, in fractions of the image, such as 0.25,0,0.5,1"
-        ) from error
-    x, y, width, height = region
-    fits = x >= 0 and y >= 0 and x + width <= 1 + _TOLERANCE and y + height <= 1 + _TOLERANCE
-    if not (all(map(isfinite, region)) and fits and min(width, height) >= _MIN_SHARE):
-        raise UserError(
-            f"{text[:100]!r} is no region of the image: all of it must lie between 0 and 1, and its sides be at least "
-            f"{_MIN_SHARE}"
+            f"{text[:100]!r} is no region of the image: x,y,width,height are needed, such as 0.25,0,0.5,1, as shares "
+            f"between 0 and 1, with sides of at least {_MIN_SHARE}"
         )
     return region
+
+
+def _is_within(start: float, length: float) -> bool:
+    return start >= 0 and length >= _MIN_SHARE and start + length <= 1 + _TOLERANCE  # which NaN is not
 
 
 def decode_bytes(content: bytes, side: int | None, max_pixels: int | None) -> DecodedImage:

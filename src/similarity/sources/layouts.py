@@ -20,19 +20,12 @@ class LeftOut(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How the files of a source become images.
+    """How the files of a source become images; all paths are those in the source, unless they are called keys."""
 
-    Attributes:
-        images: the path below the images' folder, ``<class>/<name>``, by the path in the source.
-        splits: the split of those images, by this path, for which the source names one.
-        left_out: all other files, by their path, except the table of labels.
-        unlisted: images that the table of labels does not name, by their path in the source.
-    """
-
-    images: dict[PurePosixPath, PurePosixPath]
-    splits: dict[PurePosixPath, str]
-    left_out: list[LeftOut]
-    unlisted: list[PurePosixPath]
+    images: dict[PurePosixPath, PurePosixPath]  # the key of each, ``<class>/<name>``
+    splits: dict[PurePosixPath, str]  # of images, by their keys, for which the source names one
+    left_out: list[LeftOut]  # all other files, except the table of labels
+    unlisted: list[PurePosixPath]  # images that the table of labels does not name
 
 
 class Choices(NamedTuple):
