@@ -10,7 +10,7 @@ from similarity.engine.files import ImageFiles
 from similarity.engine.results import Matches, Picture
 from similarity.errors import UserError
 from similarity.images.decoding import UnreadableImageError
-from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
+from similarity.reporting.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
 
 def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:

@@ -23,7 +23,7 @@ from similarity.layout import IMAGES, INVERTED_INDEX
 if TYPE_CHECKING:
     from similarity.engine.embedding import Embedded, ImageEmbedder
     from similarity.engine.gallery import Gallery
-    from similarity.novelty import Novelty
+    from similarity.evaluation.novelty import Novelty
 
 Progress: TypeAlias = Callable[[Iterable, int], Iterable]
 """Wraps the iteration over some images, given their number, to show how far it is."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from similarity.dataset.manifest import Manifest
     from similarity.embedding.embedder import Embedder
     from similarity.engine.gallery import Gallery
+    from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
     from similarity.index.stores import Parts
-    from similarity.novelty import Novelty
 
 NEEDED = (EMBEDDER, NOVELTY)
 SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
@@ -139,7 +139,7 @@ class ProjectFiles:
 
     def open_findings(self) -> "list[Finding] | None":
         """Load what the audit lists, the most important first, if there was one."""
-        from similarity.findings.listing import read_findings
+        from similarity.findings.finding import read_findings
 
         return read_findings(self.checked(FINDINGS)) if (self.root / FINDINGS).exists() else None
 
@@ -155,7 +155,7 @@ class ProjectFiles:
 
     def open_novelty(self) -> "Novelty":
         """Load what decides whether an image is similar to anything indexed."""
-        from similarity.novelty import load_novelty
+        from similarity.evaluation.novelty import load_novelty
 
         return load_novelty(self.checked(NOVELTY))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from similarity.confidence import mean_lower_bound
+from similarity.evaluation.confidence import mean_lower_bound
 from similarity.vectors import COSINE_DECIMALS
 
 _TIE = 1.5 * 10**-COSINE_DECIMALS
