@@ -16,14 +16,12 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from comparison import as_markdown, make_parser, publish, run_command
+from similarity.dataset.duplicates import Pairs, near_duplicates
 from similarity.dataset.manifest import read_manifest
-from similarity.duplication.detection import near_duplicates
-from similarity.duplication.pairs import Pairs
 from similarity.features.extractor import load_extractor
 from similarity.findings.images import confirm
 from similarity.images.decoding import read_image
-from similarity.images.descriptors import thumbnail
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize, thumbnail
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST, THUMBNAILS
 from similarity.params import load_params
 

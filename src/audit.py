@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 
 from similarity import layout
+from similarity.dataset.duplicates import Pairs, bounded_groups, read_duplicates
 from similarity.dataset.manifest import Manifest, read_manifest
-from similarity.duplication.grouping import bounded_groups
-from similarity.duplication.pairs import Pairs, read_duplicates
 from similarity.files import Outputs, read_table, write_metrics, write_table
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components

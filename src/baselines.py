@@ -25,10 +25,9 @@ from similarity.evaluation.retrieval import (
 from similarity.features.extractor import load_extractor
 from similarity.files import Outputs, write_array, write_metrics
 from similarity.images.decoding import read_image_file
-from similarity.images.descriptors import centered_pixels, color_histogram, count_values, thumbnail
 from similarity.images.edits import EDITS as KINDS
 from similarity.images.edits import edit
-from similarity.images.resizing import resize
+from similarity.images.pixels import centered_pixels, color_histogram, count_values, resize, thumbnail
 from similarity.layout import BACKBONE, DETAILS, EDITS, FEATURES, HISTOGRAMS, IMAGES, MANIFEST, SPLITS, THUMBNAILS
 from similarity.parallel import ordered_map
 from similarity.params import Params

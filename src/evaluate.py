@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from similarity import layout
+from similarity.dataset.duplicates import linked_to, read_duplicates
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.duplication.pairs import linked_to, read_duplicates
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.model import EmbeddingModel, predict_classes
 from similarity.evaluation import retrieval

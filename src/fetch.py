@@ -10,17 +10,17 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from similarity.content_cache import digest_file
 from similarity.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
-from similarity.digests import digest_file
 from similarity.errors import UserError, list_first
 from similarity.files import Outputs, write_table
+from similarity.generated.rocks import CLASSES
 from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from similarity.params import DataParams, Params
 from similarity.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
-from similarity.sources.downloads import download
+from similarity.sources.downloads import GeneratedSet, Recipe, download, generate_images, read_recipe
 from similarity.sources.folders import How, bring_images
 from similarity.sources.layouts import Choices, Layout, list_folder
-from similarity.sources.recipes import GeneratedSet, Recipe, generate_images, read_recipe
 from similarity.sources.webdataset import list_shards
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
@@ -51,7 +51,7 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def _generate(generated: GeneratedSet, title: str, outputs: Outputs) -> None:
     folder = outputs.folder(IMAGES)
-    paths = list(track(generate_images(generated, folder), "fetch: draw", generated.images))
+    paths = list(track(generate_images(generated, folder), "fetch: draw", len(CLASSES) * generated.images_per_class))
     write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
     write_splits(outputs.file(GIVEN_SPLITS), [], [])
     print(f"fetch: drew {counted(len(paths), 'image')}: {title}")
@@ -69,12 +69,8 @@ def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> 
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
 
 
-def _choices(settings: DataParams) -> Choices:
-    return Choices(settings.table, settings.label, settings.heic == "read")
-
-
 def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
-    layout = list_folder(source, _choices(settings))
+    layout = list_folder(source, Choices(settings.table, settings.label, settings.heic == "read"))
     how: How = "link" if settings.mode == "link" and _may_link() else "copy"
     folder = outputs.folder(IMAGES)
     for _ in track(bring_images(source, layout.images, folder, how), "fetch: copy", len(layout.images)):
@@ -102,7 +98,8 @@ def _unpack(source: Path, archives: Sequence[Path], settings: DataParams, output
     owners = list_archives(archives, unpacked)
     for _ in track(unpack_archives(archives, unpacked), "fetch: unpack", len(owners), " files"):
         pass
-    layout = list_folder(unpacked, _choices(settings), owners if ".tar" in archives[0].suffixes else None)
+    choices = Choices(settings.table, settings.label, settings.heic == "read")
+    layout = list_folder(unpacked, choices, owners if ".tar" in archives[0].suffixes else None)
     for _ in bring_images(unpacked, layout.images, folder, "move"):
         pass
     shutil.rmtree(unpacked)

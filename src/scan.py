@@ -11,6 +11,7 @@ from platformdirs import user_cache_path
 
 from similarity.cluster import is_cluster_named
 from similarity.content_cache import ContentCache, cache_limit_gb
+from similarity.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.dataset.scanning import (
     Rejection,
@@ -20,8 +21,6 @@ from similarity.dataset.scanning import (
     scan_images_on_cluster,
     scan_version,
 )
-from similarity.duplication.detection import identical_images, near_duplicates
-from similarity.duplication.pairs import differing_pairs, write_duplicates
 from similarity.errors import DataError, UserError, list_first
 from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.images.previews import open_previews
@@ -52,8 +51,8 @@ def main(params: Params, outputs: Outputs) -> None:
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
     left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
-    folder, decoded, rejections = outputs.folder(SCAN), list[str](), list[Rejection]()
-    records = _keep_pixels(_readable(track(_scan(keys), "scan", len(keys)), decoded, rejections), folder)
+    folder = outputs.folder(SCAN)
+    records, rejections, decoded = _keep_pixels(track(_scan(keys), "scan", len(keys)), folder)
     _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
     write_manifest(outputs.file(MANIFEST), records)
@@ -74,7 +73,7 @@ def main(params: Params, outputs: Outputs) -> None:
     }
     write_metrics(outputs.file(METRICS / "data.json"), {"images": len(records)})
     write_metrics(outputs.file(DETAILS / "scan.json"), figures)
-    print(f"scan: {'; '.join(_describe(figures))}; {counted(len(decoded), 'image')} decoded")
+    print(f"scan: {'; '.join(_describe(figures))}; {counted(decoded, 'image')} decoded")
 
 
 def _scan(keys: list[str]) -> Iterator[ScannedImage | Rejection]:
@@ -99,37 +98,33 @@ def _describe(figures: dict[str, int]) -> Iterator[str]:
         yield f"{counted(rejected, 'file')} cannot be read and left out: {REJECTED}"
 
 
-def _readable(
-    results: Iterable[ScannedImage | Rejection], decoded: list[str], rejections: list[Rejection]
-) -> Iterator[ScannedImage]:
-    """Pass the readable images on; collect the rejections, and the keys of the images that were decoded."""
-    for result in results:
-        if isinstance(result, Rejection):
-            rejections.append(result)
-        else:
-            if result.is_decoded:
-                decoded.append(result.record.path)
-            yield result
+def _keep_pixels(
+    results: Iterable[ScannedImage | Rejection], folder: Path
+) -> tuple[list[ImageRecord], list[Rejection], int]:
+    """Write what is kept of the pixels to a folder while the images come in.
 
-
-def _keep_pixels(images: Iterable[ScannedImage], folder: Path) -> list[ImageRecord]:
-    """Write what is kept of the pixels to a folder while the images come in; return their records."""
-    records, remarks = list[ImageRecord](), list[tuple[str, str]]()
+    Return the records of the readable images, the others, and the number of those that were decoded.
+    """
+    records, rejections, plain, decoded = list[ImageRecord](), list[Rejection](), list[str](), 0
     (folder / PREVIEWS.name).mkdir()
     with (
         open_array(folder / THUMBNAILS.name) as thumbnails,
         open_array(folder / HISTOGRAMS.name) as histograms,
-        open_previews(folder / PREVIEWS.name) as previews,
+        open_previews(folder / PREVIEWS.name) as add_preview,
     ):
-        for image in images:
+        for image in results:
+            if isinstance(image, Rejection):
+                rejections.append(image)
+                continue
             records.append(image.record)
             thumbnails.append(image.thumbnail[None])
             histograms.append(image.histogram[None])
-            previews.append(image.preview)
-            if image.remark:
-                remarks.append((image.record.path, image.remark))
-    write_table(folder / REMARKS.name, REMARKS_COLUMNS, remarks)
-    return records
+            add_preview(image.preview)
+            decoded += image.is_decoded
+            if image.is_plain:
+                plain.append(image.record.path)
+    write_table(folder / REMARKS.name, REMARKS_COLUMNS, [(key, "nearly one color") for key in plain])
+    return records, rejections, decoded
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:

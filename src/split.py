@@ -4,10 +4,9 @@ from pipeline.stage import counted, run_stage
 
 import numpy as np
 
+from similarity.dataset.duplicates import bounded_groups, differing_pairs, pairs_among, read_duplicates
 from similarity.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
 from similarity.dataset.splitting import complete_splits
-from similarity.duplication.grouping import bounded_groups
-from similarity.duplication.pairs import differing_pairs, pairs_among, read_duplicates
 from similarity.files import Outputs, write_metrics
 from similarity.layout import DETAILS, DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params

@@ -13,7 +13,7 @@ import pillow_heif
 from PIL import Image
 
 from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.images.formats import IMAGE_SUFFIXES
+from similarity.images.decoding import IMAGE_SUFFIXES
 
 MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),

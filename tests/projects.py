@@ -88,6 +88,12 @@ def outputs_of(project: Project, stage: str) -> dict[str, bytes]:
     return project.contents(*(pattern for name in output_names(project, stage) for pattern in (name, f"{name}/**/*")))
 
 
+def splits_of(project: Project) -> dict[str, str]:
+    """Reads the split of each image; no key here has a comma."""
+    lines = (project.folder / "data/splits.csv").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(",") for line in lines[1:])
+
+
 def stages_run(printed: str) -> list[str]:
     """The stages that DVC ran, by what it printed."""
     return re.findall(r"Running stage '(\w+)'", printed)

@@ -1,12 +1,15 @@
 """Small real images and embeddings for the tests."""
 
-from pathlib import Path
+import io
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
+from similarity.sources.archives import list_archives, unpack_archives
 from similarity.vectors import normalize
 
 
@@ -41,3 +44,18 @@ def true_cosines(embeddings: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def noisy_picture(width: int, height: int) -> Image.Image:
     """A picture that no format makes small."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
+    """Writes an image as Pillow does."""
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def unpack(archives: Sequence[Path], target: Path) -> dict[PurePosixPath, Path]:
+    """Unpacks archives as `fetch` does; returns the archive of each file."""
+    target.mkdir(exist_ok=True)
+    owners = list_archives(archives, target)
+    assert sorted(unpack_archives(archives, target)) == sorted(target / path for path in owners)
+    return owners

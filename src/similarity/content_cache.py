@@ -6,19 +6,28 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import diskcache  # type: ignore[import-untyped]  # it comes without types
 
 from similarity.errors import UserError
 
-_PER_TRANSACTION = 500
+_BLOCK = 1 << 20
 _DROPPED_PER_ENTRY = 2  # while the database is too large: it shrinks only when a transaction ends
 _LARGEST_ROW = 1 << 30  # bytes; larger entries would get a file of their own
 _DEFAULT_GB = "10"
 _FAILURES = (OSError, sqlite3.Error, diskcache.Timeout)
+
+
+def digest_file(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class _BytesOnly(diskcache.Disk):
@@ -47,28 +56,28 @@ class ContentCache:
             limit_gb: size limit in 10⁹ bytes; entries unused for the longest time make room. 0 turns the cache off.
         """
         self.problem: str | None = None if limit_gb else "it is turned off"
-        self._folder, self._namespace, self._cache = folder, namespace, cast("Any", None)
+        self._folder, self._namespace = folder, namespace
+        self._cache: Any = None
         if limit_gb:
             with self._without_stopping():
                 self._cache = _open(folder, limit_gb)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Look up entries; return those that are there and intact, by key."""
-        found = dict[str, bytes]()
+        """Look up entries, at best a few hundred, in one transaction; return those that are there and intact."""
+        stored = dict[str, bytes]()
         with self._without_stopping():
-            for chunk in _chunks(keys) if self._cache is not None else ():
+            if self._cache is not None:
                 with self._cache.transact():
-                    stored = [(key, self._cache.get(f"{self._namespace}/{key}", b"")) for key in chunk]
-                found |= {key: value[4:] for key, value in stored if value[:4] == _checksum(key, value[4:])}
-        return found
+                    stored = {key: self._cache.get(f"{self._namespace}/{key}", b"") for key in keys}
+        return {key: value[4:] for key, value in stored.items() if value[:4] == _checksum(key, value[4:])}
 
     def put_many(self, items: Mapping[str, bytes]) -> None:
-        """Store entries, a few hundred per transaction."""
+        """Store entries, at best a few hundred, in one transaction."""
         with self._without_stopping():
-            for chunk in _chunks(items) if self._cache is not None else ():
+            if self._cache is not None:
                 with self._cache.transact():
-                    for key in chunk:
-                        self._cache.set(f"{self._namespace}/{key}", _checksum(key, items[key]) + items[key])
+                    for key, value in items.items():
+                        self._cache.set(f"{self._namespace}/{key}", _checksum(key, value) + value)
 
     def close(self) -> None:
         """Close the database; nothing more is found or kept."""
@@ -84,8 +93,7 @@ class ContentCache:
         except _FAILURES as error:
             self.close()
             self.problem = " ".join(str(error).split()) or "it is locked by another process, or read-only"
-            if _is_damaged(error):
-                _remove(self._folder)
+            _remove_damaged(self._folder, error)
 
 
 def cache_limit_gb() -> float:
@@ -107,26 +115,17 @@ def _open(folder: Path, limit_gb: float) -> Any:
     try:
         return open_cache()
     except sqlite3.DatabaseError as error:
-        if not _is_damaged(error):
+        if not _remove_damaged(folder, error):
             raise
-        _remove(folder)
         return open_cache()
 
 
-def _is_damaged(error: Exception) -> bool:
-    """Whether the database is useless, rather than locked, read-only or on a full disk."""
-    return type(error) is sqlite3.DatabaseError  # its subclasses stand for other things
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.glob("cache.db*"):
+def _remove_damaged(folder: Path, error: Exception) -> bool:
+    """Remove the database if it is useless, rather than locked, read-only or on a full disk; return whether it was."""
+    is_damaged = type(error) is sqlite3.DatabaseError  # its subclasses stand for other things
+    for path in folder.glob("cache.db*") if is_damaged else ():
         path.unlink(missing_ok=True)
-
-
-def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(keys)
-    while chunk := list(islice(rest, _PER_TRANSACTION)):
-        yield chunk
+    return is_damaged
 
 
 def _checksum(key: str, value: bytes) -> bytes:

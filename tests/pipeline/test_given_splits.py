@@ -1,19 +1,13 @@
 """Splits that the source gives, from its folders to the metrics."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
-from projects import Project
+from projects import Project, splits_of
 from samples import write_rocks
 
 CLASSES = ("marble", "schist")
-
-
-def splits(project: Project) -> dict[str, str]:
-    with (project.folder / "data/splits.csv").open(encoding="utf-8", newline="") as file:
-        return dict(list(csv.reader(file))[1:])
 
 
 def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(
@@ -31,7 +25,7 @@ def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are
     assert "fetch: the source gives splits (14 train, 7 valid)" in project.run("python", "src/fetch.py")
     project.run("python", "src/scan.py")
     assert "split: kept those that the source gives; drawn for others: test" in project.run("python", "src/split.py")
-    kept = splits(project)
+    kept = splits_of(project)
     assert {key for key, split in kept.items() if split == "valid"} == {key for key in kept if "/val__" in key}
     assert [list(kept.values()).count(split) for split in ("train", "valid", "test")] == [10, 7, 4]
     details = json.loads((project.folder / "metrics/details/split.json").read_text(encoding="utf-8"))
@@ -39,6 +33,6 @@ def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are
 
     project.set_params(split={"keep_given": False})
     assert "kept those" not in project.run("python", "src/split.py")
-    drawn = splits(project)
+    drawn = splits_of(project)
     assert drawn["marble/val__copy.png"] == drawn["marble/train__000.png"]
     assert {split for key, split in drawn.items() if "/val__" in key} != {"valid"}

@@ -1,20 +1,14 @@
 """New images go into the source: `dvc repro` looks at the new ones only, and the old ones stay in their splits."""
 
-import csv
 import re
 import shutil
 from pathlib import Path
 
-from projects import Project
+from projects import Project, splits_of
 from samples import write_rocks
 
 CLASSES = ("marble", "schist")
 IMAGES, ADDED = 70, 4  # of each class
-
-
-def splits(project: Project) -> dict[str, str]:
-    with (project.folder / "data/splits.csv").open(encoding="utf-8", newline="") as file:
-        return dict(list(csv.reader(file))[1:])
 
 
 def count_before(words: str, printed: str) -> int:
@@ -31,7 +25,7 @@ def test_added_images_alone_are_decoded_and_featurized_and_move_no_other(project
     project.set_params(data={"source": str(source)})
     printed = project.run("dvc", "repro", "split", "featurize")
     assert count_before("decoded", printed) == 2 * IMAGES
-    before = splits(project)
+    before = splits_of(project)
     assert len(before) == 2 * IMAGES
 
     for path in added:
@@ -40,7 +34,7 @@ def test_added_images_alone_are_decoded_and_featurized_and_move_no_other(project
     printed = project.run("dvc", "repro", "split", "featurize")
     assert count_before("decoded", printed) == 2 * ADDED
     assert count_before("computed", printed) == 2 * ADDED
-    after = splits(project)
+    after = splits_of(project)
     assert len(after) == 2 * (IMAGES + ADDED)
     before["marble/renamed.png"] = before.pop("marble/000.png")
     assert {key: split for key, split in after.items() if key in before} == before

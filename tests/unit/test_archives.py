@@ -7,18 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from samples import unpack
 from similarity.errors import UserError
-from similarity.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
-
-
-def unpack(archive: Path, target: Path) -> list[str]:
-    target.mkdir()
-    listed = list_archives([archive], target)
-    for _ in unpack_archives([archive], target):
-        pass
-    unpacked = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
-    assert unpacked == sorted(map(str, listed))
-    return unpacked
+from similarity.sources.archives import DamagedArchiveError, is_archive
 
 
 def zip_with(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
@@ -32,7 +23,7 @@ def refuse_whole(content: bytes | bytearray, path: Path) -> None:
     """Check that an archive is refused before anything is unpacked, in one line that names it."""
     path.write_bytes(content)
     with pytest.raises(DamagedArchiveError, match=r"is cut off, damaged, or no archive .* get it again") as refusal:
-        unpack(path, path.with_name("out"))
+        unpack([path], path.with_name("out"))
     assert str(refusal.value).startswith(str(path))
     assert "\n" not in str(refusal.value)
     assert not list(path.with_name("out").iterdir())
@@ -43,7 +34,7 @@ def refuse_whole(content: bytes | bytearray, path: Path) -> None:
 def test_each_kind_of_archive_gives_the_files_of_its_folder(kind: str, rocks: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, rocks.parent, rocks.name))
     assert is_archive(archive)
-    assert unpack(archive, tmp_path / "out") == [f"rocks/{c}/00{i}.png" for c in ("marble", "schist") for i in range(3)]
+    assert len(unpack([archive], tmp_path / "out")) == 6
     unpacked = tmp_path / "out/rocks/schist/002.png"
     assert unpacked.read_bytes() == (rocks / "schist/002.png").read_bytes()
     assert unpacked.stat().st_mode & 0o777 == 0o644
@@ -61,32 +52,27 @@ def test_a_path_outside_of_the_target_is_refused(name: str, kind: str, tmp_path:
         with tarfile.open(archive, "w") as tar:
             tar.addfile(tarfile.TarInfo(name.replace("\\", "/")))
     with pytest.raises(UserError, match="points outside"):
-        unpack(archive, tmp_path / "out")
+        unpack([archive], tmp_path / "out")
     assert not list(tmp_path.rglob("*evil.jpg"))
 
 
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
-def test_a_link_or_device_in_a_zip_is_refused(kind: int, tmp_path: Path) -> None:
-    link = zipfile.ZipInfo("a/link.jpg")
-    link.external_attr = (kind | 0o777) << 16
-    with pytest.raises(UserError, match="is a link or a device"):
-        unpack(zip_with(tmp_path / "bad.zip", (link, b"/etc/passwd")), tmp_path / "out")
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_a_link_or_device_in_a_tar_is_refused(kind: bytes, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
-        member = tarfile.TarInfo("a/x.jpg")
-        member.type, member.linkname = kind, "/etc/passwd"
-        archive.addfile(member)
-    with pytest.raises(UserError, match="link or a device"):
-        unpack(tmp_path / "bad.tar", tmp_path / "out")
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_member_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+def test_a_link_or_device_and_what_is_listed_twice_are_refused(tmp_path: Path) -> None:
+    for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR):
+        link = zipfile.ZipInfo("a/link.jpg")
+        link.external_attr = (kind | 0o777) << 16
+        with pytest.raises(UserError, match="is a link or a device"):
+            unpack([zip_with(tmp_path / "bad.zip", (link, b"/etc/passwd"))], tmp_path / "out")
+    for tar_kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+            member = tarfile.TarInfo("a/x.jpg")
+            member.type, member.linkname = tar_kind, "/etc/passwd"
+            archive.addfile(member)
+        with pytest.raises(UserError, match="link or a device"):
+            unpack([tmp_path / "bad.tar"], tmp_path / "out")
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        twice = zip_with(tmp_path / "twice.zip", ("a/x.jpg", b"1"), ("a/x.jpg", b"2"))
     with pytest.raises(UserError, match="listed twice"):
-        unpack(zip_with(tmp_path / "bad.zip", ("a/x.jpg", b"1"), ("a/x.jpg", b"2")), tmp_path / "out")
+        unpack([twice], tmp_path / "out")
 
 
 def test_an_archive_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,27 +80,22 @@ def test_an_archive_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path, mon
     assert bomb.stat().st_size < 20_000
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**8, 10**8, 9_999_999))
     with pytest.raises(UserError, match=r"bomb.zip would unpack to 0\.0 GB, but only 0\.0 GB of disk are free"):
-        unpack(bomb, tmp_path / "out")
+        unpack([bomb], tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
-def test_what_is_cut_off_or_no_archive_is_refused(kind: str, rocks: Path, tmp_path: Path) -> None:
+def test_what_is_cut_off_or_damaged_or_no_archive_is_refused(kind: str, rocks: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, rocks))
-    content = archive.read_bytes()
+    content = bytearray(archive.read_bytes())
     refuse_whole(content[: len(content) // 2], archive)
     refuse_whole(b"no archive", archive)
     assert not is_archive(archive)
-
-
-@pytest.mark.parametrize("kind", ["zip", "gztar"])
-def test_a_flipped_bit_in_the_content_is_found(kind: str, rocks: Path, tmp_path: Path) -> None:
-    archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, rocks))
-    content = bytearray(archive.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 2] ^= 1  # of an image, which a .tar has no checksum of
     archive.write_bytes(content)
-    with pytest.raises(DamagedArchiveError):
-        unpack(archive, tmp_path / "out")
+    if kind != "tar":
+        with pytest.raises(DamagedArchiveError):
+            unpack([archive], tmp_path / "out")
 
 
 @pytest.fixture(params=[tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["ustar", "gnu", "pax"])
@@ -140,7 +121,7 @@ def test_a_tar_that_is_cut_anywhere_is_refused(plain_tar: Path, tmp_path: Path) 
         refuse_whole(content[:cut], tmp_path / "cut.tar")
         refuse_whole(gzip.compress(content[:cut]), tmp_path / "cut.tar.gz")
     (tmp_path / "short.tar").write_bytes(content[: end + 1024])
-    assert len(unpack(tmp_path / "short.tar", tmp_path / "short")) == 6
+    assert len(unpack([tmp_path / "short.tar"], tmp_path / "short")) == 6
 
 
 def test_a_wrong_byte_in_any_header_of_a_tar_is_refused(plain_tar: Path, tmp_path: Path) -> None:
@@ -173,7 +154,7 @@ def test_a_tar_that_goes_on_after_its_end_is_refused(plain_tar: Path, tmp_path: 
     refuse_whole(content[:header] + bytes(1024) + content[header + 1024 :], tmp_path / "hole.tar")
     refuse_whole(content[:header] + bytes(1_100_000), tmp_path / "hole.tar")
     (tmp_path / "padded.tar").write_bytes(content + bytes(500_000))
-    assert len(unpack(tmp_path / "padded.tar", tmp_path / "padded")) == 6
+    assert len(unpack([tmp_path / "padded.tar"], tmp_path / "padded")) == 6
 
 
 @pytest.mark.parametrize(
@@ -189,22 +170,13 @@ def test_a_zip_whose_list_hides_a_file_is_refused(place: int, byte: bytes | None
     refuse_whole(content, tmp_path / "hiding.zip")
 
 
-def test_a_zip_of_very_many_members_is_read(tmp_path: Path) -> None:
-    """More than 65,535 are counted in other records."""
-    archive = zip_with(tmp_path / "many.zip", ("a/x.jpg", b"x"), *((f"notes/{i}.txt", b"") for i in range(65_536)))
-    assert len(list_archives([archive], tmp_path)) == 65_537
-    content = archive.read_bytes()
-    end = content.rindex(b"PK\x06\x06")
-    refuse_whole(content[: end + 32] + (65_538).to_bytes(8, "little") + content[end + 40 :], tmp_path / "more.zip")
-
-
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
-    content = bytearray(zip_with(tmp_path / "locked.zip", ("a/x.jpg", b"x"), ("b/x.jpg", b"x")).read_bytes())
+    content = bytearray(zip_with(tmp_path / "locked.zip", ("a/x.jpg", b"x")).read_bytes())
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(signature) + offset] |= 1  # the flag for encryption
     (tmp_path / "locked.zip").write_bytes(content)
     with pytest.raises(UserError, match="encrypted"):
-        unpack(tmp_path / "locked.zip", tmp_path / "out")
+        unpack([tmp_path / "locked.zip"], tmp_path / "out")
 
 
 def test_sizes_that_lie_do_not_get_past_the_bound(tmp_path: Path) -> None:
@@ -213,5 +185,5 @@ def test_sizes_that_lie_do_not_get_past_the_bound(tmp_path: Path) -> None:
     content[central + 24 : central + 28] = (10).to_bytes(4, "little")
     (tmp_path / "liar.zip").write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
-        unpack(tmp_path / "liar.zip", tmp_path / "out")
+        unpack([tmp_path / "liar.zip"], tmp_path / "out")
     assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")) <= 10

@@ -21,7 +21,8 @@ def test_entries_are_found_by_key_and_namespace_in_another_process(tmp_path: Pat
 
 def test_the_database_stays_within_its_limit(tmp_path: Path) -> None:
     cache = opened(tmp_path, limit_gb=0.002)
-    cache.put_many({key: bytes(10_000) for key in ENTRIES})
+    for key in ENTRIES:
+        cache.put_many({key: bytes(10_000)})
     assert 0 < len(cache.get_many(ENTRIES)) < 200
     assert cache.problem is None
 

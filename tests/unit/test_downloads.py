@@ -1,4 +1,4 @@
-"""Against a real HTTP server on the loopback interface."""
+"""Downloads from a real HTTP server on the loopback interface, and the recipes that name them."""
 
 import hashlib
 import threading
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from similarity.errors import UserError
-from similarity.sources.downloads import download
+from similarity.sources.downloads import download, read_recipe
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -86,23 +86,12 @@ def test_an_interrupted_download_leaves_nothing_and_works_the_next_time(
     assert download(server.url, sha256, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_a_killed_download_left_is_removed(server: FileServer, tmp_path: Path) -> None:
+def test_what_is_damaged_or_left_by_a_killed_download_is_replaced(server: FileServer, tmp_path: Path) -> None:
     path = download(server.url, SHA256, tmp_path)
     path.rename(path.with_name("tmpabcdef"))
-    download(server.url, SHA256, tmp_path)
-    assert files_in(tmp_path) == ["rocks.zip"]
-
-
-def test_a_wrong_digest_is_refused_in_one_line_and_nothing_is_kept(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"expected {'0' * 64} but got {SHA256}") as refusal:
-        download(server.url, "0" * 64, tmp_path)
-    assert "\n" not in str(refusal.value)
-    assert files_in(tmp_path) == []
-
-
-def test_a_damaged_earlier_download_is_replaced(server: FileServer, tmp_path: Path) -> None:
-    download(server.url, SHA256, tmp_path).write_bytes(b"damaged")
+    path.write_bytes(b"damaged")
     assert download(server.url, SHA256, tmp_path).read_bytes() == CONTENT
+    assert files_in(tmp_path) == ["rocks.zip"]
 
 
 def test_two_processes_that_want_the_same_file_download_it_once(server: FileServer, tmp_path: Path) -> None:
@@ -112,14 +101,45 @@ def test_two_processes_that_want_the_same_file_download_it_once(server: FileServ
     assert server.requests == 1
 
 
-def test_an_error_of_the_server_is_one_line(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot download .*404"):
-        download(f"{server.url}/missing", None, tmp_path)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1:9", "a" * 70])
-def test_no_network_is_one_line(host: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot download") as refusal:
-        download(f"http://{host}/rocks.zip", None, tmp_path)
+@pytest.mark.parametrize(
+    ("address", "sha256", "reason"),
+    [
+        ("{url}/missing", None, "404"),
+        ("http://127.0.0.1:9/rocks.zip", None, "no connection"),
+        (f"http://{'a' * 70}/rocks.zip", None, ""),
+        ("{url}", "0" * 64, f"expected {'0' * 64} but got {SHA256}"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_kept(
+    server: FileServer, tmp_path: Path, address: str, sha256: str | None, reason: str
+) -> None:
+    with pytest.raises(UserError, match=f"cannot download .*{reason}") as refusal:
+        download(address.format(url=server.url), sha256, tmp_path)
     assert "\n" not in str(refusal.value)
-    assert len(str(refusal.value)) < 250
+    assert len(str(refusal.value)) < 400
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid YAML"),
+        ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
+        ("title: t\nlicence: l\ncitation: c\nurl: ftp://x/y\n", "url: "),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url: "),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265: "),
+        ("", "the recipe: "),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=message) as refusal:
+        read_recipe(recipe)
+    assert str(recipe) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["demo", "geological"])
+def test_the_recipes_of_the_project_are_valid(name: str) -> None:
+    read_recipe(Path(__file__).parents[2] / "data" / "sources" / f"{name}.yaml")

@@ -3,6 +3,7 @@ import sys
 import time
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
+from samples import encode
 from similarity.errors import UserError
 from similarity.generated.rocks import draw_rock
+from similarity.images import decoding
 from similarity.images.decoding import (
     MissingReaderError,
     UnreadableImageError,
@@ -23,15 +26,9 @@ from similarity.images.decoding import (
     read_image,
     read_image_file,
 )
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
-
-
-def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -45,25 +42,11 @@ def test_every_color_mode_becomes_rgb_of_the_same_size(mode: str, file_format: s
     assert np.abs(pixels.mean() - ROCK.mean()) < 12  # an inverted CMYK would be far off
 
 
-def test_palette_image_keeps_its_colors() -> None:
-    palette = Image.fromarray(ROCK).quantize(256)
-    np.testing.assert_array_equal(read_image(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
-
-
-def test_sixteen_bit_gray_keeps_its_brightness() -> None:
-    gray = ROCK[..., 0]
-    pixels = read_image(encode(Image.fromarray(gray.astype(np.uint16) * 257), "PNG"))
-    np.testing.assert_array_equal(pixels, np.repeat(gray[..., None], 3, axis=2))
-
-
-def test_float_image_is_stretched_to_the_full_range() -> None:
-    pixels = read_image(encode(Image.fromarray(ROCK[..., 0].astype(np.float32) * 1e-3 - 7), "TIFF"))
-    assert (pixels.min(), pixels.max()) == (0, 255)
-
-
-def test_transparency_is_laid_over_white() -> None:
+def test_transparency_is_laid_over_white_and_a_palette_keeps_its_colors() -> None:
     transparent = Image.fromarray(np.dstack([ROCK, np.zeros((48, 48), np.uint8)]), "RGBA")
     assert (read_image(encode(transparent, "PNG")) == 255).all()
+    palette = Image.fromarray(ROCK).quantize(256)
+    np.testing.assert_array_equal(read_image(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
 
 
 def test_first_frame_of_an_animation_is_taken() -> None:
@@ -72,13 +55,23 @@ def test_first_frame_of_an_animation_is_taken() -> None:
     assert (read_image(animation) == 10).all()
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
+def with_orientation(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encode(Image.fromarray(ROCK[:20]), "PNG", exif=exif)
-    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    np.testing.assert_array_equal(read_image(content), np.asarray(expected))
+    return exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_that_of_pillow_also_in_heic(orientation: int) -> None:
+    """Telephones write the orientation of HEIC twice, as its own and as EXIF."""
+    pillow_heif.register_heif_opener()
+    picture, exif = Image.fromarray(ROCK[:30]), with_orientation(orientation)
+    content = encode(picture, "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    np.testing.assert_array_equal(read_image(content), expected)
+    decoded = decode_image(encode(picture, "HEIF", quality=95, exif=exif.tobytes()))
+    assert decoded.pixels.shape == expected.shape == (decoded.height, decoded.width, 3)
+    assert np.abs(decoded.pixels.astype(float) - expected).mean() < 8
 
 
 def test_damaged_metadata_does_not_make_an_image_unreadable() -> None:
@@ -86,12 +79,12 @@ def test_damaged_metadata_does_not_make_an_image_unreadable() -> None:
     assert read_image(content).shape == (48, 48, 3)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"this is a text file named .jpg", encode(Image.fromarray(ROCK), "PNG")[:900]]
-)
-def test_what_is_no_whole_image_is_refused_with_a_reason(content: bytes) -> None:
+def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_reason() -> None:
+    for content in (b"", b"this is a text file named .jpg", encode(Image.new("RGB", (8, 8)), "EPS")):
+        with pytest.raises(UnreadableImageError, match="not an image in a known format"):
+            read_image(content)
     with pytest.raises(UnreadableImageError, match=r"\w{3,}"):
-        read_image(content)
+        read_image(encode(Image.fromarray(ROCK), "PNG")[:900])
 
 
 def test_decompression_bomb_is_refused() -> None:
@@ -136,11 +129,9 @@ def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape
 def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_twice_what_is_needed(
     photographs: list[np.ndarray], side: int | None, scale: int, orientation: int
 ) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     height, width = 512, 600
     picture = Image.fromarray(photographs[1]).resize((width, height))
-    decoded = decode_image(encode(picture, "JPEG", exif=exif, quality=95), side)
+    decoded = decode_image(encode(picture, "JPEG", exif=with_orientation(orientation), quality=95), side)
     upright = picture if orientation == 1 else picture.transpose(Image.Transpose.ROTATE_270)
     assert (decoded.width, decoded.height) == upright.size
     assert decoded.pixels.shape == (upright.height // scale, upright.width // scale, 3)
@@ -172,11 +163,6 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
     with pytest.raises(UnreadableImageError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
         decode_image(content, max_pixels=50_000_000)
     assert decode_image(content, max_pixels=60_000_000).pixels.shape == (6_000, 10_000, 3)
-
-
-def test_formats_that_would_start_other_programs_are_not_opened() -> None:
-    with pytest.raises(UnreadableImageError, match="not an image in a known format"):
-        read_image(encode(Image.new("RGB", (8, 8)), "EPS"))
 
 
 def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
@@ -220,6 +206,21 @@ def test_wide_samples_are_converted_in_little_memory_and_as_they_are_all_at_once
     np.testing.assert_array_equal(pixels, np.repeat(expected[..., None], 3, axis=2))
 
 
+def test_threads_take_turns_with_images_that_do_not_fit_into_memory_together() -> None:
+    taken, highest, most = list[int](), list[int](), 1_500_000_000
+
+    def work(wanted: int) -> None:
+        with decoding._memory_shared(wanted):
+            taken.append(min(wanted, most))
+            highest.append(sum(taken))
+            time.sleep(0.002)
+            taken.remove(min(wanted, most))
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(work, [size * most // 30 for size in (18, 15, 300, 3, 27, 9, 30, 0)] * 4, timeout=10))
+    assert most * 0.6 <= max(highest) <= most
+
+
 @pytest.fixture
 def heic() -> bytes:
     pillow_heif.register_heif_opener()
@@ -232,21 +233,6 @@ def test_heic_is_read_like_other_formats_whatever_it_is_called(heic: bytes, tmp_
         decoded = decode_image(source, 8)
         assert (decoded.pixels.shape, decoded.width, decoded.height) == ((30, 48, 3), 48, 30)
         assert np.abs(decoded.pixels.astype(float) - ROCK[:30]).mean() < 8
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_heic_is_turned_upright_once(orientation: int) -> None:
-    """Telephones write the orientation twice, as HEIC's own and as EXIF."""
-    pillow_heif.register_heif_opener()
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = encode(Image.fromarray(ROCK[:30]), "HEIF", quality=95, exif=exif.tobytes())
-    expected = np.asarray(
-        ImageOps.exif_transpose(Image.open(io.BytesIO(encode(Image.fromarray(ROCK[:30]), "PNG", exif=exif))))
-    )
-    decoded = decode_image(content)
-    assert decoded.pixels.shape == expected.shape == (decoded.height, decoded.width, 3)
-    assert np.abs(decoded.pixels.astype(float) - expected).mean() < 8
 
 
 def test_heic_is_held_to_the_same_bounds_and_damage_is_named(heic: bytes) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.sources.keys import SPLIT_OF_NAME
+from similarity.sources.folders import SPLIT_OF_NAME
 from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
@@ -54,7 +54,7 @@ def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() ->
 
 
 def test_names_that_a_table_cannot_hold_are_escaped() -> None:
-    layout = plan_layout(paths("a/x.jpg", "b/\t\r\n.txt", "b/\udcff.txt", "b/ü.txt", "b/y.jpg"), Choices())
+    layout = plan("a/x.jpg", "b/\t\r\n.txt", "b/\udcff.txt", "b/ü.txt", "b/y.jpg")
     assert [path for path, _ in layout.left_out] == ["b/\\t\\r\\n.txt", "b/ü.txt", "b/\\udcff.txt"]
 
 
@@ -69,7 +69,6 @@ def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unl
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["readme.txt"], "no images"),
         ([], "no images"),
         (["a/x.jpg", "y.jpg", "unlabeled/y.jpg"], r"'unlabeled/y\.jpg' and 'y\.jpg' would both be 'unlabeled/y\.jpg'"),
         (["a/x.jpg", "b/c/y.jpg", "b/c__y.jpg"], r"'b/c/y\.jpg' and 'b/c__y\.jpg' would both be 'b/c__y\.jpg'"),
@@ -112,18 +111,13 @@ def test_folders_of_splits_without_classes_give_the_splits_of_images_without_a_c
 
 @pytest.mark.parametrize(
     "files",
-    [("train/0.jpg", "bus/0.jpg"), ("train/0.jpg", "test/0.jpg", "bus/0.jpg"), ("train/old/0.jpg", "bus/0.jpg")],
+    ["train/0.jpg bus/0.jpg", "train/0.jpg test/0.jpg bus/0.jpg", "train/old/0.jpg bus/0.jpg"],
 )
-def test_classes_may_be_called_like_splits(files: tuple[str, ...]) -> None:
-    layout = plan(*files)
+def test_classes_may_be_called_like_splits_and_a_single_split_is_a_folder_around_all(files: str) -> None:
+    assert keys(plan("train/a/0.jpg", "train/b/0.jpg")) == {"train/a/0.jpg": "a/0.jpg", "train/b/0.jpg": "b/0.jpg"}
+    layout = plan(*files.split())
     assert layout.splits == {}
-    assert {key.parts[0] for key in layout.images.values()} == {file.split("/")[0] for file in files}
-
-
-def test_a_single_split_is_a_folder_around_all() -> None:
-    layout = plan("train/a/0.jpg", "train/b/0.jpg")
-    assert keys(layout) == {"train/a/0.jpg": "a/0.jpg", "train/b/0.jpg": "b/0.jpg"}
-    assert layout.splits == {}
+    assert {key.parts[0] for key in layout.images.values()} == {file.split("/")[0] for file in files.split()}
 
 
 def test_images_in_folders_of_a_class_belong_to_it_and_what_is_next_to_the_classes_stops_nothing() -> None:

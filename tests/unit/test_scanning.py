@@ -10,7 +10,7 @@ from similarity.dataset.manifest import ImageRecord
 from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images, scan_version
 from similarity.errors import UserError
 from similarity.images.decoding import read_image
-from similarity.images.descriptors import color_histogram, count_values
+from similarity.images.pixels import color_histogram, count_values
 from similarity.images.previews import PREVIEW_SIZE, Previews, encode_preview, open_previews
 
 
@@ -31,7 +31,7 @@ def test_every_file_is_either_recorded_or_rejected_with_a_reason(rocks: Path, tm
     assert [record.path for record in records] == list_keys(rocks)[1:]
     digest = hashlib.sha256((rocks / "schist" / "ä b.png").read_bytes()).hexdigest()
     assert records[-1] == ImageRecord("schist/ä b.png", "schist", digest, 9, 5)
-    assert [image.remark for image in images if isinstance(image, ScannedImage)] == [""] * 5 + ["nearly one color"]
+    assert [image.is_plain for image in images if isinstance(image, ScannedImage)] == [False] * 5 + [True]
 
 
 def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(rocks: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(rocks: Path, t
             assert image.record == before.record._replace(path=image.record.path)
             np.testing.assert_array_equal(image.thumbnail, before.thumbnail)
             np.testing.assert_array_equal(image.histogram, before.histogram)
-            assert (image.preview, image.remark) == (before.preview, before.remark)
+            assert (image.preview, image.is_plain) == (before.preview, before.is_plain)
             assert (image.thumbnail.dtype, image.histogram.dtype) == (np.uint8, np.float32)
 
 
@@ -68,9 +68,9 @@ def test_a_scan_keeps_small_versions_of_the_pixels(tmp_path: Path, photographs: 
 
 def test_previews_are_read_back_by_row(tmp_path: Path) -> None:
     pictures = [np.full((30, 20 + 30 * i, 3), 40 * i, np.uint8) for i in range(5)]
-    with open_previews(tmp_path) as writer:
+    with open_previews(tmp_path) as add:
         for picture in pictures:
-            writer.append(encode_preview(picture))
+            add(encode_preview(picture))
     previews = Previews(tmp_path)
     assert len(previews) == 5
     for row in (3, 0, 4):

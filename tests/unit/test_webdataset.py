@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -9,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 import webdataset
 
+from samples import unpack
 from similarity.errors import DataError, UserError
-from similarity.sources.archives import list_archives, unpack_archives
 from similarity.sources.layouts import Choices, Layout, list_folder
 from similarity.sources.webdataset import list_shards
 
@@ -28,11 +29,9 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def layout_of(folder: Path, choices: Choices | None = None) -> Layout:
-    shards, target = list_shards(folder), folder / "unpacked"
-    target.mkdir(exist_ok=True)
-    owners = list_archives(shards, target)
-    for _ in unpack_archives(shards, target):
-        pass
+    target = folder.with_name(f"{folder.name}-unpacked")
+    shutil.rmtree(target, ignore_errors=True)
+    owners = unpack(list_shards(folder), target)
     return list_folder(target, choices, owners)
 
 
@@ -58,22 +57,13 @@ def test_splits_are_in_the_names_of_shards(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.fixture
-def with_facts(tmp_path: Path) -> Path:
+def test_a_class_is_one_of_the_facts_in_json(tmp_path: Path) -> None:
     facts = json.dumps({"label": "cat", "species": "felis", "age": 7}).encode()
     write_tar(tmp_path / "a.tar", {"1.left.jpg": PICTURE, "1.right.jpg": PICTURE, "1.json": facts})
-    return tmp_path
-
-
-@pytest.mark.parametrize(("column", "label"), [(None, "cat"), ("species", "felis"), ("age", "7")])
-def test_a_class_is_one_of_the_facts_in_json(with_facts: Path, column: str | None, label: str) -> None:
-    layout = layout_of(with_facts, Choices(label=column))
-    assert keys(layout) == [f"{label}/1.left.jpg", f"{label}/1.right.jpg"]
-
-
-def test_a_class_that_no_facts_have_is_refused(with_facts: Path) -> None:
+    for column, label in ((None, "cat"), ("species", "felis"), ("age", "7")):
+        assert keys(layout_of(tmp_path, Choices(label=column))) == [f"{label}/1.left.jpg", f"{label}/1.right.jpg"]
     with pytest.raises(UserError, match=r"^data.label: 'color' is to be the column"):
-        layout_of(with_facts, Choices(label="color"))
+        layout_of(tmp_path, Choices(label="color"))
 
 
 def test_an_image_without_a_class_is_unlabeled_and_counted(tmp_path: Path) -> None:
@@ -95,28 +85,15 @@ def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Pat
     ]
 
 
-def test_shards_of_class_folders_need_no_classes_next_to_the_images(tmp_path: Path) -> None:
+def test_shards_of_class_folders_need_no_classes_next_to_the_images_and_no_name_twice(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE, "dog/2.jpg": PICTURE})
     write_tar(tmp_path / "b.tar", {"cat/3.jpg": PICTURE})
     assert keys(layout_of(tmp_path)) == ["cat/1.jpg", "cat/3.jpg", "dog/2.jpg"]
-
-
-def test_the_same_name_in_two_shards_is_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_tar(tmp_path / f"{name}.tar", {"cat/1.jpg": PICTURE})
+    shard = write_tar(tmp_path / "b.tar", {"cat/1.jpg": PICTURE * 1000})
     with pytest.raises(UserError, match=r"b.tar: the member 'cat/1.jpg' is in .*a.tar as well"):
         layout_of(tmp_path)
-
-
-def test_a_shard_that_is_cut_off_is_named(tmp_path: Path) -> None:
-    shard = write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE * 1000})
-    write_tar(tmp_path / "b.tar", {"cat/2.jpg": PICTURE})
     shard.write_bytes(shard.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"a.tar is cut off"):
+    with pytest.raises(UserError, match=r"b.tar is cut off"):
         layout_of(tmp_path)
-
-
-def test_a_folder_with_images_outside_of_its_archives_is_one_of_images(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", {"1.jpg": PICTURE})
-    (tmp_path / "1.jpg").touch()
+    (tmp_path / "1.jpg").touch()  # next to them: this is a folder of images
     assert list_shards(tmp_path) == []

@@ -65,10 +65,8 @@ class Manifest:
     def owners(self, groups: np.ndarray) -> np.ndarray:
         """Return the index in `folders` of the class that each group of images counts for: int32 (g,).
 
-        It is the smallest class that has an image in the group, since it needs the group most.
-
-        Args:
-            groups: the number of each image's group, 0…g − 1, int64 (n,).
+        It is the smallest class that has an image in the group, since it needs the group most. Of each image, `groups`
+        has the group's number, 0…g − 1, int64 (n,).
         """
         sizes = np.bincount(self.labels, minlength=len(self.folders))
         sizes[len(self.classes) :] = len(self.labels) + 1  # no class at all

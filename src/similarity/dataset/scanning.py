@@ -1,6 +1,5 @@
 """Looking at every image once: what later stages need of its pixels, or why it cannot be used."""
 
-import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import sha256
@@ -12,12 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from similarity.cluster import cluster_map
-from similarity.content_cache import ContentCache
+from similarity.content_cache import ContentCache, digest_file
 from similarity.dataset.manifest import ImageRecord
-from similarity.digests import digest_file
 from similarity.errors import UserError
 from similarity.images.decoding import MissingReaderError, UnreadableImageError, decode_image
-from similarity.images.descriptors import color_histogram, color_spread, count_values, thumbnail
+from similarity.images.pixels import color_histogram, color_spread, count_values, thumbnail
 from similarity.images.previews import PREVIEW_SIZE, encode_preview
 from similarity.parallel import ordered_map
 
@@ -26,9 +24,17 @@ HISTOGRAM_BINS = 16  # per channel
 _KEYS_SENT = 64  # at a time to a core of a cluster
 _KEYS_LOOKED_UP = 500  # at a time
 _PLAIN = 2  # of 255, standard deviation
-_REMARK = "nearly one color"
-_HEADER = struct.Struct("<II?")  # width, height, whether there is a remark
 _DECIDING_PACKAGES = ("pillow", "pillow-heif", "numpy", "scipy")
+
+
+_KEPT = np.dtype(
+    [
+        ("size", "<u4", 2),
+        ("is_plain", "?"),
+        ("thumbnail", "u1", (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)),
+        ("histogram", "<f4", 3 * HISTOGRAM_BINS),
+    ]
+)  # in the cache, before the preview
 
 
 class Rejection(NamedTuple):
@@ -39,23 +45,14 @@ class Rejection(NamedTuple):
 
 
 class ScannedImage(NamedTuple):
-    """What is kept of an image.
-
-    Attributes:
-        record: its row in the manifest.
-        thumbnail: RGB, uint8 (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3).
-        histogram: of its colors, float32 (3 · HISTOGRAM_BINS,).
-        preview: a small JPEG.
-        remark: what is odd about its pixels, "" if nothing.
-        is_decoded: whether it had to be decoded; False if the cache had it.
-    """
+    """What is kept of an image: its row in the manifest, and what later stages need of its pixels."""
 
     record: ImageRecord
-    thumbnail: np.ndarray
-    histogram: np.ndarray
-    preview: bytes
-    remark: str
-    is_decoded: bool
+    thumbnail: np.ndarray  # RGB, uint8 (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)
+    histogram: np.ndarray  # of its colors, float32 (3 · HISTOGRAM_BINS,)
+    preview: bytes  # a small JPEG
+    is_plain: bool  # nearly of one color
+    is_decoded: bool  # which it need not be if the cache has it
 
 
 def list_keys(images: Path) -> list[str]:
@@ -66,10 +63,7 @@ def list_keys(images: Path) -> list[str]:
 def scan_images(images: Path, keys: Sequence[str], cache: ContentCache) -> Iterator[ScannedImage | Rejection]:
     """Look at each image once, and yield what is kept of it or its rejection, in the order of the keys.
 
-    Args:
-        images: the folder of the images.
-        keys: of them.
-        cache: of what `scan_images` keeps, in the namespace `scan_version`.
+    The cache, in the namespace `scan_version`, has what was kept of an image before.
 
     Raises:
         UserError: an image is HEIC, and the package that reads it is not installed.
@@ -124,7 +118,7 @@ def _scan(images: Path, key: str) -> ScannedImage | Rejection:
         thumbnail(pixels, THUMBNAIL_SIZE),
         color_histogram(counts, HISTOGRAM_BINS),
         encode_preview(pixels),
-        _REMARK if color_spread(counts) < _PLAIN else "",
+        color_spread(counts) < _PLAIN,
         is_decoded=True,
     )
 
@@ -134,20 +128,11 @@ def _record(key: str, digest: str, width: int, height: int) -> ImageRecord:
 
 
 def _pack(image: ScannedImage) -> bytes:
-    header = _HEADER.pack(image.record.width, image.record.height, bool(image.remark))
-    return header + image.thumbnail.tobytes() + image.histogram.tobytes() + image.preview
+    size = (image.record.width, image.record.height)
+    return np.array((size, image.is_plain, image.thumbnail, image.histogram), _KEPT).tobytes() + image.preview
 
 
 def _unpack(key: str, digest: str, packed: bytes) -> ScannedImage:
-    width, height, is_odd = _HEADER.unpack_from(packed)
-    shape = (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)
-    start, middle = _HEADER.size, _HEADER.size + THUMBNAIL_SIZE * THUMBNAIL_SIZE * 3
-    end = middle + 4 * 3 * HISTOGRAM_BINS
-    return ScannedImage(
-        _record(key, digest, width, height),
-        np.frombuffer(packed[start:middle], np.uint8).reshape(shape),
-        np.frombuffer(packed[middle:end], np.float32),
-        packed[end:],
-        _REMARK if is_odd else "",
-        is_decoded=False,
-    )
+    (width, height), is_plain, pixels, histogram = np.frombuffer(packed, _KEPT, 1)[0]
+    record = _record(key, digest, int(width), int(height))
+    return ScannedImage(record, pixels, histogram, packed[_KEPT.itemsize :], bool(is_plain), is_decoded=False)

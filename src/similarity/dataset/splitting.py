@@ -33,12 +33,7 @@ def complete_splits(
         manifest: the images.
         given: the split of each image, "" where none is given.
         group: maps rows, int64 (m,), to the numbers of their images' groups, as `split_images` takes them.
-        valid: share of each class for validation.
-        test: share of each class for testing.
-        seed: another one draws another split.
-
-    Returns:
-        The split of each image.
+        valid, test, seed: as `split_images` takes them.
 
     Raises:
         DataError: classes have too few images to draw from, or none for training; it names all.
@@ -48,33 +43,18 @@ def complete_splits(
     present = {given[row] for row in with_class.tolist()}
     pool = np.flatnonzero([split in {"", "train"} for split in given])
     shares = {name: share for name, share in (("valid", valid), ("test", test)) if name not in present}
-    drawn = _draw_lacking(manifest, pool, group, shares, 1 - valid - test, seed)
+    drawn = dict.fromkeys(pool.tolist(), "train")
+    if shares and len(pool):
+        total = 1 - valid - test + sum(shares.values())
+        valid, test = (shares.get(name, 0) / total for name in ("valid", "test"))
+        lacking = split_images(manifest.of(pool), group(pool), valid, test, seed)
+        drawn = dict(zip(pool.tolist(), lacking, strict=True))
     splits = [drawn.get(row, split) for row, split in enumerate(given)]
-    _check_training(manifest, splits)
-    return splits
-
-
-def _draw_lacking(
-    manifest: Manifest,
-    pool: np.ndarray,
-    group: Callable[[np.ndarray], np.ndarray],
-    shares: Mapping[str, float],
-    train: float,
-    seed: int,
-) -> dict[int, str]:
-    """Draw some splits from a pool of rows, int64 (m,), the rest being for training; return each row's split."""
-    if not (shares and len(pool)):
-        return dict.fromkeys(pool.tolist(), "train")
-    total = train + sum(shares.values())
-    valid, test = (shares.get(name, 0) / total for name in ("valid", "test"))
-    return dict(zip(pool.tolist(), split_images(manifest.of(pool), group(pool), valid, test, seed), strict=True))
-
-
-def _check_training(manifest: Manifest, splits: Sequence[str]) -> None:
     taught = {record.label for record, split in zip(manifest.records, splits, strict=True) if split == "train"}
     if missing := [label for label in manifest.classes or [UNLABELED] if label not in taught]:
         problems = [f"class {label!r} has no image for training" for label in missing]
         raise DataError(problems, "add some to the split train of the source, or set split.keep_given to false")
+    return splits
 
 
 def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: float, seed: int) -> list[str]:
@@ -95,9 +75,6 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
         valid: share of each class for validation; at least one image, unless it is 0.
         test: share of each class for testing; at least one image, unless it is 0. The rest is for training.
         seed: another one draws another split.
-
-    Returns:
-        The split of each image.
 
     Raises:
         DataError: classes have fewer groups than there are splits, or the shares leave none for training; it names all.

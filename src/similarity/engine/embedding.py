@@ -17,8 +17,8 @@ from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
-from similarity.images.regions import Region, decode_bytes, decode_region
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
+from similarity.images.query_images import Region, decode_bytes, decode_region
 
 
 class Embedded(NamedTuple):

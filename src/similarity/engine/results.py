@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from similarity.findings.finding import FindingKind
-    from similarity.images.regions import Region
+    from similarity.images.query_images import Region
     from similarity.index.stores import Index
 
 Picture: TypeAlias = "np.ndarray | Image.Image"

@@ -12,15 +12,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from similarity.cluster import cluster_map
-from similarity.content_cache import ContentCache
-from similarity.digests import digest_file
+from similarity.content_cache import ContentCache, digest_file
 from similarity.errors import UserError
 from similarity.features import extractor as extractor_module
 from similarity.features import graphs
 from similarity.features.extractor import Extractor, load_extractor
-from similarity.images import decoding, resizing
+from similarity.images import decoding, pixels
 from similarity.images.decoding import read_image_file
-from similarity.images.resizing import resize
+from similarity.images.pixels import resize
 from similarity.parallel import ordered_map
 
 _ROWS_LOOKED_UP = 500  # at a time, to bound the memory
@@ -133,7 +132,7 @@ def _extractor_of_node(folder: Path, batch_size: int, expected: str) -> Extracto
 def fingerprint(folder: Path, batch_size: int) -> str:
     """Digest all that decides the bits of features but the images: the backbone, what runs it, and where."""
     code = [Path(__file__)]
-    code += [Path(module.__file__) for module in (decoding, resizing, extractor_module, graphs) if module.__file__]
+    code += [Path(module.__file__) for module in (decoding, pixels, extractor_module, graphs) if module.__file__]
     is_keras = extractor_module.describe(folder)["engine"] == "keras"
     packages = ("numpy", "pillow", "scipy", *(("keras", "tensorflow") if is_keras else ("openvino",)))
     facts = [f"{path.name} {digest_file(path)}" for path in (*code, *sorted(folder.iterdir()))]

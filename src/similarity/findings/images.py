@@ -5,8 +5,8 @@ from itertools import compress
 
 import numpy as np
 
+from similarity.dataset.duplicates import Pairs
 from similarity.dataset.manifest import ImageRecord
-from similarity.duplication.pairs import Pairs
 from similarity.vectors import count_blocks, row_blocks, standardization
 
 _FITTED_ROWS = 10_000  # a sample of the images, which bounds memory

@@ -126,17 +126,7 @@ _TINTS = {
 
 
 def draw_rock(label: str, seed: int, number: int, size: int) -> np.ndarray:
-    """Draw one picture of the demo set.
-
-    Args:
-        label: one of `CLASSES`.
-        seed: of the whole set.
-        number: of the picture within its class; a picture does not depend on how many others are drawn.
-        size: side, in pixels.
-
-    Returns:
-        RGB pixels, uint8 of shape (size, size, 3).
-    """
+    """Draw one picture of the demo set, RGB, uint8 (size, size, 3); it does not depend on how many others are drawn."""
     rng = np.random.default_rng([seed, CLASSES.index(label), number])
     texture = _standardized(_TEXTURES[label](_Canvas(rng, size * _OVERSAMPLING)))
     overprint = _TEXTURES[str(rng.choice(CLASSES))](_Canvas(rng, size * _OVERSAMPLING))
@@ -160,7 +150,7 @@ def _standardized(field: np.ndarray) -> np.ndarray:
 
 
 def _photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add uneven light, sensor noise and a little blur, and averages down to the final size: uint8."""
+    """Add uneven light, sensor noise and a little blur, and average down to the final size: uint8."""
     size = len(rgb)
     axis = np.linspace(-1, 1, size)
     slope = rng.normal(0, 0.06, 2)

@@ -33,10 +33,6 @@ def _brighten(pixels: np.ndarray) -> np.ndarray:
     return np.minimum(np.rint(pixels.astype(np.float32) * _BRIGHTNESS), 255).astype(np.uint8)
 
 
-def _mirror(pixels: np.ndarray) -> np.ndarray:
-    return pixels[:, ::-1]
-
-
 def _rotate(pixels: np.ndarray) -> np.ndarray:
     """Rotate an image, and crop it to the largest centered part of its shape without empty corners."""
     height, width = pixels.shape[:2]
@@ -50,23 +46,15 @@ def _halve(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _gray(pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
-
-
-def _blur(pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(_BLUR)))
-
-
 EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "jpeg": _jpeg,
     "cropped": _crop,
     "brighter": _brighten,
-    "mirrored": _mirror,
+    "mirrored": lambda pixels: pixels[:, ::-1],
     "rotated": _rotate,
     "half_size": _halve,
-    "gray": _gray,
-    "blurred": _blur,
+    "gray": lambda pixels: np.asarray(Image.fromarray(pixels).convert("L").convert("RGB")),
+    "blurred": lambda pixels: np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(_BLUR))),
 }
 """Each maps RGB pixels, uint8 (height, width, 3), to such pixels, perhaps of another size."""
 

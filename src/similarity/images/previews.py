@@ -1,10 +1,9 @@
 """Small pictures of all images in one file, so that drawing one does not decode the original again."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -27,24 +26,13 @@ def encode_preview(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-class PreviewWriter:
-    """Write previews one after the other, and remember where each of them ends."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.ends = file, [0]
-
-    def append(self, preview: bytes) -> None:
-        """Add a preview from `encode_preview`."""
-        self.ends.append(self.ends[-1] + self._file.write(preview))
-
-
 @contextmanager
-def open_previews(folder: Path) -> Iterator[PreviewWriter]:
-    """Open two files in a folder to write previews to: the JPEGs, and the table of their ends, int64 (n + 1,)."""
+def open_previews(folder: Path) -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that adds a preview to the JPEGs in a folder, and to their table of ends, int64 (n + 1,)."""
+    ends = [0]
     with (folder / _CONTENT).open("wb") as file:
-        writer = PreviewWriter(file)
-        yield writer
-    write_array(folder / _ENDS, [np.array(writer.ends, np.int64)])
+        yield lambda preview: ends.append(ends[-1] + file.write(preview))
+    write_array(folder / _ENDS, [np.array(ends, np.int64)])
 
 
 class Previews:

@@ -6,10 +6,11 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 from similarity.errors import UserError
 
@@ -27,13 +28,12 @@ _DAMAGE = (
 _CHUNK = 1 << 20
 _END = 2 * tarfile.BLOCKSIZE  # zeros that end a .tar
 _LONGEST_PADDING = 1 << 20  # zeros after the end, up to the size of a tape's record
-_ZIP_END = 22 + (1 << 16) + 20 + 56  # bytes of a .zip's two end records and the comment between them
-_UINT16 = 0xFFFF
+_ZIP_END = 22 + 0xFFFF  # bytes at most, of a .zip's end record and the comment after it
+_MANY = 0xFFFF  # in it, instead of a number that is too large for it
 _UTF8 = 0x800  # flag of a .zip's member whose name is in UTF-8
 _UNIX = 3  # the system that made a .zip's member
 _UNIX_TYPE = 0o170000
 _UNIX_PLAIN = {0, 0o040000, 0o100000}  # unknown, a folder, or a file
-_MODE = 0o644  # of unpacked files
 
 
 class DamagedArchiveError(UserError):
@@ -47,6 +47,7 @@ class _Member(NamedTuple):
     size: int
     is_folder: bool
     is_plain: bool
+    unpack: Callable[[], IO[bytes] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -60,10 +61,6 @@ def is_archive(path: Path) -> bool:
 def list_archives(paths: Sequence[Path], target: Path) -> dict[PurePosixPath, Path]:
     """List the files in archives, after checking that all of them can be unpacked into the same folder.
 
-    Args:
-        paths: of the archives.
-        target: the folder.
-
     Returns:
         The archive that each file is in, by its path in it.
 
@@ -75,7 +72,11 @@ def list_archives(paths: Sequence[Path], target: Path) -> dict[PurePosixPath, Pa
     owners, size = dict[PurePosixPath, Path](), 0
     for path in paths:
         with _opened(path) as archive:
-            members = _zip_members(path, archive) if isinstance(archive, zipfile.ZipFile) else _tar_members(archive)
+            members = list(_members(archive))
+            if isinstance(archive, zipfile.ZipFile):
+                _check_count(path, len(members))
+            else:
+                _check_end(archive, len(members))
         for member in members:
             if fault := _what_is_wrong(member, path, owners):
                 raise UserError(f"{path}: the member {str(member.path)!r} {fault}: nothing was unpacked")
@@ -84,28 +85,28 @@ def list_archives(paths: Sequence[Path], target: Path) -> dict[PurePosixPath, Pa
                 owners[member.path] = path
     free = shutil.disk_usage(target).free
     if size > free:
-        names = " and ".join(map(str, paths[:2])) if len(paths) < 3 else f"{paths[0]} and {len(paths) - 1} more"
-        raise UserError(f"{names} would unpack to {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of disk are free")
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        raise UserError(
+            f"{paths[0]}{more} would unpack to {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of disk are free"
+        )
     return owners
 
 
 def unpack_archives(paths: Sequence[Path], target: Path) -> Iterator[Path]:
-    """Unpack archives that `list_archives` has checked into one folder, yielding the archive of each file.
+    """Unpack the files in archives that `list_archives` has checked into one folder, yielding each one's path.
 
     Raises:
         DamagedArchiveError: the content of a file is damaged.
     """
     for path in paths:
         with _opened(path) as archive:
-            if isinstance(archive, zipfile.ZipFile):
-                for entry in archive.infolist():
-                    entry.filename = str(_zip_path(entry)) + "/" * entry.is_dir()
-                    archive.extract(entry, target)
-                    yield path
-            else:
-                for member in archive:
-                    archive.extract(member, target, filter=_as_data)
-                    yield path
+            for member in _members(archive):
+                if not member.is_folder:
+                    unpacked = target / member.path
+                    unpacked.parent.mkdir(parents=True, exist_ok=True)
+                    with cast("IO[bytes]", member.unpack()) as packed, unpacked.open("wb") as file:
+                        shutil.copyfileobj(packed, file, _CHUNK)
+                    yield unpacked
 
 
 @contextmanager
@@ -115,30 +116,13 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
             with zipfile.ZipFile(path) as archive:
                 yield archive
         else:
-            _check_python()
             with tarfile.open(path) as tar:
                 yield tar
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise _damaged(path, error) from error  # the decompressors' own errors come without a number
-
-
-def _damaged(path: Path, error: Exception) -> DamagedArchiveError:
-    reason = " ".join(str(error).split())
-    return DamagedArchiveError(f"{path} is cut off, damaged, or no archive ({reason}): get it again")
-
-
-def _check_python() -> None:
-    if not hasattr(tarfile, "data_filter"):
-        raise UserError("to unpack .tar files safely, Python 3.10.12, 3.11.4, 3.12 or newer is needed: update Python")
-
-
-def _as_data(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
-    member = tarfile.data_filter(member, target)
-    return member if member.isdir() else member.replace(mode=_MODE, deep=False)
+    except (*_DAMAGE, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the decompressors' own errors come without a number
+        reason = " ".join(str(error).split())
+        raise DamagedArchiveError(f"{path} is cut off, damaged, or no archive ({reason}): get it again") from error
 
 
 def _what_is_wrong(member: _Member, archive: Path, owners: dict[PurePosixPath, Path]) -> str | None:
@@ -151,18 +135,19 @@ def _what_is_wrong(member: _Member, archive: Path, owners: dict[PurePosixPath, P
     return None
 
 
-def _zip_members(path: Path, archive: zipfile.ZipFile) -> list[_Member]:
-    entries = archive.infolist()
-    _check_count(path, len(entries))
-    for entry in entries:
-        if "\0" in entry.orig_filename or entry.header_offset < 0 or (entry.is_dir() and entry.file_size):
-            raise zipfile.BadZipFile(f"the entry of {entry.orig_filename!r} is wrong")
-    return [
-        _Member(
-            _zip_path(entry), entry.file_size, entry.is_dir(), entry.external_attr >> 16 & _UNIX_TYPE in _UNIX_PLAIN
-        )
-        for entry in entries
-    ]
+def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator[_Member]:
+    if isinstance(archive, zipfile.ZipFile):
+        for entry in archive.infolist():
+            if "\0" in entry.orig_filename or entry.header_offset < 0 or (entry.is_dir() and entry.file_size):
+                raise zipfile.BadZipFile(f"the entry of {entry.orig_filename!r} is wrong")
+            is_plain = entry.external_attr >> 16 & _UNIX_TYPE in _UNIX_PLAIN
+            yield _Member(_zip_path(entry), entry.file_size, entry.is_dir(), is_plain, partial(archive.open, entry))
+    else:
+        for info in archive:
+            if info.size < 0:  # would lead back to where it stands, for ever
+                raise tarfile.ReadError(f"the size of {info.name!r} is negative")
+            is_plain, opened = info.isfile() or info.isdir(), partial(archive.extractfile, info)
+            yield _Member(PurePosixPath(info.name), info.size, info.isdir(), is_plain, opened)
 
 
 def _zip_path(entry: zipfile.ZipInfo) -> PurePosixPath:
@@ -182,31 +167,20 @@ def _check_count(path: Path, members: int) -> None:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _ZIP_END))
         tail = file.read()
-    end, large_end = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
-    count = int.from_bytes(tail[end + 10 : end + 12], "little")
-    if count == _UINT16 and large_end >= 0:
-        count = int.from_bytes(tail[large_end + 32 : large_end + 40], "little")
-    if (count - members) & _UINT16:  # some writers know no larger numbers
+    at = tail.rfind(b"PK\5\6") + 10
+    count = int.from_bytes(tail[at : at + 2], "little")
+    if count not in {_MANY, members & _MANY}:  # some writers know no larger numbers
         raise zipfile.BadZipFile(f"{members} of {count} members are listed")
 
 
-def _tar_members(archive: tarfile.TarFile) -> list[_Member]:
-    """Read all headers, and to the very end, where a compressed archive has its checksum."""
-    members = []
-    for entry in archive:
-        if entry.size < 0:  # would lead back to where it stands, for ever
-            raise tarfile.ReadError(f"the size of {entry.name!r} is negative")
-        is_plain = entry.isfile() or entry.isdir()
-        members.append(_Member(PurePosixPath(entry.name), entry.size, entry.isdir(), is_plain))
-    # Python takes a header that it cannot read, and the end of the file, for the end of the archive.
-    _check_end(cast("BinaryIO", archive.fileobj), archive.offset, len(members))
-    return members
+def _check_end(archive: tarfile.TarFile, members: int) -> None:
+    """Check that nothing but zeros, enough and not too many, follows the last member that was found.
 
-
-def _check_end(file: BinaryIO, end: int, members: int) -> None:
-    """Check that nothing but zeros, enough and not too many, follows the last member that was found."""
-    file.seek(end)
-    zeros = 0
+    Python takes a header that it cannot read, and the end of the file, for the end of the archive. Where it is
+    compressed, its checksum is at the very end.
+    """
+    file, zeros = cast("IO[bytes]", archive.fileobj), 0
+    file.seek(archive.offset)
     while chunk := file.read(_CHUNK):
         if chunk.count(0) < len(chunk):
             raise tarfile.ReadError(f"after {members} members comes neither another one nor the end")

@@ -1,33 +1,96 @@
-"""Downloading a file once, whole, and checked."""
+"""Recipes: a data set in words, to be downloaded once, whole and checked, or to be drawn."""
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import pooch  # type: ignore[import-untyped]  # it comes without types
 import requests
+import yaml
 from filelock import FileLock
+from PIL import Image
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
 from similarity.errors import UserError
+from similarity.generated.rocks import CLASSES, draw_rock
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT_S = 60
 _AS_IT_IS = {"Accept-Encoding": "identity"}  # a .tar.gz is not to be unpacked on the way
 
 
+class GeneratedSet(BaseModel):
+    """The settings of the generated demo set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images_per_class: Annotated[int, Field(ge=1, le=100_000)]
+    size: Annotated[int, Field(ge=16, le=1024)]  # pixels
+    seed: Annotated[int, Field(ge=0)]
+
+
+def _check_address(url: str) -> str:
+    urlsplit(url)  # raises ValueError, as for a bracket that is not closed
+    return url
+
+
+class Recipe(BaseModel):
+    """A data set in words: an archive to download, or the demo set's settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    licence: str
+    citation: str
+    url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_check_address)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    generate: GeneratedSet | None = None
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Recipe":
+        if (self.url is None) == (self.generate is None):
+            raise ValueError("exactly one of `url` and `generate` is needed")
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UserError: it is no YAML, or a field is missing, unknown or not allowed.
+    """
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {'; '.join(_explain(problem) for problem in error.errors())}") from error
+
+
+def _explain(problem: Any) -> str:
+    field = ".".join(map(str, problem["loc"])) or "the recipe"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:
+    """Draw the demo set below `target`, yielding each picture's path."""
+    for label in CLASSES:
+        (target / label).mkdir()
+        for number in range(settings.images_per_class):
+            path = target / label / f"{label}_{number:04d}.jpg"
+            Image.fromarray(draw_rock(label, settings.seed, number, settings.size)).save(path, quality=92)
+            yield path
+
+
 def download(url: str, sha256: str | None, folder: Path) -> Path:
-    """Download a file into a folder, or find it there from an earlier time, and show the progress.
+    """Download a file, or find it in a folder of downloads, and return the path of the complete file.
 
-    Args:
-        url: http or https.
-        sha256: the expected digest in hexadecimal, or None to accept any content.
-        folder: where downloads are kept, in a subfolder per address.
-
-    Returns:
-        The path of the complete file.
+    Any content is accepted if `sha256`, in hexadecimal, is None.
 
     Raises:
         UserError: no network, an error from the server, or an unexpected digest; nothing is kept.
@@ -42,16 +105,12 @@ def download(url: str, sha256: str | None, folder: Path) -> Path:
         try:
             return Path(pooch.retrieve(url, sha256, name, place, downloader=_receive))
         except (requests.RequestException, HTTPError, ValueError) as error:
-            raise UserError(f"cannot download {url}: {_reason(error)}") from error
+            known = isinstance(error, requests.HTTPError | ValueError)
+            broke_off = f"no connection, or it broke off ({type(error).__name__}): run again"
+            raise UserError(f"cannot download {url}: {' '.join(str(error).split()) if known else broke_off}") from error
 
 
 def _receive(url: str, output: Path, asked_by: object) -> None:
     with tqdm(desc="download", total=1, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         receive = pooch.HTTPDownloader(bar, _CHUNK, headers=_AS_IT_IS, timeout=_TIMEOUT_S)
         receive(url, output, asked_by)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError | ValueError):
-        return " ".join(str(error).split())
-    return f"no connection, or it broke off ({type(error).__name__}): run again"

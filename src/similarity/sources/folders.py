@@ -1,25 +1,91 @@
-"""Walking through a folder that need not be trusted, and bringing its images to another one."""
+"""Walking through a folder that need not be trusted, the keys of its images, and bringing them to another one."""
 
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
+from unicodedata import category
 
-from similarity.errors import UserError
+from similarity.errors import DataError, UserError
 
 How = Literal["copy", "link", "move"]
 _FICLONE = 0x40049409  # of Linux' ioctl: share the blocks of another file, until one of them is changed
+SPLIT_OF_NAME = {
+    "train": "train",
+    "training": "train",
+    "val": "valid",
+    "valid": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+_JOIN = "__"  # of the names of folders and file in a key
+_LONGEST = 255  # bytes
+
+
+class Place(NamedTuple):
+    """Where an image belongs: its class, its split if one is given, and the names that its key is made of."""
+
+    label: str
+    split: str | None
+    names: tuple[str, ...]
+
+
+def split_of_name(name: str) -> str | None:
+    """Return the split, one of `SPLIT_NAMES`, that a folder or a cell of a table names, if it names one."""
+    return SPLIT_OF_NAME.get(name.casefold())
+
+
+def printable(path: PurePosixPath) -> str:
+    """Return a path with control characters, and what is not valid UTF-8, escaped."""
+    return "".join(each.encode("unicode_escape").decode() if _is_odd(each) else each for each in str(path))
+
+
+def can_be_class(label: str) -> bool:
+    """Return whether a folder can have the name of a class."""
+    is_odd = label.startswith(".") or any(each in "/\\" or _is_odd(each) for each in label)
+    return not is_odd and len(label.encode("utf-8", "surrogateescape")) <= _LONGEST
+
+
+def make_keys(places: Mapping[PurePosixPath, Place]) -> dict[PurePosixPath, PurePosixPath]:
+    """Make the key ``<class>/<name>`` of each image; names of other folders stand before the file's.
+
+    Raises:
+        DataError: names cannot be keys, or two images would get the same one; it names all.
+    """
+    keys = {path: _make_key(place) for path, place in places.items()}
+    problems, owner = list[str](), dict[PurePosixPath, PurePosixPath]()
+    for path, key in keys.items():
+        if any(character == "\\" or _is_odd(character) for character in str(path)):
+            problems.append(f"the name {str(path)!r} has a backslash or control characters, or is not valid UTF-8")
+        elif len(os.fsencode(key.name)) > _LONGEST:
+            problems.append(f"the names in {str(path)!r} are too long for one of {_LONGEST} bytes")
+        elif (other := owner.setdefault(key, path)) != path:
+            problems.append(f"{str(other)!r} and {str(path)!r} would both be {str(key)!r}")
+    if problems:
+        raise DataError(problems, "rename this in the source")
+    return keys
+
+
+def _make_key(place: Place) -> PurePosixPath:
+    *folders, name = place.names
+    if place.label in folders:
+        folders.remove(place.label)
+    return PurePosixPath(place.label, _JOIN.join([*folders, name]))
+
+
+def _is_odd(character: str) -> bool:
+    return category(character) in {"Cc", "Cs"}
 
 
 def list_files(source: Path) -> list[PurePosixPath]:
     """List all files below a folder, as paths relative to it, following links; a link to nothing counts as a file.
 
     Raises:
-        UserError: something is neither file nor folder, such as a FIFO or a device, or is a link to a folder that it
-            is in.
-        OSError: a folder cannot be read.
+        UserError: something is neither file nor folder, such as a FIFO, or is a link to a folder that it is in.
     """
     return list(_walk(source, PurePosixPath(), frozenset()))
 
@@ -29,7 +95,6 @@ def check_source(source: Path) -> None:
 
     Raises:
         UserError: as `list_files`, and also for `source` itself.
-        OSError: a folder cannot be read.
     """
     if source.is_dir():
         list_files(source)
@@ -38,15 +103,9 @@ def check_source(source: Path) -> None:
 
 
 def bring_images(source: Path, keys: Mapping[PurePosixPath, PurePosixPath], target: Path, how: How) -> Iterator[Path]:
-    """Bring files of a folder to `target`, yielding each one's new path.
+    """Bring files, by their paths below `source`, to their keys below an empty folder, yielding each one's new path.
 
     Copies share the originals' blocks where the file system can (Btrfs, XFS), until one of the two is changed.
-
-    Args:
-        source: the folder.
-        keys: the path below `target`, ``<class>/<name>``, of each file by its path below `source`.
-        target: an empty folder.
-        how: whether files are copied, moved, or symbolic links to them are made.
 
     Raises:
         UserError: a file is a link to nothing, or was removed meanwhile.

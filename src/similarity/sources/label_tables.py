@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import DataError, UserError
-from similarity.sources.keys import SPLIT_OF_NAME, can_be_class, split_of_name
+from similarity.sources.folders import SPLIT_OF_NAME, can_be_class, split_of_name
 
 TABLE_NAMES = ("labels.csv", "labels.parquet")
 PYARROW = "pyarrow>=18"
@@ -48,12 +48,8 @@ class Entry(NamedTuple):
 def read_label_table(name: str, content: bytes, column: str | None) -> LabelTable:
     """Read a table with a column `path`, one of labels, and perhaps one `split`.
 
-    A CSV file is in UTF-8, or in UTF-16 with its mark, and separated by commas, semicolons or tabs.
-
-    Args:
-        name: of the file; one that ends in ``.parquet`` is read as Parquet, others as CSV.
-        content: of the file.
-        column: the column of labels; if None, `label`, or the only one besides the others.
+    A file whose name ends in ``.parquet`` is read as Parquet, others as CSV in UTF-8, or in UTF-16 with its mark,
+    separated by commas, semicolons or tabs. Without `column`, labels are in `label` or in the only other column.
 
     Raises:
         DataError: rows are wrong; it names all.
@@ -72,13 +68,7 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
 
 
 def make_label_table(name: str, entries: Iterable[Entry], has_splits: bool, problems: Sequence[str] = ()) -> LabelTable:
-    """Make a table of entries.
-
-    Args:
-        name: of their source.
-        entries: of the images.
-        has_splits: whether the source has splits.
-        problems: what is known to be wrong.
+    """Make a table of entries; `problems` are known to be wrong.
 
     Raises:
         DataError: entries are wrong, or there are problems; it names all.
@@ -98,14 +88,9 @@ def make_label_table(name: str, entries: Iterable[Entry], has_splits: bool, prob
 
 
 def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
-    """Find the file of each row: return the rows by the files' paths in the source.
+    """Find the file of each row of a table in a folder: return the rows by the files' paths in the source.
 
     Names with accents are found in either of Unicode's forms: macOS writes another one than most programs do.
-
-    Args:
-        table: with paths relative to its folder.
-        folder: the one that the table is in, in the source.
-        files: all files of the source.
 
     Raises:
         DataError: rows name no file; it lists all.

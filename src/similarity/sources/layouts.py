@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from similarity.dataset.manifest import UNLABELED
 from similarity.errors import UserError
-from similarity.images.formats import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
-from similarity.sources.folders import list_files
-from similarity.sources.keys import Place, make_keys, printable, split_of_name
-from similarity.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
+from similarity.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
+from similarity.sources.folders import Place, list_files, make_keys, printable, split_of_name
+from similarity.sources.label_tables import TABLE_NAMES, LabelTable, Row, find_rows, read_label_table
 from similarity.sources.webdataset import read_samples
 
 
@@ -21,29 +20,16 @@ class LeftOut(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How the files of a source become images.
+    """How the files of a source become images; all paths are those in the source, unless they are called keys."""
 
-    Attributes:
-        images: the path below the images' folder, ``<class>/<name>``, by the path in the source.
-        splits: the split of those images, by this path, for which the source names one.
-        left_out: all other files, by their path, except the table of labels.
-        unlisted: images that the table of labels does not name, by their path in the source.
-    """
-
-    images: dict[PurePosixPath, PurePosixPath]
-    splits: dict[PurePosixPath, str]
-    left_out: list[LeftOut]
-    unlisted: list[PurePosixPath]
+    images: dict[PurePosixPath, PurePosixPath]  # the key of each, ``<class>/<name>``
+    splits: dict[PurePosixPath, str]  # of images, by their keys, for which the source names one
+    left_out: list[LeftOut]  # all other files, except the table of labels
+    unlisted: list[PurePosixPath]  # images that the table of labels does not name
 
 
 class Choices(NamedTuple):
-    """How a source is to be understood.
-
-    Attributes:
-        table: the path of the table of labels in the source; None for one of `TABLE_NAMES`, if it is there.
-        label: the column of labels in it, as `read_label_table` takes it.
-        heic: whether HEIC images are taken, or left out.
-    """
+    """How a source is to be understood: the parameters `data.table`, `data.label`, and whether to take HEIC images."""
 
     table: str | None = None
     label: str | None = None
@@ -53,21 +39,15 @@ class Choices(NamedTuple):
 def list_folder(
     source: Path, choices: Choices | None = None, shards: Mapping[PurePosixPath, Path] | None = None
 ) -> Layout:
-    """Plan how a folder becomes images; see `plan_layout`.
-
-    Args:
-        source: the folder.
-        choices: how it is to be understood.
-        shards: the tar archive that each file was unpacked from, if they may be webdataset's.
+    """Plan how a folder becomes images; see `plan_layout`. `shards` are the tar archives that its files were in.
 
     Raises:
         UserError: as `plan_layout` and `list_files`.
-        OSError: a folder cannot be read.
     """
     choices, files = choices or Choices(), list_files(source)
-    if shards and choices.table is None and (samples := read_samples(source, shards, choices.label)):
-        images = [path for path in files if path not in samples.files]
-        return plan_layout(images, choices, table=samples.table)
+    if shards and choices.table is None and (found := read_samples(source, shards, choices.label)):
+        table, used = found
+        return plan_layout((path for path in files if path not in used), choices, table=table)
     return plan_layout(files, choices, lambda path: (source / path).read_bytes())
 
 
@@ -84,11 +64,7 @@ def plan_layout(
     names of other folders stand before the file's, as in ``<class>/<split>__<folder>__<file>``, so that a key does not
     depend on other images. Hidden files, ``__MACOSX`` and files not named like images are left out.
 
-    Args:
-        files: paths of all files.
-        choices: how the source is to be understood.
-        read: gives the content of a file; without it, no table of labels is looked for.
-        table: the classes, by paths in the source, if they are known already.
+    The classes are those of a table, if they are known already; otherwise `read`, if given, reads a table of labels.
 
     Raises:
         DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
@@ -109,7 +85,11 @@ def plan_layout(
     places = {path: _place_by_folder(path, around, split_folders) for path in images}
     unlisted = list[PurePosixPath]()
     if table is not None:
-        places, unlisted = _place_by_table(places, table, base, files)
+        rows = find_rows(table, base, files)
+        unlisted = [path for path in images if path not in rows]
+        for path, (_, split, names) in places.items():
+            row = rows.get(path, Row(UNLABELED, None))
+            places[path] = Place(row.label, row.split if table.has_splits else split, names)
     elif choices.label is not None:
         raise UserError(
             f"data.label: {choices.label!r} is to be the column of labels, but data.source has no "
@@ -132,12 +112,10 @@ def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
 
 def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut]) -> None:
     if not images:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        such_as = (
-            f"; left out were {len(left_out)}, such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
-        )
+        such_as = f", such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
         raise UserError(
-            f"data.source has no images: files ending in {kinds} are needed, preferably in class folders{such_as}"
+            f"data.source has no images: files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are needed, preferably in "
+            f"class folders; left out were {len(left_out)}{such_as}"
         )
     heic = [path for path in images if path.suffix.lower() in HEIC_SUFFIXES]
     if heic and not can_read_heic():
@@ -202,15 +180,3 @@ def _place_by_folder(path: PurePosixPath, around: PurePosixPath, split_folders: 
     split = split_folders.get(names[0]) if len(names) > 1 else None
     folders = names[1:-1] if split else names[:-1]
     return Place(folders[0] if folders else UNLABELED, split, names)
-
-
-def _place_by_table(
-    places: Mapping[PurePosixPath, Place], table: LabelTable, base: PurePosixPath, files: Sequence[PurePosixPath]
-) -> tuple[dict[PurePosixPath, Place], list[PurePosixPath]]:
-    """Replace what folders say about images by what a table says; return the images that it does not list as well."""
-    rows = find_rows(table, base, files)
-    placed = {}
-    for path, place in places.items():
-        label, split = rows.get(path, (UNLABELED, None))
-        placed[path] = Place(label, split if table.has_splits else place.split, place.names)
-    return placed, [path for path in places if path not in rows]

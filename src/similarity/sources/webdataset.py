@@ -4,26 +4,17 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import orjson
 
-from similarity.images.formats import IMAGE_SUFFIXES
-from similarity.sources.folders import list_files
-from similarity.sources.keys import split_of_name
+from similarity.images.decoding import IMAGE_SUFFIXES
+from similarity.sources.folders import list_files, split_of_name
 from similarity.sources.label_tables import Entry, LabelTable, make_label_table
 
 _CLASS, _FACTS = ".cls", ".json"
 _LABELS = ("label", "class", "cls")  # in the facts
 _MOST_BYTES = 1_000_000  # of a class or of facts
 _WORDS = re.compile("[-_.]")
-
-
-class Samples(NamedTuple):
-    """The classes of images in shards, and the files that these are from."""
-
-    table: LabelTable
-    files: frozenset[PurePosixPath]
 
 
 def list_shards(source: Path) -> list[Path]:
@@ -34,19 +25,16 @@ def list_shards(source: Path) -> list[Path]:
     return shards
 
 
-def read_samples(source: Path, shards: Mapping[PurePosixPath, Path], column: str | None) -> Samples | None:
-    """Read the classes of images from unpacked tar files.
+def read_samples(
+    source: Path, shards: Mapping[PurePosixPath, Path], column: str | None
+) -> tuple[LabelTable, set[PurePosixPath]] | None:
+    """Read the classes of images from unpacked tar files; return the files that these are from as well.
 
     Images with the same path up to the first dot of their name are one sample. If every shard's name contains a split
     name, as in ``imagenet-train-000000.tar``, the samples have these splits.
 
-    Args:
-        source: the folder that the tar files were unpacked to.
-        shards: the tar file of each file, by its path in the folder.
-        column: which of the facts is the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``.
-
-    Returns:
-        None if there are no classes next to the images.
+    Files are known by their path below the folder that they were unpacked to. `column` is the one of the facts that is
+    the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``. Without any class, return None.
 
     Raises:
         DataError: classes are wrong; it names all.
@@ -68,7 +56,7 @@ def read_samples(source: Path, shards: Mapping[PurePosixPath, Path], column: str
     if not entries:
         return None
     has_splits = all(_split_of_shard(shard) for shard in set(shards.values()))
-    return Samples(make_label_table("the shards", entries.values(), has_splits), frozenset(files))
+    return make_label_table("the shards", entries.values(), has_splits), files
 
 
 def _read_label(path: Path, column: str | None) -> str | None:

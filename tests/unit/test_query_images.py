@@ -1,6 +1,5 @@
-"""Images from strangers are decoded like others, but none keeps a core, takes all memory, or ends the program."""
+"""Images of queries: those from strangers keep no core, take not all memory and end no program; and their regions."""
 
-import io
 import os
 import signal
 import struct
@@ -12,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from samples import noisy_picture
-from similarity.images import isolated_decoding
+from samples import encode, noisy_picture
+from similarity.errors import UserError
+from similarity.images import query_images
 from similarity.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
-from similarity.images.isolated_decoding import decode_upload, start_decoders
+from similarity.images.query_images import Region, decode_region, decode_upload, parse_region, start_decoders
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -25,18 +27,12 @@ SOURCE = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def own_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A single decoder that begins with the test, and ends with it."""
-    monkeypatch.setattr(isolated_decoding, "_pools", [])
-    monkeypatch.setattr(isolated_decoding, "_PROCESSES", 1)
+    monkeypatch.setattr(query_images, "_pools", [])
+    monkeypatch.setattr(query_images, "_PROCESSES", 1)
     yield
-    for pool in isolated_decoding._pools:
+    for pool in query_images._pools:
         pool.stop()
         pool.join()
-
-
-def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 def slow_to_open(size: int) -> bytes:
@@ -76,8 +72,8 @@ def reason(decode: Callable[[bytes], DecodedImage], content: bytes) -> str:
 @pytest.mark.parametrize("content", [slow_to_open(8_000_000), slow_to_decode(6000, 6000)])
 def test_what_takes_too_long_is_given_up_and_the_next_is_not(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     start_decoders()
-    monkeypatch.setattr(isolated_decoding, "_BASE_SECONDS", 1)
-    monkeypatch.setattr(isolated_decoding, "_PIXELS_PER_SECOND", 10**10)
+    monkeypatch.setattr(query_images, "_BASE_SECONDS", 1)
+    monkeypatch.setattr(query_images, "_PIXELS_PER_SECOND", 10**10)
     start = time.monotonic()
     assert reason(decode_isolated, content) == "it takes too long to decode"
     assert time.monotonic() - start < 4
@@ -85,18 +81,11 @@ def test_what_takes_too_long_is_given_up_and_the_next_is_not(content: bytes, mon
     assert decode_isolated(slow_to_decode(40, 30)).pixels.shape == (30, 40, 3)
 
 
-@pytest.mark.parametrize(("file_format", "options"), [("JPEG", {}), ("PNG", {"compress_level": 1})])
-def test_photographs_of_49_megapixels_are_decoded(file_format: str, options: dict[str, int]) -> None:
-    content = encode(Image.new("RGB", (8_200, 6_000), (90, 60, 30)), file_format, **options)
+def test_a_photograph_of_49_megapixels_is_decoded() -> None:
+    content = encode(Image.new("RGB", (8_200, 6_000), (90, 60, 30)), "PNG", compress_level=1)
     decoded = decode_upload(content, 224, 50_000_000)
     assert decoded[1:] == (8_200, 6_000)
     assert np.abs(decoded.pixels[::100, ::100].astype(int) - (90, 60, 30)).max() <= 2
-
-
-def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
-    content = encode(Image.new("1", (10_000, 6_000)), "PNG")
-    with pytest.raises(TooManyPixelsError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
-        decode_upload(content, None, 50_000_000)
 
 
 @pytest.mark.usefixtures("own_decoders")
@@ -130,7 +119,7 @@ def start_decoder() -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     script = (
-        "import os; from similarity.images.isolated_decoding import start_decoders, decode_upload; "
+        "import os; from similarity.images.query_images import start_decoders, decode_upload; "
         "print(start_decoders().schedule(os.getpid).result(), flush=True); "
         "decode_upload(b'P5 8000 6000 100\\n' + bytes(48_000_000), None, 10**8)"
     )
@@ -146,3 +135,51 @@ def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     while decoder.exists():
         assert time.monotonic() < deadline, "the decoder goes on"
         time.sleep(0.05)
+
+
+def test_a_region_is_cut_out_of_the_upright_image(photographs: list[np.ndarray]) -> None:
+    upright = Image.fromarray(photographs[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encode(upright.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    pixels, width, height = decode_region(turned, Region(0.25, 0.5, 0.5, 0.25))
+    assert (width, height) == upright.size
+    rows, columns = round(0.5 * height), round(0.25 * width)
+    np.testing.assert_array_equal(pixels, photographs[0][rows : round(0.75 * height), columns : round(0.75 * width)])
+
+
+def test_a_region_of_a_large_photograph_is_decoded_as_finely_as_it_is_needed(photographs: list[np.ndarray]) -> None:
+    large = Image.fromarray(photographs[1]).resize((4096, 4096))
+    content = encode(large, "JPEG", quality=95)
+    whole, part = (
+        decode_region(content, region, 100).pixels for region in (Region(0, 0, 1, 1), Region(0.5, 0.5, 0.1, 0.1))
+    )
+    assert whole.shape[0] < 4096
+    assert part.shape[0] >= 2 * 100
+
+
+@given(x=st.floats(0, 0.99), y=st.floats(0, 0.99), width=st.floats(0.001, 1), height=st.floats(0.001, 1))
+def test_every_region_of_every_image_has_a_pixel(x: float, y: float, width: float, height: float) -> None:
+    region = Region(x, y, min(width, 1 - x), min(height, 1 - y))
+    for size in ((1, 1), (3, 700)):
+        pixels = decode_region(encode(Image.new("RGB", size), "BMP"), region).pixels
+        assert pixels.size > 0
+
+
+def test_the_limit_of_pixels_is_that_of_the_whole_image() -> None:
+    with pytest.raises(TooManyPixelsError, match="100 × 100 pixels are too many"):
+        decode_region(encode(Image.new("L", (100, 100)), "PNG"), Region(0, 0, 0.1, 0.1), max_pixels=5000)
+
+
+def test_a_region_is_read_from_four_fractions() -> None:
+    assert parse_region("0.1, 0.2,.3,1e-1") == (0.1, 0.2, 0.3, 0.1)
+    assert parse_region("0.7,0,0.3,1").width == 0.3
+
+
+WRONG = "  0,0,1  0,0,1,1,1  a,0,1,1  0,0,0,1  0.5,0,0.6,1  -0.1,0,1,1  nan,0,1,1  0,0,inf,1  0,0,1e-9,1"
+
+
+@pytest.mark.parametrize("text", WRONG.split("  "))
+def test_what_is_no_region_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="is no region"):
+        parse_region(text)

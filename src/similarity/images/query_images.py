@@ -1,6 +1,7 @@
-"""Decode images that strangers send, in processes of their own with limited time and memory.
+"""Decode the images of queries: whole or a region, and what strangers send in processes of their own.
 
-No file keeps a core for long or takes all memory, and one that crashes its decoder ends nothing else.
+There, time and memory are limited: no file keeps a core for long or takes all memory, and one that crashes its decoder
+ends nothing else.
 """
 
 import multiprocessing
@@ -10,9 +11,13 @@ import sys
 import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
+from similarity.errors import UserError
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image
 
 try:
@@ -26,22 +31,67 @@ _BASE_SECONDS = 5  # for each image, besides its pixels; usual are milliseconds
 _PIXELS_PER_SECOND = 5_000_000  # at least; usual are 15 million and more
 _MEMORY = 4_000_000_000  # bytes of addresses
 
+_MIN_SHARE = 0.001  # of a side: smaller ones are slips, and would need the image at a thousand times its size
+_TOLERANCE = 1e-6  # of sums of rounded fractions
+
 _lock = threading.Lock()
 _pools: list[ProcessPool] = []  # one, once it is needed
+
+
+class Region(NamedTuple):
+    """A rectangle, in fractions of an image that stands upright; x and y are of its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def parse_region(text: str) -> Region:
+    """Read ``x,y,width,height``.
+
+    Raises:
+        UserError: the text is not four numbers, or not a rectangle within the image.
+    """
+    region = None
+    with suppress(ValueError, TypeError):
+        region = Region(*(float(number) for number in text.split(",")))
+    if region is None or not (_is_within(region.x, region.width) and _is_within(region.y, region.height)):
+        raise UserError(
+            f"{text[:100]!r} is no region of the image: x,y,width,height are needed, such as 0.25,0,0.5,1, as shares "
+            f"between 0 and 1, with sides of at least {_MIN_SHARE}"
+        )
+    return region
+
+
+def _is_within(start: float, length: float) -> bool:
+    return start >= 0 and length >= _MIN_SHARE and start + length <= 1 + _TOLERANCE  # which NaN is not
+
+
+def decode_bytes(content: bytes, side: int | None, max_pixels: int | None) -> DecodedImage:
+    """Decode an image; an upload, whose pixels are limited, within limits of time and memory as well."""
+    return decode_image(content, side) if max_pixels is None else decode_upload(content, side, max_pixels)
+
+
+def decode_region(
+    source: Path | bytes, region: Region, side: int | None = None, max_pixels: int | None = None
+) -> DecodedImage:
+    """Decode a part of an image; width and height are those of the whole. See `decode_bytes`."""
+    least = None if side is None else ceil(side / min(region.width, region.height))
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    pixels, width, height = decode_bytes(content, least, max_pixels)
+    rows, columns = pixels.shape[:2]
+    top, bottom = _bounds(region.y, region.height, rows)
+    left, right = _bounds(region.x, region.width, columns)
+    return DecodedImage(pixels[top:bottom, left:right], width, height)
 
 
 def decode_upload(content: bytes, side: int | None, max_pixels: int) -> DecodedImage:
     """Decode an image as `decode_image` does, within limits of time and memory.
 
-    Args:
-        content: the file's bytes.
-        side: of the square that the pixels are to be resized to, in pixels; None for the image at its own size.
-        max_pixels: refuse more than that before they are decoded.
-
     Raises:
         UnreadableImageError: as `decode_image`; or it takes more than 5 seconds and one more for 5 million of the
             pixels allowed, or 4 gigabytes, or crashes its decoder.
-        MissingReaderError, TooManyPixelsError: as `decode_image`.
     """
     seconds = _BASE_SECONDS + max_pixels / _PIXELS_PER_SECOND
     try:
@@ -84,3 +134,9 @@ def _end_with_service() -> None:
     assert service is not None
     service.join()
     os._exit(0)
+
+
+def _bounds(start: float, length: float, pixels: int) -> tuple[int, int]:
+    """Return the first pixel of a range and the one behind its last; there is at least one between them."""
+    first = min(round(start * pixels), pixels - 1)
+    return first, max(first + 1, min(pixels, round((start + length) * pixels)))

@@ -1,0 +1,186 @@
+"""Duplicate images, with the same bytes or nearly the same pixels: finding, choosing, grouping and listing pairs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.errors import UserError
+from similarity.files import read_table, write_table
+from similarity.images.pixels import contrast_pattern
+from similarity.index.clustered import clustered_neighbors
+from similarity.index.exact import nearest_neighbors
+from similarity.vectors import row_blocks
+
+MAX_EXACT = 100_000  # images; among more, candidates are found by an index
+_COMPONENTS = 32  # of the PCA in which candidates are searched
+_SAMPLE = 1000  # images that the principal components are computed from: 20,000 find as many pairs in twice the time
+_CANDIDATES = 10  # per image
+_ROWS_PER_BLOCK = 4096
+_ROUNDING = 1e-3  # of distances of components
+_KINDS = ("identical", "near")
+_COLUMNS = ("path", "other", "kind", "correlation")
+"""An image, one before it in the manifest, how alike they are, and the correlation of their thumbnails."""
+
+
+class Pairs(NamedTuple):
+    """Rows of images that are alike, int64 (p,) each, with `first` below `second`, and their correlation."""
+
+    first: np.ndarray
+    second: np.ndarray
+    correlations: np.ndarray
+
+
+def identical_images(records: Sequence[ImageRecord]) -> Pairs:
+    """Pair each image that has the bytes of an earlier one with the first of these."""
+    first: dict[str, int] = {}
+    rows = enumerate(record.sha256 for record in records)
+    found = [(first[digest], row) for row, digest in rows if first.setdefault(digest, row) != row]
+    ends = np.array(found, np.int64).reshape(-1, 2)
+    return Pairs(ends[:, 0], ends[:, 1], np.ones(len(ends)))
+
+
+def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: int = MAX_EXACT) -> Pairs:
+    """Find pairs of images whose thumbnails correlate, identical ones included.
+
+    Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
+    all pairs are given; rotated and mirrored images are not found.
+    Above `max_exact` images, an index finds the candidates, whose time does not grow with the square, but it misses
+    a few.
+
+    Args:
+        thumbnails: uint8 (n, size, size, 3), of at least two images; may be mapped from a file.
+        min_correlation: 0…1.
+        max_exact: images up to which all are compared with all.
+    """
+    components = _principal_components(thumbnails)
+    if len(components) > max_exact:
+        nearest = clustered_neighbors(components, _CANDIDATES)
+    else:
+        nearest, _ = nearest_neighbors(components, _CANDIDATES)
+    ends = _close_pairs(components, nearest, min_correlation)
+    correlations = _correlations(thumbnails, ends)
+    kept = correlations >= min_correlation
+    return Pairs(ends[kept, 0], ends[kept, 1], correlations[kept])
+
+
+def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
+    """Return the leading principal components of the contrast patterns, float32 (n, up to 32).
+
+    Of many images, the directions are those of evenly chosen ones.
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    sample = np.unique(np.linspace(0, len(thumbnails) - 1, min(len(thumbnails), _SAMPLE)).astype(int))
+    patterns = contrast_pattern(thumbnails[sample])
+    mean = patterns.mean(axis=0)
+    axes = randomized_svd(patterns - mean, min(_COMPONENTS, *patterns.shape), random_state=0)[2].T
+    return np.concatenate([contrast_pattern(block) @ axes - mean @ axes for block in row_blocks(thumbnails)])
+
+
+def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: float) -> np.ndarray:
+    """Return the pairs of images and their candidates, int64 (n, m), that may correlate: int64 (p, 2), lower row first.
+
+    Patterns have length 1 or 0, so their squared distance is 2 − 2 · correlation, and components are never further
+    apart than patterns.
+    """
+    furthest = np.sqrt(2 - 2 * min_correlation) + _ROUNDING
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(components), _ROWS_PER_BLOCK):
+        rows = slice(start, start + _ROWS_PER_BLOCK)
+        distances = np.linalg.norm(components[rows, None] - components[nearest[rows]], axis=2)
+        close, places = np.nonzero(distances <= furthest)
+        others = nearest[rows][close, places]
+        found.append(np.sort(np.stack([start + close, others], axis=1), axis=1))
+    pairs = np.unique(np.concatenate(found), axis=0)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
+
+
+def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the correlation of the thumbnails of each pair of rows, int64 (p, 2): float32 (p,)."""
+    blocks = [pairs[start : start + _ROWS_PER_BLOCK] for start in range(0, len(pairs), _ROWS_PER_BLOCK)]
+    patterns = ((contrast_pattern(thumbnails[block[:, end]]) for end in (0, 1)) for block in blocks)
+    found = [np.einsum("pd,pd->p", first, second) for first, second in patterns]
+    return np.concatenate([np.empty(0, np.float32), *found])
+
+
+def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
+    """Return which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
+    chosen, linked = np.zeros(count, bool), np.zeros(count, bool)
+    chosen[rows] = True
+    for pairs in links:
+        linked[pairs.second[chosen[pairs.first]]] = True
+        linked[pairs.first[chosen[pairs.second]]] = True
+    return linked
+
+
+def pairs_among(pairs: Pairs, rows: np.ndarray, count: int) -> Pairs:
+    """Return the pairs within some rows of `count`, int64 (m,), ascending, and number their images as these."""
+    place = np.full(count, -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    among = (place[pairs.first] >= 0) & (place[pairs.second] >= 0)
+    return Pairs(place[pairs.first[among]], place[pairs.second[among]], pairs.correlations[among])
+
+
+def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
+    """Return those pairs whose images have different values, such as splits or contents; `values` has all images'."""
+    each = np.asarray(values)
+    return Pairs(*(end[each[pairs.first] != each[pairs.second]] for end in pairs))
+
+
+def group_rows(count: int, *links: Pairs) -> np.ndarray:
+    """Number the groups of rows that pairs connect, directly or not: int64 (count,)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = (np.concatenate([pairs[end] for pairs in links]) for end in (0, 1))
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def bounded_groups(manifest: Manifest, identical: Pairs, near: Pairs, least: int) -> np.ndarray:
+    """Group identical images, and nearly identical ones unless a class would be left with fewer than `least` groups.
+
+    A group counts for one class; see `Manifest.owners`. Return the number of each image's group, int64 (n,).
+    """
+    labels = manifest.labels
+    groups = group_rows(len(labels), identical, near)
+    scarce = np.bincount(manifest.owners(groups), minlength=len(manifest.folders)) < least
+    apart = scarce[labels[near.first]] | scarce[labels[near.second]]
+    if not apart.any():
+        return groups
+    return group_rows(len(labels), identical, Pairs(*(each[~apart] for each in near)))
+
+
+def write_duplicates(path: Path, manifest: Manifest, identical: Pairs, near: Pairs) -> None:
+    """Write pairs as CSV, identical ones first; see `_COLUMNS`."""
+    rows = (
+        (manifest.keys[second], manifest.keys[first], kind, f"{correlation:.6f}")
+        for kind, pairs in zip(_KINDS, (identical, near), strict=True)
+        for first, second, correlation in zip(*(each.tolist() for each in pairs), strict=True)
+    )
+    write_table(path, _COLUMNS, rows)
+
+
+def read_duplicates(path: Path, manifest: Manifest) -> tuple[Pairs, Pairs]:
+    """Read what `write_duplicates` wrote: the identical and the near pairs.
+
+    Raises:
+        UserError: the file names an image that is not in the manifest.
+    """
+    row_of = {key: row for row, key in enumerate(manifest.keys)}
+    found: dict[str, list[tuple[int, int, float]]] = {kind: [] for kind in _KINDS}
+    try:
+        for key, other, kind, correlation in read_table(path, _COLUMNS):
+            found[kind].append((row_of[other], row_of[key], float(correlation)))
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} does not fit the manifest ({error}): run `dvc repro`") from error
+    identical, near = (_pairs(found[kind]) for kind in _KINDS)
+    return identical, near
+
+
+def _pairs(found: list[tuple[int, int, float]]) -> Pairs:
+    first, second, correlations = np.reshape(found, (-1, 3)).T
+    return Pairs(first.astype(np.int64), second.astype(np.int64), correlations)
