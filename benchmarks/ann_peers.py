@@ -32,9 +32,8 @@ sys.path.insert(0, "src")
 
 from pipeline.stage import run_command
 
-from similarity.index.approximate import AnnoyForest
+from similarity.index.approximate import AnnoyForest, recall
 from similarity.index.exact import nearest_to
-from similarity.index.recall import recall
 from similarity.vectors import COSINE_DECIMALS, normalize
 
 K = 10

@@ -10,10 +10,16 @@ import numpy as np
 
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
-from similarity.files import Outputs, write_metrics, write_table
-from similarity.index.approximate import AnnoyForest, approximate_neighbors, save_search_k
+from similarity.files import Outputs, write_json_entries, write_metrics, write_table
+from similarity.index.approximate import (
+    AnnoyForest,
+    approximate_neighbors,
+    divide_queries,
+    recall,
+    recall_lower_bound,
+    smallest_search_k,
+)
 from similarity.index.inverted_index import read_cosines, write_inverted_index
-from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 from similarity.layout import (
     ANN_INDEX,
     ANN_INVERTED_INDEX,
@@ -62,7 +68,7 @@ def main(params: Params, outputs: Outputs) -> None:
     search_k = search_k or measured.index.default_search_k(exact.shape[1] + 1)
     found, cosines = measured.search(rows, search_k, "ann")
     measured.index.save(outputs.file(ANN_INDEX))
-    save_search_k(outputs.file(ANN_SETTINGS), search_k)
+    write_json_entries(outputs.file(ANN_SETTINGS), [("search_k", search_k)])  # for queries: params.yaml may change
     write_inverted_index(outputs.file(ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[reported], exact[reported])
     write_metrics(outputs.file(METRICS / "ann.json"), {"recall_at_k": recall_at_k})

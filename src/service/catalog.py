@@ -28,14 +28,14 @@ from service.schema import (
 )
 from service.schema import Query as QueryEntry
 from similarity.dataset.manifest import ImageRecord
-from similarity.engine.engine import Engine, Prepared
 from similarity.engine.gallery import Gallery
-from similarity.engine.results import Failure, Options, Query, Result
+from similarity.engine.image_index import ImageIndex
+from similarity.engine.results import Failure, Options, Prepared, Query, Result
+from similarity.engine.stores import Index
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.listing import explain
 from similarity.images.decoding import read_image
 from similarity.images.regions import Region
-from similarity.index.stores import Index
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
 
@@ -50,7 +50,7 @@ class Catalog:
         version: differs from that of a later state of the files.
     """
 
-    engine: Engine
+    engine: ImageIndex
     info: Info
     version: str
     _thumbnails: BoundedSemaphore = field(default_factory=BoundedSemaphore)
@@ -212,7 +212,7 @@ class Catalog:
     def _indexes(self, options: SearchOptions) -> list[Index | None]:
         if not options.compare or options.look is not None:
             return [options.index]
-        first = options.index or self.gallery.vectors.default
+        first = options.index or self.gallery.default_index
         return [first, *(index for index in self.gallery.indexes if index != first)]
 
     def _as_answer(self, result: Result) -> Answer:

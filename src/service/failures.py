@@ -10,8 +10,8 @@ from service.image_files import ImageFileError
 from service.reloading import ReloadError
 from service.schema import Failure
 from similarity.engine.gallery import UnknownNameError
+from similarity.engine.stores import LookUnavailableError
 from similarity.images.decoding import TooManyPixelsError, UnreadableImageError
-from similarity.index.stores import LookUnavailableError
 
 
 class Reply(NamedTuple):

@@ -6,9 +6,9 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
+from similarity.engine.stores import Index
 from similarity.errors import UserError
 from similarity.images.regions import Region, parse_region
-from similarity.index.stores import Index
 
 MAX_NEIGHBORS = 100
 MAX_RESULTS = 1000

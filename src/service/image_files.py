@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
-from similarity.engine.files import ImageFiles
+from similarity.engine.project import ImageFiles
 
 ImageFolder: TypeAlias = Path | ImageFiles
 

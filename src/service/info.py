@@ -7,9 +7,9 @@ from pydantic import Field
 
 from service.schema import Label, Model, Split
 from similarity.dataset.manifest import SPLIT_NAMES
-from similarity.engine.engine import Engine
+from similarity.engine.image_index import ImageIndex
+from similarity.engine.stores import Index
 from similarity.features.extractor import describe as describe_backbone
-from similarity.index.stores import Index
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
@@ -103,9 +103,9 @@ class Info(_Run):
     ] = False
 
 
-def describe(engine: Engine, limits: LimitInfo, metrics: dict[str, Any]) -> Info:
+def describe(engine: ImageIndex, limits: LimitInfo, metrics: dict[str, Any]) -> Info:
     """Describe what is served."""
-    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.files.lock
+    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.lock
     manifest, vectors = gallery.manifest, gallery.vectors
     counts = np.bincount(manifest.labels, minlength=len(manifest.folders)).tolist()
     splits = [] if gallery.splits is None else [int((gallery.splits == place).sum()) for place in range(3)]
@@ -128,7 +128,7 @@ def describe(engine: Engine, limits: LimitInfo, metrics: dict[str, Any]) -> Info
             md5=lock.md5(MANIFEST),
         ),
         indexes=IndexInfo(
-            stored_neighbors=engine.stored_neighbors,
+            stored_neighbors=len(engine.stored_neighbors(engine.keys[0]) or ()),
             approximate=ApproximateInfo(
                 backend=vectors.backend,
                 search_k=vectors.search_k,

@@ -8,9 +8,15 @@ from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
 from similarity.errors import UserError
-from similarity.index.approximate import AnnoyForest, approximate_neighbors, load_search_k, save_search_k
+from similarity.index.approximate import (
+    AnnoyForest,
+    approximate_neighbors,
+    divide_queries,
+    recall,
+    recall_lower_bound,
+    smallest_search_k,
+)
 from similarity.index.exact import nearest_neighbors
-from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 
 EMBEDDINGS = relu_clusters(2000)
 
@@ -107,17 +113,3 @@ def test_queries_that_choose_search_k_do_not_measure_it(count: int, most: int, s
 def test_the_smallest_search_k_is_found_or_there_is_none(needed: int, highest: int) -> None:
     found = smallest_search_k(lambda search_k: min(1, search_k / needed), 1, highest)
     assert found == (needed if needed <= highest else None)
-
-
-@pytest.mark.parametrize("search_k", [1000, None])
-def test_search_k_comes_back_as_it_was_saved(search_k: int | None, tmp_path: Path) -> None:
-    save_search_k(tmp_path / "index.json", search_k)
-    assert load_search_k(tmp_path / "index.json") == search_k
-
-
-@pytest.mark.parametrize("content", ["", "[1]", '{"trees":10}', '{"search_k":"5"}'])
-def test_a_damaged_search_k_is_refused(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "index.json"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match="run `dvc"):
-        load_search_k(path)

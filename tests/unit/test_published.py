@@ -16,8 +16,8 @@ from similarity.engine import published
 from similarity.engine.gallery import Gallery
 from similarity.engine.published import Row, add, open_table, publish
 from similarity.engine.results import Options
+from similarity.engine.stores import Parts
 from similarity.errors import UserError
-from similarity.index.stores import Parts
 from similarity.vectors import normalize
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")

@@ -11,8 +11,8 @@ from samples import relu_clusters, true_cosines
 from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.engine.gallery import Gallery, UnknownNameError
 from similarity.engine.results import Options
+from similarity.engine.stores import Index, InMemoryStore, LookUnavailableError, Parts
 from similarity.index.approximate import AnnoyForest
-from similarity.index.stores import Index, InMemoryStore, LookUnavailableError, Parts
 from similarity.vectors import normalize
 
 CLASSES = ("basalt", "marble", "schist")

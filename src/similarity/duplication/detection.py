@@ -7,8 +7,7 @@ import numpy as np
 from similarity.dataset.manifest import ImageRecord
 from similarity.duplication.pairs import Pairs
 from similarity.images.descriptors import contrast_pattern
-from similarity.index.clustered import clustered_neighbors
-from similarity.index.exact import nearest_neighbors
+from similarity.index.exact import clustered_neighbors, nearest_neighbors
 from similarity.vectors import row_blocks
 
 MAX_EXACT = 100_000  # images; among more, candidates are found by an index

@@ -11,11 +11,12 @@ import numpy as np
 
 from similarity.dataset.manifest import SPLIT_NAMES, Manifest
 from similarity.engine.results import Options
+from similarity.engine.stores import Index, LookUnavailableError, VectorStore
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, FindingKind
-from similarity.index.stores import Index, LookUnavailableError, VectorStore
 from similarity.vectors import normalize
 
+_EXACT_UP_TO = 1_000_000  # images; comparing a query with more takes longer than embedding it
 _MAX_NAME_LENGTH = 200  # of names that similar spellings are searched for
 
 
@@ -54,12 +55,19 @@ class Gallery:
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an image with this key."""
-        return self._find_row(key) is not None
+        row, keys = bisect_left(self.manifest.keys, key), self.manifest.keys
+        return row < len(keys) and keys[row] == key
 
     @property
     def indexes(self) -> tuple[Index, Index]:
         """The indexes that can be searched."""
         return "exact", self.vectors.backend
+
+    @property
+    def default_index(self) -> Index:
+        """The index that is searched by default: the exact one in memory, as long as it is fast enough."""
+        is_fast = self.vectors.backend == "annoy" and len(self.vectors) <= _EXACT_UP_TO
+        return "exact" if is_fast else self.vectors.backend
 
     def row(self, key: str) -> int:
         """Return the row of an image.
@@ -67,10 +75,9 @@ class Gallery:
         Raises:
             UnknownNameError: there is no such image.
         """
-        row = self._find_row(key)
-        if row is None:
+        if key not in self:
             raise unknown_name("image", key, self.manifest.keys)
-        return row
+        return bisect_left(self.manifest.keys, key)
 
     def split(self, row: int) -> str | None:
         """Return the split of an image."""
@@ -82,16 +89,10 @@ class Gallery:
         return self._kinds.get(row, [])
 
     def allow(self, label: str | None, split: str | None, finding: str | None) -> np.ndarray | None:
-        """Return which images pass all filters, bool (N,); None means all.
-
-        Args:
-            label: the class that they must have.
-            split: the split that they must be in.
-            finding: the kind of finding that they must have, ``any`` kind, or ``none``.
+        """Return which images pass all filters, bool (N,), or None for all; findings are a kind, ``any`` or ``none``.
 
         Raises:
-            UnknownNameError: there is no such class.
-            UserError: there is no such split.
+            UserError: there is no such class or split.
         """
         if label is split is finding is None:
             return None
@@ -149,12 +150,8 @@ class Gallery:
                     kinds[row].append(each.finding)
         return kinds
 
-    def _find_row(self, key: str) -> int | None:
-        row = bisect_left(self.manifest.keys, key)
-        return row if row < len(self.manifest.keys) and self.manifest.keys[row] == key else None
-
     def _index(self, options: Options) -> Index:
-        index = options.index or (self.vectors.default if options.look is None else "exact")
+        index = options.index or (self.default_index if options.look is None else "exact")
         if index not in self.indexes:
             raise UnknownNameError(f"there is no index by {index}, but by {self.vectors.backend}")
         if options.look is not None and index != "exact":

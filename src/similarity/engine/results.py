@@ -1,20 +1,24 @@
-"""Queries and what is found for them, as records and as a table."""
+"""Queries and what is found for them, as records, as a table, and as a contact sheet."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
+
+from similarity.errors import UserError
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # its types are a package of their own
     from PIL import Image
 
+    from similarity.engine.embedding import Embedded
+    from similarity.engine.project import ImageFiles
+    from similarity.engine.stores import Index
     from similarity.findings.finding import FindingKind
     from similarity.images.regions import Region
-    from similarity.index.stores import Index
 
 Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""
@@ -87,6 +91,26 @@ class Options:
         return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
 
 
+class Prepared(NamedTuple):
+    """A query as it is compared with the gallery.
+
+    Attributes:
+        query: the query.
+        embedding: float32 (E,); None for an indexed image, whose stored neighbors may do.
+        excluded: rows not to return.
+        embedded: the images of the query that are not indexed.
+        distance: from the nearest of these to the gallery, in the features, if no image of the query is indexed.
+        seconds: that embedding took, if there was any.
+    """
+
+    query: Query
+    embedding: np.ndarray | None = None
+    excluded: Sequence[int] = ()
+    embedded: "Sequence[Embedded]" = ()
+    distance: float | None = None
+    seconds: float | None = None
+
+
 @dataclass(frozen=True)
 class Result:
     """The images found for a query.
@@ -115,10 +139,6 @@ class Result:
     def similar(self) -> bool:
         """Whether anything indexed is similar to the query, shown or not."""
         return self.distance is None or self.max_distance is None or self.distance <= self.max_distance
-
-    def without_neighbors(self) -> "Result":
-        """Return the same result without the images, which are only the nearest and not similar."""
-        return replace(self, neighbors=[], matches=0)
 
     def explain_novelty(self) -> str:
         """Say why nothing is similar."""
@@ -152,7 +172,7 @@ class Match(NamedTuple):
     cosine: float
 
 
-class Matches(Sequence[Match]):
+class Matches(list[Match]):
     """The images found for some queries, one row each; a notebook shows a table.
 
     Attributes:
@@ -161,32 +181,24 @@ class Matches(Sequence[Match]):
 
     def __init__(self, results: Sequence[Result]) -> None:
         """List the neighbors of all results, in order."""
+        super().__init__(
+            Match(result.query.name, rank, key, key.split("/")[0], cosine)
+            for result in results
+            for rank, (key, cosine) in enumerate(result.neighbors, start=1)
+        )
         self.results = list(results)
-        self._rows = [row for result in results for row in _rows(result)]
-
-    @overload
-    def __getitem__(self, place: int) -> Match: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Match]: ...
-    def __getitem__(self, place: int | slice) -> Match | list[Match]:
-        return self._rows[place]
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.cosine:.4f}  {match.key}" for match in self]
         return "\n".join([*lines, *self._without_similar()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in Match._fields)
-        body = "".join(
-            f"<tr><td>{escape(query)}</td><td>{rank}</td><td>{escape(key)}</td><td>{escape(label)}</td>"
-            f"<td>{cosine:.4f}</td></tr>"
-            for query, rank, key, label, cosine in self
-        )
+        def row(tag: str, cells: Sequence[object]) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+        body = "".join(row("td", [*match[:4], f"{match.cosine:.4f}"]) for match in self)
         notes = "".join(f"<p>{escape(line)}</p>" for line in self._without_similar())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return f"<table><thead>{row('th', Match._fields)}</thead><tbody>{body}</tbody></table>{notes}"
 
     def _without_similar(self) -> list[str]:
         return [f"{result.query.name}: {result.explain_novelty()}" for result in self.results if not result.similar]
@@ -196,16 +208,33 @@ class Matches(Sequence[Match]):
         return {name: [getattr(match, name) for match in self] for name in Match._fields}
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """Return the table as a data frame.
-
-        Raises:
-            ImportError: pandas is not installed; `columns` does not need it.
-        """
+        """Return the table as a data frame, if pandas is installed; `columns` does not need it."""
         import pandas
 
         return pandas.DataFrame(self.columns())
 
 
-def _rows(result: Result) -> Iterator[Match]:
-    for rank, (key, cosine) in enumerate(result.neighbors, start=1):
-        yield Match(result.query.name, rank, key, key.split("/")[0], cosine)
+def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
+    """Draw a contact sheet with a row for each query: its first image, then the images found for it.
+
+    Raises:
+        UserError: an image can no longer be read.
+    """
+    from similarity.engine.embedding import pixels_of
+    from similarity.pictures.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
+
+    def shown(source: Source, name: str) -> np.ndarray:
+        try:
+            return pixels_of(source, TILE_SIZE)
+        except (UserError, ValueError) as error:
+            raise UserError(f"{name}: {error}") from error
+
+    rows = []
+    for result in matches.results:
+        query, key = result.query, result.query.key
+        pixels = shown(images / key if key else query.images[0], query.name)
+        first = tile_of(pixels, key, "query", None) if key else Tile(pixels, ("query", Path(query.name).name), None)
+        label = key.split("/")[0] if key else None
+        found = ((shown(images / other, other), other, f"{cosine:.3f}") for other, cosine in result.neighbors)
+        rows.append([first, *(tile_of(*each, label) for each in found)])
+    return draw_sheet(rows)
