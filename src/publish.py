@@ -28,23 +28,17 @@ MEASURED = 1000  # images whose neighbors are looked for
 
 
 def main() -> None:
-    arguments, index = parse_arguments(), ImageIndex(Path())
+    parser = argparse.ArgumentParser(prog="publish.py", description="Write all embeddings to a database of LanceDB.")
+    parser.add_argument("--to", metavar="URI", default=os.environ.get(VARIABLE),
+        help=f"a folder, or s3://bucket/path, gs://…, az://… (default: {VARIABLE})")  # fmt: skip
+    parser.add_argument("--add", metavar="FOLDER", type=Path, help="embed the images below it, and add them")
+    arguments, index = parser.parse_args(), ImageIndex(Path())
+    if not arguments.to:
+        parser.error(f"say where with --to, or with {VARIABLE}")
     index.load()
     name = table_of(index.lock)
     (add_images if arguments.add else publish_all)(index, name, arguments)
     print(f"publish: search it with {VARIABLE}={arguments.to} and --index lancedb")
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="publish.py", description="Write all embeddings to a database of LanceDB.")
-    add = parser.add_argument
-    add("--to", metavar="URI", default=os.environ.get(VARIABLE),
-        help=f"a folder, or s3://bucket/path, gs://…, az://… (default: {VARIABLE})")  # fmt: skip
-    add("--add", metavar="FOLDER", type=Path, help="embed the images below it, and add them to what is published")
-    arguments = parser.parse_args()
-    if not arguments.to:
-        parser.error(f"say where with --to, or with {VARIABLE}")
-    return arguments
 
 
 def publish_all(index: ImageIndex, name: str, arguments: argparse.Namespace) -> None:

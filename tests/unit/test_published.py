@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -109,14 +108,6 @@ def test_images_come_back_as_they_were_published(gallery: Gallery) -> None:
     assert [gallery.split(row) for row in range(3)] == list(SPLIT_NAMES)
 
 
-def test_threads_search_at_the_same_time(gallery: Gallery) -> None:
-    def search(row: int) -> list[int]:
-        return gallery.search(UNITS[row], Options(5, "common", "exact"), [row]).rows.tolist()
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(search, range(100, 160))) == [search(row) for row in range(100, 160)]
-
-
 def test_a_reader_stays_at_the_version_that_it_opened(tmp_path: Path) -> None:
     reader = published_gallery(tmp_path, FEW_ROWS)
     before = reader.search(FEW_ROWS[7].embedding, Options(10)).rows.tolist()
@@ -155,12 +146,6 @@ def test_images_are_added_in_the_place_of_those_with_the_same_key(tmp_path: Path
     with pytest.raises(UserError, match="nothing is published as other"):
         add(str(tmp_path), "other", [new], 32)
     assert len(published_gallery(tmp_path, FEW_ROWS).manifest.records) == 50  # the next whole publication replaces it
-
-
-def test_runs_are_published_next_to_each_other(tmp_path: Path) -> None:
-    first = published_gallery(tmp_path, FEW_ROWS, "run-1")
-    published_gallery(tmp_path, rows_of({"basalt": 12}), "run-2")
-    assert len(open_table(str(tmp_path), "run-1", PARTS).manifest.records) == len(first.manifest.records) == 50
 
 
 def test_what_is_not_published_is_refused_and_no_folder_is_made(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,7 @@ class DvcLock:
     """What dvc.lock recorded about the last run of each stage, when this was made."""
 
     def __init__(self, root: Path) -> None:
-        """Read dvc.lock, and dvc.yaml if there is one, in the folder of a project.
-
-        Raises:
-            FileNotFoundError: there is no dvc.lock.
-            UserError: one of them is damaged.
-        """
+        """Read dvc.lock, and dvc.yaml if there is one, in the folder of a project."""
         self._root = root
         self._deps: dict[str, dict[str, str]] = {}  # the MD5 that each stage used, by stage and path
         self._outs: dict[str, tuple[str, str]] = {}  # the stage that made each output, and its MD5, by path
@@ -36,20 +31,19 @@ class DvcLock:
         locked = _read_stages(root / "dvc.lock")
         defined = _read_stages(root / "dvc.yaml") if (root / "dvc.yaml").exists() else locked
         try:
-            for name, stage in locked.items():
-                if name in defined:  # DVC keeps the entries of stages that were removed
-                    self._deps[name] = _md5s_by_path(stage.get("deps", ()))
-                    self._outs |= {path: (name, md5) for path, md5 in _md5s_by_path(stage.get("outs", ())).items()}
-                    self._frozen |= {name} if defined[name].get("frozen") else set()
+            for name in locked.keys() & defined.keys():  # DVC keeps the entries of stages that were removed
+                used, made = (
+                    {each["path"]: each["md5"] for each in locked[name].get(kind, ()) if "md5" in each}
+                    for kind in ("deps", "outs")
+                )
+                self._deps[name] = used
+                self._outs |= {path: (name, md5) for path, md5 in made.items()}
+                self._frozen |= {name} if defined[name].get("frozen") else set()
         except (TypeError, KeyError, AttributeError) as error:
             raise _damaged(root / "dvc.lock") from error
 
     def md5(self, path: Path) -> str:
-        """Return the recorded MD5 of an output, a file or a folder.
-
-        Raises:
-            UserError: there is no record of it.
-        """
+        """Return the recorded MD5 of an output, a file or a folder."""
         if path.as_posix() not in self._outs:
             raise UserError(f"{self._root / 'dvc.lock'} has no record of {path}: run `dvc repro`")
         return self._outs[path.as_posix()][1]
@@ -147,10 +141,6 @@ def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
         return dict(yaml.load(path.read_bytes(), yaml.CSafeLoader)["stages"])  # it is a safe loader
     except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise _damaged(path) from error
-
-
-def _md5s_by_path(entries: Iterable[dict[str, Any]]) -> dict[str, str]:
-    return {entry["path"]: entry["md5"] for entry in entries if "md5" in entry}
 
 
 def _damaged(path: Path) -> UserError:

@@ -26,32 +26,24 @@ class UnknownNameError(UserError):
 
 @dataclass(frozen=True)
 class Found:
-    """Rows, int64 (n,), best first, with their cosines, float64 (n,), and how many could be returned in all."""
+    """The images most similar to a query."""
 
-    rows: np.ndarray
-    cosines: np.ndarray
-    matches: int
+    rows: np.ndarray  # int64 (n,), best first
+    cosines: np.ndarray  # float64 (n,)
+    matches: int  # images that could be returned in all
     index: Index
     seconds: float
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """N images. Threads may share it.
-
-    Attributes:
-        manifest: their keys, classes and sizes.
-        vectors: their embeddings.
-        splits: the place in `SPLIT_NAMES` of each image's split, int8 (N,), −1 if it has none; None without splits.
-        findings: what the audit lists, the most important first; None without an audit.
-        added: the files of images that were added since the last run, by key.
-    """
+    """N images that are searched. Threads may share it."""
 
     manifest: Manifest
     vectors: VectorStore
-    splits: np.ndarray | None = None
-    findings: Sequence[Finding] | None = None
-    added: Mapping[str, Path] = field(default_factory=dict)
+    splits: np.ndarray | None = None  # place in `SPLIT_NAMES` of each image's split, int8 (N,), −1 if it has none
+    findings: Sequence[Finding] | None = None  # of the audit, the most important first; None without an audit
+    added: Mapping[str, Path] = field(default_factory=dict)  # files of images added since the last run, by key
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an image with this key."""
@@ -112,12 +104,7 @@ class Gallery:
         return allowed
 
     def search(self, embedding: np.ndarray, options: Options, excluded: Sequence[int] = ()) -> Found:
-        """Find the images most similar to an embedding.
-
-        Args:
-            embedding: float32 (E,), of any length.
-            options: how to search; the nearest `options.end` are returned, or as many as there are.
-            excluded: rows not to return.
+        """Find the `options.end` images most similar to an embedding, float32 (E,), but for some rows.
 
         Raises:
             UnknownNameError: there is no such class or index.

@@ -66,11 +66,7 @@ class Project:
     """
 
     def __init__(
-        self,
-        root: Path,
-        published: bool = False,
-        batch_sizes: Sequence[int] = (1, 16),
-        max_pixels: int | None = None,
+        self, root: Path, published: bool = False, batch_sizes: Sequence[int] = (1, 16), max_pixels: int | None = None
     ) -> None:
         """Open nothing yet.
 

@@ -20,6 +20,7 @@ from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts
 from similarity.errors import UserError
 from similarity.findings.finding import Finding
+from similarity.index.exact import COSINE_ERROR, SPARE
 from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 from similarity.vectors import COSINE_DECIMALS
 
@@ -32,8 +33,6 @@ _FEWEST_INDEXED = 1000  # rows; fewer are compared one by one in a millisecond
 _ROWS_PER_BATCH = 20_000
 _FOREVER = timedelta(days=36500)  # versions are kept, as a service may have one open
 _FEWEST_CLUSTERS, _SEARCHED_CLUSTERS = 20, 0.1  # of all, if that is more
-_SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
-_ROUNDING = 3 * 10**-COSINE_DECIMALS  # the most that LanceDB's cosines differ from the true ones, rounded
 _FEW = 2000  # embeddings that are fetched and compared rather than searched
 _MOST_EXCLUDED = 100  # images that a query leaves out; if more are, they are filtered
 _GROWTH = 4  # of the number of candidates, if there were too few
@@ -139,13 +138,13 @@ class PublishedStore:
             return self._best(query, rows, self[rows], look, count)
         sql, left = self._condition(rows)
         by_clusters = not exact and barred <= _MOST_EXCLUDED
-        asked = (count + _SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
+        asked = (count + SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
         while True:
             found, units, bound = self._search(query, asked, by_clusters, sql)
             rows, cosines = self._best(query, found[given[found]], units[given[found]], look, count)
             # Parts of other lengths can be nearer than LanceDB knows, but those that are all zeros give 0 at most.
             bound = bound if look is None else max(bound, 0)
-            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= _ROUNDING)
+            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= COSINE_ERROR)
             if is_sure or len(found) == left:
                 return rows, cosines
             by_clusters, asked = False, min(_GROWTH * asked, left)

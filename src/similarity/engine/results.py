@@ -28,23 +28,14 @@ Source: TypeAlias = "Path | bytes | Picture"
 
 @dataclass(frozen=True)
 class Query:
-    """Images that make one query together.
+    """Images that make one query together."""
 
-    Attributes:
-        name: how messages call it.
-        keys: indexed images.
-        images: others.
-        like: keys of images to move the query towards.
-        unlike: keys of images to move the query away from.
-        region: the part of the only image to search with; a key then only leaves itself out of the answer.
-    """
-
-    name: str
-    keys: Sequence[str] = ()
-    images: Sequence[Source] = ()
-    like: Sequence[str] = ()
-    unlike: Sequence[str] = ()
-    region: "Region | None" = None
+    name: str  # in messages
+    keys: Sequence[str] = ()  # of indexed images
+    images: Sequence[Source] = ()  # others
+    like: Sequence[str] = ()  # keys of images to move the query towards
+    unlike: Sequence[str] = ()  # keys of images to move it away from
+    region: "Region | None" = None  # of the only image; a key then only leaves itself out of the answer
 
     @property
     def key(self) -> str | None:
@@ -55,29 +46,17 @@ class Query:
 
 @dataclass(frozen=True)
 class Options:
-    """How to search.
+    """How to search."""
 
-    Attributes:
-        count: number of neighbors to return.
-        label: the only class to return.
-        index: the index to search; None for the default.
-        look: weight of the visual part, 0 (same kind) … 1 (same look); None for that of the embeddings.
-        split: the only split to return.
-        finding: return only images with a finding of this kind, with ``any`` or with ``none``.
-        any: return the nearest images even if none is similar.
-        offset: number of nearest images to skip.
-        stored: whether stored neighbors may answer.
-    """
-
-    count: int
-    label: str | None = None
-    index: "Index | None" = None
-    look: float | None = None
-    split: str | None = None
-    finding: "FindingKind | str | None" = None
-    any: bool = False
-    offset: int = 0
-    stored: bool = True
+    count: int  # neighbors to return
+    label: str | None = None  # the only class to return
+    index: "Index | None" = None  # None for the default
+    look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
+    split: str | None = None  # the only split to return
+    finding: "FindingKind | str | None" = None  # return only images with this kind, with ``any`` or with ``none``
+    any: bool = False  # return the nearest images even if none is similar
+    offset: int = 0  # nearest images to skip
+    stored: bool = True  # whether stored neighbors may answer
 
     @property
     def end(self) -> int:
@@ -92,48 +71,28 @@ class Options:
 
 
 class Prepared(NamedTuple):
-    """A query as it is compared with the gallery.
-
-    Attributes:
-        query: the query.
-        embedding: float32 (E,); None for an indexed image, whose stored neighbors may do.
-        excluded: rows not to return.
-        embedded: the images of the query that are not indexed.
-        distance: from the nearest of these to the gallery, in the features, if no image of the query is indexed.
-        seconds: that embedding took, if there was any.
-    """
+    """A query as it is compared with the gallery."""
 
     query: Query
-    embedding: np.ndarray | None = None
-    excluded: Sequence[int] = ()
-    embedded: "Sequence[Embedded]" = ()
-    distance: float | None = None
-    seconds: float | None = None
+    embedding: np.ndarray | None = None  # float32 (E,); None for an indexed image, whose stored neighbors may do
+    excluded: Sequence[int] = ()  # rows not to return
+    embedded: "Sequence[Embedded]" = ()  # the images of the query that are not indexed
+    distance: float | None = None  # of the nearest of these to the gallery, in the features; None with indexed ones
+    seconds: float | None = None  # that embedding took, if there was any
 
 
 @dataclass(frozen=True)
 class Result:
-    """The images found for a query.
-
-    Attributes:
-        query: the query.
-        index: the index that was searched.
-        source: where the neighbors come from: the file of stored neighbors, or a search.
-        neighbors: (key, cosine) pairs, best first.
-        matches: how many images could be returned in all; None if neighbors are stored.
-        seconds: the search took.
-        distance: from the query to the nearest indexed image, in the features; None if it is indexed.
-        max_distance: the distance up to which an image is similar to something; None if the query is indexed.
-    """
+    """The images found for a query."""
 
     query: Query
-    index: "Index"
-    source: str
-    neighbors: list[tuple[str, float]]
-    matches: int | None = None
-    seconds: float = 0
-    distance: float | None = None
-    max_distance: float | None = None
+    index: "Index"  # that was searched
+    source: str  # the file of stored neighbors, or a search
+    neighbors: list[tuple[str, float]]  # keys and cosines, best first
+    matches: int | None = None  # images that could be returned in all; None if neighbors are stored
+    seconds: float = 0  # the search took
+    distance: float | None = None  # to the nearest indexed image, in the features; None if the query is indexed
+    max_distance: float | None = None  # up to which an image is similar to something; None if the query is indexed
 
     @property
     def similar(self) -> bool:

@@ -23,17 +23,11 @@ class LookUnavailableError(UserError):
 
 @dataclass(frozen=True)
 class Parts:
-    """How an embedding of length E is made of a class part and, after it, a visual part.
+    """How an embedding is made of a class part and, after it, a visual part."""
 
-    Attributes:
-        size: length of an embedding, E.
-        class_size: length of the class part.
-        visual_weight: weight of the visual part in a cosine, 0…1.
-    """
-
-    size: int
+    size: int  # of an embedding, E
     class_size: int
-    visual_weight: float
+    visual_weight: float  # of the visual part in a cosine, 0…1
 
     @property
     def are_two(self) -> bool:
@@ -90,17 +84,11 @@ class Parts:
 
 
 class VectorStore(Protocol):
-    """The embeddings of N images at length 1, float32 (N, E). Threads may search it at the same time.
-
-    Attributes:
-        parts: what an embedding is made of.
-        backend: the name of the approximate search.
-        search_k: candidates that it examines per query, if set.
-    """
+    """The embeddings of N images at length 1, float32 (N, E). Threads may search it at the same time."""
 
     parts: Parts
-    backend: Index
-    search_k: int | None
+    backend: Index  # the name of the approximate search
+    search_k: int | None  # candidates that it examines per query, if set
 
     def __len__(self) -> int: ...
     def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 from similarity.vectors import COSINE_DECIMALS, normalize, rank
 
 _ROWS_PER_BLOCK = 8192  # faiss takes more than twice as long with fewer than 4096
-_SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
-_COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # the most that cosines of faiss differ from the true ones, rounded
+SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
+COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # the most that cosines of faiss or LanceDB differ from the true ones, rounded
 _BELOW_EVERY_COSINE = -2
 _CLUSTERS_PER_ROOT = 4  # of the number of rows
 _SEARCHED_CLUSTERS = 16
@@ -60,13 +60,13 @@ def _most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[n
 
     # The number asked for is doubled where more may be tied with the last.
     rows, cosines = np.empty((len(queries), count), np.int64), np.empty((len(queries), count))
-    waiting, asked = np.arange(len(queries)), count + _SPARE
+    waiting, asked = np.arange(len(queries)), count + SPARE
     while len(waiting):
         asked = min(asked, len(units))
         found, candidates = faiss.knn(queries[waiting], units, asked, faiss.METRIC_INNER_PRODUCT)
         places, values = _in_order(queries[waiting], units, candidates)
         rows[waiting], cosines[waiting] = places[:, :count], values[:, :count]
-        unsure = values[:, count - 1] - found[:, -1] < _COSINE_ERROR
+        unsure = values[:, count - 1] - found[:, -1] < COSINE_ERROR
         waiting, asked = waiting[unsure & (asked < len(units))], 2 * asked
     return rows, cosines
 
