@@ -1,4 +1,4 @@
-"""How fast approximate indexes are at equal recall: Annoy, which the pipeline uses, beside HNSW and IVF.
+"""How fast approximate indexes are at equal recall: Annoy, which the pipeline uses, compared with HNSW and IVF.
 
     python benchmarks/ann_peers.py [real | NUMBER …] [--plot docs/ann_peers.png]
 
@@ -10,31 +10,22 @@ index whose least effort finds more than a recall asked for has the speed of tha
 with its vectors, in 10⁶ bytes.
 """
 
-import argparse
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import faiss
 import hnswlib
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import LogLocator, NullLocator
+from annoy import AnnoyIndex
 
-from comparison import Row, add_output, as_table, median_seconds, publish
-from vectors import add_sources, describe, load
-
-sys.path.insert(0, "src")
-
-from pipeline.stage import run_command
-
-from similarity.index.approximate import AnnoyForest, recall
-from similarity.index.exact import nearest_to
+from comparison import Row, as_markdown, as_table, make_parser, median_seconds, publish, run_command
+from similarity.index.approximate import recall
 from similarity.vectors import COSINE_DECIMALS, normalize
+from vectors import add_sources, describe, load
 
 K = 10
 SEED = 0
@@ -45,29 +36,20 @@ COMPARED_RECALL = 0.95
 GROWTH = 1.4  # of the effort, from one measurement to the next
 FEWEST_EFFORTS = 4  # so that an index whose least effort is already good has a curve
 NO_NEIGHBOR = -2.0  # below every cosine
-DRAWN = (0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
-COLORS = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73")  # of Okabe and Ito, told apart by all eyes
 
 
 class Index(Protocol):
-    """An index of unit vectors, by cosine."""
+    """An index of unit vectors, by cosine. `search` finds the K + 1 rows nearest to a vector, or −1 instead of some."""
 
     least_effort: int
 
-    def build(self, units: np.ndarray) -> None:
-        """Builds it over float32 (n, d), in one thread."""
-
+    def build(self, units: np.ndarray) -> None: ...
     def save(self, path: Path) -> None: ...
-
-    def set_effort(self, effort: int) -> None:
-        """Sets how far the next searches look."""
-
-    def search(self, query: np.ndarray) -> Sequence[int] | np.ndarray:
-        """The K + 1 rows nearest to a vector, float32 (d,), or fewer, or −1 instead of some."""
+    def search(self, query: np.ndarray, effort: int) -> Sequence[int] | np.ndarray: ...
 
 
-class OfThePipeline:
-    """The forest that the pipeline builds and searches."""
+class Annoy:
+    """Trees of random projections, as the pipeline builds and searches them."""
 
     least_effort = 2 * K
 
@@ -75,16 +57,17 @@ class OfThePipeline:
         self._trees = trees
 
     def build(self, units: np.ndarray) -> None:
-        self._index = AnnoyForest.build(units, self._trees, SEED)
+        self._index = AnnoyIndex(units.shape[1], "angular")
+        self._index.set_seed(SEED)
+        for row, unit in enumerate(units):
+            self._index.add_item(row, unit)
+        self._index.build(self._trees, n_jobs=1)
 
     def save(self, path: Path) -> None:
-        self._index.save(path)
+        self._index.save(str(path))
 
-    def set_effort(self, effort: int) -> None:
-        self._effort = effort
-
-    def search(self, query: np.ndarray) -> Sequence[int]:
-        return self._index.search(query, K + 1, self._effort)
+    def search(self, query: np.ndarray, effort: int) -> Sequence[int]:
+        return self._index.get_nns_by_vector(query, K + 1, effort)
 
 
 class Hnswlib:
@@ -100,15 +83,29 @@ class Hnswlib:
     def save(self, path: Path) -> None:
         self._index.save_index(str(path))
 
-    def set_effort(self, effort: int) -> None:
+    def search(self, query: np.ndarray, effort: int) -> np.ndarray:
         self._index.set_ef(effort)
-
-    def search(self, query: np.ndarray) -> np.ndarray:
         return self._index.knn_query(query, K + 1, num_threads=1)[0][0]
 
 
-class FaissHnsw:
-    """The HNSW of Faiss."""
+class Faiss:
+    """An index of faiss; a subclass says which, and how its effort is set."""
+
+    _index: Any
+
+    def save(self, path: Path) -> None:
+        faiss.write_index(self._index, str(path))
+
+    def search(self, query: np.ndarray, effort: int) -> np.ndarray:
+        self._set(effort)
+        return self._index.search(query[None], K + 1)[1][0]
+
+    def _set(self, effort: int) -> None:
+        raise NotImplementedError
+
+
+class FaissHnsw(Faiss):
+    """HNSW."""
 
     least_effort = K + 1
 
@@ -117,17 +114,11 @@ class FaissHnsw:
         self._index.hnsw.efConstruction = CONSTRUCTION_EFFORT
         self._index.add(units)
 
-    def save(self, path: Path) -> None:
-        faiss.write_index(self._index, str(path))
-
-    def set_effort(self, effort: int) -> None:
+    def _set(self, effort: int) -> None:
         self._index.hnsw.efSearch = effort
 
-    def search(self, query: np.ndarray) -> np.ndarray:
-        return self._index.search(query[None], K + 1)[1][0]
 
-
-class FaissIvf:
+class FaissIvf(Faiss):
     """Inverted lists: the vectors around each of many centers."""
 
     least_effort = 1
@@ -139,20 +130,14 @@ class FaissIvf:
         self._index.train(units)
         self._index.add(units)
 
-    def save(self, path: Path) -> None:
-        faiss.write_index(self._index, str(path))
-
-    def set_effort(self, effort: int) -> None:
+    def _set(self, effort: int) -> None:
         self._index.nprobe = effort
-
-    def search(self, query: np.ndarray) -> np.ndarray:
-        return self._index.search(query[None], K + 1)[1][0]
 
 
 ANNOY = "Annoy, 10 trees"
-INDEXES: dict[str, Callable[[], Index]] = {
-    ANNOY: partial(OfThePipeline, 10),
-    "Annoy, 50 trees": partial(OfThePipeline, 50),
+INDEXES: Mapping[str, Callable[[], Index]] = {
+    ANNOY: partial(Annoy, 10),
+    "Annoy, 50 trees": partial(Annoy, 50),
     "hnswlib": Hnswlib,
     "faiss HNSW": FaissHnsw,
     "faiss IVF": FaissIvf,
@@ -175,17 +160,15 @@ class Result(NamedTuple):
     qps: np.ndarray
 
     def qps_at(self, recall: float) -> float:
-        """Queries per second at a recall, or at the lowest measured if that is higher; NaN if it was not reached."""
+        """Interpolate the queries per second at a recall; NaN if the recall was not reached."""
         return float(np.exp(np.interp(recall, self.recalls, np.log(self.qps), right=np.nan)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=5)
     add_sources(parser, ["30000"])
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=5, help="that count; one more does not")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw recall against queries per second")
-    add_output(parser)
     arguments = parser.parse_args()
     faiss.omp_set_num_threads(1)
     results, rows, tables = {}, [], []
@@ -193,7 +176,7 @@ def main() -> None:
         vectors = load(source)
         title = describe(source, vectors.shape)
         results[title] = measure(normalize(vectors), arguments.queries, arguments.rounds)
-        tables.append(results_table(title, results[title]))
+        tables.append(f"{title}\n\n{results_table(results[title])}")
         rows += compare(title, results[title])
     publish("\n\n".join([*tables, as_table(rows)]), "Approximate indexes at equal recall", arguments.output)
     if arguments.plot:
@@ -201,10 +184,10 @@ def main() -> None:
 
 
 def measure(units: np.ndarray, count: int, rounds: int) -> dict[str, Result]:
-    """Builds each index over vectors of length 1, float32 (n, d), and searches for `count` of them."""
+    """Build each index over vectors of length 1, float32 (n, d), and search for `count` of them."""
     rows = np.random.default_rng(SEED).choice(len(units), min(count, len(units)), replace=False)
     queries = list(units[rows])
-    exact = np.stack([nearest_to(units, units[row], K, np.arange(len(units)) != row)[1] for row in rows])
+    exact = np.stack([exact_cosines(units, row) for row in rows])
     costs, recalls, searches = {}, {}, {}
     with TemporaryDirectory() as folder:  # for as long as Annoy has its file mapped
         for name, make in INDEXES.items():
@@ -224,7 +207,7 @@ def measure(units: np.ndarray, count: int, rounds: int) -> dict[str, Result]:
 
 
 def build(index: Index, units: np.ndarray, path: Path) -> tuple[float, float]:
-    """Builds and saves an index; gives the seconds of building and the 10⁶ bytes of the file."""
+    """Build and save an index; return the seconds of building and the 10⁶ bytes of the file."""
     start = time.perf_counter()
     index.build(units)
     seconds = time.perf_counter() - start
@@ -233,7 +216,7 @@ def build(index: Index, units: np.ndarray, path: Path) -> tuple[float, float]:
 
 
 def sweep(index: Index, units: np.ndarray, rows: np.ndarray, exact: np.ndarray) -> dict[int, float]:
-    """Searches with growing effort until the highest of RECALLS is reached, and FEWEST_EFFORTS times at least.
+    """Search with growing effort until the highest of RECALLS is reached, and FEWEST_EFFORTS times at least.
 
     Args:
         index: built over `units`.
@@ -247,43 +230,47 @@ def sweep(index: Index, units: np.ndarray, rows: np.ndarray, exact: np.ndarray) 
     recalls: dict[int, float] = {}
     effort = index.least_effort
     while effort <= len(units):
-        index.set_effort(effort)
-        recalls[effort] = recall(np.stack([cosines_found(index, units, row) for row in rows]), exact)
+        found = [np.asarray(index.search(units[row], effort)) for row in rows]
+        others = [each[(each >= 0) & (each != row)] for each, row in zip(found, rows, strict=True)]
+        cosines = [cosines_of(each[:K], units, row) for each, row in zip(others, rows, strict=True)]
+        recalls[effort] = recall(np.stack(cosines), exact)
         if recalls[effort] >= RECALLS[-1] and len(recalls) >= FEWEST_EFFORTS:
             break
         effort = max(effort + 1, round(effort * GROWTH))
     return recalls
 
 
-def cosines_found(index: Index, units: np.ndarray, row: int) -> np.ndarray:
-    """The cosines, float64 (K,), of the neighbors that are found for a row of `units`, in any order."""
-    found = np.asarray(index.search(units[row]))
-    others = found[(found >= 0) & (found != row)][:K]
+def exact_cosines(units: np.ndarray, row: int) -> np.ndarray:
+    """Compute the K highest cosines between a row of `units` and the others, float64 (K,), best first."""
+    cosines = units @ units[row]
+    cosines[row] = NO_NEIGHBOR
+    return np.sort(np.partition(cosines, -K)[-K:].astype(np.float64).round(COSINE_DECIMALS))[::-1]
+
+
+def cosines_of(found: np.ndarray, units: np.ndarray, row: int) -> np.ndarray:
+    """Compute the cosines between a row of `units` and up to K rows found, float64 (K,), in any order."""
     cosines = np.full(K, NO_NEIGHBOR)
-    cosines[: len(others)] = (units[others] @ units[row]).astype(np.float64).round(COSINE_DECIMALS)
+    cosines[: len(found)] = (units[found] @ units[row]).astype(np.float64).round(COSINE_DECIMALS)
     return cosines
 
 
 def search_all(index: Index, effort: int, queries: list[np.ndarray]) -> None:
-    index.set_effort(effort)
     for query in queries:
-        index.search(query)
+        index.search(query, effort)
 
 
-def results_table(title: str, results: dict[str, Result]) -> str:
-    """A Markdown table of the indexes of one set of vectors."""
-    at_recalls = " | ".join(f"QPS at {least:.2f}" for least in RECALLS)
-    lines = [f"{title}\n\n| index | build, s | MB | {at_recalls} | × {ANNOY}, at {COMPARED_RECALL} |"]
-    lines.append("|---|" + "--:|" * (len(RECALLS) + 3))
+def results_table(results: Mapping[str, Result]) -> str:
+    """Format a Markdown table of the indexes of one set of vectors."""
+    columns = ["index", "build, s", "MB", *(f"QPS at {least:.2f}" for least in RECALLS)]
+    rows = []
     for name, result in results.items():
-        all_qps = " | ".join(f"{result.qps_at(least):,.0f}" for least in RECALLS)
-        ratio = result.qps_at(COMPARED_RECALL) / results[ANNOY].qps_at(COMPARED_RECALL)
-        lines.append(f"| {name} | {result.build_seconds:.1f} | {result.megabytes:.1f} | {all_qps} | {ratio:.2f} |")
-    return "\n".join(lines)
+        all_qps = [f"{result.qps_at(least):,.0f}" for least in RECALLS]
+        rows.append([name, f"{result.build_seconds:.1f}", f"{result.megabytes:.1f}", *all_qps])
+    return as_markdown(columns, rows)
 
 
-def compare(title: str, results: dict[str, Result]) -> list[Row]:
-    """Annoy with the pipeline's number of trees beside each other index, by queries per second."""
+def compare(title: str, results: Mapping[str, Result]) -> list[Row]:
+    """Compare Annoy, with the pipeline's number of trees, with each other index by queries per second."""
     qps = {name: result.qps_at(COMPARED_RECALL) for name, result in results.items()}
     what = f"QPS at recall {COMPARED_RECALL}, {title}"
     return [
@@ -293,27 +280,19 @@ def compare(title: str, results: dict[str, Result]) -> list[Row]:
     ]
 
 
-def draw(results: dict[str, dict[str, Result]], path: Path) -> None:
-    """Draws recall against queries per second, one panel for each set of vectors."""
-    figure, panels = plt.subplots(
-        1, len(results), figsize=(9.4, 4.6), dpi=150, sharey=True, squeeze=False, layout="constrained"
-    )
-    for panel, (title, by_name) in zip(panels[0], results.items(), strict=True):
-        for (name, result), color in zip(by_name.items(), COLORS, strict=True):
-            panel.plot(result.recalls, result.qps, "o-", color=color, label=name, markersize=4, linewidth=1.8)
-        panel.set(title=title, xlabel="recall@10", xscale="logit", yscale="log", xlim=(DRAWN[0], DRAWN[-1]))
-        panel.set_xticks(DRAWN, [f"{recall:g}" for recall in DRAWN])
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter("{x:,.0f}")
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.set_minor_locator(NullLocator())
+def draw(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
+    """Draw recall against queries per second, one panel for each set of vectors."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.4, 4.6), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
+    for panel, (title, by_name) in zip(panels, results.items(), strict=True):
+        for name, result in by_name.items():
+            panel.plot(result.recalls, result.qps, "o-", label=name, markersize=4)
+        panel.set(title=title, xlabel="recall@10", xscale="logit", yscale="log", xlim=(0.6, 0.999))
         panel.grid(color="#e3e3e3", linewidth=0.7)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0, 0].set_ylabel("queries per second, one thread")
-    last = list(results.values())[-1]
-    order = sorted(last, key=lambda name: -last[name].qps_at(COMPARED_RECALL))  # the legend's, as the lines lie
-    handles = {line.get_label(): line for line in panels[0, -1].get_lines()}
-    figure.legend([handles[name] for name in order], order, loc="outside right center", frameon=False)
+    panels[0].set_ylabel("queries per second, one thread")
+    panels[-1].legend(frameon=False)
     figure.savefig(path)
 
 

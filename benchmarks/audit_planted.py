@@ -6,43 +6,35 @@ Each folder is a clone in which the pipeline has run, as `benchmarks/data_sets.p
 are exchanged at random, with three seeds; what was wrong before counts as a false alarm.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-from comparison import add_output, publish
+from comparison import as_markdown, make_parser, publish, run_command
 from similarity.dataset.manifest import read_manifest
 from similarity.findings.images import principal_components
 from similarity.findings.labels import draw_folds, judge_labels
+from similarity.layout import FEATURES, MANIFEST
 
 SHARE, SEEDS, COMPONENTS, WRONG = 0.03, 3, 256, 0.5
-HEADER = (
-    "| set | exchanged | called wrong | precision | recall | called wrong with no label exchanged |\n"
-    "|---|--:|--:|--:|--:|--:|"
-)
+COLUMNS = ("set", "exchanged", "called wrong", "precision", "recall", "called wrong with no label exchanged")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    add_output(parser)
     arguments = parser.parse_args()
-    publish(
-        "\n".join([HEADER, *map(row, arguments.folders)]), "Exchanged labels that the audit finds", arguments.output
-    )
+    table = as_markdown(COLUMNS, map(row, arguments.folders))
+    publish(table, "Exchanged labels that the audit finds", arguments.output)
 
 
-def row(folder: Path) -> str:
-    labels = read_manifest(folder / "data/manifest.csv").labels
-    components = principal_components(np.load(folder / "data/features.npy", mmap_mode="r"), COMPONENTS, 0)
+def row(folder: Path) -> list[str]:
+    labels = read_manifest(folder / MANIFEST).labels
+    components = principal_components(np.load(folder / FEATURES, mmap_mode="r"), COMPONENTS, 0)
     clean = f"{(judge(components, labels, 0) > WRONG).sum()} of {len(labels)}"
     exchanged, called, precision, recall = np.mean(list(trials(components, labels)), axis=0)
-    return f"| {folder.name} | {exchanged:.0f} | {called:.0f} | {precision:.3f} | {recall:.3f} | {clean} |"
+    return [folder.name, f"{exchanged:.0f}", f"{called:.0f}", f"{precision:.3f}", f"{recall:.3f}", clean]
 
 
 def trials(components: np.ndarray, truth: np.ndarray) -> Iterator[tuple[float, ...]]:
@@ -61,4 +53,4 @@ def judge(components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

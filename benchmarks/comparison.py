@@ -1,4 +1,4 @@
-"""The table that benchmarks print and keep, and how contenders are timed fairly."""
+"""What all benchmarks share: options, the tables that they print and keep, and how contenders are timed fairly."""
 
 import argparse
 import platform
@@ -6,20 +6,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-HEADER = "| measured | ours | peer | ratio | limit |\n|---|--:|--:|--:|--:|"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from pipeline.stage import run_command as run_command  # noqa: E402  # found below the line above
+from pipeline.stage import track as track  # noqa: E402
 
 
 class Row(NamedTuple):
     """One comparison.
 
     Attributes:
-        measured: what, of which size, and who the peer is.
+        measured: what, how many, and who the peer is.
         ours: with its unit.
         peer: with its unit.
         ratio: ours ÷ peer.
@@ -33,15 +37,23 @@ class Row(NamedTuple):
     limit: str = ""
 
 
-def as_table(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table."""
-    ratios = ("" if row.ratio is None else f"{row.ratio:.3g}" for row in rows)
-    cells = ((row.measured, row.ours, row.peer, ratio, row.limit) for row, ratio in zip(rows, ratios, strict=True))
-    return "\n".join([HEADER, *("| " + " | ".join(each) + " |" for each in cells)])
+def as_markdown(columns: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> str:
+    """Format a Markdown table, whose first columns, `names` of them, are aligned to the left."""
+    rule = "|" + "---|" * names + "--:|" * (len(columns) - names)
+    return "\n".join([f"| {' | '.join(columns)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+HEADER = as_markdown(["measured", "ours", "peer", "ratio", "limit"], [])
+
+
+def as_table(rows: Iterable[Row]) -> str:
+    """Format comparisons as a Markdown table."""
+    cells = ((*row[:3], "" if row.ratio is None else f"{row.ratio:.3g}", row.limit) for row in rows)
+    return "\n".join([HEADER, *(f"| {' | '.join(each)} |" for each in cells)])
 
 
 def processor() -> str:
-    """The machine, in a line."""
+    """Describe the machine in a line."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -49,7 +61,7 @@ def processor() -> str:
 
 
 def describe_run() -> str:
-    """Where a table comes from, Markdown: the machine, the commit, the day, and the command without folders."""
+    """Say where a table comes from, Markdown: the machine, the commit, the day, and the command without folders."""
     commit = subprocess.run(
         ("git", "rev-parse", "--short", "HEAD"), capture_output=True, encoding="utf-8", check=True
     ).stdout
@@ -60,20 +72,29 @@ def describe_run() -> str:
     )
 
 
+def make_parser(description: str | None, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Make a parser with the option that `publish` is given, and with the number of rounds if a default is given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_output(parser)
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help="that count; one more does not")
+    return parser
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that `publish` is given."""
+    """Add the option that `publish` is given."""
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write what is printed as well, Markdown")
 
 
 def publish(text: str, title: str, output: Path | None) -> None:
-    """Prints a text, Markdown; to a file it is written below a title, with where it comes from."""
+    """Print a text, Markdown; to a file it is written below a title, with where it comes from."""
     print(text, flush=True)
     if output:
         output.write_text(f"# {title}\n\n{describe_run()}\n\n{text}\n", encoding="utf-8")
 
 
 def worker() -> ProcessPoolExecutor:
-    """One process that keeps its data and its threads, and sleeps between the rounds.
+    """Start one process that keeps its data and its threads, and sleeps between the rounds.
 
     In one process the libraries' thread pools would disturb each other: each spins for a while after its work.
     """
@@ -81,7 +102,7 @@ def worker() -> ProcessPoolExecutor:
 
 
 def median_seconds(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Times each contender once per round, one after the other, after a round that does not count.
+    """Time each contender once per round, one after the other, after a round that does not count.
 
     Args:
         contenders: what to call, by name.

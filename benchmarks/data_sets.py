@@ -2,56 +2,72 @@
 
     python benchmarks/data_sets.py --output benchmarks/results/data_sets.md PATHS TO ARCHIVES OR FOLDERS
 
-A column per data set. What is committed is run; data, models and metrics stay in the clones, below --work.
+A column per data set: the ten metrics, then all figures of metrics/details. What is committed is run; data, models and
+metrics stay in the clones, below --work.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from comparison import add_output, publish
-
-ROOT = Path(__file__).parents[1]
+from comparison import ROOT, as_markdown, make_parser, publish
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("sources", nargs="+", type=Path, help="archives or folders of class folders")
-    add_output(parser)
     parser.add_argument("--work", type=Path, help="where the clones are, and stay (default: a temporary folder)")
     parser.add_argument("--set-param", action="append", default=[], metavar="NAME=VALUE", help="as `dvc exp run -S`")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        work = arguments.work or Path(temporary)
+    with work_folder(arguments.work) as work:
         columns = {
             source.stem: figures(source.resolve(), work / source.stem, arguments.set_param)
             for source in arguments.sources
         }
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    rows = [[name, *(shown(column.get(name)) for column in columns.values())] for name in names]
     settings = f" with {', '.join(arguments.set_param)}" if arguments.set_param else ""
-    publish("\n".join(rows(columns)), f"Figures of several data sets{settings}", arguments.output)
+    publish(as_markdown(["", *columns], rows), f"Figures of several data sets{settings}", arguments.output)
 
 
-def figures(source: Path, clone: Path, changes: list[str]) -> dict[str, float]:
-    """Runs the pipeline on a data set, and collects its metrics by their names with dots."""
+@contextmanager
+def work_folder(given: Path | None) -> Iterator[Path]:
+    """Use a folder that stays, if one is given, or else a temporary one."""
+    if given:
+        yield given.resolve()
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+
+
+def figures(source: Path, clone: Path, changes: Sequence[str]) -> dict[str, float]:
+    """Run the pipeline on a data set, and collect all of its figures by their names with dots."""
     reproduce(source, clone, changes)
+    metrics = clone / "metrics"
     found: dict[str, float] = {}
-    for path in sorted((clone / "metrics").glob("*.json")):
-        found |= dict(flatten(json.loads(path.read_bytes()), path.stem))
+    for folder in (metrics, metrics / "details"):
+        for path in sorted(folder.glob("*.json")):
+            found |= dict(flatten(json.loads(path.read_bytes()), path.relative_to(metrics).with_suffix("").as_posix()))
     return found
 
 
 def reproduce(source: Path, clone: Path, changes: Sequence[str] = (), targets: Sequence[str] = ()) -> None:
-    """Runs the pipeline, or what some of its stages need, on a data set in a clone, which is made if need be."""
-    if not clone.exists():
-        run("git", "clone", "--quiet", str(ROOT), str(clone))
-    run("git", "reset", "--quiet", "--hard", folder=clone)  # what the last run has left
-    run("git", "pull", "--quiet", "--ff-only", folder=clone)
+    """Run the pipeline, or what some of its stages need, on a data set in a clone, which is made if need be."""
+    make_clone(clone)
     overrides = [f"--set-param={change}" for change in (f"data.source={source}", *changes)]
     run("dvc", "exp", "run", "--quiet", *overrides, *targets, folder=clone)
+
+
+def make_clone(clone: Path) -> None:
+    """Clone what is committed, or bring an existing clone to it."""
+    if not clone.exists():
+        run("git", "clone", "--quiet", str(ROOT), str(clone))
+    run("git", "reset", "--quiet", "--hard", folder=clone)  # undoes what the last run has changed
+    run("git", "pull", "--quiet", "--ff-only", folder=clone)
 
 
 def run(*command: str, folder: Path = ROOT) -> None:
@@ -64,16 +80,8 @@ def flatten(metrics: dict[str, object], prefix: str) -> Iterator[tuple[str, floa
     for name, value in metrics.items():
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}.{name}")
-        else:
-            assert isinstance(value, int | float)
+        elif isinstance(value, int | float):
             yield f"{prefix}.{name}", value
-
-
-def rows(columns: dict[str, dict[str, float]]) -> Iterator[str]:
-    yield "| | " + " | ".join(columns) + " |"
-    yield "|---|" + "--:|" * len(columns)
-    for name in dict.fromkeys(name for column in columns.values() for name in column):
-        yield f"| {name} | " + " | ".join(shown(column.get(name)) for column in columns.values()) + " |"
 
 
 def shown(value: float | None) -> str:

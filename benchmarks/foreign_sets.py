@@ -1,109 +1,82 @@
-"""Measures how many real images of other data sets are refused as like nothing indexed, and how many own ones are.
+"""Measures how many real images of other data sets are refused as novel, and how many of a set's own.
 
     python benchmarks/foreign_sets.py --output benchmarks/results/foreign_sets.md PATHS TO ARCHIVES OR FOLDERS
 
 Each set is indexed in a clone of its own, below --work, by what is committed. All images of each other set are then
-judged. Own images are the test images; the distance that they are judged by was calibrated without them. AUROC compares
-their distances to all other indexed images with those of the foreign ones.
+judged. Own images are the test images; the novelty limit that they are judged by was calibrated without them.
 """
 
-import argparse
 import json
-import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
-from comparison import add_output, publish
-from data_sets import reproduce
-
-sys.path.insert(0, "src")
-
-from pipeline.paths import DUPLICATES, FEATURES, MANIFEST, METRICS, REFERENCE, SPLITS
-
+from comparison import as_markdown, make_parser, publish, run_command
+from data_sets import reproduce, work_folder
 from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.duplication.grouping import group_rows
-from similarity.duplication.pairs import read_duplicates
-from similarity.novelty.reference import Reference, distances_across, load_reference
+from similarity.layout import DETAILS, FEATURES, MANIFEST, NOVELTY, SPLITS
+from similarity.novelty import Novelty, load_novelty
 
 GOAL_FOREIGN, GOAL_OWN = 0.85, 0.03
 GOALS = f"Goals: at least {GOAL_FOREIGN} of the foreign images refused, at most {GOAL_OWN} of the own ones."
-HEADER = "| indexed | own refused | of | foreign | refused | of | AUROC | goals |\n|---|--:|--:|---|--:|--:|--:|---|"
+COLUMNS = ("indexed", "own refused", "of", "foreign", "refused", "of", "goals")
 
 
 class Indexed(NamedTuple):
     """A data set after the pipeline.
 
     Attributes:
-        reference: tells what is similar to anything in the set.
+        novelty: judges what resembles nothing in the set.
         features: of all its images, float32 (n, D).
-        points: what the reference makes of them, float32 (n, d).
-        own: distances of its test images to the nearest other image that is no duplicate, float64 (t,).
+        tests: how many test images there are.
         own_refused: share of the test images that are refused.
     """
 
-    reference: Reference
+    novelty: Novelty
     features: np.ndarray
-    points: np.ndarray
-    own: np.ndarray
+    tests: int
     own_refused: float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("sources", nargs="+", type=Path, help="archives or folders of class folders, at least two")
-    add_output(parser)
     parser.add_argument("--work", type=Path, help="where the clones are, and stay (default: a temporary folder)")
     arguments = parser.parse_args()
     if len(arguments.sources) < 2:
         parser.error("at least two data sets are needed, each of which is foreign to the others")
-    with tempfile.TemporaryDirectory() as temporary:
-        work = arguments.work or Path(temporary)
+    with work_folder(arguments.work) as work:
         sets = {source.stem: index(source.resolve(), work / source.stem) for source in arguments.sources}
-    publish("\n".join([GOALS, "", HEADER, *rows(sets)]), "Real foreign images that are refused", arguments.output)
+        table = as_markdown(COLUMNS, rows(sets))
+    publish(f"{GOALS}\n\n{table}", "Real foreign images that are refused", arguments.output)
 
 
 def index(source: Path, clone: Path) -> Indexed:
-    """Runs the pipeline on a data set as far as it takes to judge images."""
-    reproduce(source, clone, targets=["threshold"])
-    manifest, features = read_manifest(clone / MANIFEST), np.load(clone / FEATURES)
-    test = read_splits(clone / SPLITS, manifest)["test"]
-    reference = load_reference(clone / REFERENCE)
-    groups, points = (
-        group_rows(len(features), *read_duplicates(clone / DUPLICATES, manifest)),
-        reference.project(features),
-    )
-    own = distances_across(points[test], groups[test], points, groups)
-    accepted = json.loads((clone / METRICS / "threshold.json").read_bytes())["accepted"]
-    return Indexed(reference, features, points, own, 1 - accepted)
+    """Run the pipeline on a data set as far as it takes to judge images."""
+    reproduce(source, clone, targets=["novelty"])
+    tests = read_splits(clone / SPLITS, read_manifest(clone / MANIFEST))["test"]
+    accepted = json.loads((clone / DETAILS / "novelty.json").read_bytes())["accepted"]
+    features = np.load(clone / FEATURES, mmap_mode="r")
+    return Indexed(load_novelty(clone / NOVELTY), features, len(tests), 1 - accepted)
 
 
-def rows(sets: dict[str, Indexed]) -> Iterator[str]:
-    """The rows of the table: each set, and each other one as foreign to it."""
+def rows(sets: dict[str, Indexed]) -> Iterator[list[str]]:
+    """Yield the rows of the table: each set, and each other one as foreign to it."""
     for name, indexed in sets.items():
-        for other in sets:
-            if other == name:
-                continue
-            features, own, points = sets[other].features, indexed.own, indexed.points
-            refused = float((indexed.reference.distances(features) > indexed.reference.max_distance).mean())
-            foreign = replace(indexed.reference, points=points).distances(features)
-            auroc = roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign]))
-            yield (
-                f"| {name} | {indexed.own_refused:.4f} | {len(own)} | {other} | {refused:.4f} "
-                f"| {len(foreign)} | {auroc:.4f} | {verdict(indexed.own_refused, refused)} |"
-            )
+        own = [name, f"{indexed.own_refused:.4f}", str(indexed.tests)]
+        for other in (each for each in sets if each != name):
+            features = sets[other].features
+            refused = float((indexed.novelty.distances(features) > indexed.novelty.limit).mean())
+            yield [*own, other, f"{refused:.4f}", str(len(features)), verdict(indexed.own_refused, refused)]
 
 
 def verdict(own: float, foreign: float) -> str:
-    """Which goals are missed."""
+    """Name the goals that are missed."""
     missed = [name for name, fails in (("own", own > GOAL_OWN), ("foreign", foreign < GOAL_FOREIGN)) if fails]
     return f"missed: {', '.join(missed)}" if missed else "reached"
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

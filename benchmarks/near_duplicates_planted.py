@@ -7,9 +7,7 @@ the images (at most 300) are nine tenths the size, 5 % brighter and compressed a
 that were there before are not judged here: nobody has said which of them are copies.
 """
 
-import argparse
 import io
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-from comparison import add_output, publish
+from comparison import as_markdown, make_parser, publish, run_command
 from similarity.dataset.manifest import read_manifest
 from similarity.duplication.detection import near_duplicates
 from similarity.duplication.pairs import Pairs
@@ -28,14 +24,12 @@ from similarity.findings.images import confirm
 from similarity.images.decoding import read_image
 from similarity.images.descriptors import thumbnail
 from similarity.images.resizing import resize
+from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST, THUMBNAILS
 from similarity.params import load_params
 
-SHARE, MOST, BATCH_SIZE, SEED = 0.03, 300, 8, 0
+SHARE, MOST, BATCH_SIZE, SEED, MAX_EXACT = 0.03, 300, 8, 0, 100_000
 SCALE, BRIGHTNESS, QUALITY = 0.9, 1.05, 85
-HEADER = (
-    "| set | copies | precision by thumbnails | recall | precision, confirmed by features | recall |\n"
-    "|---|--:|--:|--:|--:|--:|"
-)
+COLUMNS = ("set", "copies", "precision by thumbnails", "recall", "precision, confirmed by features", "recall")
 
 
 class Planted(NamedTuple):
@@ -55,35 +49,28 @@ class Planted(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    add_output(parser)
     arguments = parser.parse_args()
-    publish(
-        "\n".join([HEADER, *map(row, arguments.folders)]),
-        "Planted near duplicates that the audit finds",
-        arguments.output,
-    )
+    table = as_markdown(COLUMNS, map(row, arguments.folders))
+    publish(table, "Planted near duplicates that the audit finds", arguments.output)
 
 
-def row(folder: Path) -> str:
+def row(folder: Path) -> list[str]:
     planted = plant(folder)
-    near = near_duplicates(planted.thumbnails, **dict(load_params(folder / "params.yaml").duplicates))
+    near = near_duplicates(planted.thumbnails, load_params(folder / "params.yaml").scan.min_correlation, MAX_EXACT)
     confirmed = confirm(near, planted.features, SEED)
     figures = [f"{figure:.3f}" for pairs in (near, confirmed) for figure in judge(pairs, confirmed, planted)]
-    return f"| {folder.name} | {len(planted.original) - planted.images} | {' | '.join(figures)} |"
+    return [folder.name, str(len(planted.original) - planted.images), *figures]
 
 
 def plant(folder: Path) -> Planted:
-    manifest, extractor = (
-        read_manifest(folder / "data/manifest.csv"),
-        load_extractor(folder / "models/backbone", (BATCH_SIZE,)),
-    )
-    thumbnails, features = (np.load(folder / f"data/{name}.npy") for name in ("thumbnails", "features"))
+    """Copy some images of a data set."""
+    manifest, extractor = read_manifest(folder / MANIFEST), load_extractor(folder / BACKBONE, (BATCH_SIZE,))
+    thumbnails, features = np.load(folder / THUMBNAILS), np.load(folder / FEATURES)
     images = len(features)
-    count = min(MOST, int(SHARE * images))
-    chosen = np.sort(np.random.default_rng(SEED).choice(images, count, replace=False))
-    copies = list(copies_of(folder / "data/images" / manifest.keys[row] for row in chosen))
+    chosen = np.sort(np.random.default_rng(SEED).choice(images, min(MOST, int(SHARE * images)), replace=False))
+    copies = list(copies_of(folder / IMAGES / manifest.keys[row] for row in chosen))
     pixels = np.stack([resize(copy, extractor.image_size) for copy in copies])
     return Planted(
         np.concatenate([thumbnails, [thumbnail(copy, thumbnails.shape[1]) for copy in copies]]),
@@ -103,7 +90,7 @@ def copies_of(paths: Iterable[Path]) -> Iterator[np.ndarray]:
 
 
 def judge(pairs: Pairs, confirmed: Pairs, planted: Planted) -> tuple[float, float]:
-    """Precision of the pairs with a copy, and the share of the copies that are paired with their original.
+    """Measure the precision of the pairs with a copy, and the share of the copies that are paired with their original.
 
     A copy of an image that has a near duplicate of its own, a confirmed one, may be paired with that as well.
     """
@@ -118,4 +105,4 @@ def judge(pairs: Pairs, confirmed: Pairs, planted: Planted) -> tuple[float, floa
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

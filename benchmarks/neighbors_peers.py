@@ -1,58 +1,45 @@
-"""Exact nearest neighbors of all vectors by cosine, beside faiss and scikit-learn.
+"""Exact nearest neighbors of all vectors by cosine, compared with faiss and scikit-learn.
 
     python benchmarks/neighbors_peers.py [real | NUMBER | NUMBERxDIMENSIONS …] [--memory NUMBER] [--output FILE]
 
 Every contender has a process of its own and all cores, and they take turns; the table has medians over the rounds. The
 peers are given vectors of length 1 and asked for one neighbor more, because they count a vector as its own. All must
 find the same neighbors, up to ties. The limit is NumPy's product of all vectors with all, in blocks that overwrite each
-other; behind it is that of each pair once, in tiles that fit the processor's caches. Memory is the peak of the process,
-in 10⁹ bytes.
+other. Memory is the peak of the process, in 10⁹ bytes.
 """
 
-import argparse
 import os
-import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import cache, partial
-from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from comparison import Row, add_output, as_table, median_seconds, publish, worker
-from vectors import add_sources, describe, load, valid_source
-
-sys.path.insert(0, "src")
-
-from pipeline.stage import run_command
-
+from comparison import Row, as_table, make_parser, median_seconds, publish, run_command, worker
 from similarity.errors import UserError
 from similarity.index.exact import nearest_neighbors
-from similarity.parallel import ordered_map
 from similarity.vectors import normalize
+from vectors import add_sources, describe, load, valid_source
 
 K = 10
 TIE = 2e-6  # ours rounds cosines to 6 decimals, and all compute them in float32
-ROWS = 1500  # of a block or a tile
+ROWS = 1500  # of a block
 CORES = os.cpu_count() or 1
 OURS, FAISS, SKLEARN = "ours", "faiss IndexFlatIP", "scikit-learn brute force"
-ALL_PAIRS, PAIRS_ONCE = "all pairs", "pairs once"
+ALL_PAIRS = "all pairs"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=5)
     add_sources(parser, ["real", "29998", "100000"])
-    parser.add_argument("--rounds", type=int, default=5, help="that count; one more does not")
     parser.add_argument("--sklearn-up-to", type=int, default=30_000, metavar="NUMBER", help="vectors; it is slow")
     parser.add_argument(
         "--memory", nargs="+", type=valid_source, metavar="SOURCE", help="instead: memory of ours alone"
     )
-    add_output(parser)
     arguments = parser.parse_args()
     rows: list[Row] = []
     for name in arguments.memory or ():
@@ -63,31 +50,30 @@ def main() -> None:
 
 
 def compare(source: str, rounds: int, sklearn_up_to: int) -> list[Row]:
-    """Times the contenders on the vectors that `vectors.load` gives for a source.
+    """Time the contenders on the vectors that `vectors.load` gives for a source.
 
     Raises:
         UserError: they do not find the same neighbors.
     """
     vectors = load(source)
     peers = [FAISS, SKLEARN] if len(vectors) <= sklearn_up_to else [FAISS]
-    names = [OURS, *peers, ALL_PAIRS, PAIRS_ONCE]
+    names = [OURS, *peers, ALL_PAIRS]
     with ExitStack() as stack:
         workers = {name: stack.enter_context(worker()) for name in names}
         found = {name: workers[name].submit(neighbors, name, source).result() for name in [OURS, *peers]}
         units = normalize(vectors.astype(np.float64))
-        for name, rows in found.items():
-            check(name, units, found[OURS], rows)
+        for name, rows_found in found.items():
+            check(name, units, found[OURS], rows_found)
         seconds = median_seconds({name: partial(wait_for, workers[name], name, source) for name in names}, rounds)
-    what = f"exact neighbors, {describe(source, vectors.shape)}"
-    limit = f"{seconds[ALL_PAIRS]:.2f} s, each pair once {seconds[PAIRS_ONCE]:.2f} s"
-    ours = seconds[OURS]
+    what, ours = f"exact neighbors, {describe(source, vectors.shape)}", seconds[OURS]
+    limit = f"{seconds[ALL_PAIRS]:.2f} s"
     return [
         Row(f"{what}, {name}", f"{ours:.2f} s", f"{seconds[name]:.2f} s", ours / seconds[name], limit) for name in peers
     ]
 
 
 def measure_memory(source: str) -> list[Row]:
-    """Runs ours once in a fresh process."""
+    """Run ours once in a fresh process."""
     with worker() as process:
         shape, seconds, peak = process.submit(time_and_memory, source).result()
     what = f"exact neighbors, {describe(source, shape)}, once"
@@ -98,28 +84,17 @@ def measure_memory(source: str) -> list[Row]:
 
 
 def check(name: str, units: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Compares two answers, rows int64 (n, K), by the true cosines between the vectors, float64 (n, d).
+    """Compare two answers, rows int64 (n, K), by the true cosines between the vectors, float64 (n, d).
 
     Raises:
         UserError: they differ by more than ties, or a vector is its own neighbor or another's twice.
     """
-    our_cosines, their_cosines = (np.einsum("nd,nkd->nk", units, units[rows]) for rows in (ours, theirs))
-    with_itself = np.column_stack((np.arange(len(units)), theirs))
-    is_right = (
-        (np.diff(np.sort(with_itself, axis=1)) > 0).all()
-        and np.allclose(np.sort(our_cosines, axis=1), np.sort(their_cosines, axis=1), rtol=0, atol=TIE)
-        and holds_untied(theirs, ours, our_cosines)
-        and holds_untied(ours, theirs, their_cosines)
+    our_cosines, their_cosines = (
+        np.sort(np.einsum("nd,nkd->nk", units, units[rows]), axis=1) for rows in (ours, theirs)
     )
-    if not is_right:
+    with_itself = np.sort(np.column_stack((np.arange(len(units)), theirs)), axis=1)
+    if (np.diff(with_itself, axis=1) <= 0).any() or not np.allclose(our_cosines, their_cosines, rtol=0, atol=TIE):
         raise UserError(f"{name} finds other neighbors than ours")
-
-
-def holds_untied(found: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> bool:
-    """Whether `found`, (n, K), has all of `rows`, (n, K), whose cosines do not tie with the lowest of the K."""
-    is_untied = cosines > cosines.min(axis=1, keepdims=True) + TIE
-    is_found = (rows[:, :, None] == found[:, None, :]).any(axis=2)
-    return bool(is_found[is_untied].all())
 
 
 def wait_for(process: ProcessPoolExecutor, name: str, source: str) -> None:
@@ -127,18 +102,18 @@ def wait_for(process: ProcessPoolExecutor, name: str, source: str) -> None:
 
 
 def run(name: str, source: str) -> None:
-    """In the worker: lets a contender work, and sends nothing back, which would take time."""
+    """In the worker: let a contender work, and send nothing back, which would take time."""
     CONTENDERS[name](prepared(name, source))
 
 
 def neighbors(name: str, source: str) -> np.ndarray:
-    """In the worker: the other rows that a contender finds, int64 (n, K)."""
+    """In the worker: return the other rows that a contender finds, int64 (n, K)."""
     rows = CONTENDERS[name](prepared(name, source))
     return rows if name == OURS else without_itself(rows)
 
 
 def time_and_memory(source: str) -> tuple[tuple[int, ...], float, int]:
-    """In the worker: the shape of the vectors, the seconds that ours takes, and the highest memory, in bytes."""
+    """In the worker: return the shape of the vectors, the seconds that ours takes, and the highest memory, in bytes."""
     vectors = load(source)
     start = time.perf_counter()
     pipeline(vectors)
@@ -153,7 +128,7 @@ def prepared(name: str, source: str) -> np.ndarray:
 
 
 def without_itself(rows: np.ndarray) -> np.ndarray:
-    """Takes each row's own number, or else its last neighbor, out of int64 (n, k + 1)."""
+    """Take each row's own number, or else its last neighbor, out of int64 (n, k + 1)."""
     is_other = rows != np.arange(len(rows))[:, None]
     is_other[is_other.all(axis=1), -1] = False
     return rows[is_other].reshape(len(rows), -1)
@@ -180,29 +155,16 @@ def sklearn_brute(units: np.ndarray) -> np.ndarray:
 
 
 def multiply_all_pairs(units: np.ndarray) -> None:
-    """Multiplies all with all, ROWS rows at a time, in as many threads as BLAS has."""
+    """Multiply all with all, ROWS rows at a time, in as many threads as BLAS has."""
     block = block_of(len(units))
     for start in range(0, len(units), ROWS):
         rows = units[start : start + ROWS]
         np.matmul(rows, units.T, out=block[: len(rows)])
 
 
-def multiply_pairs_once(units: np.ndarray) -> None:
-    """Multiplies tiles of ROWS rows, each pair of tiles once, in as many threads as there are cores."""
-    from threadpoolctl import threadpool_limits
-
-    tiles = [units[start : start + ROWS] for start in range(0, len(units), ROWS)]
-    with threadpool_limits(limits=1, user_api="blas"):
-        deque(ordered_map(multiply, combinations_with_replacement(tiles, 2)), maxlen=0)
-
-
-def multiply(tiles: tuple[np.ndarray, np.ndarray]) -> None:
-    tiles[0] @ tiles[1].T
-
-
 @cache
 def block_of(columns: int) -> np.ndarray:
-    """Memory for ROWS rows, which takes time to get only once."""
+    """Allocate ROWS rows, which takes time only once."""
     return np.empty((ROWS, columns), np.float32)
 
 
@@ -211,7 +173,6 @@ CONTENDERS: dict[str, Callable[[np.ndarray], Any]] = {
     FAISS: faiss_flat,
     SKLEARN: sklearn_brute,
     ALL_PAIRS: multiply_all_pairs,
-    PAIRS_ONCE: multiply_pairs_once,
 }
 
 

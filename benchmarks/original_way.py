@@ -1,4 +1,4 @@
-"""What the original's way of computing costs, measured on a small sample and multiplied openly, beside this pipeline's.
+"""What the original's way of computing costs, measured on a small sample and multiplied openly, and what ours costs.
 
     python benchmarks/stage_times.py > /tmp/ours.md
     python benchmarks/original_way.py --ours /tmp/ours.md    # two minutes; needs models/backbone
@@ -6,7 +6,7 @@
 The original is one Keras script. It trains a 32-d embedding on top of a frozen ResNet50 at 224 pixels for 100 epochs,
 each with 10,000 training and 10,000 validation images, a third of the data set each, which all go through the whole
 network every time. Then it embeds every image by a `predict` of its own, calls scikit-learn's `cosine_similarity` for
-every ordered pair of embeddings, and builds an Annoy index anew after every item that it adds. All that is written
+every ordered pair of embeddings, and builds an Annoy index again after every item that it adds. All that is written
 again here from its description, with random weights, which take as long as trained ones. In its favor, nothing else is
 counted: no decoding, no gradients, no sorting, no searching of the Annoy index. The stages' times have all of it.
 
@@ -16,30 +16,22 @@ alone: each image goes through the network once, in batches; blocks of pairs are
 index is built once.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from annoy import AnnoyIndex
 from sklearn.metrics.pairwise import cosine_similarity
 
-from comparison import Row, add_output, as_table, median_seconds, publish
-from vectors import generate
-
-sys.path.insert(0, "src")
-
+from comparison import Row, as_markdown, as_table, make_parser, median_seconds, publish, run_command
 from similarity.features.extractor import Extractor, load_extractor
 from similarity.layout import BACKBONE
 from similarity.params import load_params
-from similarity.tensorflow_setup import prepare_tensorflow
-
-if TYPE_CHECKING:
-    import keras
+from vectors import generate
 
 EPOCHS = 100
 IMAGE_SIZE = 224  # pixels
@@ -78,14 +70,18 @@ class Step(NamedTuple):
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    parser = make_parser(__doc__)
+    parser.add_argument("--sample", type=int, default=100, help="images that are measured (default: 100)")
+    parser.add_argument("--images", type=int, default=29_998, help="that it is multiplied to (default: 29998)")
+    parser.add_argument("--ours", type=Path, metavar="FILE", help="what stage_times.py printed for as many images")
+    arguments = parser.parse_args()
     images, sample = arguments.images, arguments.sample
     extractor = load_extractor(BACKBONE, (sample, 1))
     original, cheaper = measure(extractor, sample, images)
-    ours = f"{extractor.description['name']} at {extractor.image_size} pixels and NumPy"
+    network = f"{load_params().backbone.name} at {extractor.image_size} pixels and NumPy"
     ways = {
         f"the original, with ResNet50 at {IMAGE_SIZE} pixels and scikit-learn": original_steps(original, images),
-        f"its algorithm, with {ours}": original_steps(cheaper, images),
+        f"its algorithm, with {network}": original_steps(cheaper, images),
     }
     parts = [f"{images:,} images, extrapolated from {sample}; medians of {ROUNDS} rounds"]
     for name, steps in ways.items():
@@ -93,21 +89,12 @@ def main() -> None:
     if arguments.ours:
         stage_seconds = read_stage_seconds(arguments.ours)
         for name, steps in ways.items():
-            parts += [f"Ours beside {name}:", as_table(compare(steps, stage_seconds))]
+            parts += [f"Ours compared with {name}:", as_table(compare(steps, stage_seconds))]
     publish("\n\n".join(parts), "The original's way of computing", arguments.output)
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="original_way.py", description="Estimates what the original would take.")
-    parser.add_argument("--sample", type=int, default=100, help="images that are measured (default: 100)")
-    parser.add_argument("--images", type=int, default=29_998, help="that it is multiplied to (default: 29998)")
-    parser.add_argument("--ours", type=Path, metavar="FILE", help="what stage_times.py printed for as many images")
-    add_output(parser)
-    return parser.parse_args()
-
-
 def measure(extractor: Extractor, sample: int, images: int) -> tuple[Seconds, Seconds]:
-    """Gives what the original's units take with its own network and cosine, and with the pipeline's and NumPy's."""
+    """Measure the original's units with its own network and cosine, and with the pipeline's and NumPy's."""
     resnet, embeddings = build_resnet50(), generate(images)
     rng = np.random.default_rng(0)
     large, small = (
@@ -132,27 +119,26 @@ def measure(extractor: Extractor, sample: int, images: int) -> tuple[Seconds, Se
     return per_unit("resnet50", "scikit-learn"), per_unit("ours", "numpy")
 
 
-def build_resnet50() -> "keras.Model":
-    """The original's frozen network, from pixels to 2,048 features, without its weights."""
-    prepare_tensorflow()
+def build_resnet50() -> Any:
+    """Build the original's frozen network, from pixels to 2,048 features, without its weights."""
     from keras.applications import ResNet50
 
     return ResNet50(weights=None, include_top=False, pooling="avg", input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3))
 
 
 def one_by_one(network: Callable[[np.ndarray], object], pixels: np.ndarray) -> None:
-    """Runs a network on pixels, float32 (n, size, size, 3), an image per call."""
+    """Run a network on pixels, float32 (n, size, size, 3), an image per call."""
     for image in pixels:
         network(image[None])
 
 
 def pairs(count: int) -> int:
-    """Ordered pairs of different images."""
+    """Count the ordered pairs of different images."""
     return count * (count - 1)
 
 
 def compare_pairs(cosine: Callable[[np.ndarray, np.ndarray], float], embeddings: np.ndarray) -> None:
-    """Computes the cosine of every embedding, of (n, d), to every other one."""
+    """Compute the cosine of every embedding, of (n, d), to every other one."""
     for i, embedding in enumerate(embeddings):
         for j, other in enumerate(embeddings):
             if i != j:
@@ -168,7 +154,7 @@ def numpy_cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def fill_index(embeddings: np.ndarray) -> AnnoyIndex:
-    """An index that is not built yet."""
+    """Fill an index that is not built yet."""
     index = AnnoyIndex(embeddings.shape[1], "angular")
     for row, embedding in enumerate(embeddings):
         index.add_item(row, embedding)
@@ -192,15 +178,13 @@ def original_steps(seconds: Seconds, images: int) -> list[Step]:
 
 
 def steps_table(steps: Sequence[Step]) -> str:
-    lines = ["| step | ms per unit | units | product |\n|---|--:|--:|--:|"]
-    lines += [
-        f"| {step.name} | {1000 * step.seconds:.4g} | {step.units:,} | {duration(step.total)} |" for step in steps
-    ]
-    return "\n".join([*lines, f"| all | | | {duration(sum(step.total for step in steps))} |"])
+    rows = [[step.name, f"{1000 * step.seconds:.4g}", f"{step.units:,}", duration(step.total)] for step in steps]
+    rows.append(["all", "", "", duration(sum(step.total for step in steps))])
+    return as_markdown(["step", "ms per unit", "units", "product"], rows)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that reads best."""
+    """Format seconds in the unit that reads best."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -208,7 +192,7 @@ def duration(seconds: float) -> str:
 
 
 def read_stage_seconds(path: Path) -> dict[str, float]:
-    """The seconds by stage in the table that `stage_times.py` prints."""
+    """Read the seconds by stage from the table that `stage_times.py` prints."""
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", path.read_text(encoding="utf-8"), re.MULTILINE)
     if not rows:
         sys.exit(f"error: {path} has no table of stage_times.py")
@@ -216,7 +200,7 @@ def read_stage_seconds(path: Path) -> dict[str, float]:
 
 
 def compare(steps: Sequence[Step], stage_seconds: Mapping[str, float]) -> list[Row]:
-    """A row per step with the stages that do the same, and one for all of them."""
+    """Compare each step with the stages that do the same, and all of them."""
     ours = [sum(stage_seconds[stage] for stage in step.stages) for step in steps]
     names = [f"{step.name}; " + ", ".join(f"`{stage}`" for stage in step.stages) for step in steps]
     names, ours, peer = [*names, "all"], [*ours, sum(ours)], [step.total for step in steps]
@@ -227,4 +211,4 @@ def compare(steps: Sequence[Step], stage_seconds: Mapping[str, float]) -> list[R
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,4 +1,4 @@
-"""How long `query.py` takes from its start, for a key and for a photograph, beside what cannot be done without.
+"""How long `query.py` takes from its start, for a key and for a photograph, compared with the least that it must do.
 
     python benchmarks/query_start.py [--rounds 10] [--output FILE]
 
@@ -6,16 +6,10 @@ The bare program imports NumPy, Pillow and OpenVINO, compiles the backbone's gra
 graph once and multiplies all embeddings by a vector; it checks nothing. All take turns, each in a process of its own.
 """
 
-import argparse
 import subprocess
 import sys
 
-from comparison import Row, add_output, as_table, median_seconds, publish
-
-sys.path.insert(0, "src")
-
-from pipeline.stage import run_command
-
+from comparison import Row, as_table, make_parser, median_seconds, publish, run_command
 from similarity.dataset.manifest import read_manifest
 from similarity.layout import EMBEDDINGS, IMAGES, MANIFEST
 
@@ -38,30 +32,22 @@ embeddings @ embeddings[0]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="that count; one more does not")
-    add_output(parser)
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, rounds=10).parse_args()
     keys = read_manifest(MANIFEST).keys
     photograph = IMAGES / keys[0]
     content = photograph.read_bytes()
-    asked = {
+    commands = {
         "key": ("src/query.py", keys[0]),
         "photograph": ("src/query.py", "/dev/stdin"),
         "bare key": ("-c", BARE_KEY),
         "bare photograph": ("-c", BARE_PHOTOGRAPH, str(photograph), str(EMBEDDINGS)),
     }
-    contenders = {name: lambda command=command: run(command, content) for name, command in asked.items()}
+    contenders = {name: lambda command=command: run(command, content) for name, command in commands.items()}
     seconds = median_seconds(contenders, arguments.rounds)
-    rows = [
-        Row(
-            f"query.py {name} among {len(keys):,} images",
-            f"{seconds[name]:.2f} s",
-            f"{seconds[f'bare {name}']:.2f} s",
-            seconds[name] / seconds[f"bare {name}"],
-        )
-        for name in ("key", "photograph")
-    ]
+    rows = []
+    for name in ("key", "photograph"):
+        ours, bare = seconds[name], seconds[f"bare {name}"]
+        rows.append(Row(f"query.py {name} among {len(keys):,} images", f"{ours:.2f} s", f"{bare:.2f} s", ours / bare))
     publish(as_table(rows), "From the start of query.py to its answer", arguments.output)
 
 

@@ -3,10 +3,9 @@
     dvc exp run -S data.source=… && python benchmarks/stage_times.py [STAGE …] [--output FILE]
 
 The stages run again on unchanged inputs, so they leave what is there. Seconds on the wall clock; memory is the peak of
-the process, in 10⁶ bytes. `featurize` runs without its cache: the backbone goes over every image.
+the process, in 10⁶ bytes. The caches are off: every image is decoded and goes through the backbone.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from tqdm import tqdm
 
-from comparison import add_output, publish
+from comparison import as_markdown, make_parser, publish, track
 
 WITHOUT_CACHE = {**os.environ, "IMAGE_SIMILARITY_CACHE_GB": "0"}
 
@@ -30,22 +28,19 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    commands = {
-        name: stage["cmd"].split()
-        for name, stage in yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
-    }
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    commands = {name: stage["cmd"].split() for name, stage in pipeline.items()}
+    parser = make_parser(__doc__)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="default: all")
-    add_output(parser)
     arguments = parser.parse_args()
     if unknown := set(arguments.stages) - set(commands):
         parser.error(f"{', '.join(sorted(unknown))}: no stage; there are {', '.join(commands)}")
     images = sum(1 for _ in Path("data/images").glob("*/*"))
-    costs = {name: measure(name, commands[name]) for name in tqdm(arguments.stages or commands, "stages", leave=False)}
-    lines = [f"{images:,} images\n\n| stage | seconds | memory, MB |\n|---|--:|--:|"]
-    lines += [f"| `{name}` | {cost.seconds:.1f} | {cost.megabytes:.0f} |" for name, cost in costs.items()]
-    lines.append(f"| all of these | {sum(cost.seconds for cost in costs.values()):.1f} | |")
-    publish("\n".join(lines), "Time and memory of the stages", arguments.output)
+    costs = {name: measure(name, commands[name]) for name in track(arguments.stages or commands, "stages", unit="")}
+    rows = [[f"`{name}`", f"{cost.seconds:.1f}", f"{cost.megabytes:.0f}"] for name, cost in costs.items()]
+    rows.append(["all of these", f"{sum(cost.seconds for cost in costs.values()):.1f}", ""])
+    table = as_markdown(["stage", "seconds", "memory, MB"], rows)
+    publish(f"{images:,} images\n\n{table}", "Time and memory of the stages", arguments.output)
 
 
 def measure(name: str, command: list[str]) -> Cost:

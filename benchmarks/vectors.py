@@ -2,14 +2,11 @@
 
 import argparse
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-from pipeline.paths import EMBEDDINGS
+import comparison  # noqa: F401  # finds the library
+from similarity.layout import EMBEDDINGS
 
 REAL = "real"
 _FEWEST = 1000
@@ -19,7 +16,7 @@ _SHIFT = -0.2  # mean before the ReLU, so that more than half of the components 
 
 
 def valid_source(text: str) -> str:
-    """Checks an argument that says which vectors to use; see `load`."""
+    """Check an argument that says which vectors to use; see `load`."""
     if text != REAL and not (re.fullmatch(r"\d+(x[1-9]\d*)?", text, re.ASCII) and int(text.split("x")[0]) >= _FEWEST):
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither {REAL!r} nor a number of at least {_FEWEST}, with dimensions or without, as 30000x288"
@@ -28,7 +25,7 @@ def valid_source(text: str) -> str:
 
 
 def add_sources(parser: argparse.ArgumentParser, default: list[str]) -> None:
-    """Adds positional arguments, in `sources`, that say which vectors to use; see `load`."""
+    """Add positional arguments, in `sources`, that say which vectors to use; see `load`."""
     help_text = (
         f"{REAL} ({EMBEDDINGS}) or how many vectors to generate, as 30000 or 30000x288; default: {' '.join(default)}"
     )
@@ -36,7 +33,7 @@ def add_sources(parser: argparse.ArgumentParser, default: list[str]) -> None:
 
 
 def load(name: str) -> np.ndarray:
-    """Gives the pipeline's embeddings for "real", or generated vectors, as many as "30000" or "30000x288" says.
+    """Load the pipeline's embeddings for "real", or generate vectors, as many as "30000" or "30000x288" says.
 
     Returns:
         float32 (n, d).
@@ -48,12 +45,12 @@ def load(name: str) -> np.ndarray:
 
 
 def describe(name: str, shape: tuple[int, ...]) -> str:
-    """What is searched, as "29,998 × 32 embeddings"."""
+    """Describe what is searched, as "29,998 × 32 embeddings"."""
     return f"{shape[0]:,} × {shape[1]} {'embeddings' if name == REAL else 'generated'}"
 
 
 def generate(count: int, dimensions: int = 32, seed: int = 0) -> np.ndarray:
-    """Draws vectors like those of a ReLU layer: √count clusters, no component negative, more than half of them 0.
+    """Draw vectors like those of a ReLU layer: √count clusters, no component negative, more than half of them 0.
 
     Returns:
         float32 (count, dimensions).

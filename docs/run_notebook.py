@@ -1,4 +1,4 @@
-"""Runs the cells of `docs/python.ipynb` on the data set that is in place, the demo set for the one in git.
+"""Runs the cells of `docs/python.ipynb` on the current data set; what is in git was run on the demo set.
 
 python docs/run_notebook.py
 """

@@ -84,10 +84,15 @@ def with_dependents(stages: set[str], pipeline: dict[str, dict]) -> list[str]:
     produced: set[str] = set()
     found = []
     for name, stage in pipeline.items():  # listed in that order
-        if name in stages or produced & names(stage["deps"]):
+        if name in stages or any(is_within(path, dep) for dep in stage["deps"] for path in produced):
             found.append(name)
-            produced |= names(stage.get("outs", []))
+            produced |= {path for kind in ("outs", "metrics", "plots") for path in names(stage.get(kind, []))}
     return found
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path is another one or in it."""
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def names(entries: list) -> set[str]:

@@ -63,7 +63,7 @@ def test_findings_can_be_chosen_by_kind_class_and_image_and_come_in_pages(audite
 def test_an_image_tells_its_findings_wherever_it_is_given(audited: httpx.Client) -> None:
     [entry] = audited.get("/api/images", params={"name": "schist_0005"}).json()["images"]
     assert entry["findings"] == ["wrong_label", "duplicate"]
-    answer = audited.get("/api/similar", params={"key": KEY, "k": 100, "index": "exact"}).json()
+    answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "schist"}).json()
     assert answer["query"]["findings"] == ["duplicate"]
     found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
     assert found[COPY] == ["wrong_label", "duplicate"]

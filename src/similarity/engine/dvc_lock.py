@@ -70,7 +70,8 @@ class DvcLock:
         """Check that some stages, and all before them, used the outputs that are recorded now."""
         seen = set[str]()
         while waiting:
-            stage = waiting.pop()
+            stage = min(waiting)  # so that the same one is named each time
+            waiting.remove(stage)
             seen.add(stage)
             for path, used in self._deps[stage].items():
                 around = (each.as_posix() for each in (Path(path), *Path(path).parents))  # an output may be a folder

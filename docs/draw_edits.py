@@ -1,0 +1,17 @@
+"""Draws `docs/edits.jpg`: a photograph that comes with scikit-learn, and the edits that `baselines` makes of it.
+
+python docs/draw_edits.py
+"""
+
+import sys
+
+from sklearn.datasets import load_sample_images
+
+sys.path.insert(0, "src")
+
+from similarity.images.edits import EDITS, edit
+from similarity.pictures.sheets import Tile, draw_sheet
+
+pixels = load_sample_images().images[0]
+tiles = [Tile(pixels, ["original"], None), *(Tile(edit(pixels, name), [name], None) for name in EDITS)]
+draw_sheet([tiles], query_apart=False).save("docs/edits.jpg", quality=85)
