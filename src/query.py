@@ -87,7 +87,7 @@ def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
     except OSError as error:
         return [Failure(name, UserError(f"{name}: {error.strerror or error}"))]
     if files is None or index.key_of(name):
-        return [index.query(name)]
+        return [index.resolve(name)]
     return [query for file in files for query in resolve(str(file), index)] or [
         Failure(name, UserError(f"{name}: there are no images in this folder, nor below it"))
     ]

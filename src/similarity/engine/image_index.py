@@ -122,7 +122,7 @@ class ImageIndex(Project):
         """
         return draw_matches(matches, self.images)
 
-    def query(self, name: str) -> Query | Failure:
+    def resolve(self, name: str) -> Query | Failure:
         """Return the query that a key or the path of a file stands for; a key comes first."""
         if key := self.key_of(name):
             return Query(name, keys=(key,))
@@ -192,7 +192,7 @@ class ImageIndex(Project):
         is_several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
         listed: Sequence[ImageLike] = list(images) if is_several else [images]  # type: ignore[arg-type, list-item]
         return [
-            self.query(os.fspath(each))
+            self.resolve(os.fspath(each))
             if isinstance(each, str | os.PathLike)
             else Query(f"image {place}", images=(each,))
             for place, each in enumerate(listed, start=1)
