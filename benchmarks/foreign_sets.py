@@ -16,8 +16,8 @@ import numpy as np
 from comparison import as_markdown, make_parser, publish, run_command
 from data_sets import reproduce, work_folder
 from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.evaluation.novelty import Novelty, load_novelty
 from similarity.layout import DETAILS, FEATURES, MANIFEST, NOVELTY, SPLITS
-from similarity.novelty import Novelty, load_novelty
 
 GOAL_FOREIGN, GOAL_OWN = 0.85, 0.03
 GOALS = f"Goals: at least {GOAL_FOREIGN} of the foreign images refused, at most {GOAL_OWN} of the own ones."

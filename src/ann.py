@@ -1,13 +1,14 @@
-"""Stage `ann`: builds the approximate index and measures it against the exact neighbors."""
+"""Stage `ann`: build the approximate index and measure it against the exact neighbors."""
 
 from pipeline.inputs import load_rows
 from pipeline.stage import run_stage, track
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
+from similarity import layout
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
 from similarity.files import Outputs, write_json_entries, write_metrics, write_table
@@ -20,17 +21,6 @@ from similarity.index.approximate import (
     smallest_search_k,
 )
 from similarity.index.inverted_index import read_cosines, write_inverted_index
-from similarity.layout import (
-    ANN_INDEX,
-    ANN_INVERTED_INDEX,
-    ANN_SETTINGS,
-    DETAILS,
-    EMBEDDINGS,
-    INVERTED_INDEX,
-    MANIFEST,
-    METRICS,
-    PLOTS,
-)
 from similarity.params import Params
 
 TARGET_QUERIES = 5000
@@ -40,45 +30,38 @@ SWEEP_QUERIES = 2000
 SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300, 1000)  # of top_k + 1, the smallest search_k that makes sense
 
 
-@dataclass(frozen=True)
-class Measured:
-    """An index, the embeddings in it, and the cosines of the true neighbors of each, float64 (n, k)."""
-
-    index: AnnoyForest
-    embeddings: np.ndarray
-    exact: np.ndarray
-
-    def search(self, rows: np.ndarray, search_k: int, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """Find the approximate neighbors of some rows, int64 (m, k), and their cosines, float64 (m, k)."""
-        return approximate_neighbors(
-            self.index, self.embeddings, rows, self.exact.shape[1], search_k, lambda items: track(items, label)
-        )
+Search = Callable[[np.ndarray, int, str], tuple[np.ndarray, np.ndarray]]
+"""Finds the approximate neighbors of some rows, int64 (m, k), with their cosines, float64 (m, k), by a search_k."""
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, settings, seed = read_manifest(MANIFEST), params.ann, params.base.seed
-    embeddings = np.asarray(load_rows(EMBEDDINGS, manifest))
-    exact = read_cosines(INVERTED_INDEX, manifest.keys, params.neighbors.top_k)
-    measured = Measured(AnnoyForest.build(embeddings, settings.trees, seed), embeddings, exact)
+    manifest, settings, seed = read_manifest(layout.MANIFEST), params.ann, params.base.seed
+    embeddings = np.asarray(load_rows(layout.EMBEDDINGS, manifest))
+    exact = read_cosines(layout.INVERTED_INDEX, manifest.keys, params.neighbors.top_k)
+    index, k = AnnoyForest.build(embeddings, settings.trees, seed), exact.shape[1]
+
+    def search(rows: np.ndarray, search_k: int, label: str) -> tuple[np.ndarray, np.ndarray]:
+        return approximate_neighbors(index, embeddings, rows, k, search_k, partial(track, label=label))
+
     rows, search_k = np.arange(len(embeddings)), settings.search_k
     reported = rows
     if settings.target_recall is not None:
         sample, reported = divide_queries(len(rows), TARGET_QUERIES, seed)
-        search_k = reach(measured, sample, settings.target_recall, settings.trees)
-    search_k = search_k or measured.index.default_search_k(exact.shape[1] + 1)
-    found, cosines = measured.search(rows, search_k, "ann")
-    measured.index.save(outputs.file(ANN_INDEX))
-    write_json_entries(outputs.file(ANN_SETTINGS), [("search_k", search_k)])  # for queries: params.yaml may change
-    write_inverted_index(outputs.file(ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
+        search_k = reach(search, exact, sample, settings.target_recall, settings.trees)
+    search_k = search_k or index.default_search_k(k + 1)
+    found, cosines = search(rows, search_k, "ann")
+    index.save(outputs.file(layout.ANN_INDEX))
+    write_json_entries(outputs.file(layout.ANN_SETTINGS), [("search_k", search_k)])
+    write_inverted_index(outputs.file(layout.ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[reported], exact[reported])
-    write_metrics(outputs.file(METRICS / "ann.json"), {"recall_at_k": recall_at_k})
-    write_metrics(outputs.file(DETAILS / "ann.json"), {"k": exact.shape[1], "search_k": search_k})
+    write_metrics(outputs.file(layout.METRICS / "ann.json"), {"recall_at_k": recall_at_k})
+    write_metrics(outputs.file(layout.DETAILS / "ann.json"), {"k": k, "search_k": search_k})
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SWEEP_QUERIES])
-    write_table(outputs.file(PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep(measured, sample))
-    print(f"ann: recall@{exact.shape[1]} {recall_at_k:.4f} with {settings.trees} trees and search_k {search_k}")
+    write_table(outputs.file(layout.PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep(search, exact, sample))
+    print(f"ann: recall@{k} {recall_at_k:.4f} with {settings.trees} trees and search_k {search_k}")
 
 
-def reach(measured: Measured, sample: np.ndarray, target: float, trees: int) -> int:
+def reach(search: Search, exact: np.ndarray, sample: np.ndarray, target: float, trees: int) -> int:
     """Find the smallest search_k for which a sample shows, at a level of 95 %, that it reaches the target.
 
     Raises:
@@ -86,10 +69,10 @@ def reach(measured: Measured, sample: np.ndarray, target: float, trees: int) -> 
     """
 
     def bound(search_k: int) -> float:
-        return recall_lower_bound(measured.search(sample, search_k, f"ann: search_k {search_k}")[1], exact)
+        return recall_lower_bound(search(sample, search_k, f"ann: search_k {search_k}")[1], true)
 
-    images, exact = len(measured.embeddings), measured.exact[sample]
-    if (provable := recall_lower_bound(exact, exact)) < target:
+    images, true = len(exact), exact[sample]
+    if (provable := recall_lower_bound(true, true)) < target:
         raise UserError(
             f"ann.target_recall in params.yaml: {target:g} cannot be shown with {len(sample)} queries: even without a "
             f"miss they prove a recall of {provable:.4f} only; lower it, or set ann.search_k instead"
@@ -105,13 +88,12 @@ def reach(measured: Measured, sample: np.ndarray, target: float, trees: int) -> 
     return search_k
 
 
-def sweep(measured: Measured, sample: np.ndarray) -> Iterator[tuple[int, str]]:
-    """Yield pairs of search_k and the recall of some queries, given by their rows."""
-    exact = measured.exact[sample]
+def sweep(search: Search, exact: np.ndarray, sample: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Give pairs of search_k and the recall of a sample of queries."""
     for multiple in SWEEP_MULTIPLES:
         search_k = multiple * (exact.shape[1] + 1)
-        _, cosines = measured.search(sample, search_k, f"ann: sweep, search_k {search_k}")
-        yield search_k, f"{recall(cosines, exact):.6f}"
+        _, cosines = search(sample, search_k, f"ann: sweep, search_k {search_k}")
+        yield search_k, f"{recall(cosines, exact[sample]):.6f}"
 
 
 if __name__ == "__main__":

@@ -11,10 +11,17 @@ from functools import partial
 
 import numpy as np
 
-from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, read_splits
+from similarity.dataset.manifest import ImageRecord, read_manifest, read_splits
 from similarity.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
-from similarity.evaluation.likeness import Prepare, ranks_of_originals, shares_found
-from similarity.evaluation.retrieval import MAX_QUERIES, evaluate_retrieval, mean_scores, sample_queries
+from similarity.evaluation.retrieval import (
+    MAX_QUERIES,
+    Prepare,
+    evaluate_retrieval,
+    means,
+    ranks_of_originals,
+    sample_queries,
+    shares_found,
+)
 from similarity.features.extractor import load_extractor
 from similarity.files import Outputs, write_array, write_metrics
 from similarity.images.decoding import read_image_file
@@ -45,13 +52,22 @@ def main(params: Params, outputs: Outputs) -> None:
         "pixels": centered_pixels,
         "features": lambda rows: (rows - mean) / scale,
     }
-    rows = choose_images(manifest, splits["test"], seed)
+    # Of all classes, where there are not too many.
+    classes = manifest.labels if len(manifest.folders) <= EDITED_IMAGES else np.zeros_like(manifest.labels)
+    rows = sample_queries(splits["test"], classes[splits["test"]], EDITED_IMAGES, seed)
     edited = edit_images([manifest.records[row] for row in rows])
-    figures = {
-        name: find_classes(name, vectors[name], prepare[name], manifest, splits, seed)
-        | find_originals(name, vectors[name], prepare[name], manifest, rows, edited[name])
-        for name in vectors
-    }
+    figures: dict[str, dict[str, float]] = {}
+    for name, array in vectors.items():
+        figures[name], progress = {}, partial(track, label=f"baselines: {name}", unit=" blocks")
+        if manifest.can_teach:  # scored as `evaluate` scores the embeddings
+            test, gallery = (manifest.labeled(splits[split]) for split in ("test", "train"))
+            most = FEATURE_QUERIES if name == "features" else MAX_QUERIES
+            queries = sample_queries(test, manifest.labels[test], most, seed)
+            arguments = array, manifest.labels, queries, gallery, prepare[name], progress
+            figures[name] |= means(evaluate_retrieval(*arguments).scores)
+        edits, originals = np.concatenate(edited[name]), np.repeat(rows, len(KINDS))
+        ranks = ranks_of_originals(edits, originals, array, manifest.contents, prepare[name], progress)
+        figures[name] |= shares_found(ranks)
     folder = outputs.folder(EDITS)
     for name, array in {"rows": rows, **edited}.items():
         write_array(folder / f"{name}.npy", [array])
@@ -61,18 +77,8 @@ def main(params: Params, outputs: Outputs) -> None:
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
 
 
-def choose_images(manifest: Manifest, test: np.ndarray, seed: int) -> np.ndarray:
-    """Choose the test images to edit, from all classes where there are not too many: rows, int64 (n,)."""
-    labels = manifest.labels[test] if len(manifest.folders) <= EDITED_IMAGES else np.zeros_like(test)
-    return sample_queries(test, labels, EDITED_IMAGES, seed)
-
-
 def edit_images(records: list[ImageRecord]) -> dict[str, np.ndarray]:
-    """Edit images in all ways, and describe the results.
-
-    Returns:
-        By the name of each baseline, its vectors of the edited images, (n, edits, …).
-    """
+    """Edit images in all ways; give, by the name of each baseline, its vectors of the results, (n, edits, …)."""
     extractor = load_extractor(BACKBONE, (len(KINDS),), throughput=True)
     described: dict[str, list[np.ndarray]] = {"color_histogram": [], "pixels": []}
 
@@ -91,30 +97,8 @@ def edit_images(records: list[ImageRecord]) -> dict[str, np.ndarray]:
             described["pixels"].append(thumbnails)
             yield pixels
 
-    features = track(extractor.stream(inputs()), "baselines: edit", len(records))
-    described["features"] = list(features)
+    described["features"] = list(track(extractor.stream(inputs()), "baselines: edit", len(records)))
     return {name: np.stack(arrays) for name, arrays in described.items()}
-
-
-def find_classes(
-    name: str, vectors: np.ndarray, prepare: Prepare, manifest: Manifest, splits: dict[str, np.ndarray], seed: int
-) -> dict[str, float]:
-    """Score the retrieval of training images by test images as `evaluate` does; without classes, nothing is scored."""
-    if not manifest.can_teach:
-        return {}
-    test, gallery = (manifest.labeled(splits[split]) for split in ("test", "train"))
-    queries = sample_queries(test, manifest.labels[test], FEATURE_QUERIES if name == "features" else MAX_QUERIES, seed)
-    progress = partial(track, label=f"baselines: {name}", unit=" blocks")
-    return mean_scores(evaluate_retrieval(vectors, manifest.labels, queries, gallery, prepare, progress).scores)
-
-
-def find_originals(
-    name: str, vectors: np.ndarray, prepare: Prepare, manifest: Manifest, rows: np.ndarray, edited: np.ndarray
-) -> dict[str, float]:
-    """Find the originals of edited test images, (n, edits, …), among all images."""
-    progress = partial(track, label=f"baselines: {name}", unit=" blocks")
-    queries, originals = np.concatenate(edited), np.repeat(rows, edited.shape[1])
-    return shares_found(ranks_of_originals(queries, originals, vectors, manifest.contents, prepare, progress))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `embed`: joins the parts of the model, embeds every image, and lays the embeddings out in the plane."""
+"""Stage `embed`: join the parts of the model, embed every image, and lay the embeddings out in the plane."""
 
 from pipeline.inputs import check_finite, load_rows
 from pipeline.stage import counted, run_stage, track
@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from similarity import layout
 from similarity.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.embedding.embedder import save_embedder
 from similarity.embedding.head import load_head, without_embedding
@@ -15,47 +16,37 @@ from similarity.embedding.visual_part import VisualPart, fit_visual_part
 from similarity.errors import UserError
 from similarity.features.extractor import tapped_columns
 from similarity.files import Outputs, write_array, write_arrays, write_json_entries, write_metrics
-from similarity.layout import (
-    BACKBONE,
-    DETAILS,
-    EMBEDDER,
-    EMBEDDINGS,
-    EMBEDDINGS_JSON,
-    FEATURES,
-    HEAD,
-    MANIFEST,
-    MAP,
-    SPLITS,
-)
 from similarity.params import Params
-from similarity.pictures.projection import project
-from similarity.vectors import count_zero_rows, rows_not_finite
+from similarity.reporting.projection import project
+from similarity.vectors import count_zero_rows
 
 LANDMARKS = 2000  # images that t-SNE lays out, in seconds; the others are placed between the nearest of them
 PERPLEXITY = 30  # neighbors that t-SNE keeps near, roughly
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, head = read_manifest(MANIFEST), load_head(HEAD)
-    features = load_rows(FEATURES, manifest, len(head.kernel))
+    manifest, head = read_manifest(layout.MANIFEST), load_head(layout.HEAD)
+    features = load_rows(layout.FEATURES, manifest, len(head.kernel))
     if not manifest.can_teach:
         head = without_embedding(head)
     model = EmbeddingModel(head, fit_visual(features, manifest, params), params.embedding.visual_weight)
     if not model.size:
         raise UserError("the backbone sees no difference between the images, so they cannot be compared: add others")
-    embeddings = embed(features, model, manifest)
-    save_embedder(outputs.folder(EMBEDDER), BACKBONE, model)
-    write_array(outputs.file(EMBEDDINGS), [embeddings])
+    with np.errstate(over="ignore", invalid="ignore"):  # check_finite names the images
+        embeddings = model(features)
+    check_finite(layout.EMBEDDINGS, np.flatnonzero(~np.isfinite(embeddings).all(axis=1)), manifest)
+    save_embedder(outputs.folder(layout.EMBEDDER), layout.BACKBONE, model)
+    write_array(outputs.file(layout.EMBEDDINGS), [embeddings])
     entries = track(zip(manifest.keys, embeddings, strict=True), "embed: write", len(embeddings))
-    write_json_entries(outputs.file(EMBEDDINGS_JSON), entries)
-    write_arrays(outputs.file(MAP), lay_out(embeddings, model.class_size, params.base.seed))
+    write_json_entries(outputs.file(layout.EMBEDDINGS_JSON), entries)
+    write_arrays(outputs.file(layout.MAP), lay_out(embeddings, model.class_size, params.base.seed))
     class_part = embeddings[:, : model.class_size]
     figures = {
         "dimensions": model.size,
         "dead_dimensions": int((~class_part.any(axis=0)).sum()),
         "zero_class_parts": count_zero_rows(class_part) if model.class_size else 0,
     }
-    write_metrics(outputs.file(DETAILS / "embed.json"), figures)
+    write_metrics(outputs.file(layout.DETAILS / "embed.json"), figures)
     print(f"embed: {summary(len(embeddings), **figures)}")
 
 
@@ -63,21 +54,9 @@ def fit_visual(features: np.ndarray, manifest: Manifest, params: Params) -> Visu
     """Fit the visual part to the training images, or to all images where no class can be learned."""
     settings = params.embedding
     # Without classes, no figure is about images that nothing was learned from.
-    rows = read_splits(SPLITS, manifest)["train"] if manifest.can_teach else np.arange(len(manifest.records))
-    columns = tapped_columns(BACKBONE, settings.visual_taps if settings.visual_size else [])
+    rows = read_splits(layout.SPLITS, manifest)["train"] if manifest.can_teach else np.arange(len(manifest.records))
+    columns = tapped_columns(layout.BACKBONE, settings.visual_taps if settings.visual_size else [])
     return fit_visual_part(features, rows, columns, settings.visual_size, params.base.seed)
-
-
-def embed(features: np.ndarray, model: EmbeddingModel, manifest: Manifest) -> np.ndarray:
-    """Embed features, float32 (n, D): float32 (n, E + K).
-
-    Raises:
-        DataError: an embedding has a number that is not finite.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # check_finite names the images
-        embeddings = model(features)
-    check_finite(EMBEDDINGS, rows_not_finite(embeddings), manifest)
-    return embeddings
 
 
 def lay_out(embeddings: np.ndarray, class_size: int, seed: int) -> dict[str, np.ndarray]:

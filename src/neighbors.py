@@ -1,4 +1,4 @@
-"""Stage `neighbors`: finds every image's most similar others by comparing it with all of them."""
+"""Stage `neighbors`: find every image's most similar others by comparing it with all of them."""
 
 from pipeline.inputs import load_rows
 from pipeline.stage import counted, run_stage, track

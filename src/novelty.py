@@ -8,21 +8,13 @@ import numpy as np
 from similarity.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.duplication.grouping import bounded_groups
 from similarity.duplication.pairs import read_duplicates
+from similarity.evaluation import novelty
+from similarity.evaluation.foreign import KINDS, draw_foreign
 from similarity.evaluation.retrieval import sample_queries
 from similarity.features.extractor import Extractor, load_extractor, tapped_columns
 from similarity.files import Outputs, write_metrics, write_table
-from similarity.generated.foreign import KINDS, draw_foreign
 from similarity.images.resizing import resize
 from similarity.layout import BACKBONE, DETAILS, DUPLICATES, FEATURES, MANIFEST, METRICS, NOVELTY, PLOTS, SPLITS
-from similarity.novelty import (
-    Novelty,
-    distances_across,
-    distances_to_others,
-    fit_novelty,
-    novelty_limit,
-    refused_shares_by_class,
-    save_novelty,
-)
 from similarity.parallel import ordered_map
 from similarity.params import Params
 
@@ -46,30 +38,30 @@ def main(params: Params, outputs: Outputs) -> None:
     )
     columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
     features = load_rows(FEATURES, manifest, extractor.features)
-    novelty = fit_novelty(features[rows], columns, groups[rows], accepted, seed)
-    own = distances_across(novelty.project(features[test]), groups[test], novelty.points, groups[rows])
+    fitted = novelty.fit_novelty(features[rows], columns, groups[rows], accepted, seed)
+    own = novelty.distances_across(fitted.project(features[test]), groups[test], fitted.points, groups[rows])
     # Test images are judged by a limit that they had no part in.
-    others = distances_to_others(novelty.points, groups[rows])[~np.isin(rows, test)]
-    drawn = distances_of_drawn_images(novelty, extractor, manifest, seed)
+    others = novelty.distances_to_others(fitted.points, groups[rows])[~np.isin(rows, test)]
+    drawn = distances_of_drawn_images(fitted, extractor, manifest, seed)
     foreign = np.concatenate(list(drawn.values()))
     classes = manifest.classes if manifest.can_teach else []
-    held_out = refused_shares_by_class(novelty, manifest.labels[rows])[: len(classes)]
-    refused = {f"drawn: {kind}": (values > novelty.limit).mean() for kind, values in drawn.items()}
+    held_out = novelty.refused_shares_by_class(fitted, manifest.labels[rows])[: len(classes)]
+    refused = {f"drawn: {kind}": (values > fitted.limit).mean() for kind, values in drawn.items()}
     refused |= {f"held out: {name}": share for name, share in zip(classes, held_out, strict=True)}
     figures = {
-        "distance": novelty.limit,
-        "accepted": (own <= novelty_limit(others, accepted)).mean(),
-        "refused": (foreign > novelty.limit).mean(),
+        "distance": fitted.limit,
+        "accepted": (own <= novelty.novelty_limit(others, accepted)).mean(),
+        "refused": (foreign > fitted.limit).mean(),
         **({"refused_held_out": held_out.mean()} if classes else {}),
         "auroc": roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign])),
     }
-    save_novelty(novelty, outputs.file(NOVELTY))
+    novelty.save_novelty(fitted, outputs.file(NOVELTY))
     write_metrics(outputs.file(METRICS / "novelty.json"), {"novelty": figures["refused"]})
     write_metrics(outputs.file(DETAILS / "novelty.json"), figures)
     shares = ((name, f"{share:.6f}") for name, share in refused.items())
     write_table(outputs.file(PLOTS / "novelty.csv"), ("images", "refused"), shares)
     print(
-        f"novelty: images within {novelty.limit:.4f} count as similar: {figures['accepted']:.1%} of the test images, "
+        f"novelty: images within {fitted.limit:.4f} count as similar: {figures['accepted']:.1%} of the test images, "
         f"{1 - figures['refused']:.1%} of unrelated ones; by kind in {PLOTS / 'novelty.csv'}"
     )
     if figures["refused"] < WEAK:
@@ -77,7 +69,7 @@ def main(params: Params, outputs: Outputs) -> None:
 
 
 def distances_of_drawn_images(
-    novelty: Novelty, extractor: Extractor, manifest: Manifest, seed: int
+    fitted: novelty.Novelty, extractor: Extractor, manifest: Manifest, seed: int
 ) -> dict[str, np.ndarray]:
     """Draw unrelated images of the data set's usual size, and measure their distances, float64 (n,), by kind."""
     sides = [min(record.width, record.height) for record in manifest.records]
@@ -90,7 +82,7 @@ def distances_of_drawn_images(
 
     batches = [(kind, start) for kind in KINDS for start in range(0, IMAGES_PER_KIND, BATCH_SIZE)]
     drawn = track(ordered_map(draw, batches, ahead=8), "novelty: unrelated images", len(batches), unit=" batches")
-    distances = np.concatenate([novelty.distances(features) for features in extractor.stream(drawn)])
+    distances = np.concatenate([fitted.distances(features) for features in extractor.stream(drawn)])
     return dict(zip(KINDS, np.split(distances, len(KINDS)), strict=True))
 
 

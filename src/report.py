@@ -11,12 +11,11 @@ from PIL import Image
 
 from similarity.dataset.manifest import Manifest, read_manifest
 from similarity.files import Outputs
-from similarity.findings.listing import read_findings
+from similarity.findings.finding import read_findings
 from similarity.images.previews import Previews
 from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, METRICS, PLOTS, PREVIEWS, REPORT
 from similarity.params import Params
-from similarity.reporting import sections
-from similarity.reporting.page import render_page
+from similarity.reporting import page
 
 HEADLINES = ("ann", "audit", "train")
 DETAILED = ("scan", "split", "embed", "ann", "novelty", "baselines", "evaluate", "audit")
@@ -30,41 +29,35 @@ SETTINGS = {
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, metrics = read_manifest(MANIFEST), read_figures()
+    manifest, positions = read_manifest(MANIFEST), np.load(MAP)["all"]
+    check_rows(MAP, len(positions), manifest)
+    metrics = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
+    for name in HEADLINES:
+        metrics[name] = read_metrics_file(METRICS / f"{name}.json") | metrics.get(name, {})
     history = read_rows(HISTORY)
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
     confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
     refused = [(row["images"], float(row["refused"])) for row in read_rows(PLOTS / "novelty.csv")]
-    labels, positions = [record.label for record in manifest.records], np.load(MAP)["all"]
-    check_rows(MAP, len(positions), manifest)
     values = params.model_dump()
     settings = {f"{section}.{name}": values[section][name] for section, names in SETTINGS.items() for name in names}
-    page = render_page(
+    text = page.render_page(
         "Image similarity",
         introduction(params, manifest, metrics["split"]),
-        sections.headline(metrics),
+        page.headline(metrics),
         [
-            sections.baselines_section(metrics),
-            sections.queries_section(list(read_pictures(PLOTS / "queries").values())),
-            *([sections.classes_section(read_rows(PLOTS / "per_class.csv"), confused)] if confused else []),
-            sections.edits_section(metrics["evaluate"]["likeness"]),
-            sections.audit_section(read_findings(FINDINGS), read_pictures(PLOTS / "audit")),
-            sections.map_section(labels, positions, Previews(PREVIEWS).__getitem__),
-            sections.training_section(curves, metrics["train"].get("best_epoch")),
-            sections.novelty_section(refused),
-            sections.figures_section(metrics, settings),
+            page.baselines_section(metrics),
+            page.queries_section(list(read_pictures(PLOTS / "queries").values())),
+            *([page.classes_section(read_rows(PLOTS / "per_class.csv"), confused)] if confused else []),
+            page.edits_section(metrics["evaluate"]["likeness"]),
+            page.audit_section(read_findings(FINDINGS), read_pictures(PLOTS / "audit")),
+            page.map_section([each.label for each in manifest.records], positions, Previews(PREVIEWS).__getitem__),
+            page.training_section(curves, metrics["train"].get("best_epoch")),
+            page.novelty_section(refused),
+            page.figures_section(metrics, settings),
         ],
     )
-    outputs.file(REPORT).write_text(page, encoding="utf-8", errors="replace")
-    print(f"report: {REPORT}, a page of {len(page) / 1e6:.1f} MB")
-
-
-def read_figures() -> dict[str, dict]:
-    """Read the figures of each stage, by its name."""
-    figures = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
-    for name in HEADLINES:
-        figures[name] = read_metrics_file(METRICS / f"{name}.json") | figures.get(name, {})
-    return figures
+    outputs.file(REPORT).write_text(text, encoding="utf-8", errors="replace")
+    print(f"report: {REPORT}, a page of {len(text) / 1e6:.1f} MB")
 
 
 def introduction(params: Params, manifest: Manifest, splits: dict[str, int]) -> str:

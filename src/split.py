@@ -1,4 +1,4 @@
-"""Stage `split`: decides which images are for training, validation and testing."""
+"""Stage `split`: decide which images are for training, validation and testing."""
 
 from pipeline.stage import counted, run_stage
 
@@ -25,14 +25,12 @@ def main(params: Params, outputs: Outputs) -> None:
     given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * count
     splits = complete_splits(manifest, given, group, settings.valid, settings.test, params.base.seed)
     write_splits(outputs.file(SPLITS), manifest.keys, splits)
-    parted = {
-        name: len(differing_pairs(pairs, splits).first) for name, pairs in (("identical", identical), ("near", near))
-    }
+    parted, nearly_parted = (len(differing_pairs(pairs, splits).first) for pairs in (identical, near))
     figures = {
         **{name: splits.count(name) for name in SPLIT_NAMES},
         "given": sum(map(bool, given)),
-        "identical_across_splits": parted["identical"],
-        "near_duplicates_across_splits": parted["near"],
+        "identical_across_splits": parted,
+        "near_duplicates_across_splits": nearly_parted,
     }
     write_metrics(outputs.file(DETAILS / "split.json"), figures)
     print(
@@ -42,7 +40,7 @@ def main(params: Params, outputs: Outputs) -> None:
     if any(given):
         drawn = sorted({split for split, kept in zip(splits, given, strict=True) if split != kept})
         print("split: kept those that the source gives" + (f"; drawn for others: {', '.join(drawn)}" if drawn else ""))
-    if pairs := sum(parted.values()):
+    if pairs := parted + nearly_parted:
         print(f"split: {counted(pairs, 'pair')} of identical or nearly identical images are in two splits")
 
 

@@ -11,40 +11,32 @@ from similarity.layout import EDITS, MANIFEST, METRICS
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
-    """Map an array with one row per image from its file, (n, …).
-
-    Args:
-        path: of the ``.npy`` file.
-        manifest: lists the images.
-        width: of each row, unless any is right.
+    """Map a ``.npy`` file with one row per image, (n, …), all of a given width unless any is right.
 
     Raises:
         FileNotFoundError: there is no such file.
         UserError: it is damaged, or has another number of images, or rows of another width.
     """
-    rows = _load_array(path)
+    rows = _load_array(path, width)
     check_rows(path, len(rows), manifest)
-    return _check_width(path, rows, width)
+    return rows
 
 
 def check_rows(path: Path, count: int, manifest: Manifest) -> None:
-    """Raise a `UserError` if a file or folder has another number of images than the manifest."""
+    """Raise a `UserError` if a file has another number of images than the manifest."""
     if count != len(manifest.records):
         raise UserError(f"{path} has {count} images but {MANIFEST} has {len(manifest.records)}: run `dvc repro`")
 
 
-def load_edits(name: str, manifest: Manifest, width: int) -> tuple[np.ndarray, np.ndarray]:
+def load_edits(name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Load vectors of edited test images: the rows of the originals, int64 (n,), and the vectors, (n, width).
 
     Raises:
         FileNotFoundError: there are none.
-        UserError: they are damaged, belong to other images, or have another width.
+        UserError: they are damaged or have another width.
     """
-    path = EDITS / f"{name}.npy"
-    rows, edited = _load_array(EDITS / "rows.npy"), _load_array(path)
-    if len(rows) != len(edited) or rows.max(initial=0) >= len(manifest.records):
-        raise UserError(f"{EDITS} belongs to other images than {MANIFEST}: run `dvc repro`")
-    return np.repeat(rows, edited.shape[1]), _check_width(path, np.concatenate(edited), width)
+    rows, edited = _load_array(EDITS / "rows.npy"), _load_array(EDITS / f"{name}.npy", width)
+    return np.repeat(rows, edited.shape[1]), np.concatenate(edited)
 
 
 def check_finite(path: Path, rows: np.ndarray, manifest: Manifest) -> None:
@@ -55,11 +47,7 @@ def check_finite(path: Path, rows: np.ndarray, manifest: Manifest) -> None:
 
 
 def read_metrics(folder: Path = METRICS) -> dict[str, dict]:
-    """Read all metrics files of a folder, by name.
-
-    Raises:
-        UserError: one is no JSON, as after a merge with conflicts.
-    """
+    """Read all metrics files of a folder, by name."""
     return {path.stem: read_metrics_file(path) for path in sorted(folder.glob("*.json"))}
 
 
@@ -76,14 +64,11 @@ def read_metrics_file(path: Path) -> dict:
         raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
 
 
-def _load_array(path: Path) -> np.ndarray:
+def _load_array(path: Path, width: int | None = None) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r")
+        rows = np.load(path, mmap_mode="r")
     except (ValueError, EOFError) as error:
         raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
-
-
-def _check_width(path: Path, rows: np.ndarray, width: int | None) -> np.ndarray:
-    if width is not None and rows.shape[1:] != (width,):
-        raise UserError(f"{path} has rows of {rows.shape[1]} numbers, where {width} are expected: run `dvc repro`")
+    if width is not None and rows.shape[-1] != width:
+        raise UserError(f"{path} has rows of {rows.shape[-1]} numbers, where {width} are expected: run `dvc repro`")
     return rows

@@ -38,17 +38,10 @@ def count_blocks(array: np.ndarray) -> int:
 
 
 def standardization(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the means and scales that bring the columns of features, float32 (n, D), to mean 0 and deviation 1.
+    """Compute the means and scales, float32 (D,), that bring the columns of features to mean 0 and deviation 1.
 
     A scale is sqrt(variance + ε), as in batch normalization (Ioffe & Szegedy, ICML 2015): a feature that hardly varies
-    here must not explode where it does.
-
-    Args:
-        features: float32 (n, D); may be mapped from a file.
-        rows: the rows that count, int64 (m,); all by default.
-
-    Returns:
-        float32 (D,) each.
+    here must not explode where it does. Features are float32 (n, D), of which only some rows, int64 (m,), may count.
     """
     count = len(features) if rows is None else len(rows)
     mean, variance = np.zeros(features.shape[1]), np.zeros(features.shape[1])
@@ -82,12 +75,6 @@ def scale_extremes(rows: np.ndarray) -> np.ndarray:
     return rows * np.ldexp(np.float32(1), -exponents)
 
 
-def rows_not_finite(array: np.ndarray) -> np.ndarray:
-    """Find the rows of an array, (n, d), that hold NaN or infinity: int64 (m,), ascending."""
-    finite = [np.isfinite(block).all(axis=1) for block in row_blocks(array)]
-    return np.flatnonzero(~np.concatenate(finite)) if finite else np.empty(0, np.int64)
-
-
 def multiply_rows(rows: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Multiply each row, float32 (n, d), by a matrix, float32 (d, e), on its own: float32 (n, e).
 
@@ -115,16 +102,9 @@ def count_zero_rows(embeddings: np.ndarray) -> int:
 
 
 def rank(similarities: np.ndarray, count: int) -> np.ndarray:
-    """Find the columns of the highest values in each row, best first.
+    """Find the columns of the `count` highest cosines in each row, float32 (n, m), best first: int64 (n, count).
 
     Values that round to the same 6 decimals are a tie, and ties go by column, so that noise does not decide the order.
-
-    Args:
-        similarities: cosines, float32 (n, m).
-        count: how many columns are wanted, at most m.
-
-    Returns:
-        int64 (n, count).
     """
     columns = similarities.shape[1]
     # One integer holds similarity and column, so that one sort settles both.

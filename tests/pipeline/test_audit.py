@@ -66,16 +66,16 @@ def planted(reproduced: Project, tmp_path_factory: pytest.TempPathFactory, photo
 
 
 def mislabel(images: Path, key: str) -> str:
-    """Moves an image to the next class."""
-    label, name = key.split("/")
-    moved = f"{next_class(label)}/{label}_{name}"
-    (images / key).rename(images / moved)
+    """Move an image to the next class."""
+    moved = copy_of(images, key)
+    (images / key).unlink()
     return moved
 
 
 def copy_of(images: Path, key: str) -> str:
+    """Copy an image to the next class."""
     label, name = key.split("/")
-    copied = f"{next_class(label)}/{label}_copy_{name}"
+    copied = f"{CLASSES[(CLASSES.index(label) + 1) % len(CLASSES)]}/{label}_{name}"
     shutil.copyfile(images / key, images / copied)
     return copied
 
@@ -93,10 +93,6 @@ def plant(images: Path, label: str, photograph: np.ndarray) -> str:
     return key
 
 
-def next_class(label: str) -> str:
-    return CLASSES[(CLASSES.index(label) + 1) % len(CLASSES)]
-
-
 def share(part: set, whole: set) -> float:
     return len(part & whole) / len(whole)
 
@@ -107,16 +103,13 @@ def test_identical_and_recompressed_images_are_found_and_no_others(planted: Plan
     assert planted.found["near_duplicate"] == planted.near
 
 
-def test_most_wrong_labels_are_found_and_more_than_half_of_what_is_found_is_wrong(planted: Planted) -> None:
+def test_most_wrong_labels_are_found_with_the_right_class_and_few_others(planted: Planted) -> None:
     # a copy in another class is mislabeled as well, and so are the photographs
     wrong = planted.wrong | {key for pair in planted.exact for key in pair} | planted.foreign
     found = planted.found["wrong_label"]
     assert share(found, planted.wrong) >= 0.8
     assert share(wrong, found) >= 0.5  # of 50 images per class; a twelfth would be by chance
-
-
-def test_the_class_that_an_image_had_is_suggested(planted: Planted) -> None:
-    found = planted.wrong & planted.found["wrong_label"]
+    found &= planted.wrong
     right = {key for key in found if planted.suggested[key] == key.split("/")[1].split("_")[0]}
     assert share(right, found) >= 0.8
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.generated.foreign import draw_foreign
+from similarity.evaluation.foreign import draw_foreign
 from similarity.generated.rocks import draw_rock
 
 KEY = "marble/marble_0003.jpg"

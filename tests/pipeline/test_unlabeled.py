@@ -31,14 +31,10 @@ def metrics(project: Project, name: str) -> dict:
     return json.loads((project.folder / f"metrics/{name}.json").read_text(encoding="utf-8"))
 
 
-def test_training_says_that_there_is_nothing_to_learn(unlabeled: tuple[Project, str]) -> None:
+def test_nothing_is_learned_and_figures_that_need_labels_are_left_out(unlabeled: tuple[Project, str]) -> None:
     project, printed = unlabeled
     assert "train: 0 classes, so there is nothing to learn: the visual part alone is used" in printed
     assert metrics(project, "details/scan")["unlabeled"] == 30
-
-
-def test_figures_that_need_labels_are_left_out_and_likeness_is_not(unlabeled: tuple[Project, str]) -> None:
-    project, _ = unlabeled
     assert metrics(project, "train") == metrics(project, "retrieval") == {}
     assert "refused_held_out" not in metrics(project, "details/novelty")
     assert metrics(project, "likeness")["same_image_at_1"] > 0.6
@@ -46,8 +42,7 @@ def test_figures_that_need_labels_are_left_out_and_likeness_is_not(unlabeled: tu
     for name in ("per_class", "confusion"):
         with (project.folder / f"metrics/plots/{name}.csv").open(encoding="utf-8", newline="") as file:
             assert list(csv.DictReader(file)) == []
-    page = project.run("dvc", "plots", "show", "--out", "report")
-    assert "index.html" in page
+    assert "index.html" in project.run("dvc", "plots", "show", "--out", "report")
     assert "change" in project.run("dvc", "metrics", "diff").lower()
     assert "no labeled test images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)
 

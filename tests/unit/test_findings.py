@@ -8,14 +8,13 @@ import pytest
 from similarity.dataset.manifest import ImageRecord
 from similarity.errors import UserError
 from similarity.files import write_table
-from similarity.findings.finding import Finding
+from similarity.findings.finding import Finding, explain, read_findings
 from similarity.findings.images import odd_sizes, principal_components
 from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
-from similarity.findings.listing import explain, read_findings
 from similarity.vectors import standardization
 
 FINDINGS = {
-    "odd": Finding("odd", "a/1.png", "a", "0.000000", "", "", "", "nearly one color"),
+    "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),
     "outlier": Finding("outlier", "a/2.png", "a", "49.721272", "", "", "", "distance to its ten nearest"),
     "wrong_label": Finding("wrong_label", "a/3.png", "a", "0.931234", "b", "", "", "probability"),
     "same class": Finding("duplicate", "a/4.png", "a", "1.000000", "", "a/5.png", "a", "the same bytes"),
@@ -45,18 +44,16 @@ def test_where_no_label_is_wrong_none_is_called_so(sizes: list[int], separation:
     assert (judgement.wrong < 0.2).all()
 
 
-@pytest.mark.parametrize("sizes", [[4, 4], [1, 100], [100], [0]])
-def test_what_cannot_be_judged_is_not(sizes: list[int]) -> None:
-    judgement = judge(*classes_of(sizes, 1))
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [([4, 4], None), ([1, 100], None), ([100], None), ([0], None), ([4, 4], [0] * 8), ([4, 4], [0] * 4 + [1] * 4)],
+    ids=["few", "one", "one class", "nothing", "one scene", "one scene a class"],
+)
+def test_what_cannot_be_judged_is_not(sizes: list[int], groups: list[int] | None) -> None:
+    judgement = judge(*classes_of(sizes, 1), None if groups is None else np.array(groups))
     assert not judgement.judged.any()
     assert not judgement.wrong.any()
     assert judgement.noise == 0
-
-
-@pytest.mark.parametrize("groups", [np.zeros(8, int), np.repeat([0, 1], 4)])
-def test_images_of_one_scene_or_one_scene_a_class_cannot_be_judged(groups: np.ndarray) -> None:
-    features, labels = classes_of([4, 4], 1)
-    assert not judge(features, labels, groups).judged.any()
 
 
 def test_constant_features_and_copies_of_one_image_are_no_error() -> None:

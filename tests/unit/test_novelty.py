@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.novelty import (
+from similarity.evaluation.novelty import (
     distances_across,
     distances_to_others,
     fit_novelty,
@@ -13,7 +13,6 @@ from similarity.novelty import (
     refused_shares_by_class,
     save_novelty,
 )
-from similarity.vectors import normalize
 
 RNG = np.random.default_rng(0)
 COLUMNS = np.arange(50, 300)
@@ -32,16 +31,6 @@ def test_the_accepted_share_has_another_image_within_the_limit_and_foreign_image
     assert (own <= novelty.limit).mean() == pytest.approx(0.98, abs=0.003)
     assert (novelty.distances(cluster(300, 0)) <= novelty.limit).mean() > 0.95
     assert (novelty.distances(cluster(300, 1)) > novelty.limit).all()
-
-
-def test_distances_are_about_those_of_the_chosen_features_at_length_1() -> None:
-    features = np.concatenate([cluster(100, 0), cluster(100, 1)])
-    novelty = fit_novelty(features, COLUMNS, np.arange(200), 0.98, 0)
-    units = normalize(features[:, COLUMNS])
-    true = np.linalg.norm(units[:, None] - units, axis=2)
-    projected = np.linalg.norm(novelty.points[:, None] - novelty.points, axis=2)
-    pairs = ~np.eye(200, dtype=bool)
-    assert np.abs(projected[pairs] / true[pairs] - 1).mean() < 0.05
 
 
 def test_distances_are_those_of_a_plain_comparison_and_never_to_the_own_group() -> None:

@@ -13,15 +13,14 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters
-from similarity.pictures import projection
-from similarity.pictures.projection import choose_landmarks, project
+from similarity.reporting.projection import choose_landmarks, project
 from similarity.vectors import normalize
 
 ROOT = Path(__file__).parents[2]
 EMBEDDINGS = relu_clusters(1500)
 PRINT_A_MAP = """
 from samples import relu_clusters
-from similarity.pictures.projection import project
+from similarity.reporting.projection import project
 print(project(relu_clusters(1500), 300, 30, 0).tobytes().hex())
 """
 
@@ -66,18 +65,6 @@ def test_the_same_seed_gives_the_same_bits_in_any_process_with_any_number_of_thr
     assert (project(EMBEDDINGS, 300, 30, 1) != points).any()
 
 
-def test_blocks_follow_one_another_without_a_gap(points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-
-    def watch(blocks: range) -> range:
-        seen.extend(blocks)
-        return blocks
-
-    monkeypatch.setattr(projection, "_VALUES_PER_BLOCK", 300 * 500)
-    np.testing.assert_allclose(project(EMBEDDINGS, 300, 30, 0, watch), points, atol=1e-5)
-    assert seen == [0, 500, 1000]
-
-
 @given(small_embeddings, st.integers(1, 10), st.sampled_from([1, 5, 30]))
 @settings(deadline=None, max_examples=40)
 def test_few_images_of_any_kind_fill_the_unit_square_and_equal_ones_share_a_point(
@@ -95,13 +82,6 @@ def test_few_images_of_any_kind_fill_the_unit_square_and_equal_ones_share_a_poin
     for point, unit in zip(points, units, strict=True):
         same = np.isclose(units, unit, atol=1e-6).all(axis=1)
         np.testing.assert_allclose(points[same], np.broadcast_to(point, (same.sum(), 2)), atol=1e-3)
-
-
-@pytest.mark.parametrize("value", [0, 0.3])
-def test_embeddings_that_are_all_the_same_lie_in_the_middle(value: float) -> None:
-    lengths = np.arange(1, 401, dtype=np.float32)[:, None]
-    points = project(np.full((400, 32), value, np.float32) * lengths, 100, 30, 0)
-    assert (points == 0.5).all()
 
 
 def test_zero_vectors_share_a_point_where_nothing_else_is() -> None:

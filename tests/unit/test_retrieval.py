@@ -1,25 +1,27 @@
+"""Scores of rankings are those of plain comparisons."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.evaluation.retrieval import evaluate_retrieval, mean_scores, sample_queries, score
+from similarity.evaluation import retrieval
+from similarity.evaluation.retrieval import (
+    evaluate_retrieval,
+    means,
+    ranks_of_originals,
+    sample_queries,
+    score,
+    shares_found,
+)
 from similarity.vectors import normalize
 
 
 def test_scores_of_a_worked_example() -> None:
     # Of R = 4, hits at ranks 1, 3 and 4: (1/1 + 2/3 + 3/4) / 4
     scores = score(np.array([[1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1]], bool), np.array([4]))
-    assert scores.p_at_1.tolist() == [1]
-    assert scores.p_at_10.tolist() == [0.75]
-    assert scores.map_at_r[0] == pytest.approx((1 + 2 / 3 + 3 / 4) / 4)
-
-
-@pytest.mark.parametrize("members", [1, 3, 12])
-def test_a_perfect_ranking_scores_one_for_a_class_of_any_size(members: int) -> None:
-    relevant = np.arange(15)[None] < members
-    assert all(values.tolist() == [1] for values in score(relevant, np.array([members])))
+    assert [value.tolist() for value in scores] == [[1], [0.75], [pytest.approx((1 + 2 / 3 + 3 / 4) / 4)]]
 
 
 def slow_map_at_r(similarities: np.ndarray, labels: np.ndarray, label: int) -> float:
@@ -39,16 +41,16 @@ def test_scores_are_those_of_the_slow_way(vectors: np.ndarray, labels: np.ndarra
     slow = [
         slow_map_at_r(row, labels[gallery], label) for row, label in zip(similarities, labels[queries], strict=True)
     ]
-    np.testing.assert_allclose(scores.map_at_r, slow)
+    np.testing.assert_allclose(scores["map_at_r"], slow)
 
 
 def test_a_perfect_embedding_scores_one_and_names_the_gallery_rows() -> None:
-    labels = np.arange(60, dtype=np.int32) % 3
+    labels = np.where(np.arange(60) % 20 == 0, 0, 1 + np.arange(60) % 2)  # two images of a class are enough
     vectors = np.eye(3, dtype=np.float32)[labels]
     evaluation = evaluate_retrieval(vectors, labels, np.arange(40, 60), np.arange(40))
-    assert mean_scores(evaluation.scores) == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
-    assert (labels[evaluation.nearest] == labels[40:, None]).all()
-    assert (evaluation.cosines == 1).all()
+    assert means(evaluation.scores) == {"p_at_1": 1, "p_at_10": 1, "map_at_r": 1}
+    assert (labels[evaluation.nearest[:, :2]] == labels[40:, None]).all()
+    assert (evaluation.cosines[:, :2] == 1).all()
 
 
 @given(arrays(np.int32, st.integers(1, 60), elements=st.integers(0, 4)), st.integers(1, 70), st.integers(0, 9))
@@ -66,3 +68,32 @@ def test_a_sample_has_each_class_in_proportion_and_grows_without_changing(
         share = len(drawn) * size / len(labels)
         assert max(1, share - len(classes)) <= (chosen == label).sum() <= share + len(classes)
     assert set(drawn) <= set(sample_queries(rows, labels, count + 1, seed))
+
+
+@given(arrays(np.float32, (12, 3), elements=st.integers(-3, 3)), arrays(np.int64, 5, elements=st.integers(0, 11)))
+def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: np.ndarray) -> None:
+    queries = gallery[originals] + np.array([1, 0, -1], np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "_GALLERY_ROWS_PER_BLOCK", 5)
+        ranks = ranks_of_originals(queries, originals, gallery, np.arange(12))
+    cosines = normalize(queries) @ normalize(gallery).T
+    own = cosines[np.arange(5), originals]
+    np.testing.assert_array_equal(ranks, (cosines > own[:, None] - 1e-5).sum(axis=1))
+
+
+def test_an_identical_copy_does_not_push_the_original_back() -> None:
+    gallery = np.eye(4, dtype=np.float32)[[0, 1, 1, 2]]
+    ranks = ranks_of_originals(gallery[[2]], np.array([2]), gallery, np.array([0, 1, 1, 2]))
+    assert ranks.tolist() == [1]
+
+
+@pytest.mark.parametrize("width", [0, 4])
+@pytest.mark.parametrize("value", [0, 1])
+def test_vectors_that_are_the_same_for_all_images_find_none(width: int, value: int) -> None:
+    gallery = np.full((30, width), value, np.float32)
+    ranks = ranks_of_originals(gallery[:3], np.array([0, 7, 29]), gallery, np.arange(30))
+    assert ranks.tolist() == [30] * 3
+
+
+def test_the_share_found_first_and_within_ten() -> None:
+    assert shares_found(np.array([1, 1, 5, 11])) == {"same_image_at_1": 0.5, "same_image_at_10": 0.75}

@@ -15,10 +15,10 @@ from PIL import Image
 from similarity.embedding.embedder import Embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
+from similarity.evaluation.novelty import Novelty
 from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.images.regions import Region, decode_bytes, decode_region
 from similarity.images.resizing import resize
-from similarity.novelty import Novelty
 
 
 class Embedded(NamedTuple):

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
+    from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
-    from similarity.novelty import Novelty
 
 NEEDED = (EMBEDDER, NOVELTY)
 SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
@@ -129,7 +129,7 @@ class Project:
     @cached_property
     def findings(self) -> "list[Finding] | None":
         """What the audit lists, the most important first, if there was one."""
-        from similarity.findings.listing import read_findings
+        from similarity.findings.finding import read_findings
 
         return read_findings(self._checked(FINDINGS)) if (self.root / FINDINGS).exists() else None
 
@@ -148,7 +148,7 @@ class Project:
     @cached_property
     def novelty(self) -> "Novelty":
         """What decides whether an image is similar to anything indexed."""
-        from similarity.novelty import load_novelty
+        from similarity.evaluation.novelty import load_novelty
 
         return load_novelty(self._checked(NOVELTY))
 

@@ -1,59 +1,43 @@
-"""How good a ranking is when images of the query's class are wanted."""
+"""How good a ranking is: for finding images of the query's class, and for finding the original of an edited picture."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from similarity.evaluation.likeness import Prepare
+from similarity.files import release_pages
 from similarity.vectors import normalize, rank, row_blocks
 
+SCORES = ("p_at_1", "p_at_10", "map_at_r")
 MAX_QUERIES = 10_000  # of more test images, a sample with every class in it
 _SIMILARITIES_PER_BLOCK = 1 << 23
 _BLOCKS_TOGETHER = 16
+_GALLERY_ROWS_PER_BLOCK = 4096
+_ROUNDING = 1e-6  # of cosines that were computed in other blocks
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+"""Maps vectors, (n, …), to those that are compared by cosine, float32 (n, d)."""
 
 
-class Scores(NamedTuple):
-    """The scores of each query, float64 (n,) each.
-
-    Attributes:
-        p_at_1: 1 if the most similar gallery image has the query's class, else 0.
-        p_at_10: share of the query's class among the min(10, R) most similar, where the gallery holds R images of the
-            class: a perfect ranking scores 1 for a class of any size.
-        map_at_r: precision averaged over the ranks, up to the class's size R, that hold the query's class; in full
-            "mean average precision at R" (Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020).
-    """
-
-    p_at_1: np.ndarray
-    p_at_10: np.ndarray
-    map_at_r: np.ndarray
-
-
-class Evaluation(NamedTuple):
-    """The scores of all queries, and the up to ten gallery images nearest to each, best first.
+class Retrieval(NamedTuple):
+    """What was found for each of n queries.
 
     Attributes:
-        scores: of n queries.
-        nearest: rows of the nearest images, int64 (n, 10).
+        scores: float64 (n,) each, by the names in `SCORES`; see `score`.
+        nearest: rows of the up to ten nearest gallery images, int64 (n, 10), best first.
         cosines: their cosines to the query, float32 (n, 10).
     """
 
-    scores: Scores
+    scores: dict[str, np.ndarray]
     nearest: np.ndarray
     cosines: np.ndarray
 
 
 def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw rows, each class in proportion to its size and with one row at least.
+    """Draw up to `count` of some rows, each class in proportion to its size, but with one row at least.
 
-    Args:
-        rows: rows to draw from, int64 (n,), ascending.
-        labels: the class index of each, int (n,).
-        count: how many to draw; all are given if there are no more, and one of each class if there are more classes.
-        seed: seeds the draw; a larger `count` adds to what a smaller one drew.
-
-    Returns:
-        The rows drawn, int64, ascending.
+    Rows, int64 (n,), ascend, with the class index of each in `labels`, and so do those drawn. A larger count adds to
+    what a smaller one drew.
     """
     drawn = np.random.default_rng(seed).permutation(len(rows))
     by_class = drawn[np.argsort(labels[drawn], kind="stable")]
@@ -70,7 +54,7 @@ def evaluate_retrieval(
     gallery: np.ndarray,
     prepare: Prepare = np.asarray,
     progress: Callable[[range], Iterable[int]] = iter,
-) -> Evaluation:
+) -> Retrieval:
     """Rank a gallery by cosine for each query, and score the rankings.
 
     Args:
@@ -93,7 +77,7 @@ def evaluate_retrieval(
         top = ranked[:, :10]
         parts.append((*scores, gallery[top], np.take_along_axis(similarities, top, axis=1)))
     *values, nearest, cosines = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Evaluation(Scores(*values), nearest, cosines)
+    return Retrieval(dict(zip(SCORES, values, strict=True)), nearest, cosines)
 
 
 def _compare(
@@ -113,23 +97,68 @@ def _compare(
         yield from (similarities[start : start + block] for start in range(0, len(units), block))
 
 
-def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> Scores:
+def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score rankings.
 
     Args:
         relevant: whether the image at each rank has the query's class, bool (n, m), best first.
         relevant_counts: how many images of the query's class there are, R, int (n,); m ≥ R.
+
+    Returns:
+        Three scores of each query, float64 (n,):
+        p_at_1: 1 if the most similar gallery image has the query's class, else 0.
+        p_at_10: share of the query's class among the min(10, R) most similar: a perfect ranking scores 1 for a class
+            of any size.
+        map_at_r: precision averaged over the ranks, up to R, that hold the query's class; in full "mean average
+            precision at R" (Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020).
     """
     ranks = np.arange(1, relevant.shape[1] + 1)
     precision = np.cumsum(relevant, axis=1) / ranks
     within_r = relevant & (ranks <= relevant_counts[:, None])
-    return Scores(
+    return (
         relevant[:, 0].astype(float),
         precision[np.arange(len(relevant)), np.minimum(10, relevant_counts) - 1],
         (precision * within_r).sum(axis=1) / relevant_counts,
     )
 
 
-def mean_scores(scores: Scores) -> dict[str, float]:
-    """Average over all queries, by the names used in the metrics files."""
-    return {name: float(values.mean()) for name, values in scores._asdict().items()}
+def means(scores: dict[str, np.ndarray]) -> dict[str, float]:
+    """Average scores over all queries."""
+    return {name: float(values.mean()) for name, values in scores.items()}
+
+
+def ranks_of_originals(
+    queries: np.ndarray,
+    originals: np.ndarray,
+    gallery: np.ndarray,
+    contents: np.ndarray,
+    prepare: Prepare = np.asarray,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> np.ndarray:
+    """Find the rank, by cosine, of each edited picture's original: int64 (n,), 1 is the first.
+
+    Identical copies of the original do not push it back. Other images that are as near do, all of them: vectors that
+    are the same for many images, or zeros, find none of these.
+
+    Args:
+        queries: vectors of the edited pictures, (n, …).
+        originals: rows of their originals in the gallery, int64 (n,).
+        gallery: vectors of all indexed images, (m, …); may be mapped from a file.
+        contents: a number that images with the same content share, int64 (m,).
+        prepare: applied to both before they are compared.
+        progress: wraps the iteration over blocks of the gallery.
+    """
+    units = normalize(prepare(queries))
+    own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) - _ROUNDING
+    ranks = np.ones(len(queries), np.int64)
+    for start in progress(range(0, len(gallery), _GALLERY_ROWS_PER_BLOCK)):
+        rows = slice(start, start + _GALLERY_ROWS_PER_BLOCK)
+        is_other = contents[rows, None] != contents[originals]
+        ranks += ((normalize(prepare(gallery[rows])) @ units.T >= own) & is_other).sum(axis=0)
+        release_pages(gallery)
+    return ranks
+
+
+def shares_found(ranks: np.ndarray) -> dict[str, float]:
+    """Compute the shares of ranks, int (n,), that are 1 and at most 10, by the names used in the metrics files."""
+    return {f"same_image_at_{count}": float((ranks <= count).mean()) for count in (1, 10)}

@@ -1,8 +1,11 @@
-"""What an audit lists: a row for each thing that is probably wrong."""
+"""What an audit lists: a row for each thing that is probably wrong, and how people read it."""
 
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from similarity.dataset.manifest import UNLABELED, Manifest
+from similarity.dataset.manifest import UNLABELED
+from similarity.errors import UserError
+from similarity.files import read_table
 
 FindingKind = Literal[
     "wrong_label",
@@ -36,11 +39,11 @@ class Finding(NamedTuple):
     finding: FindingKind
     path: str
     label: str
-    score: str
-    suggested: str
-    other: str
-    other_label: str
-    reason: str
+    score: str = ""
+    suggested: str = ""
+    other: str = ""
+    other_label: str = ""
+    reason: str = ""
 
     @property
     def is_across_classes(self) -> bool:
@@ -49,16 +52,30 @@ class Finding(NamedTuple):
         return bool(self.other) and len(labels) > 1 and UNLABELED not in labels
 
 
-def find_image(
-    manifest: Manifest,
-    finding: FindingKind,
-    row: int,
-    score: float,
-    reason: str,
-    other: int | None = None,
-    suggested: str = "",
-) -> Finding:
-    """Make a finding about the image in a row, and about another one if it is about a pair."""
-    record, second = manifest.records[row], None if other is None else manifest.records[other]
-    pair = (second.path, second.label) if second else ("", "")
-    return Finding(finding, record.path, record.label, f"{score:.6f}", suggested, *pair, reason)
+def read_findings(path: Path) -> list[Finding]:
+    """Read what the stage `audit` wrote: pairs across classes first, then by kind, and the worst of a kind first.
+
+    Raises:
+        UserError: the file has other columns or an unknown kind of finding.
+    """
+    rows = list(read_table(path, Finding._fields))
+    if unknown := {kind for kind, *_ in rows} - set(KINDS):
+        raise UserError(f"{path} has a finding {min(unknown)!r}, which is of another version: run `dvc repro`")
+    findings = map(Finding._make, rows)
+    return sorted(findings, key=lambda each: (not each.is_across_classes, KINDS.index(each.finding)))
+
+
+def explain(finding: Finding) -> str:
+    """Explain in a sentence what was found."""
+    kind, reason = finding.finding, finding.reason
+    score = f"{float(finding.score):.3g}" if finding.score else ""
+    if kind in {"wrong_label", "doubtful_label"}:
+        adverb = "Probably" if kind == "wrong_label" else "Perhaps"
+        return f"{adverb} of class {finding.suggested}: the label is wrong with a probability of {score}."
+    if finding.other:
+        amount, measure = ("The same as", reason) if kind == "duplicate" else ("Nearly the same as", None)
+        clash = f", which is of class {finding.other_label}" if finding.is_across_classes else ""
+        return f"{amount} {finding.other}{clash} ({measure or f'correlation {score}'})."
+    if kind == "outlier":
+        return f"Unlike all others ({reason}: {score})."
+    return f"{reason[:1].upper()}{reason[1:]}."

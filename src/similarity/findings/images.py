@@ -1,6 +1,7 @@
 """Images that differ from most by features or size, and near duplicates that their features confirm."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -21,19 +22,12 @@ _PAIRS_PER_BLOCK = 4096
 def principal_components(
     features: np.ndarray, count: int, seed: int, progress: Callable[[range], Iterable[int]] = iter
 ) -> np.ndarray:
-    """Project features on their main directions.
+    """Project features, float32 (n, D), on their main directions: float32 (n, min(count, n, D)).
 
     The directions are those of a sample of at most 10,000 rows, so memory does not grow with the data set. Of 2,848
     features, random projections find 256 three times as fast as `PCA(svd_solver="covariance_eigh")` does.
 
-    Args:
-        features: float32 (n, D), standardized here; may be mapped from a file.
-        count: how many directions are wanted.
-        seed: seeds the sample and the solver.
-        progress: wraps the iteration over blocks of rows.
-
-    Returns:
-        float32 (n, min(count, n, D)).
+    Features are standardized here, and may be mapped from a file; `progress` wraps the iteration over their blocks.
     """
     from sklearn.utils.extmath import randomized_svd
 
@@ -74,28 +68,25 @@ def odd_sizes(records: Sequence[ImageRecord]) -> list[str]:
     side, ratio = np.sqrt(width * height), width / height
     small = side < np.median(side) / _ODD_FACTOR
     shaped = np.abs(np.log(ratio / np.median(ratio))) > np.log(_ODD_FACTOR)
-    return [
-        "; ".join(
-            [f"{each.width} × {each.height} pixels, much smaller than most"] * bool(is_small)
-            + [f"{each.width} × {each.height} pixels, of another shape than most"] * bool(is_shaped)
-        )
-        for each, is_small, is_shaped in zip(records, small, shaped, strict=True)
-    ]
+    found = []
+    for each, *flags in zip(records, small, shaped, strict=True):
+        reasons = compress(("much smaller than most", "of another shape than most"), flags)
+        found.append("; ".join(f"{each.width} × {each.height} pixels, {reason}" for reason in reasons))
+    return found
 
 
 def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
     """Keep pairs that are almost equal, and pairs whose features are much nearer than neighbors usually are.
 
     Thumbnails of different things correlate where all have one background, or where most of an image is smooth.
-    Features alone would part copies of fine textures that were compressed again.
-
-    Args:
-        near: pairs whose thumbnails correlate.
-        features: features of all images, float32 (n, D).
-        seed: seeds the sample that shows what is usual.
+    Features alone, float32 (n, D), would part copies of fine textures that were compressed again.
     """
+    import faiss
+
     mean, scale = standardization(features)
-    usual = _usual_distance((features[_sample(len(features), _TYPICAL_ROWS, seed)] - mean) / scale)
+    sample = (features[_sample(len(features), _TYPICAL_ROWS, seed)] - mean) / scale
+    squares = faiss.knn(sample, sample, min(2, len(sample)))[0][:, -1]
+    usual = float(np.sqrt(np.maximum(np.median(squares), 0)))
     distances = np.empty(len(near.first))
     for start in range(0, len(distances), _PAIRS_PER_BLOCK):
         block = slice(start, start + _PAIRS_PER_BLOCK)
@@ -103,14 +94,6 @@ def confirm(near: Pairs, features: np.ndarray, seed: int) -> Pairs:
         distances[block] = np.linalg.norm(differences, axis=1)
     kept = (distances <= _MAX_RATIO * usual) | (near.correlations >= _ALMOST_EQUAL)
     return Pairs(*(values[kept] for values in near))
-
-
-def _usual_distance(vectors: np.ndarray) -> float:
-    """The median distance between a vector, of float32 (n, D), and the nearest other one."""
-    import faiss
-
-    squares = faiss.knn(vectors, vectors, min(2, len(vectors)))[0][:, -1]
-    return float(np.sqrt(np.maximum(np.median(squares), 0)))
 
 
 def _sample(count: int, size: int, seed: int) -> np.ndarray:

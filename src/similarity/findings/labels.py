@@ -36,12 +36,8 @@ def draw_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Assign each row to a fold, 0…FOLDS − 1, with classes spread evenly and groups kept together: int64 (n,).
 
     One image stands for each group. (`StratifiedGroupKFold` needs minutes for a million groups, and fails if every
-    class is small.) Classes with fewer groups than folds get −1: their labels cannot be judged.
-
-    Args:
-        labels: class indices, int (n,).
-        groups: a number that copies of an image share, int (n,).
-        seed: seeds the shuffling.
+    class is small.) Classes with fewer groups than folds get −1: their labels cannot be judged. Labels are class
+    indices, int (n,); copies of an image share a group, int (n,).
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -72,12 +68,11 @@ def judge_labels(
     Args:
         components: principal components of the features, float32 (n, d).
         labels: class indices, int (n,).
-        folds: what `draw_folds` gives, int64 (n,).
+        folds: from `draw_folds`, int64 (n,).
         progress: wraps the iteration over the folds.
     """
-    judged = folds >= 0
-    classes = len(np.unique(labels[judged]))
-    judged &= classes > 1
+    classes = len(np.unique(labels[folds >= 0]))
+    judged = (folds >= 0) & (classes > 1)
     wrong, suggested, noise = np.zeros(len(labels)), labels.astype(np.int64), 0.0
     if judged.any():
         right = np.ones((len(labels), len(_TEMPERATURES)))
@@ -91,12 +86,9 @@ def judge_labels(
 
 
 def small_classes(classes: Sequence[str], labels: np.ndarray, judged: np.ndarray) -> Iterator[Finding]:
-    """Find classes without a judged label, and classes much smaller than the median one.
+    """Find classes without a judged label, and classes much smaller than the median one, if there are several.
 
-    Args:
-        classes: the classes' names; a single class has nothing to compare with.
-        labels: class indices of the images that have one, int (n,).
-        judged: whether the label of each could be judged, bool (n,).
+    Labels are those of images that have one, int (n,), with whether each could be judged, bool (n,).
     """
     if len(classes) < 2:
         return
@@ -106,10 +98,10 @@ def small_classes(classes: Sequence[str], labels: np.ndarray, judged: np.ndarray
         size = int(sizes[label])
         if not with_judged[label]:
             reason = f"{size} images, too few or too much alike to judge their labels"
-            yield Finding("class_not_judged", "", classes[label], str(size), "", "", "", reason)
+            yield Finding("class_not_judged", "", classes[label], str(size), reason=reason)
         elif size * _TIMES_SMALLER <= usual:
             reason = f"{size} images, where the median class has {usual:g}"
-            yield Finding("class_imbalance", "", classes[label], str(size), "", "", "", reason)
+            yield Finding("class_imbalance", "", classes[label], str(size), reason=reason)
 
 
 def _judge_fold(
@@ -117,8 +109,7 @@ def _judge_fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Classify the held-out rows, int64 (h,), by a discriminant fitted to the training rows, int64 (m,).
 
-    Returns:
-        The probability of each label at each temperature, float64 (h, T), and the most probable class, int64 (h,).
+    Give the probability of each label at each temperature, float64 (h, T), and the most probable class, int64 (h,).
     """
     from scipy.special import logsumexp
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -140,11 +131,9 @@ def _judge_fold(
 
 
 def _probability_wrong(right: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
-    """Fit temperature and noise; give the probability that each label is wrong, float64 (n,), and the noise.
+    """Fit temperature and noise to the probability of each label at each temperature, float64 (n, T).
 
-    Args:
-        right: the probability of each label at each temperature, float64 (n, T).
-        classes: how many classes were told apart.
+    Give the probability that each label is wrong, float64 (n,), and the noise.
     """
     best = (-np.inf, np.zeros(len(right)), 0.0)
     for column in right.T:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from annoy import AnnoyIndex
 
-from similarity.confidence import mean_lower_bound
+from similarity.evaluation.confidence import mean_lower_bound
 from similarity.held_stderr import held_stderr
 from similarity.index.exact import nearest_to
 from similarity.vectors import COSINE_DECIMALS, normalize, scale_extremes

@@ -56,12 +56,10 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
 
 
 def bars(names: Sequence[str], shares: np.ndarray, beyond: np.ndarray | None = None) -> bytes:
-    """Draw shares, 0…1, as horizontal bars.
+    """Draw shares, 0…1, as horizontal bars, the first at the top.
 
-    Args:
-        names: of the bars, from the top.
-        shares: (n,), or (n, 3) with the bounds of an interval after each share.
-        beyond: shares at least as large, (n,), drawn as paler bars behind.
+    They are (n,), or (n, 3) with the bounds of an interval after each share. `beyond` are shares at least as large,
+    (n,), drawn as paler bars behind.
     """
     shares = np.asarray(shares, float).reshape(len(names), -1)
     places = np.arange(len(names))
@@ -86,9 +84,7 @@ def bars(names: Sequence[str], shares: np.ndarray, beyond: np.ndarray | None = N
 def confusion(classes: Sequence[str], pairs: Sequence[tuple[str, str]]) -> bytes:
     """Draw how often the nearest image of a query of each class has each class, as shares of the query's class.
 
-    Args:
-        classes: the names to show.
-        pairs: the class of each query, and that of its nearest image.
+    A pair is the class of a query and that of its nearest image.
     """
     index = {name: place for place, name in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)))
@@ -130,14 +126,11 @@ def points(positions: np.ndarray, labels: Sequence[str]) -> bytes:
 
 
 def collage(positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> Image.Image:
-    """Draw a map as pictures: in each place of a grid, the image nearest to its middle.
+    """Draw a map as pictures: in each place of a grid, the image nearest to its middle, or nothing (transparent).
 
     Args:
         positions: of all images, in the unit square, y upwards, float32 (n, 2).
         picture_of: gives the pixels of an image by its row, RGB, uint8 (height, width, 3).
-
-    Returns:
-        RGBA, transparent where there is no image.
     """
     scaled = np.column_stack([positions[:, 0], 1 - positions[:, 1]]).astype(np.float64) * _CELLS
     cells = np.clip(np.floor(scaled).astype(np.int64), 0, _CELLS - 1)

@@ -32,9 +32,8 @@ class Novelty:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Measure the distance from each row of features, float32 (n, D), to the nearest point: float64 (n,)."""
-        return np.concatenate(
-            [_nearest(self.project(features[block]), self.points, self._squares) for block in _blocks(len(features))]
-        )
+        blocks = (self.project(features[block]) for block in _blocks(len(features)))
+        return np.concatenate([_nearest(block, self.points, self._squares) for block in blocks])
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """Map features, float32 (n, D), to the space of the points, float32 (n, d)."""
@@ -47,18 +46,18 @@ class Novelty:
 
 
 def fit_novelty(features: np.ndarray, columns: np.ndarray, groups: np.ndarray, accepted: float, seed: int) -> Novelty:
-    """Set the novelty limit so that nearly all gallery images have another one within it.
+    """Set the novelty limit so that the share `accepted` of the gallery has another image within it.
 
     Features are compared at length 1 (Sun, Ming, Zhu & Li, "Out-of-Distribution Detection with Deep Nearest
     Neighbors", ICML 2022) after a random projection to 256 dimensions, which preserves distances (Johnson &
-    Lindenstrauss, 1984). Principal components would not do: foreign images differ in directions in which the gallery
+    Lindenstrauss, 1984). Principal components would not do: unrelated images differ in directions in which the gallery
     hardly varies.
 
     Args:
-        features: features of the gallery, or of a sample of it, float32 (m, D).
+        features: of the gallery, or of a sample of it, float32 (m, D).
         columns: the features in which distances are measured, int64 (c,), ascending.
         groups: a number that duplicates share, int64 (m,): the distance to a duplicate says nothing about new images.
-        accepted: share of the images that are to have another one within the limit, 0…1.
+        accepted: 0…1.
         seed: seeds the projection.
     """
     projection = np.random.default_rng(seed).standard_normal((len(columns), _DIMENSIONS)) / np.sqrt(_DIMENSIONS)
@@ -77,10 +76,7 @@ def novelty_limit(distances: np.ndarray, accepted: float) -> float:
 
 
 def distances_to_others(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Measure the distance from each point to the nearest one of another group, as `distances_across` does.
-
-    If all points share a group, each counts as a group.
-    """
+    """Measure the distance from each point to the nearest one of another group; if all share one, of any other."""
     if len(np.unique(groups)) == 1:
         groups = np.arange(len(points))
     return distances_across(points, groups, points, groups)
@@ -91,20 +87,18 @@ def distances_across(
 ) -> np.ndarray:
     """Measure the distance from each query, float32 (n, d), to the nearest point, of (m, d), of another group.
 
-    Returns:
-        float64 (n,); infinity for a query whose group has all points.
+    It is infinite, in float64 (n,), for a query whose group has all points.
     """
-    squares, blocks = np.square(points).sum(axis=1), _blocks(len(queries))
-    own = (query_groups[block, None] == point_groups for block in blocks)
-    return np.concatenate([_nearest(queries[b], points, squares, same) for b, same in zip(blocks, own, strict=True)])
+    squares = np.square(points).sum(axis=1)
+    blocks = ((queries[block], query_groups[block, None]) for block in _blocks(len(queries)))
+    return np.concatenate([_nearest(block, points, squares, groups == point_groups) for block, groups in blocks])
 
 
 def refused_shares_by_class(novelty: Novelty, labels: np.ndarray) -> np.ndarray:
     """Measure which share of each class would be refused if the class were not in the gallery: float64 (C,).
 
-    Args:
-        novelty: fitted on images of all classes.
-        labels: the class index of each point, int (m,). A single class cannot be compared; its share is 0.
+    The novelty was fitted to images of all classes, and labels are those of its points, int (m,). A single class cannot
+    be compared; its share is 0.
     """
     distances = distances_across(novelty.points, labels, novelty.points, labels)
     refused = np.isfinite(distances) & (distances > novelty.limit)
@@ -119,8 +113,7 @@ def save_novelty(novelty: Novelty, path: Path) -> None:
 def load_novelty(path: Path) -> Novelty:
     """Read a file that `save_novelty` wrote."""
     with np.load(path) as arrays:
-        columns, kernel, points = (arrays[name] for name in ("columns", "kernel", "points"))
-        return Novelty(columns, kernel, points, float(arrays["limit"]))
+        return Novelty(arrays["columns"], arrays["kernel"], arrays["points"], float(arrays["limit"]))
 
 
 def _nearest(

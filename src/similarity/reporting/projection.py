@@ -50,14 +50,15 @@ def project(
         for start in progress(range(0, len(others), block)):
             rows = others[start : start + block]
             points[rows] = _place(_directions(embeddings[rows]), directions, layout)
-    return _fit_square(points)
+    lowest, extents = points.min(axis=0), np.ptp(points, axis=0)
+    scale = extents.max() or 1
+    return (points - lowest) / scale + (1 - extents / scale) / 2
 
 
 def choose_landmarks(embeddings: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw rows of float32 (n, d), and add the first row of zeros, if any: no other row can stand for it.
+    """Draw `count` rows of float32 (n, d), and add the first row of zeros, if any, since no other can stand for it.
 
-    Returns:
-        Row numbers, int64 (m,), ascending, min(count, n) or one more.
+    Their numbers, int64 (m,), ascend.
     """
     drawn = np.random.default_rng(seed).permutation(len(embeddings))[:count]
     return np.union1d(drawn, np.flatnonzero(~embeddings.any(axis=1))[:1])
@@ -86,10 +87,3 @@ def _place(directions: np.ndarray, landmarks: np.ndarray, layout: np.ndarray) ->
     cosines = np.take_along_axis(similarities, nearest, axis=1).astype(np.float64)
     weights = np.maximum(1 - cosines, _LEAST_DISTANCE) ** -2
     return np.einsum("bk,bkd->bd", weights / weights.sum(axis=1, keepdims=True), layout[nearest])
-
-
-def _fit_square(points: np.ndarray) -> np.ndarray:
-    """Move and scale points, float32 (n, 2), into the unit square, both axes by the same factor."""
-    lowest, extents = points.min(axis=0), np.ptp(points, axis=0)
-    scale = extents.max() or 1
-    return (points - lowest) / scale + (1 - extents / scale) / 2

@@ -13,9 +13,7 @@ from similarity.dataset.manifest import UNLABELED
 
 TILE_SIZE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10
-_MARGIN = 8
-_LINE = 15
-_FONT_SIZE = 11
+_MARGIN, _LINE, _FONT_SIZE = 8, 15, 11
 _BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
 
 
@@ -43,11 +41,12 @@ def tile_of(pixels: np.ndarray, key: str, caption: str, query_label: str | None)
 def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:
     """Draw rows of images: a query, then its neighbors, framed in green if they have its class and in red if not.
 
-    Args:
-        rows: the images of each row; after ten neighbors, a row continues on the next line.
-        query_apart: whether the first image of each row is a query, set apart from the others.
+    After ten neighbors, a row continues on the next line, below them. The query may be set apart from the others.
     """
-    lines = [line for row in rows for line in _broken_into_lines(row)]
+    lines: list[list[Tile | None]] = []
+    for query, *found in rows:
+        starts = range(0, max(1, len(found)), _NEIGHBORS_PER_LINE)
+        lines += [[None if start else query, *found[start : start + _NEIGHBORS_PER_LINE]] for start in starts]
     columns = max(len(line) for line in lines)
     text_lines = max(len(tile.lines) for row in rows for tile in row)
     width, height = TILE_SIZE + _MARGIN, TILE_SIZE + _MARGIN + text_lines * _LINE
@@ -60,33 +59,19 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Imag
     return sheet
 
 
-def _broken_into_lines(row: Sequence[Tile]) -> list[list[Tile | None]]:
-    """Cut a row after each ten neighbors, with an empty place below the query."""
-    query, *found = row
-    starts = range(0, max(1, len(found)), _NEIGHBORS_PER_LINE)
-    return [[None if start else query, *found[start : start + _NEIGHBORS_PER_LINE]] for start in starts]
-
-
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
-    draw = ImageDraw.Draw(sheet)
-    picture = _fitted(Image.fromarray(np.ascontiguousarray(tile.pixels)))
+    """Draw an image, shrunk or enlarged to fit, with its frame and its lines."""
+    draw, font = ImageDraw.Draw(sheet), _font()
+    picture = Image.fromarray(np.ascontiguousarray(tile.pixels))
+    scale = TILE_SIZE / max(picture.size)
+    picture = picture.resize([max(1, round(scale * side)) for side in picture.size], Image.Resampling.BICUBIC)
     sheet.paste(picture, (left + (TILE_SIZE - picture.width) // 2, top + (TILE_SIZE - picture.height) // 2))
     if tile.is_match is not None:
-        draw.rectangle(
-            (left - 3, top - 3, left + TILE_SIZE + 2, top + TILE_SIZE + 2),
-            outline=_SAME if tile.is_match else _OTHER,
-            width=2,
-        )
-    font = _font()
+        frame = (left - 3, top - 3, left + TILE_SIZE + 2, top + TILE_SIZE + 2)
+        draw.rectangle(frame, outline=_SAME if tile.is_match else _OTHER, width=2)
     for i, line in enumerate(tile.lines):
         is_name = i == len(tile.lines) - 1  # files' names differ at their end, all else at its beginning
         draw.text((left, top + TILE_SIZE + 2 + i * _LINE), _shortened(line, font, is_name), fill=_INK, font=font)
-
-
-def _fitted(image: Image.Image) -> Image.Image:
-    """Resize an image to fit a tile, keeping its aspect ratio, with no side below a pixel."""
-    scale = TILE_SIZE / max(image.size)
-    return image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BICUBIC)
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Synthetic out-of-distribution images, for which a search must answer "nothing similar"."""
+"""Images of nothing that a data set is about: what a search has to say "nothing similar" to."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,10 @@ _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 
 
 def draw_foreign(kind: str, number: int, size: int, seed: int) -> np.ndarray:
-    """Draw an image of one of the `KINDS`.
-
-    Args:
-        kind: which.
-        number: of the image within its kind; the same arguments give the same image.
-        size: of its side, in pixels, at least 16.
-        seed: of all images.
+    """Draw the image of a number and of one of the `KINDS`; `size`, at least 16, is its side in pixels.
 
     Returns:
-        RGB, uint8 (size, size, 3).
+        RGB, uint8 (size, size, 3), the same for the same arguments.
     """
     rng = np.random.default_rng([seed, list(KINDS).index(kind), number])
     return KINDS[kind](rng, size)
@@ -73,12 +67,5 @@ def _colors(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.integers(0, 256, (count, 3))
 
 
-KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "checkerboard": _checkerboard,
-    "clouds": _clouds,
-    "gradient": _gradient,
-    "noise": _noise,
-    "plain": _plain,
-    "shapes": _shapes,
-    "text": _text,
-}
+_DRAWINGS = (_checkerboard, _clouds, _gradient, _noise, _plain, _shapes, _text)
+KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {each.__name__[1:]: each for each in _DRAWINGS}
