@@ -23,7 +23,7 @@ import numpy as np
 from annoy import AnnoyIndex
 
 from comparison import Row, as_markdown, as_table, make_parser, median_seconds, publish, run_command
-from similarity.index.recall import recall
+from similarity.index.approximate import recall
 from similarity.vectors import COSINE_DECIMALS, normalize
 from vectors import add_sources, describe, load
 

@@ -20,9 +20,8 @@ from similarity.dataset.manifest import ImageRecord
 from similarity.engine.published import Row as PublishedRow
 from similarity.engine.published import open_table
 from similarity.engine.published import publish as publish_rows
-from similarity.index.approximate import AnnoyForest
-from similarity.index.recall import recall
-from similarity.index.stores import InMemoryStore, Parts, VectorStore
+from similarity.engine.stores import InMemoryStore, Parts, VectorStore
+from similarity.index.approximate import AnnoyForest, recall
 from similarity.vectors import normalize
 from vectors import add_sources, describe, load
 

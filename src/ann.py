@@ -11,10 +11,16 @@ import numpy as np
 from similarity import layout
 from similarity.dataset.manifest import read_manifest
 from similarity.errors import UserError
-from similarity.files import Outputs, write_metrics, write_table
-from similarity.index.approximate import AnnoyForest, approximate_neighbors, save_search_k
+from similarity.files import Outputs, write_json_entries, write_metrics, write_table
+from similarity.index.approximate import (
+    AnnoyForest,
+    approximate_neighbors,
+    divide_queries,
+    recall,
+    recall_lower_bound,
+    smallest_search_k,
+)
 from similarity.index.inverted_index import read_cosines, write_inverted_index
-from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 from similarity.params import Params
 
 TARGET_QUERIES = 5000
@@ -45,7 +51,7 @@ def main(params: Params, outputs: Outputs) -> None:
     search_k = search_k or index.default_search_k(k + 1)
     found, cosines = search(rows, search_k, "ann")
     index.save(outputs.file(layout.ANN_INDEX))
-    save_search_k(outputs.file(layout.ANN_SETTINGS), search_k)
+    write_json_entries(outputs.file(layout.ANN_SETTINGS), [("search_k", search_k)])
     write_inverted_index(outputs.file(layout.ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[reported], exact[reported])
     write_metrics(outputs.file(layout.METRICS / "ann.json"), {"recall_at_k": recall_at_k})

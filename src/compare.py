@@ -18,7 +18,10 @@ from similarity.layout import QUERY_SCORES, QUERY_SCORES_COLUMNS
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    parser = argparse.ArgumentParser(prog="compare.py", description="Compare two models on the same test images.")
+    parser.add_argument("first", help="a commit, a tag, or an experiment; `workspace` is what is there now")
+    parser.add_argument("second", help="likewise")
+    arguments = parser.parse_args()
     first, second = (read_scores(revision) for revision in (arguments.first, arguments.second))
     keys = [key for key in first if key in second]
     if not keys:
@@ -33,19 +36,8 @@ def main() -> None:
         )
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare.py", description="Compare two models on the same test images.")
-    parser.add_argument("first", help="a commit, a tag, or an experiment; `workspace` is what is there now")
-    parser.add_argument("second", help="likewise")
-    return parser.parse_args()
-
-
 def read_scores(revision: str) -> dict[str, list[float]]:
-    """Read the scores of each query, by its key.
-
-    Raises:
-        UserError: there is no such revision, or its scores are neither in the cache nor in a remote.
-    """
+    """Read the scores of each query, by its key."""
     rows = csv.DictReader(io.StringIO(read_file(QUERY_SCORES, revision)))
     return {row["path"]: [float(row[name]) for name in QUERY_SCORES_COLUMNS[1:]] for row in rows}
 

@@ -1,9 +1,8 @@
-"""Exports the model, from pixels to embeddings, for other programs: `python src/export.py --format all`.
+"""Export the model, from pixels to embeddings, for other programs: `python src/export.py --format all`.
 
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
-from pipeline.results import Stored, open_stored
 from pipeline.stage import run_command, track
 
 import argparse
@@ -11,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from similarity.dataset.manifest import read_manifest
+from similarity.embedding.embedder import load_embedding_model
+from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
 from similarity.exporting import README, TITLE, build_model, export_onnx, export_saved_model, require_onnx
 from similarity.features.computing import load_pixels
 from similarity.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
 from similarity.files import replaced_folder
-from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES
+from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
 from similarity.params import load_params
 
 NOTES = "README.md"
@@ -25,22 +27,27 @@ EXPORTERS = {"saved_model": ("saved_model", export_saved_model), "onnx": ("model
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    parser = argparse.ArgumentParser(prog="export.py", description="Export the model for other programs.")
+    parser.add_argument("--format", choices=(*EXPORTERS, "all"), default="saved_model",
+        help="default: saved_model; onnx needs more packages")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("export"), help="the folder to replace (default: export)")
+    arguments = parser.parse_args()
     if arguments.format != "saved_model":
         require_onnx()
     out = arguments.out.resolve()
     refuse_other_folders(out)
-    weights, stored, description = load_params().backbone.weights, open_stored(), describe(EMBEDDER)
+    DvcLock(Path()).check(MANIFEST, EMBEDDINGS, EMBEDDER)
+    weights, description = load_params().backbone.weights, describe(EMBEDDER)
     if description["name"].lower().endswith(".onnx"):
         raise UserError(
             f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
             "programs need, with OpenVINO (docs/export.md)"
         )
-    pixels, embeddings = take_sample(stored, description["image_size"])
+    pixels, embeddings = take_sample(description["image_size"])
     from similarity.quiet import prepare_tensorflow
 
     prepare_tensorflow()
-    model = build_model(load_keras_backbone(EMBEDDER, weights), stored.model)
+    model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))
     formats = list(EXPORTERS) if arguments.format == "all" else [arguments.format]
     with replaced_folder(out) as folder:
         for name, export in (EXPORTERS[each] for each in formats):
@@ -58,20 +65,6 @@ def main() -> None:
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="export.py", description="Exports the model, from pixels to embeddings, for other programs."
-    )
-    parser.add_argument(
-        "--format",
-        choices=(*EXPORTERS, "all"),
-        default="saved_model",
-        help="default: saved_model; onnx needs more packages",
-    )
-    parser.add_argument("--out", type=Path, default=Path("export"), help="the folder to replace (default: export)")
-    return parser.parse_args()
-
-
 def refuse_other_folders(out: Path) -> None:
     """Refuse to replace a folder, which is done as a whole, unless it is empty or an earlier export."""
     notes = out / NOTES
@@ -80,15 +73,17 @@ def refuse_other_folders(out: Path) -> None:
         raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
 
 
-def take_sample(stored: Stored, size: int) -> tuple[np.ndarray, np.ndarray]:
+def take_sample(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose images evenly among those with an embedding: their pixels, (n, size, size, 3), and embeddings, (n, E)."""
-    rows = np.flatnonzero(stored.embeddings.any(axis=1))
+    stored = np.load(EMBEDDINGS)
+    rows = np.flatnonzero(stored.any(axis=1))
     if not len(rows):
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
-    records = [stored.manifest.records[row] for row in rows]
+    manifest = read_manifest(MANIFEST)
+    records = [manifest.records[row] for row in rows]
     loaded = (load_pixels(IMAGES / record.path, size, record.sha256) for record in records)
-    return np.stack(list(track(loaded, "read", len(records)))), stored.embeddings[rows]
+    return np.stack(list(track(loaded, "read", len(records)))), stored[rows]
 
 
 if __name__ == "__main__":

@@ -8,90 +8,71 @@ from pipeline.stage import counted, run_command, track
 
 import argparse
 import os
-from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from similarity.dataset.manifest import UNLABELED, ImageRecord
-from similarity.engine.engine import Engine
-from similarity.engine.files import images_below
 from similarity.engine.gallery import Gallery
+from similarity.engine.image_index import ImageIndex
+from similarity.engine.project import images_below
 from similarity.engine.published import VARIABLE, Row, add, open_table, publish, table_of
+from similarity.engine.results import Options
 from similarity.errors import UserError
-from similarity.index.recall import recall
+from similarity.index.approximate import recall
 from similarity.vectors import normalize
 
 MEASURED = 1000  # images whose neighbors are looked for
 
 
 def main() -> None:
-    arguments, engine = parse_arguments(), Engine(Path())
-    engine.load()
-    name = table_of(engine.files.lock)
-    (add_images if arguments.add else publish_all)(engine, name, arguments)
+    parser = argparse.ArgumentParser(prog="publish.py", description="Write all embeddings to a database of LanceDB.")
+    parser.add_argument("--to", metavar="URI", default=os.environ.get(VARIABLE),
+        help=f"a folder, or s3://bucket/path, gs://…, az://… (default: {VARIABLE})")  # fmt: skip
+    parser.add_argument("--add", metavar="FOLDER", type=Path, help="embed the images below it, and add them")
+    arguments, index = parser.parse_args(), ImageIndex(Path())
+    if not arguments.to:
+        parser.error(f"say where with --to, or with {VARIABLE}")
+    index.load()
+    name = table_of(index.lock)
+    (add_images if arguments.add else publish_all)(index, name, arguments)
     print(f"publish: search it with {VARIABLE}={arguments.to} and --index lancedb")
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="publish.py", description="Write keys, classes, splits and embeddings to a database of LanceDB."
-    )
-    parser.add_argument(
-        "--to",
-        metavar="URI",
-        default=os.environ.get(VARIABLE),
-        help=f"a folder, or s3://bucket/path, gs://…, az://… (default: {VARIABLE})",
-    )
-    parser.add_argument(
-        "--add", metavar="FOLDER", type=Path, help="embed the images below it, and add them to what is published"
-    )
-    arguments = parser.parse_args()
-    if not arguments.to:
-        parser.error(f"say where with --to, or with {VARIABLE}")
-    return arguments
-
-
-def publish_all(engine: Engine, name: str, arguments: argparse.Namespace) -> None:
-    gallery = engine.gallery
-    publish(arguments.to, name, track(rows_of(gallery), "publish", len(engine)), gallery.vectors.parts.size)
-    found = measure(open_table(arguments.to, name, gallery.vectors.parts), gallery)
-    print(f"publish: {counted(len(engine), 'image')} at {arguments.to} as {name}; recall@10 {found:.4f}")
-
-
-def rows_of(gallery: Gallery) -> Iterator[Row]:
-    for row, record in enumerate(gallery.manifest.records):
-        yield Row(record, gallery.split(row) or "", "", gallery.vectors[row])
+def publish_all(index: ImageIndex, name: str, arguments: argparse.Namespace) -> None:
+    gallery = index.gallery
+    records = track(enumerate(gallery.manifest.records), "publish", len(index))
+    rows = (Row(record, gallery.split(row) or "", "", gallery.vectors[row]) for row, record in records)
+    publish(arguments.to, name, rows, index.parts.size)
+    found = measure(open_table(arguments.to, name, index.parts), gallery)
+    print(f"publish: {counted(len(index), 'image')} at {arguments.to} as {name}; recall@10 {found:.4f}")
 
 
 def measure(published: Gallery, gallery: Gallery) -> float:
     """Compare what the index finds for some images with their exact neighbors."""
     rows, found, exact = np.unique(np.linspace(0, len(gallery.vectors) - 1, MEASURED).astype(int)).tolist(), [], []
     for row in track(rows, "measure"):
-        allowed = np.arange(len(gallery.vectors)) != row
-        count, unit = min(10, len(allowed) - 1), gallery.vectors[row]
-        found.append(published.vectors.nearest(unit, count, exact=False, allowed=allowed)[1])
-        exact.append(gallery.vectors.nearest(unit, count, exact=True, allowed=allowed)[1])
+        options, unit = Options(min(10, len(gallery.vectors) - 1)), gallery.vectors[row]
+        found.append(published.search(unit, options, [row]).cosines)
+        exact.append(gallery.search(unit, replace(options, index="exact"), [row]).cosines)
     return recall(np.array(found), np.array(exact))
 
 
-def add_images(engine: Engine, name: str, arguments: argparse.Namespace) -> None:
+def add_images(index: ImageIndex, name: str, arguments: argparse.Namespace) -> None:
     files = {key_of(file, arguments.add): file.resolve() for file in images_below(arguments.add)}
     if not files:
         raise UserError(f"{arguments.add}: there are no images in this folder, nor below it")
-    size, unlike = engine.gallery.vectors.parts.size, []
-
-    def rows() -> Iterator[Row]:
-        embedded = engine.embedder()(track(files.values(), "embed", len(files)))
-        for (key, file), each in zip(files.items(), embedded, strict=True):
-            if isinstance(each, Exception):
-                raise UserError(f"{file}: {each}: nothing more was added")
-            unlike.extend([key] * (each.distance > engine.novelty.limit))
-            record = ImageRecord(key, key.split("/")[0], sha256(file.read_bytes()).hexdigest(), *each.size)
-            yield Row(record, "", str(file), normalize(each.embedding[None])[0])
-
-    total = add(arguments.to, name, list(rows()), size)
+    rows, unlike = [], []
+    embedded = index.embedder(track(files.values(), "embed", len(files)))
+    for (key, file), each in zip(files.items(), embedded, strict=True):
+        if isinstance(each, Exception):
+            raise UserError(f"{file}: {each}: nothing was added")
+        unlike += [key] * (each.distance > index.novelty.limit)
+        record = ImageRecord(key, key.split("/")[0], sha256(file.read_bytes()).hexdigest(), *each.size)
+        rows.append(Row(record, "", str(file), normalize(each.embedding[None])[0]))
+    total = add(arguments.to, name, rows, index.parts.size)
     print(f"publish: {counted(len(files), 'image')} added to {name} at {arguments.to}, which has {total} now")
     if unlike:
         print(f"publish: {len(unlike)} of them are like nothing that the model was trained on, such as {unlike[0]}")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import orjson
 
-from similarity.engine.engine import Engine
-from similarity.engine.files import images_below
+from similarity.engine.image_index import ImageIndex
+from similarity.engine.project import images_below
 from similarity.engine.results import Failure, Matches, Options, Query, Result
 from similarity.errors import UserError
 
@@ -26,14 +26,16 @@ def main() -> None:
     if arguments.save:
         check_picture_name(arguments.save)
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
-    engine = open_engine(arguments)
-    queries = [query for name in arguments.images for query in resolve(name, engine)]
-    results = engine.answer(queries, options, lambda images, count: track(images, "embed", count))
+    is_one = len(arguments.images) == 1 and not Path(arguments.images[0]).is_dir()
+    index = ImageIndex(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
+    queries = [query for name in arguments.images for query in resolve(name, index)]
+    results = index.answer(queries, options, lambda images, count: track(images, "embed", count))
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
-        save_sheet(engine, answered, arguments.save)
+        save_sheet(index, answered, arguments.save)
     if arguments.json:
-        sys.stdout.buffer.write(as_json(results))
+        entries = {"queries": [as_entry(result) for result in results]}
+        sys.stdout.buffer.write(orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     elif answered or len(results) > 1:
         print("\n\n".join(as_text(result) for result in results))
         if arguments.save and answered:
@@ -45,30 +47,20 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="query.py", description="Show the indexed images that are most similar to each of the given ones."
-    )
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, an image file, or a folder of these"
-    )
-    parser.add_argument("-k", type=positive, default=10, help="how many to show for each (default: 10)")
-    parser.add_argument(
-        "--index",
-        choices=("exact", "annoy", "lancedb"),
+    parser = argparse.ArgumentParser(prog="query.py", description="Show the indexed images most similar to some.")
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, an image file, or a folder of these")
+    add("-k", type=positive, default=10, help="how many to show for each (default: 10)")
+    add("--index", choices=("exact", "annoy", "lancedb"),
         help="which index to search; lancedb is what publish.py wrote to SIMILARITY_URI (default: exact; annoy above "
-        "a million images)",
-    )
-    parser.add_argument("--label", metavar="CLASS", help="show images of this class only")
-    parser.add_argument("--split", choices=("train", "valid", "test"), help="show images of this split only")
-    parser.add_argument(
-        "--look",
-        type=share,
-        metavar="0…1",
-        help="0 finds images of the same kind, 1 those of the same look (default: embedding.visual_weight)",
-    )
-    parser.add_argument("--any", action="store_true", help="show the nearest images even if none is similar")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.add_argument("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
+        "a million images)")  # fmt: skip
+    add("--label", metavar="CLASS", help="show images of this class only")
+    add("--split", choices=("train", "valid", "test"), help="show images of this split only")
+    add("--look", type=share, metavar="0…1",
+        help="0: images of the same kind, 1: those of the same look (default: embedding.visual_weight)")  # fmt: skip
+    add("--any", action="store_true", help="show the nearest images even if none is similar")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
     return parser.parse_args()
 
 
@@ -88,35 +80,17 @@ def share(text: str) -> float:
     return number
 
 
-def open_engine(arguments: argparse.Namespace) -> Engine:
-    is_one = len(arguments.images) == 1 and not Path(arguments.images[0]).is_dir()
-    batch_sizes = (1 if is_one else MAX_BATCH,)
-    if arguments.index != "lancedb":
-        return Engine(Path(), batch_sizes=batch_sizes)
-    from similarity.engine.published import open_published
-
-    return Engine(Path(), open_published, batch_sizes)
-
-
-def resolve(name: str, engine: Engine) -> list[Query | Failure]:
+def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
     """Find out whether a name is a key, a file or a folder; a name that is both a key and a file is the key."""
-    path = Path(name)
-    if key := engine.key_of(name):
-        return [Query(name, keys=(key,))]
     try:
-        if path.is_dir():
-            return [query for file in images_below(path) for query in resolve(str(file), engine)] or [
-                Failure(name, UserError(f"{name}: there are no images in this folder, nor below it"))
-            ]
-        if path.exists():
-            return [Query(name, images=(path,))]
+        files = images_below(Path(name)) if Path(name).is_dir() else None
     except OSError as error:
         return [Failure(name, UserError(f"{name}: {error.strerror or error}"))]
-    return [Failure(name, engine.unknown_image(name))]
-
-
-def class_of(key: str) -> str:
-    return key.split("/")[0]
+    if files is None or index.key_of(name):
+        return [index.resolve(name)]
+    return [query for file in files for query in resolve(str(file), index)] or [
+        Failure(name, UserError(f"{name}: there are no images in this folder, nor below it"))
+    ]
 
 
 def printable(name: str) -> str:
@@ -147,13 +121,8 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
         "similar": result.similar,
         "distance": result.distance,
         "max_distance": result.max_distance,
-        "neighbors": [{"key": key, "label": class_of(key), "cosine": cosine} for key, cosine in result.neighbors],
+        "neighbors": [{"key": key, "label": key.split("/")[0], "cosine": cosine} for key, cosine in result.neighbors],
     }
-
-
-def as_json(results: Sequence[Result | Failure]) -> bytes:
-    queries = [as_entry(result) for result in results]
-    return orjson.dumps({"queries": queries}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def check_picture_name(path: Path) -> None:
@@ -163,17 +132,15 @@ def check_picture_name(path: Path) -> None:
         raise UserError(f"--save {path}: the name must end in .png, .jpg or .webp")
 
 
-def save_sheet(engine: Engine, results: Sequence[Result], path: Path) -> None:
-    from similarity.engine.drawing import draw_matches
+def save_sheet(index: ImageIndex, results: Sequence[Result], path: Path) -> None:
     from similarity.files import replaced_file
 
-    sheet = draw_matches(Matches(results), engine.images)
+    sheet = index.draw(Matches(results))
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)
         except (ValueError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            size = f"{sheet.width} × {sheet.height} pixels"
+            size, reason = f"{sheet.width} × {sheet.height} pixels", getattr(error, "strerror", None) or error
             raise UserError(f"--save {path}: cannot write {size}: {reason}") from error
 
 

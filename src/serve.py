@@ -27,8 +27,8 @@ from service.options import parse_arguments
 from service.reloading import Beside, ServedCatalog
 from service.schema import LimitInfo
 from similarity.engine.dvc_lock import DvcLock
-from similarity.engine.engine import Engine
-from similarity.engine.files import NEEDED, OPTIONAL, SEARCHED
+from similarity.engine.image_index import ImageIndex
+from similarity.engine.project import NEEDED, OPTIONAL, SEARCHED
 from similarity.engine.results import Options, Query
 from similarity.errors import UserError
 from similarity.layout import IMAGES, MANIFEST, METRICS
@@ -82,43 +82,30 @@ def limits_of(arguments: argparse.Namespace) -> LimitInfo:
     )
 
 
-def read_version() -> str:
+def read_version(lock: DvcLock | None = None) -> str:
     """Read what differs between runs; empty if dvc.lock cannot be read."""
     try:
-        return version_of(DvcLock(Path()))
+        lock = lock or DvcLock(Path())
+        return " ".join(lock.md5(path) for path in (*NEEDED, *SEARCHED, *OPTIONAL))
     except (OSError, UserError):
         return ""
-
-
-def version_of(lock: DvcLock) -> str:
-    return " ".join(lock.md5(path) for path in (*NEEDED, *SEARCHED, *OPTIONAL))
 
 
 def open_catalog(
     limits: LimitInfo, index: Literal["lancedb"] | None, root: Path = Path(), metrics: Path = METRICS
 ) -> Catalog:
-    """Load, check and warm up everything; of what is published, neither embeddings nor indexes.
-
-    Raises:
-        FileNotFoundError: the pipeline has not run.
-        UserError: files are damaged, do not belong together, or were replaced while they were read.
-    """
+    """Load, check and warm up everything; of what is published, neither embeddings nor indexes."""
     return_large_blocks()
-    open_gallery = None
-    if index == "lancedb":
-        from similarity.engine.published import open_published
-
-        open_gallery = open_published
-    engine = Engine(root, open_gallery, BATCH_SIZES, int(limits.megapixels * 1e6))
+    engine = ImageIndex(root, index == "lancedb", BATCH_SIZES, int(limits.megapixels * 1e6))
     engine.load(with_model=True)
     # After each search, BLAS' threads spin for a while on the cores that the next request's backbone needs.
     threadpool_limits(limits=1, user_api="blas")
     picture = np.zeros((8, 8, 3), np.uint8)
     for size in BATCH_SIZES:
-        list(engine.embedder()([picture] * size))
+        list(engine.embedder([picture] * size))
     for name in engine.gallery.indexes:
         engine.answer([Query("warm-up", images=(picture,))], Options(MAX_RESULTS, index=name, any=True))
-    return Catalog(engine, describe(engine, limits, read_metrics(metrics)), version_of(engine.files.lock))
+    return Catalog(engine, describe(engine, limits, read_metrics(metrics)), read_version(engine.lock))
 
 
 def open_beside(revision: str, limits: LimitInfo) -> Beside:

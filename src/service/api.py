@@ -28,8 +28,8 @@ from service.schema import (
 )
 from similarity.engine.gallery import UnknownNameError
 from similarity.engine.results import Query as ImageQuery
+from similarity.engine.stores import LookUnavailableError
 from similarity.images.decoding import TooManyPixelsError, UnreadableImageError
-from similarity.index.stores import LookUnavailableError
 
 _UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
 REPLIES: dict[type[Exception], tuple[int, str]] = {  # subclasses first

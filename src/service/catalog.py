@@ -15,12 +15,12 @@ from service.forms import FindingsQuery, ImagesQuery, SearchOptions
 from service.image_files import read_image_bytes
 from service.schema import Answer, EmbeddingMap, FindingEntry, FindingPage, ImageEntry, ImagePage, Info, SearchResult
 from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord
-from similarity.engine.engine import Engine, Prepared
 from similarity.engine.gallery import Gallery
-from similarity.engine.results import Failure, Query, Result
+from similarity.engine.image_index import ImageIndex
+from similarity.engine.results import Failure, Prepared, Query, Result
+from similarity.engine.stores import Index
 from similarity.features.extractor import describe as describe_backbone
 from similarity.findings.finding import KINDS, Finding, FindingKind, explain
-from similarity.index.stores import Index
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
@@ -36,7 +36,7 @@ class Catalog:
         version: differs from that of a later state of the files.
     """
 
-    engine: Engine
+    engine: ImageIndex
     info: Info
     version: str
 
@@ -70,7 +70,7 @@ class Catalog:
     def _search(self, prepared: Prepared, options: SearchOptions, any_distance: bool) -> SearchResult:
         indexes: list[Index | None] = [options.index]
         if options.compare and options.look is None:
-            first_index = options.index or self.gallery.vectors.default
+            first_index = options.index or self.gallery.default_index
             indexes = [first_index, *(index for index in self.gallery.indexes if index != first_index)]
         results = [self.engine.find(prepared, options.as_engine_options(index, any_distance)) for index in indexes]
         first, query = results[0], prepared.query
@@ -202,9 +202,9 @@ def _places(positions: np.ndarray) -> dict[str, Any]:
     return {"x": x, "y": y}
 
 
-def describe(engine: Engine, limits: schema.LimitInfo, metrics: dict[str, Any]) -> Info:
+def describe(engine: ImageIndex, limits: schema.LimitInfo, metrics: dict[str, Any]) -> Info:
     """Describe what is served."""
-    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.files.lock
+    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.lock
     manifest, vectors, splits = gallery.manifest, gallery.vectors, gallery.splits
     approximate_md5 = None if vectors.backend == "lancedb" else lock.md5(ANN_INDEX)
     model = {
@@ -222,7 +222,7 @@ def describe(engine: Engine, limits: schema.LimitInfo, metrics: dict[str, Any]) 
         "md5": lock.md5(MANIFEST),
     }
     indexes = {
-        "stored_neighbors": engine.stored_neighbors,
+        "stored_neighbors": len(engine.stored_neighbors(engine.keys[0]) or ()),
         "approximate": {"backend": vectors.backend, "search_k": vectors.search_k, "md5": approximate_md5},
     }
     return Info.model_validate({"model": model, "data": data, "indexes": indexes, "metrics": metrics, "limits": limits})

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
 from similarity.engine.results import Options
+from similarity.engine.stores import Index
 from similarity.errors import UserError
 from similarity.images.query_images import Region, parse_region
-from similarity.index.stores import Index
 
 MAX_NEIGHBORS = 100
 MAX_RESULTS = 1000

@@ -12,7 +12,7 @@ from fastapi import HTTPException
 from PIL import Image
 
 from similarity.dataset.manifest import ImageRecord
-from similarity.engine.files import ImageFiles
+from similarity.engine.project import ImageFiles
 from similarity.images.decoding import read_image
 
 ImageFolder: TypeAlias = Path | ImageFiles

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from similarity.engine.stores import Index
 from similarity.findings import finding
-from similarity.index.stores import Index
 
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["marble"])]

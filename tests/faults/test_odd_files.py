@@ -13,7 +13,7 @@ from odd_files import OddFile, write_corpus
 from projects import Project
 from service_process import client_of
 from similarity.dataset.manifest import read_manifest
-from similarity.engine.engine import Engine
+from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Options, Result
 from similarity.files import read_table
 from similarity.layout import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
@@ -65,7 +65,7 @@ def test_what_was_scanned_gets_finite_features(scanned: Scanned) -> None:
 
 
 def test_a_query_answers_what_a_scan_reads_and_explains_the_rest(scanned: Scanned, reproduced: Project) -> None:
-    engine, folder = Engine(reproduced.folder), scanned.project.folder / "data/images"
+    engine, folder = ImageIndex(reproduced.folder), scanned.project.folder / "data/images"
     queries = query.resolve(str(folder), engine)
     names = [Path(each.name).relative_to(folder).as_posix() for each in queries]
     assert sorted(names) == sorted(scanned.corpus)

@@ -155,16 +155,6 @@ def test_what_cannot_be_answered_is_told_in_its_place_and_the_others_are_answere
             assert len(result["neighbors"]) == 3
 
 
-def test_files_that_all_fail_are_all_told(reproduced: Project, tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(b"no image")
-    printed, error = ask_in_part(reproduced, str(tmp_path))
-    assert printed.count("error: ") == printed.count("not an image in a known format") == 3
-    assert error == "error: 3 of 3 images cannot be answered\n"
-    printed, _ = ask_in_part(reproduced, str(tmp_path / "0.png"), "--json")
-    assert [set(result) for result in json.loads(printed)["queries"]] == [{"query", "error"}]
-
-
 def test_a_class_folder_of_the_data_set_is_asked_for_by_its_keys(reproduced: Project) -> None:
     results = ask(reproduced, "data/images/marble")
     assert [result["key"] for result in results] == [f"marble/marble_{number:04d}.jpg" for number in range(24)]

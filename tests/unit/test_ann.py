@@ -1,16 +1,20 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
-from similarity.errors import UserError
-from similarity.index.approximate import AnnoyForest, approximate_neighbors, load_search_k, save_search_k
+from similarity.index.approximate import (
+    AnnoyForest,
+    approximate_neighbors,
+    divide_queries,
+    recall,
+    recall_lower_bound,
+    smallest_search_k,
+)
 from similarity.index.exact import nearest_neighbors
-from similarity.index.recall import divide_queries, recall, recall_lower_bound, smallest_search_k
 
 EMBEDDINGS = relu_clusters(2000)
 
@@ -19,16 +23,12 @@ def approximate(trees: int, search_k: int | None) -> tuple[np.ndarray, np.ndarra
     return approximate_neighbors(AnnoyForest.build(EMBEDDINGS, trees, 0), EMBEDDINGS, range(2000), 10, search_k)
 
 
-def test_recall_rises_with_search_k_up_to_one() -> None:
+def test_recall_rises_with_search_k_up_to_one_and_with_trees_at_the_default() -> None:
     _, exact = nearest_neighbors(EMBEDDINGS, 10)
-    values = [recall(approximate(5, search_k)[1], exact) for search_k in (11, 200, 50_000)]
-    assert values[0] < values[1] < values[2] == 1
-
-
-def test_recall_rises_with_trees_at_the_default_search_k() -> None:
-    _, exact = nearest_neighbors(EMBEDDINGS, 10)
-    values = [recall(approximate(trees, None)[1], exact) for trees in (1, 5, 20)]
-    assert values[0] < values[1] < values[2]
+    for ways in (((5, 11), (5, 200), (5, 50_000)), ((1, None), (5, None), (20, None))):
+        first, second, third = (recall(approximate(*each)[1], exact) for each in ways)
+        assert first < second < third
+    assert recall(approximate(5, 50_000)[1], exact) == 1
     np.testing.assert_array_equal(approximate(10, None)[0], approximate(10, 4 * 10 * 11)[0])
 
 
@@ -48,14 +48,6 @@ def test_a_saved_forest_answers_as_the_built_one_also_when_its_file_is_replaced(
     path.write_bytes(b"")
     assert loaded.search(EMBEDDINGS[7], 10, 50) == expected
     assert len(loaded) == 2000
-
-
-def test_a_forest_over_embeddings_of_another_length_is_refused(tmp_path: Path) -> None:
-    AnnoyForest.build(EMBEDDINGS, 5, 0).save(tmp_path / "index.ann")
-    with pytest.raises(UserError, match="not an Annoy index of embeddings of 31 numbers"):
-        AnnoyForest.load(tmp_path / "index.ann", 31)
-    with pytest.raises(FileNotFoundError):
-        AnnoyForest.load(tmp_path / "none.ann", 32)
 
 
 @given(
@@ -107,17 +99,3 @@ def test_queries_that_choose_search_k_do_not_measure_it(count: int, most: int, s
 def test_the_smallest_search_k_is_found_or_there_is_none(needed: int, highest: int) -> None:
     found = smallest_search_k(lambda search_k: min(1, search_k / needed), 1, highest)
     assert found == (needed if needed <= highest else None)
-
-
-@pytest.mark.parametrize("search_k", [1000, None])
-def test_search_k_comes_back_as_it_was_saved(search_k: int | None, tmp_path: Path) -> None:
-    save_search_k(tmp_path / "index.json", search_k)
-    assert load_search_k(tmp_path / "index.json") == search_k
-
-
-@pytest.mark.parametrize("content", ["", "[1]", '{"trees":10}', '{"search_k":"5"}'])
-def test_a_damaged_search_k_is_refused(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "index.json"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match="run `dvc"):
-        load_search_k(path)

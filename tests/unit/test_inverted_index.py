@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from similarity.index.inverted_index import (
     write_inverted_index,
 )
 
-KEYS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=30, unique=True)
+KEYS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=30, unique=True)
 
 
 @settings(deadline=None)  # files are written
@@ -34,26 +33,13 @@ def test_each_image_is_found_in_the_file_and_no_other(keys: list[str], absent: s
     assert (find_neighbors(content, absent) is None) == (absent not in keys)
 
 
-def test_nothing_is_found_in_an_index_of_nothing(tmp_path: Path) -> None:
-    write_inverted_index(tmp_path / "empty.json", [], [])
-    assert find_neighbors(map_inverted_index(tmp_path / "empty.json"), "marble/1.jpg") is None
-    assert list(read_inverted_index(tmp_path / "empty.json")) == []
-
-
-def read_all(path: Path) -> None:
-    list(read_inverted_index(path))
-
-
-@pytest.mark.parametrize(
-    ("read", "kept"),
-    [(map_inverted_index, 0), (map_inverted_index, 1), (map_inverted_index, 10), *((read_all, n) for n in (3, 10, 30))],
-)
-def test_a_file_that_is_cut_off_is_refused(read: Callable[[Path], object], kept: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [3, 10, 30])
+def test_a_file_that_is_cut_off_is_refused(kept: int, tmp_path: Path) -> None:
     path = tmp_path / "inverted-index.json"
     write_inverted_index(path, ["a/1", "a/2"], [(np.array([1]), np.array([0.5])), (np.array([0]), np.array([0.5]))])
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match="is damaged: run `dvc checkout`"):
-        read(path)
+        list(read_inverted_index(path))
 
 
 def test_cosines_are_read_for_the_images_that_are_asked_for_and_no_others(tmp_path: Path) -> None:

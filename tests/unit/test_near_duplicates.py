@@ -5,8 +5,7 @@ import pytest
 
 from similarity.dataset.duplicates import near_duplicates
 from similarity.images.pixels import contrast_pattern, thumbnail
-from similarity.index.clustered import clustered_neighbors
-from similarity.index.exact import nearest_neighbors
+from similarity.index.exact import clustered_neighbors, nearest_neighbors
 from similarity.vectors import normalize
 
 WITH_ALL, BY_INDEX = 1000, 0  # images up to which all are compared with all

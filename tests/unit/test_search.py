@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samples import relu_clusters, true_cosines
+from samples import relu_clusters
 from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.engine.gallery import Gallery, UnknownNameError
 from similarity.engine.results import Options
+from similarity.engine.stores import Index, InMemoryStore, LookUnavailableError, Parts
 from similarity.index.approximate import AnnoyForest
-from similarity.index.stores import Index, InMemoryStore, LookUnavailableError, Parts
 from similarity.vectors import normalize
 
 CLASSES = ("basalt", "marble", "schist")
@@ -78,7 +78,7 @@ def test_as_many_are_found_as_are_allowed_and_nothing_else(
 def test_a_search_of_a_rare_class_finds_all_of_it_and_what_numpy_finds(
     label: str, row: int, count: int, index: Index
 ) -> None:
-    found = RARE.search(RARE.vectors[row], Options(count, label, index), [row])
+    found = RARE.search(7 * RARE.vectors[row], Options(count, label, index), [row])  # whatever its length
     labels = np.array([record.label for record in RARE.manifest.records])
     members = [other for other in np.flatnonzero(labels == label) if other != row]
     cosines = np.sort(RARE.vectors[np.array(members, np.int64)].astype(np.float64) @ RARE.vectors[row])[::-1]
@@ -86,20 +86,6 @@ def test_a_search_of_a_rare_class_finds_all_of_it_and_what_numpy_finds(
         np.testing.assert_allclose(found.cosines, cosines[:count], atol=2e-6)
     else:
         assert (found.cosines <= cosines[:count] + 2e-6).all()
-
-
-@pytest.mark.parametrize("index", ["exact", "annoy"])
-def test_an_embedding_finds_its_own_image_first_whatever_its_length(index: Index) -> None:
-    for row in range(0, IMAGES, 37):
-        found = GALLERY.search(7 * EMBEDDINGS[row], Options(5, index=index))
-        assert (found.rows[0], found.cosines[0]) == (row, 1)
-
-
-def test_the_exact_search_finds_the_true_neighbors() -> None:
-    order = np.argsort(-true_cosines(EMBEDDINGS, np.tile(np.arange(IMAGES), (IMAGES, 1))), axis=1, kind="stable")
-    for row in range(0, IMAGES, 29):
-        found = GALLERY.search(EMBEDDINGS[row], Options(10, index="exact"), [row])
-        assert set(found.rows) == set([other for other in order[row] if other != row][:10])
 
 
 @pytest.mark.parametrize("index", ["exact", "annoy"])
@@ -137,12 +123,6 @@ def test_a_look_weighs_the_cosines_of_both_parts(look: float) -> None:
         assert found.rows.tolist() == [other for other in np.argsort(-expected) if other != row][:10]
         np.testing.assert_allclose(found.cosines, expected[found.rows], atol=2e-6)
         assert found.index == "exact"
-
-
-def test_the_look_of_the_embeddings_finds_what_no_look_finds() -> None:
-    gallery, _, _ = joined()
-    without, given = (gallery.search(gallery.vectors[8], Options(10, look=look)) for look in (None, 0.3))
-    np.testing.assert_array_equal(without.rows, given.rows)
 
 
 def test_a_look_is_refused_where_there_is_none_to_choose() -> None:

@@ -10,8 +10,7 @@ from similarity.dataset.manifest import ImageRecord, Manifest
 from similarity.errors import UserError
 from similarity.files import read_table, write_table
 from similarity.images.pixels import contrast_pattern
-from similarity.index.clustered import clustered_neighbors
-from similarity.index.exact import nearest_neighbors
+from similarity.index.exact import clustered_neighbors, nearest_neighbors
 from similarity.vectors import row_blocks
 
 MAX_EXACT = 100_000  # images; among more, candidates are found by an index

@@ -1,11 +1,10 @@
 """Which files belong together, by dvc.lock. No other module of the library knows DVC's formats."""
 
-import errno
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import yaml
 from similarity.errors import UserError
 from similarity.files import replaced_file
 
-_BLOCK = 1 << 20
 _MOST_REMEMBERED = 2000  # digests
 _RECENT_NS = 2_000_000_000  # a file changed so recently may change again within the resolution of its time
 
@@ -25,33 +23,27 @@ class DvcLock:
     """What dvc.lock recorded about the last run of each stage, when this was made."""
 
     def __init__(self, root: Path) -> None:
-        """Read dvc.lock, and dvc.yaml if there is one, in the folder of a project.
-
-        Raises:
-            FileNotFoundError: there is no dvc.lock.
-            UserError: one of them is damaged.
-        """
+        """Read dvc.lock, and dvc.yaml if there is one, in the folder of a project."""
         self._root = root
         self._deps: dict[str, dict[str, str]] = {}  # the MD5 that each stage used, by stage and path
         self._outs: dict[str, tuple[str, str]] = {}  # the stage that made each output, and its MD5, by path
-        self._frozen, self._fitting = set[str](), set[str]()
+        self._frozen = set[str]()
         locked = _read_stages(root / "dvc.lock")
         defined = _read_stages(root / "dvc.yaml") if (root / "dvc.yaml").exists() else locked
         try:
-            for name, stage in locked.items():
-                if name in defined:  # DVC keeps the entries of stages that were removed
-                    self._deps[name] = _md5s_by_path(stage.get("deps", ()))
-                    self._outs |= {path: (name, md5) for path, md5 in _md5s_by_path(stage.get("outs", ())).items()}
-                    self._frozen |= {name} if defined[name].get("frozen") else set()
+            for name in locked.keys() & defined.keys():  # DVC keeps the entries of stages that were removed
+                used, made = (
+                    {each["path"]: each["md5"] for each in locked[name].get(kind, ()) if "md5" in each}
+                    for kind in ("deps", "outs")
+                )
+                self._deps[name] = used
+                self._outs |= {path: (name, md5) for path, md5 in made.items()}
+                self._frozen |= {name} if defined[name].get("frozen") else set()
         except (TypeError, KeyError, AttributeError) as error:
             raise _damaged(root / "dvc.lock") from error
 
     def md5(self, path: Path) -> str:
-        """Return the recorded MD5 of an output, a file or a folder.
-
-        Raises:
-            UserError: there is no record of it.
-        """
+        """Return the recorded MD5 of an output, a file or a folder."""
         if path.as_posix() not in self._outs:
             raise UserError(f"{self._root / 'dvc.lock'} has no record of {path}: run `dvc repro`")
         return self._outs[path.as_posix()][1]
@@ -59,16 +51,10 @@ class DvcLock:
     def check(self, *paths: Path) -> None:
         """Check that outputs are what their stages made, from the outputs of other stages that are now in place.
 
-        Args:
-            paths: of files and folders, below the root.
-
         Raises:
             FileNotFoundError: one is missing.
             UserError: one is damaged or from another run, or a run has not finished.
         """
-        for path in paths:
-            if not (self._root / path).exists():
-                raise FileNotFoundError(errno.ENOENT, "missing", str(self._root / path))
         stages = set[str]()
         for path, found in zip(paths, md5s([self._root / path for path in paths]), strict=True):
             recorded, maker = self.md5(path), self._outs[path.as_posix()][0]
@@ -82,16 +68,14 @@ class DvcLock:
 
     def _check_stages(self, waiting: set[str]) -> None:
         """Check that some stages, and all before them, used the outputs that are recorded now."""
-        seen = set(self._fitting)
-        waiting -= seen
+        seen = set[str]()
         while waiting:
             stage = min(waiting)  # so that the same one is named each time
             waiting.remove(stage)
             seen.add(stage)
             for path, used in self._deps[stage].items():
-                # A dependency may also lie in a folder that is an output.
-                within = (each.as_posix() for each in (Path(path), *Path(path).parents))
-                maker = next((self._outs[each][0] for each in within if each in self._outs), None)
+                around = (each.as_posix() for each in (Path(path), *Path(path).parents))  # an output may be a folder
+                maker = next((self._outs[each][0] for each in around if each in self._outs), None)
                 if maker is not None and maker not in seen:
                     waiting.add(maker)
                 if stage not in self._frozen and self._outs.get(path, (maker, used))[1] != used:
@@ -99,7 +83,6 @@ class DvcLock:
                         f"{self._root / 'dvc.lock'}: stage {stage} ran before stage {maker} made another {path}, so "
                         "their files do not fit: a run has not finished: run `dvc repro`"
                     )
-        self._fitting = seen
 
 
 def md5s(paths: Sequence[Path]) -> list[str]:
@@ -114,47 +97,42 @@ def md5s(paths: Sequence[Path]) -> list[str]:
 
 def _folder_md5(folder: Path, files: Sequence[Path], found: dict[Path, str]) -> str:
     listed = [{"md5": found[file], "relpath": file.relative_to(folder).as_posix()} for file in files]
-    listed.sort(key=lambda entry: entry["relpath"])
-    content = json.dumps(listed, sort_keys=True).encode()
+    content = json.dumps(sorted(listed, key=lambda entry: entry["relpath"]), sort_keys=True).encode()
     return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
     from platformdirs import user_cache_path
 
-    memory, remembered = user_cache_path("image-similarity") / "md5.json", dict[str, list]()
+    memory, remembered = user_cache_path("image-similarity") / "md5.json", dict[str, str]()
     with suppress(OSError, ValueError, TypeError):
         remembered = dict(orjson.loads(memory.read_bytes()))
-    entries = {file: _state(file) for file in files}
-    found = {
-        file: known[-1] for file, (path, state) in entries.items() if (known := remembered.get(path, [0]))[:-1] == state
-    }
+    states = {file: _state(file) for file in files}
+    found = {file: remembered[state] for file, (state, _) in states.items() if state in remembered}
     if new := [file for file in files if file not in found]:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor() as pool:
             found |= zip(new, pool.map(_md5_of_file, new), strict=True)
-        before = time.time_ns() - _RECENT_NS
-        remembered |= {
-            path: [*state, found[file]] for file in new for path, state in [entries[file]] if max(state) < before
-        }
-        if not memory.is_absolute():  # there is no home
-            return found
-        with suppress(OSError), replaced_file(memory) as temporary:  # nothing depends on it
-            temporary.write_bytes(orjson.dumps(dict(list(remembered.items())[-_MOST_REMEMBERED:])))
+        settled = time.time_ns() - _RECENT_NS
+        remembered |= {states[file][0]: found[file] for file in new if states[file][1] < settled}
+        if memory.is_absolute():  # otherwise there is no home
+            with suppress(OSError), replaced_file(memory) as temporary:  # nothing depends on it
+                temporary.write_bytes(orjson.dumps(dict([*remembered.items()][-_MOST_REMEMBERED:])))
     return found
 
 
-def _state(file: Path) -> tuple[str, list[int]]:
-    """Return the absolute path of a file, and what differs after it has changed."""
-    status = file.stat()
-    return os.path.abspath(file), [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]  # noqa: PTH100  # links stay
+def _state(file: Path) -> tuple[str, int]:
+    """Return what differs after a file has changed, and when that was, in nanoseconds."""
+    status, path = file.stat(), os.path.abspath(file)  # noqa: PTH100  # links stay
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return f"{path} {status.st_size} {status.st_ino} {times[0]} {times[1]}", max(times)
 
 
 def _md5_of_file(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
@@ -164,10 +142,6 @@ def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
         return dict(yaml.load(path.read_bytes(), yaml.CSafeLoader)["stages"])  # it is a safe loader
     except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise _damaged(path) from error
-
-
-def _md5s_by_path(entries: Iterable[dict[str, Any]]) -> dict[str, str]:
-    return {entry["path"]: entry["md5"] for entry in entries if "md5" in entry}
 
 
 def _damaged(path: Path) -> UserError:

@@ -33,14 +33,7 @@ class ImageEmbedder:
     """Decodes and embeds images. Threads may share it; the model runs for one of them at a time, on all cores."""
 
     def __init__(self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None) -> None:
-        """Take the model and what measures novelty.
-
-        Args:
-            embedder: maps pixels to features and embeddings.
-            novelty: measures the distance of features from those indexed.
-            max_batch: images per call of the model.
-            max_pixels: uploads of more are refused before they are decoded.
-        """
+        """Take the model, what measures novelty, the images per call of the model, and the pixels of an upload."""
         self._embedder, self._novelty = embedder, novelty
         self._max_batch, self._max_pixels = max_batch, max_pixels
         self._model = Lock()
@@ -86,7 +79,7 @@ class ImageEmbedder:
             return UserError(error.strerror or str(error))
 
 
-def pixels_of(source: "Path | np.ndarray | Image.Image", side: int) -> np.ndarray:
+def pixels_of(source: Source, side: int) -> np.ndarray:
     """Return the pixels of an image, uint8 (height, width, 3), RGB; a file's may be fewer if they suffice for `side`.
 
     Raises:

@@ -11,11 +11,12 @@ import numpy as np
 
 from similarity.dataset.manifest import SPLIT_NAMES, Manifest
 from similarity.engine.results import Options
+from similarity.engine.stores import Index, LookUnavailableError, VectorStore
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, FindingKind
-from similarity.index.stores import Index, LookUnavailableError, VectorStore
 from similarity.vectors import normalize
 
+_EXACT_UP_TO = 1_000_000  # images; comparing a query with more takes longer than embedding it
 _MAX_NAME_LENGTH = 200  # of names that similar spellings are searched for
 
 
@@ -25,41 +26,40 @@ class UnknownNameError(UserError):
 
 @dataclass(frozen=True)
 class Found:
-    """Rows, int64 (n,), best first, with their cosines, float64 (n,), and how many could be returned in all."""
+    """The images most similar to a query."""
 
-    rows: np.ndarray
-    cosines: np.ndarray
-    matches: int
+    rows: np.ndarray  # int64 (n,), best first
+    cosines: np.ndarray  # float64 (n,)
+    matches: int  # images that could be returned in all
     index: Index
     seconds: float
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """N images. Threads may share it.
-
-    Attributes:
-        manifest: their keys, classes and sizes.
-        vectors: their embeddings.
-        splits: the place in `SPLIT_NAMES` of each image's split, int8 (N,), −1 if it has none; None without splits.
-        findings: what the audit lists, the most important first; None without an audit.
-        added: the files of images that were added since the last run, by key.
-    """
+    """N images that are searched. Threads may share it."""
 
     manifest: Manifest
     vectors: VectorStore
-    splits: np.ndarray | None = None
-    findings: Sequence[Finding] | None = None
-    added: Mapping[str, Path] = field(default_factory=dict)
+    splits: np.ndarray | None = None  # place in `SPLIT_NAMES` of each image's split, int8 (N,), −1 if it has none
+    findings: Sequence[Finding] | None = None  # of the audit, the most important first; None without an audit
+    added: Mapping[str, Path] = field(default_factory=dict)  # files of images added since the last run, by key
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an image with this key."""
-        return self._find_row(key) is not None
+        row, keys = bisect_left(self.manifest.keys, key), self.manifest.keys
+        return row < len(keys) and keys[row] == key
 
     @property
     def indexes(self) -> tuple[Index, Index]:
         """The indexes that can be searched."""
         return "exact", self.vectors.backend
+
+    @property
+    def default_index(self) -> Index:
+        """The index that is searched by default: the exact one in memory, as long as it is fast enough."""
+        is_fast = self.vectors.backend == "annoy" and len(self.vectors) <= _EXACT_UP_TO
+        return "exact" if is_fast else self.vectors.backend
 
     def row(self, key: str) -> int:
         """Return the row of an image.
@@ -67,10 +67,9 @@ class Gallery:
         Raises:
             UnknownNameError: there is no such image.
         """
-        row = self._find_row(key)
-        if row is None:
+        if key not in self:
             raise unknown_name("image", key, self.manifest.keys)
-        return row
+        return bisect_left(self.manifest.keys, key)
 
     def split(self, row: int) -> str | None:
         """Return the split of an image."""
@@ -82,16 +81,10 @@ class Gallery:
         return self._kinds.get(row, [])
 
     def allow(self, label: str | None, split: str | None, finding: str | None) -> np.ndarray | None:
-        """Return which images pass all filters, bool (N,); None means all.
-
-        Args:
-            label: the class that they must have.
-            split: the split that they must be in.
-            finding: the kind of finding that they must have, ``any`` kind, or ``none``.
+        """Return which images pass all filters, bool (N,), or None for all; findings are a kind, ``any`` or ``none``.
 
         Raises:
-            UnknownNameError: there is no such class.
-            UserError: there is no such split.
+            UserError: there is no such class or split.
         """
         if label is split is finding is None:
             return None
@@ -111,12 +104,7 @@ class Gallery:
         return allowed
 
     def search(self, embedding: np.ndarray, options: Options, excluded: Sequence[int] = ()) -> Found:
-        """Find the images most similar to an embedding.
-
-        Args:
-            embedding: float32 (E,), of any length.
-            options: how to search; the nearest `options.end` are returned, or as many as there are.
-            excluded: rows not to return.
+        """Find the `options.end` images most similar to an embedding, float32 (E,), but for some rows.
 
         Raises:
             UnknownNameError: there is no such class or index.
@@ -149,12 +137,8 @@ class Gallery:
                     kinds[row].append(each.finding)
         return kinds
 
-    def _find_row(self, key: str) -> int | None:
-        row = bisect_left(self.manifest.keys, key)
-        return row if row < len(self.manifest.keys) and self.manifest.keys[row] == key else None
-
     def _index(self, options: Options) -> Index:
-        index = options.index or (self.vectors.default if options.look is None else "exact")
+        index = options.index or (self.default_index if options.look is None else "exact")
         if index not in self.indexes:
             raise UnknownNameError(f"there is no index by {index}, but by {self.vectors.backend}")
         if options.look is not None and index != "exact":

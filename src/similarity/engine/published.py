@@ -16,10 +16,11 @@ import numpy as np
 
 from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
 from similarity.engine.dvc_lock import DvcLock
-from similarity.engine.files import ProjectFiles
 from similarity.engine.gallery import Gallery
+from similarity.engine.stores import Index, Parts
 from similarity.errors import UserError
-from similarity.index.stores import Index, Parts
+from similarity.findings.finding import Finding
+from similarity.index.exact import COSINE_ERROR, SPARE
 from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 from similarity.vectors import COSINE_DECIMALS
 
@@ -32,8 +33,6 @@ _FEWEST_INDEXED = 1000  # rows; fewer are compared one by one in a millisecond
 _ROWS_PER_BATCH = 20_000
 _FOREVER = timedelta(days=36500)  # versions are kept, as a service may have one open
 _FEWEST_CLUSTERS, _SEARCHED_CLUSTERS = 20, 0.1  # of all, if that is more
-_SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
-_ROUNDING = 3 * 10**-COSINE_DECIMALS  # the most that LanceDB's cosines differ from the true ones, rounded
 _FEW = 2000  # embeddings that are fetched and compared rather than searched
 _MOST_EXCLUDED = 100  # images that a query leaves out; if more are, they are filtered
 _GROWTH = 4  # of the number of candidates, if there were too few
@@ -57,11 +56,9 @@ def table_of(lock: DvcLock) -> str:
 
 def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
     """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name."""
-    import pyarrow as pa
-
+    schema = _schema(size)
     with _one_line_errors(uri):
-        reader = pa.RecordBatchReader.from_batches(_schema(size), _batches(rows, size))
-        table = _connect(uri).create_table(name, reader, mode="overwrite")
+        table = _connect(uri).create_table(name, _batches(rows, schema), schema=schema, mode="overwrite")
         if (count := table.count_rows()) >= _FEWEST_INDEXED:
             from lancedb.index import IvfFlat
 
@@ -73,41 +70,39 @@ def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
     """Write rows to an existing table, in the place of those with the same keys; return how many it has then."""
     table = _open_table(uri, name)
     with _one_line_errors(uri):
-        for batch in _batches(rows, size):
+        for batch in _batches(rows, _schema(size)):
             table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all().execute(batch)
         table.optimize(cleanup_older_than=_FOREVER)  # which indexes the new rows
         return table.count_rows()
 
 
-def open_published(files: ProjectFiles) -> Gallery:
+def open_published(lock: DvcLock, parts: Parts, findings: Sequence[Finding] | None) -> Gallery:
     """Open what this run published to SIMILARITY_URI, without loading embeddings.
 
     Raises:
-        FileNotFoundError: the pipeline has not run.
         UserError: SIMILARITY_URI is not set, or nothing is published there from this run.
     """
     uri = os.environ.get(VARIABLE)
     if not uri:
         raise UserError(f"--index lancedb: set {VARIABLE} to what `python src/publish.py --to` was given")
-    return open_table(uri, table_of(files.lock), files.open_parts(), files)
+    return open_table(uri, table_of(lock), parts, findings)
 
 
-def open_table(uri: str, name: str, parts: Parts, files: ProjectFiles | None = None) -> Gallery:
+def open_table(uri: str, name: str, parts: Parts, findings: Sequence[Finding] | None = None) -> Gallery:
     """Open the latest version of a table as a gallery; see `open_published`."""
-    table = _open_table(uri, name)
+    table, names = _open_table(uri, name), ["key", *ImageRecord._fields[1:], "split", "file"]
     with _one_line_errors(uri):
         table.checkout(table.version)
-        wanted = [*ImageRecord._fields[1:], "key", "split", "file"]
-        stored = table.search().select(wanted).with_row_id(True).to_arrow().sort_by("key")
-    columns = stored.to_pydict()
-    records = [ImageRecord(*each) for each in zip(*(columns[name] for name in ("key", *wanted[:4])), strict=True)]
-    splits = np.array([SPLIT_NAMES.index(split) if split else -1 for split in columns["split"]], np.int8)
-    store = PublishedStore(uri, table, parts, stored["_rowid"].to_numpy().astype(np.int64), Manifest(records), splits)
-    added = {key: Path(file) for key, file in zip(columns["key"], columns["file"], strict=True) if file}
-    return Gallery(store.manifest, store, splits, files.open_findings() if files else None, added)
+        stored = table.search().select(names).with_row_id(True).to_arrow().sort_by("key")
+    *facts, splits, files = (stored[name].to_pylist() for name in names)
+    manifest = Manifest([ImageRecord(*each) for each in zip(*facts, strict=True)])
+    places = np.array([SPLIT_NAMES.index(split) if split else -1 for split in splits], np.int8)
+    store = PublishedStore(uri, table, parts, stored["_rowid"].to_numpy().astype(np.int64), manifest)
+    added = {key: Path(file) for key, file in zip(manifest.keys, files, strict=True) if file}
+    return Gallery(manifest, store, places, findings, added)
 
 
-@dataclass(frozen=True)
+@dataclass
 class PublishedStore:
     """A version of a table, as a `VectorStore`; `row_ids` has LanceDB's number of each row, int64 (N,)."""
 
@@ -116,10 +111,8 @@ class PublishedStore:
     parts: Parts
     row_ids: np.ndarray
     manifest: Manifest
-    splits: np.ndarray
     backend: Index = "lancedb"
-    default: Index = "lancedb"
-    search_k: None = None
+    search_k: int | None = None
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -145,13 +138,13 @@ class PublishedStore:
             return self._best(query, rows, self[rows], look, count)
         sql, left = self._condition(rows)
         by_clusters = not exact and barred <= _MOST_EXCLUDED
-        asked = (count + _SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
+        asked = (count + SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
         while True:
             found, units, bound = self._search(query, asked, by_clusters, sql)
             rows, cosines = self._best(query, found[given[found]], units[given[found]], look, count)
             # Parts of other lengths can be nearer than LanceDB knows, but those that are all zeros give 0 at most.
             bound = bound if look is None else max(bound, 0)
-            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= _ROUNDING)
+            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= COSINE_ERROR)
             if is_sure or len(found) == left:
                 return rows, cosines
             by_clusters, asked = False, min(_GROWTH * asked, left)
@@ -159,22 +152,19 @@ class PublishedStore:
     def _best(
         self, query: np.ndarray, rows: np.ndarray, units: np.ndarray, look: float | None, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Sort rows by their true cosines."""
         vectors = units if look is None else self.parts.restore(units)
         cosines = (vectors.astype(np.float64) @ query).round(COSINE_DECIMALS) + 0.0
         order = np.lexsort((rows, -cosines))[:count]
         return rows[order], cosines[order]
 
     def _condition(self, rows: np.ndarray) -> tuple[str | None, int]:
-        """Return what all of some rows have in common, in SQL, and how many rows of the table that leaves."""
-        label, split = self.manifest.labels[rows[0]], self.splits[rows[0]]
-        terms, matching = [], np.ones(len(self), bool)
-        if (self.manifest.labels[rows] == label).all():
-            terms.append("label = '{}'".format(self.manifest.folders[label].replace("'", "''")))
-            matching &= self.manifest.labels == label
-        if (self.splits[rows] == split).all():
-            terms.append(f"split = '{SPLIT_NAMES[split] if split >= 0 else ''}'")
-            matching &= self.splits == split
-        return " AND ".join(terms) or None, int(np.count_nonzero(matching))
+        """Return the class that some rows share, in SQL, if they do, and how many rows of the table that leaves."""
+        labels, label = self.manifest.labels, self.manifest.labels[rows[0]]
+        if (labels[rows] != label).any():
+            return None, len(self)
+        name = self.manifest.folders[label].replace("'", "''")
+        return f"label = '{name}'", int(np.count_nonzero(labels == label))
 
     def _search(
         self, query: np.ndarray, count: int, by_clusters: bool, sql: str | None
@@ -200,21 +190,19 @@ class PublishedStore:
 def _schema(size: int) -> "pa.Schema":
     import pyarrow as pa
 
-    texts = [pa.field(name, pa.string(), nullable=False) for name in ("key", "label", "sha256", "split", "file")]
-    numbers = [pa.field(name, pa.int32(), nullable=False) for name in ("width", "height")]
-    return pa.schema([*texts, *numbers, pa.field("embedding", pa.list_(pa.float32(), size), nullable=False)])
+    types = dict.fromkeys(("key", "label", "sha256"), pa.string()) | dict.fromkeys(("width", "height"), pa.int32())
+    types |= {"split": pa.string(), "file": pa.string(), "embedding": pa.list_(pa.float32(), size)}
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
 
 
-def _batches(rows: Iterable[Row], size: int) -> "Iterator[pa.RecordBatch]":
+def _batches(rows: Iterable[Row], schema: "pa.Schema") -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
 
-    waiting, schema = iter(rows), _schema(size)
+    waiting = iter(rows)
     while batch := list(islice(waiting, _ROWS_PER_BATCH)):
-        embeddings = pa.FixedSizeListArray.from_arrays(np.concatenate([row.embedding for row in batch]), size)
-        keys, labels, digests, widths, heights = zip(*(row.record for row in batch), strict=True)
-        columns = keys, labels, digests, [row.split for row in batch], [row.file for row in batch], widths, heights
-        arrays = [pa.array(each, field.type) for each, field in zip(columns, schema, strict=False)]
-        yield pa.RecordBatch.from_arrays([*arrays, embeddings], schema=schema)
+        columns = zip(*((*row.record, *row[1:]) for row in batch), strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _connect(uri: str) -> Any:

@@ -1,20 +1,24 @@
-"""Queries and what is found for them, as records and as a table."""
+"""Queries and what is found for them, as records, as a table, and as a contact sheet."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
+
+from similarity.errors import UserError
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # its types are a package of their own
     from PIL import Image
 
+    from similarity.engine.embedding import Embedded
+    from similarity.engine.project import ImageFiles
+    from similarity.engine.stores import Index
     from similarity.findings.finding import FindingKind
     from similarity.images.query_images import Region
-    from similarity.index.stores import Index
 
 Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""
@@ -24,23 +28,14 @@ Source: TypeAlias = "Path | bytes | Picture"
 
 @dataclass(frozen=True)
 class Query:
-    """Images that make one query together.
+    """Images that make one query together."""
 
-    Attributes:
-        name: how messages call it.
-        keys: indexed images.
-        images: others.
-        like: keys of images to move the query towards.
-        unlike: keys of images to move the query away from.
-        region: the part of the only image to search with; a key then only leaves itself out of the answer.
-    """
-
-    name: str
-    keys: Sequence[str] = ()
-    images: Sequence[Source] = ()
-    like: Sequence[str] = ()
-    unlike: Sequence[str] = ()
-    region: "Region | None" = None
+    name: str  # in messages
+    keys: Sequence[str] = ()  # of indexed images
+    images: Sequence[Source] = ()  # others
+    like: Sequence[str] = ()  # keys of images to move the query towards
+    unlike: Sequence[str] = ()  # keys of images to move it away from
+    region: "Region | None" = None  # of the only image; a key then only leaves itself out of the answer
 
     @property
     def key(self) -> str | None:
@@ -51,29 +46,17 @@ class Query:
 
 @dataclass(frozen=True)
 class Options:
-    """How to search.
+    """How to search."""
 
-    Attributes:
-        count: number of neighbors to return.
-        label: the only class to return.
-        index: the index to search; None for the default.
-        look: weight of the visual part, 0 (same kind) … 1 (same look); None for that of the embeddings.
-        split: the only split to return.
-        finding: return only images with a finding of this kind, with ``any`` or with ``none``.
-        any: return the nearest images even if none is similar.
-        offset: number of nearest images to skip.
-        stored: whether stored neighbors may answer.
-    """
-
-    count: int
-    label: str | None = None
-    index: "Index | None" = None
-    look: float | None = None
-    split: str | None = None
-    finding: "FindingKind | str | None" = None
-    any: bool = False
-    offset: int = 0
-    stored: bool = True
+    count: int  # neighbors to return
+    label: str | None = None  # the only class to return
+    index: "Index | None" = None  # None for the default
+    look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
+    split: str | None = None  # the only split to return
+    finding: "FindingKind | str | None" = None  # return only images with this kind, with ``any`` or with ``none``
+    any: bool = False  # return the nearest images even if none is similar
+    offset: int = 0  # nearest images to skip
+    stored: bool = True  # whether stored neighbors may answer
 
     @property
     def end(self) -> int:
@@ -87,38 +70,34 @@ class Options:
         return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
 
 
-@dataclass(frozen=True)
-class Result:
-    """The images found for a query.
-
-    Attributes:
-        query: the query.
-        index: the index that was searched.
-        source: where the neighbors come from: the file of stored neighbors, or a search.
-        neighbors: (key, cosine) pairs, best first.
-        matches: how many images could be returned in all; None if neighbors are stored.
-        seconds: the search took.
-        distance: from the query to the nearest indexed image, in the features; None if it is indexed.
-        max_distance: the distance up to which an image is similar to something; None if the query is indexed.
-    """
+class Prepared(NamedTuple):
+    """A query as it is compared with the gallery."""
 
     query: Query
-    index: "Index"
-    source: str
-    neighbors: list[tuple[str, float]]
-    matches: int | None = None
-    seconds: float = 0
-    distance: float | None = None
-    max_distance: float | None = None
+    embedding: np.ndarray | None = None  # float32 (E,); None for an indexed image, whose stored neighbors may do
+    excluded: Sequence[int] = ()  # rows not to return
+    embedded: "Sequence[Embedded]" = ()  # the images of the query that are not indexed
+    distance: float | None = None  # of the nearest of these to the gallery, in the features; None with indexed ones
+    seconds: float | None = None  # that embedding took, if there was any
+
+
+@dataclass(frozen=True)
+class Result:
+    """The images found for a query."""
+
+    query: Query
+    index: "Index"  # that was searched
+    source: str  # the file of stored neighbors, or a search
+    neighbors: list[tuple[str, float]]  # keys and cosines, best first
+    matches: int | None = None  # images that could be returned in all; None if neighbors are stored
+    seconds: float = 0  # the search took
+    distance: float | None = None  # to the nearest indexed image, in the features; None if the query is indexed
+    max_distance: float | None = None  # up to which an image is similar to something; None if the query is indexed
 
     @property
     def similar(self) -> bool:
         """Whether anything indexed is similar to the query, shown or not."""
         return self.distance is None or self.max_distance is None or self.distance <= self.max_distance
-
-    def without_neighbors(self) -> "Result":
-        """Return the same result without the images, which are only the nearest and not similar."""
-        return replace(self, neighbors=[], matches=0)
 
     def explain_novelty(self) -> str:
         """Say why nothing is similar."""
@@ -152,7 +131,7 @@ class Match(NamedTuple):
     cosine: float
 
 
-class Matches(Sequence[Match]):
+class Matches(list[Match]):
     """The images found for some queries, one row each; a notebook shows a table.
 
     Attributes:
@@ -161,32 +140,24 @@ class Matches(Sequence[Match]):
 
     def __init__(self, results: Sequence[Result]) -> None:
         """List the neighbors of all results, in order."""
+        super().__init__(
+            Match(result.query.name, rank, key, key.split("/")[0], cosine)
+            for result in results
+            for rank, (key, cosine) in enumerate(result.neighbors, start=1)
+        )
         self.results = list(results)
-        self._rows = [row for result in results for row in _rows(result)]
-
-    @overload
-    def __getitem__(self, place: int) -> Match: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Match]: ...
-    def __getitem__(self, place: int | slice) -> Match | list[Match]:
-        return self._rows[place]
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.cosine:.4f}  {match.key}" for match in self]
         return "\n".join([*lines, *self._without_similar()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in Match._fields)
-        body = "".join(
-            f"<tr><td>{escape(query)}</td><td>{rank}</td><td>{escape(key)}</td><td>{escape(label)}</td>"
-            f"<td>{cosine:.4f}</td></tr>"
-            for query, rank, key, label, cosine in self
-        )
+        def row(tag: str, cells: Sequence[object]) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+        body = "".join(row("td", [*match[:4], f"{match.cosine:.4f}"]) for match in self)
         notes = "".join(f"<p>{escape(line)}</p>" for line in self._without_similar())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return f"<table><thead>{row('th', Match._fields)}</thead><tbody>{body}</tbody></table>{notes}"
 
     def _without_similar(self) -> list[str]:
         return [f"{result.query.name}: {result.explain_novelty()}" for result in self.results if not result.similar]
@@ -196,16 +167,33 @@ class Matches(Sequence[Match]):
         return {name: [getattr(match, name) for match in self] for name in Match._fields}
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """Return the table as a data frame.
-
-        Raises:
-            ImportError: pandas is not installed; `columns` does not need it.
-        """
+        """Return the table as a data frame, if pandas is installed; `columns` does not need it."""
         import pandas
 
         return pandas.DataFrame(self.columns())
 
 
-def _rows(result: Result) -> Iterator[Match]:
-    for rank, (key, cosine) in enumerate(result.neighbors, start=1):
-        yield Match(result.query.name, rank, key, key.split("/")[0], cosine)
+def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
+    """Draw a contact sheet with a row for each query: its first image, then the images found for it.
+
+    Raises:
+        UserError: an image can no longer be read.
+    """
+    from similarity.engine.embedding import pixels_of
+    from similarity.reporting.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
+
+    def shown(source: Source, name: str) -> np.ndarray:
+        try:
+            return pixels_of(source, TILE_SIZE)
+        except (UserError, ValueError) as error:
+            raise UserError(f"{name}: {error}") from error
+
+    rows = []
+    for result in matches.results:
+        query, key = result.query, result.query.key
+        pixels = shown(images / key if key else query.images[0], query.name)
+        first = tile_of(pixels, key, "query", None) if key else Tile(pixels, ("query", Path(query.name).name), None)
+        label = key.split("/")[0] if key else None
+        found = ((shown(images / other, other), other, f"{cosine:.3f}") for other, cosine in result.neighbors)
+        rows.append([first, *(tile_of(*each, label) for each in found)])
+    return draw_sheet(rows)

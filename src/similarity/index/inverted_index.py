@@ -1,7 +1,6 @@
 """The inverted index: the key of every image with the keys and cosines of its neighbors, best first."""
 
 import mmap
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,13 +12,7 @@ from similarity.files import write_json_entries
 
 
 def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write ``{key: [[key, cosine], …]}``, one image per line.
-
-    Args:
-        path: of the file.
-        keys: of all images, sorted.
-        neighbors: for each image in turn, the rows of its neighbors, int64 (k,), and their cosines, float64 (k,).
-    """
+    """Write ``{key: [[key, cosine], …]}``, one image per line, from rows, int64 (k,), and cosines, float64 (k,)."""
     rows = (
         (key, [[keys[row], cosine] for row, cosine in zip(found.tolist(), cosines.tolist(), strict=True)])
         for key, (found, cosines) in zip(keys, neighbors, strict=True)
@@ -40,14 +33,13 @@ def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float
                 if entry not in {b"{", b"}", b"{}"}:
                     yield from orjson.loads(b"{" + entry + b"}").items()
     except orjson.JSONDecodeError as error:
-        raise _damaged(path) from error
+        raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
 
 
 def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
     """Read the cosines of all neighbors, float64 (n, k) with k = min(top_k, n − 1), best first.
 
     Raises:
-        FileNotFoundError: the file is missing.
         UserError: it is damaged, or lists other images or another number of neighbors.
     """
     count = min(top_k, len(keys) - 1)
@@ -62,22 +54,9 @@ def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
 
 
 def map_inverted_index(path: Path) -> mmap.mmap:
-    """Map an inverted index into memory for `find_neighbors`; a file that replaces it later is not seen.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        UserError: it is empty or cut off.
-    """
+    """Map an inverted index into memory for `find_neighbors`; a file that replaces it later is not seen."""
     with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END):
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if content[-2:] == b"}\n":
-                return content
-    raise _damaged(path)
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def find_neighbors(content: mmap.mmap, key: str) -> list[tuple[str, float]] | None:

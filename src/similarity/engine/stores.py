@@ -13,7 +13,6 @@ from similarity.index.exact import nearest_to
 from similarity.vectors import normalize
 
 Index = Literal["exact", "annoy", "lancedb"]
-_EXACT_UP_TO = 1_000_000  # images; comparing a query with more takes longer than embedding it
 _ASKED, _LIKED, _UNLIKED = 1.0, 0.75, -0.15
 """Weights of Manning, Raghavan & Schütze, "Introduction to Information Retrieval", 2008, section 9.1.1."""
 
@@ -24,17 +23,11 @@ class LookUnavailableError(UserError):
 
 @dataclass(frozen=True)
 class Parts:
-    """How an embedding of length E is made of a class part and, after it, a visual part.
+    """How an embedding is made of a class part and, after it, a visual part."""
 
-    Attributes:
-        size: length of an embedding, E.
-        class_size: length of the class part.
-        visual_weight: weight of the visual part in a cosine, 0…1.
-    """
-
-    size: int
+    size: int  # of an embedding, E
     class_size: int
-    visual_weight: float
+    visual_weight: float  # of the visual part in a cosine, 0…1
 
     @property
     def are_two(self) -> bool:
@@ -52,11 +45,7 @@ class Parts:
         return units if (lengths == 1).all() else units * lengths
 
     def weigh(self, unit: np.ndarray, look: float) -> np.ndarray:
-        """Scale both parts of a query, float32 (E,), so that its products with restored embeddings are the cosines.
-
-        Args:
-            unit: the query, of length 1 or all zeros.
-            look: weight of the visual part, 0 (same kind) … 1 (same look).
+        """Scale both parts of a query, float32 (E,), by a look, so that products with restored embeddings are cosines.
 
         Raises:
             LookUnavailableError: there is only one part.
@@ -77,13 +66,7 @@ class Parts:
         The result is the weighted sum of three means (Rocchio, "Relevance feedback in information retrieval", 1971).
         Unlike Rocchio's term counts, an embedding may hold negative numbers.
 
-        Args:
-            asked: embeddings, float32 (a, E), of any length; a single one that nothing moves is returned unchanged.
-            liked: float32 (b, E).
-            unliked: float32 (c, E).
-
-        Returns:
-            float32 (E,).
+        All are float32 (n, E), of any length, and so is the result, (E,). A single query that nothing moves stays.
         """
         if len(asked) == 1 and not len(liked) and not len(unliked):
             return asked[0]
@@ -101,23 +84,12 @@ class Parts:
 
 
 class VectorStore(Protocol):
-    """The embeddings of N images at length 1, float32 (N, E). Threads may search it at the same time.
+    """The embeddings of N images at length 1, float32 (N, E). Threads may search it at the same time."""
 
-    Attributes:
-        parts: what an embedding is made of.
-        backend: the name of the approximate search.
-        search_k: candidates that it examines per query, if set.
-        default: what is searched by default: the exact search as long as it is fast enough.
-    """
+    parts: Parts
+    backend: Index  # the name of the approximate search
+    search_k: int | None  # candidates that it examines per query, if set
 
-    @property
-    def parts(self) -> Parts: ...
-    @property
-    def backend(self) -> Index: ...
-    @property
-    def search_k(self) -> int | None: ...
-    @property
-    def default(self) -> Index: ...
     def __len__(self) -> int: ...
     def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the embedding of a row, float32 (E,), or of m rows, (m, E)."""
@@ -135,15 +107,14 @@ class VectorStore(Protocol):
             allowed: the only rows to return, bool (N,); None allows all.
 
         Returns:
-            The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go
-            by row.
+            The rows and their cosines as `nearest_to` gives them.
 
         Raises:
             LookUnavailableError: a look is given, and the embeddings have only one part.
         """
 
 
-@dataclass(frozen=True)
+@dataclass
 class InMemoryStore:
     """Embeddings in memory, with an Annoy forest over them; see `VectorStore`."""
 
@@ -152,10 +123,6 @@ class InMemoryStore:
     search_k: int | None
     parts: Parts
     backend: Index = "annoy"
-
-    @property
-    def default(self) -> Index:
-        return "exact" if len(self.units) <= _EXACT_UP_TO else self.backend
 
     def __len__(self) -> int:
         return len(self.units)
