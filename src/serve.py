@@ -20,13 +20,12 @@ import numpy as np
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from service.access import own_hosts
 from service.app import create_app, server_config
-from service.catalog import Catalog
+from service.catalog import Catalog, describe
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
-from service.info import LimitInfo, describe
-from service.options import parse_arguments, upload_rules
+from service.options import parse_arguments
 from service.reloading import Beside, ServedCatalog
+from service.schema import LimitInfo
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.engine import Engine
 from similarity.engine.files import NEEDED, OPTIONAL, SEARCHED
@@ -44,13 +43,12 @@ def main() -> None:
     listener, limits = listen(arguments.host, arguments.port), limits_of(arguments)
     beside = open_beside(arguments.beside, limits) if arguments.beside else None
     served = ServedCatalog(partial(open_catalog, limits, arguments.index), read_version, beside)
-    app = create_app(served, own_hosts(arguments.host) + arguments.allow_host, upload_rules(arguments), arguments.token)
+    app = create_app(served, arguments)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"{len(served.current.engine)} images are served at {address} (Ctrl-C stops it)", flush=True)
-    config = server_config(app, arguments.max_connections, arguments.idle_seconds, arguments.root_path)
     with suppress(KeyboardInterrupt):  # the way to stop it
-        Server(config).run(sockets=[listener])
+        Server(server_config(app, arguments)).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):

@@ -69,9 +69,8 @@ def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
         for mode in modes:
             for number, size in enumerate(SHAPES):
                 image = picture(number, size, mode)
-                yield OddFile(
-                    f"{file_format} {mode} {size}", encode(image, file_format), None if mode == "LAB" else True
-                )
+                is_readable = None if mode == "LAB" else True
+                yield OddFile(f"{file_format} {mode} {size}", encode(image, file_format), is_readable)
         frames = [picture(number, (20, 12), "RGB") for number in range(3)]
         if file_format in {"GIF", "PNG", "WEBP", "TIFF"}:  # that of AVIF has the time in it
             animation = encode(frames[0], file_format, save_all=True, append_images=frames[1:])
@@ -84,20 +83,19 @@ def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
             yield OddFile(f"orientation {orientation} {file_format}", content, True)
     for size in ((1, 20_000), (20_000, 1), (3000, 2)):
         yield OddFile(f"PNG {size}", encode(picture(5, size, "RGB"), "PNG"), True)
-    yield OddFile("transparent palette", encode(picture(2, (20, 12), "P"), "PNG", transparency=3), True)
-    yield OddFile("progressive", encode(picture(2, (20, 12), "RGB"), "JPEG", progressive=True), True)
-    yield OddFile("bytes behind the end", encode(picture(2, (20, 12), "RGB"), "PNG") + rng.bytes(500), True)
-    for tiff_compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
-        yield OddFile(tiff_compression, encode(picture(3, (20, 12), "RGB"), "TIFF", compression=tiff_compression), True)
+    small, palette = picture(2, (20, 12), "RGB"), picture(2, (20, 12), "P")
+    yield OddFile("transparent palette", encode(palette, "PNG", transparency=3), True)
+    yield OddFile("progressive", encode(small, "JPEG", progressive=True), True)
+    yield OddFile("bytes behind the end", encode(small, "PNG") + rng.bytes(500), True)
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield OddFile(compression, encode(small, "TIFF", compression=compression), True)
 
 
 def odd_exif(rng: np.random.Generator) -> Iterator[OddFile]:
     """Metadata that is damaged, or says what cannot be: it must not make a picture unreadable."""
     for number in range(150):
         noise = rng.bytes(int(rng.integers(0, 60)))
-        tag = struct.pack(
-            ">HHLL", 0x0112, int(rng.integers(0, 14)), int(rng.integers(0, 5)), int(rng.integers(0, 2**32))
-        )
+        tag = struct.pack(">HHLL", 0x0112, *(int(rng.integers(0, most)) for most in (14, 5, 2**32)))
         exif = (noise, b"Exif\0\0" + noise, b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + tag + noise)[number % 3]
         yield OddFile("odd EXIF", encode(picture(number, (20, 12), "RGB"), "JPEG", exif=exif), True)
 
@@ -106,16 +104,8 @@ def other_files(rng: np.random.Generator) -> Iterator[OddFile]:
     """What is no picture, or one of a format that is not opened."""
     for file_format in NOT_OPENED:
         yield OddFile(file_format, encode(picture(4, (20, 12), "RGB"), file_format), False)
-    texts = (
-        b"",
-        b"\0" * 300,
-        b"<html>Please log in</html>",
-        b"%PDF-1.4\n",
-        b"P6",
-        b"GIF89a",
-        b"\x89PNG\r\n\x1a\n",
-        b"\xff\xd8\xff",
-    )
+    starts = b"P6", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+    texts = b"", bytes(300), b"<html>Please log in</html>", b"%PDF-1.4\n", *starts
     for content in (*texts, *(rng.bytes(int(size)) for size in rng.integers(1, 400, 40))):
         yield OddFile("no picture", content, False)
     yield OddFile("bomb", bomb(), False)
@@ -136,37 +126,28 @@ def flip_bits(content: bytes, rng: np.random.Generator) -> bytes:
     return damaged.tobytes()
 
 
-def truncate(content: bytes, rng: np.random.Generator) -> bytes:
-    return content[: int(rng.integers(0, len(content)))]
-
-
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:
-    """Overwrites, inserts, removes, or repeats a part."""
+    """Cut off the end, or overwrite, insert, remove, or repeat a part."""
     start, length = int(rng.integers(0, len(content))), int(rng.integers(1, 40))
     before, part, after = content[:start], content[start : start + length], content[start + length :]
-    choices = (before + rng.bytes(len(part)) + after, before + rng.bytes(length) + part + after, before + after)
-    return (*choices, before + 3 * part + after)[int(rng.integers(0, 4))]
+    new = rng.bytes(length)
+    choices = (before, before + new[: len(part)] + after, before + new + part + after, before + after)
+    return (*choices, before + 3 * part + after)[int(rng.integers(0, 5))]
 
 
-def damaged_heads(content: bytes, rng: np.random.Generator) -> bytes:
-    """Changes a few of the first bytes, where sizes, kinds and offsets are told."""
+def damage_head(content: bytes, rng: np.random.Generator) -> bytes:
+    """Change a few of the first bytes, which hold sizes, kinds and offsets."""
     damaged = bytearray(content)
     for place in rng.integers(0, min(64, len(content)), int(rng.integers(1, 4))):
         damaged[place] = int(rng.integers(0, 256))
     return bytes(damaged)
 
 
-DAMAGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (flip_bits, truncate, mutate, damaged_heads)
+DAMAGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (flip_bits, mutate, damage_head)
 
 
 def write_corpus(folder: Path, seed: int, damaged: int) -> dict[str, OddFile]:
-    """Writes the files below `folder` in class folders by their kind, each with any suffix; gives them by their keys.
-
-    Args:
-        folder: where to.
-        seed: another one gives other files.
-        damaged: how many of the sound pictures' damaged copies there are of each kind of damage.
-    """
+    """Write files, of which `damaged` by each kind of damage, in class folders with any suffix; return them by key."""
     rng = np.random.default_rng(seed)
     sound = list(sound_files(rng))
     files = [*sound, *odd_exif(rng), *other_files(rng)]

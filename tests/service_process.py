@@ -1,7 +1,11 @@
 """The real service, as processes of their own."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
+
+import httpx
 
 from projects import Project
 
@@ -37,3 +41,14 @@ class ServiceProcesses:
         for process in self.processes:
             process.terminate()
         assert {process.wait(10) for process in self.processes} <= {143}
+
+
+@contextmanager
+def client_of(project: Project, *options: str) -> Iterator[httpx.Client]:
+    """Serve a project while the context lasts, and ask its service."""
+    processes = ServiceProcesses(project)
+    try:
+        with httpx.Client(base_url=processes.start(*options), timeout=30) as client:
+            yield client
+    finally:
+        processes.stop()

@@ -1,11 +1,14 @@
-"""Who may call the API: the service's own pages, and programs and people that know its token."""
+"""What protects the service: who may call it, and how much at once."""
 
 import hmac
 import socket
+from asyncio import TimeoutError, wait_for  # noqa: A004  # Python 3.10 has one of its own
 from contextlib import suppress
 from hashlib import sha256
+from time import monotonic
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +28,7 @@ SECURITY_HEADERS = {
 """Sent with every response: browsers do no more with it than the page needs."""
 _LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORM_OVERHEAD = 65_536  # bytes of a form besides its files
 _FOREIGN = JSONResponse({"detail": "The page of another site asks for this; only the service's own page may."}, 403)
 _NO_TOKEN = JSONResponse(
     {"detail": "This service answers only those who know its token: send `Authorization: Bearer <token>`."},
@@ -34,11 +38,7 @@ _NO_TOKEN = JSONResponse(
 
 
 def own_hosts(host: str) -> list[str]:
-    """List the names and addresses that this machine may be called by in `Host`.
-
-    Args:
-        host: name or address of the interface that the service listens on.
-    """
+    """List the names and addresses that this machine may be called by in `Host` if the service listens on `host`."""
     hosts = [*_LOCAL_HOSTS]
     if host not in _LOCAL_HOSTS:
         hosts += [host, name := socket.gethostname()]
@@ -47,18 +47,39 @@ def own_hosts(host: str) -> list[str]:
     return [f"[{each}]" if ":" in each else each for each in hosts]
 
 
-class OwnPagesOnly:
-    """Refuse whatever a page of another site makes a visitor's browser send here.
+def cookie_value(token: str) -> str:
+    """Return the value of the page's cookie, which opens the API without revealing the token."""
+    return hmac.new(token.encode(), b"the page's cookie", sha256).hexdigest()
 
-    Browsers name the site of the page in `Origin`; for our own page its host equals `Host`.
+
+class AccessControl:
+    """Refuse what other sites' pages send and API requests without the token, before any of the body is read.
+
+    Browsers name the site of the page in `Origin`; for our own page its host equals `Host`. After an error the
+    connection is closed, instead of reading the rest of a body that nobody wants. HEAD is answered like GET, which
+    FastAPI does not; the server leaves the body out.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        """Protect an app; without a token, the API is open to all."""
+        self.app, self.token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_foreign = scope["type"] == "http" and scope["method"] not in _HARMLESS and _is_foreign(Headers(scope=scope))
-        await (_FOREIGN if is_foreign else self.app)(scope, receive, send)
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def send_closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        headers, answer = Headers(scope=scope), self.app
+        if scope["method"] not in _HARMLESS and _is_foreign(headers):
+            answer = _FOREIGN
+        elif self.token is not None and _is_api(scope) and not _has_token(headers, self.token):
+            answer = _NO_TOKEN
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        return await answer({**scope, "method": method}, receive, send_closing)
 
 
 def _is_foreign(headers: Headers) -> bool:
@@ -66,54 +87,62 @@ def _is_foreign(headers: Headers) -> bool:
     return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
-class TokenRequired:
-    """Refuse API requests without the token before any of the body is read."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self.app = app
-        self.header = f"Bearer {token}"
-        self.cookie = cookie_value(token)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        is_open = scope["type"] != "http" or not path.startswith("/api/") or self._is_known(Headers(scope=scope))
-        await (self.app if is_open else _NO_TOKEN)(scope, receive, send)
-
-    def _is_known(self, headers: Headers) -> bool:
-        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
-        return _are_equal(headers.get("authorization", ""), self.header) or _are_equal(cookie, self.cookie)
+def _is_api(scope: Scope) -> bool:
+    return scope["path"].removeprefix(scope.get("root_path", "")).startswith("/api/")
 
 
-def cookie_value(token: str) -> str:
-    """Return the value of the page's cookie, which opens the API without revealing the token."""
-    return hmac.new(token.encode(), b"the page's cookie", sha256).hexdigest()
+def _has_token(headers: Headers, token: str) -> bool:
+    cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+    pairs = (headers.get("authorization", ""), f"Bearer {token}"), (cookie, cookie_value(token))
+    return any(hmac.compare_digest(given.encode(), known.encode()) for given, known in pairs)  # timing reveals nothing
 
 
-def _are_equal(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())  # timing reveals nothing
+class UploadLimits:
+    """Refuse a body that is too large with 413, one that is too slow with 408, and one without room with 503.
 
+    Room is counted in bytes received and not yet answered: memory stays bounded whatever the number of clients, and
+    nobody takes room by merely announcing a large upload.
+    """
 
-class CloseAfterErrors:
-    """Close the connection after an error instead of reading the rest of a body that nobody wants."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, max_bytes: int, room_bytes: int, seconds: float) -> None:
+        """Set the size of an upload, that of all that are in memory, of which one fits, and the time for one."""
+        self.app, self.max_bytes, self.seconds = app, max_bytes, seconds
+        self.room = max(room_bytes, max_bytes + _FORM_OVERHEAD)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= 400:
-                MutableHeaders(scope=message)["connection"] = "close"
-            await send(message)
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        length = Headers(scope=scope).get("content-length", "")
+        try:
+            self._check_size(int(length) if length.isdecimal() else 0)
+        except HTTPException as error:
+            return await JSONResponse({"detail": error.detail}, error.status_code)(scope, receive, send)
+        deadline = monotonic() + self.seconds
+        received, is_complete = 0, False
 
-        await self.app(scope, receive, send_closing)
+        async def receive_within_limits() -> Message:
+            nonlocal received, is_complete
+            if is_complete:  # what comes next is the end of the connection
+                return await receive()
+            try:
+                message = await wait_for(receive(), deadline - monotonic())
+            except TimeoutError as error:
+                raise HTTPException(408, f"The upload is too slow: {self.seconds:g} s are allowed.") from error
+            size = len(message.get("body", b""))
+            received += size
+            self.room -= size
+            self._check_size(received)
+            if self.room < 0:
+                raise HTTPException(503, "Too many uploads at once; try again in a second.", {"retry-after": "1"})
+            is_complete = not message.get("more_body", False)
+            return message
 
+        try:
+            await self.app(scope, receive_within_limits, send)
+        finally:
+            self.room += received
+        return None
 
-class HeadAsGet:
-    """Answer HEAD like GET, which FastAPI does not; the server leaves the body out."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
-        await self.app({**scope, "method": "GET"} if is_head else scope, receive, send)
+    def _check_size(self, size: int) -> None:
+        if size > self.max_bytes + _FORM_OVERHEAD:
+            raise HTTPException(413, f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed.")

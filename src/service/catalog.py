@@ -1,40 +1,27 @@
 """What the service answers from: the engine's results in the words of the API."""
 
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from threading import BoundedSemaphore
-from typing import cast
+from typing import Any, cast
+from unicodedata import normalize
 
 import numpy as np
-from PIL import Image
+from fastapi import HTTPException
 
-from service.forms import Filters, SearchOptions
+from service import schema
+from service.forms import FindingsQuery, ImagesQuery, SearchOptions
 from service.image_files import read_image_bytes
-from service.info import Info
-from service.names import Names
-from service.schema import (
-    Answer,
-    EmbeddingMap,
-    FindingCount,
-    FindingEntry,
-    ImageEntry,
-    Layout,
-    Neighbor,
-    Novelty,
-    SearchResult,
-    Split,
-)
-from service.schema import Query as QueryEntry
-from similarity.dataset.manifest import ImageRecord
+from service.schema import Answer, EmbeddingMap, FindingEntry, FindingPage, ImageEntry, ImagePage, Info, SearchResult
+from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord
 from similarity.engine.engine import Engine, Prepared
 from similarity.engine.gallery import Gallery
-from similarity.engine.results import Failure, Options, Query, Result
+from similarity.engine.results import Failure, Query, Result
+from similarity.features.extractor import describe as describe_backbone
 from similarity.findings.finding import KINDS, Finding, FindingKind, explain
-from similarity.images.decoding import read_image
-from similarity.images.regions import Region
 from similarity.index.stores import Index
+from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
 
@@ -52,7 +39,6 @@ class Catalog:
     engine: Engine
     info: Info
     version: str
-    _thumbnails: BoundedSemaphore = field(default_factory=BoundedSemaphore)
 
     @property
     def gallery(self) -> Gallery:
@@ -66,138 +52,37 @@ class Catalog:
             Exception: the query cannot be answered; see `reply_to`.
         """
         if query.region and not query.images:
-            query = self._with_pixels(query, query.region)
-        [prepared] = self.engine.prepare([query])
-        if isinstance(prepared, Failure):
-            raise prepared.error
-        return self._search(prepared, options, any_distance)
+            query = replace(query, images=(read_image_bytes(self.engine.images, self.record(query.keys[0])),))
+        [found] = self.search_each([query], options, any_distance)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def search_each(
         self, queries: Sequence[Query], options: SearchOptions, any_distance: bool
-    ) -> Iterator[SearchResult | Exception]:
+    ) -> list[SearchResult | Exception]:
         """Answer several queries; one that fails has its error in its place."""
-        for each in self.engine.prepare(queries):
-            yield each.error if isinstance(each, Failure) else self._search(each, options, any_distance)
-
-    def rows(self, filters: Filters, name: str | None = None) -> np.ndarray:
-        """Return the rows of some images, int64 (n,), by key; with a part of a name, the best match first.
-
-        Raises:
-            UnknownNameError: there is no such class.
-        """
-        allowed = self.gallery.allow(filters.label, filters.split, filters.finding)
-        rows = np.arange(len(self.engine)) if allowed is None else np.flatnonzero(allowed)
-        return rows if name is None else self._names.rank(rows, name)
-
-    def record(self, key: str) -> ImageRecord:
-        """Return the record of an image.
-
-        Raises:
-            UnknownNameError: there is no such image.
-        """
-        return self.gallery.manifest.records[self.gallery.row(key)]
-
-    def entry(self, row: int) -> ImageEntry:
-        """Return an image as it is listed."""
-        record = self.gallery.manifest.records[row]
-        return ImageEntry(
-            key=record.path,
-            label=record.label,
-            width=record.width,
-            height=record.height,
-            split=cast("Split | None", self.gallery.split(row)),
-            findings=self.gallery.kinds(row),
-        )
-
-    def thumbnail(self, record: ImageRecord, size: int) -> bytes:
-        """Return a JPEG of an image that fits into a square of `size` pixels.
-
-        Raises:
-            ImageFileError: its file is missing, or is another image.
-            UnreadableImageError: it can no longer be decoded.
-        """
-        with self._thumbnails:  # one at a time, so that uploads do not wait for the pictures of a page
-            content = read_image_bytes(self.engine.images, record.path, record.sha256)
-            picture = Image.fromarray(read_image(content, size))
-        picture.thumbnail((size, size))
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=88)
-        return buffer.getvalue()
-
-    def embedding_map(self) -> EmbeddingMap | None:
-        """Return the images as points in the plane, evenly chosen if there are too many; None without a map."""
-        if (positions := self.engine.map.get("all")) is None:
-            return None
-        manifest, gallery, look = self.gallery.manifest, self.gallery, self.engine.map.get("look")
-        rows = np.unique(np.linspace(0, len(positions) - 1, _MAX_POINTS).astype(int))
-        places: dict[FindingKind, list[int]] = {}
-        for place, row in enumerate(rows.tolist()):
-            for kind in gallery.kinds(row):
-                places.setdefault(kind, []).append(place)
-        return EmbeddingMap(
-            classes=manifest.folders,
-            keys=[manifest.keys[row] for row in rows],
-            labels=manifest.labels[rows].tolist(),
-            splits=[cast("Split | None", gallery.split(row)) for row in rows],
-            findings=places,
-            look=_as_layout(look[rows]) if look is not None and gallery.vectors.parts.are_two else None,
-            **_as_layout(positions[rows]).model_dump(),
-        )
-
-    def findings(self, kind: FindingKind | None, label: str | None, key: str | None) -> list[Finding]:
-        """Return the findings of a kind, about a class or an image."""
         return [
-            each
-            for each in self.gallery.findings or ()
-            if kind in {None, each.finding}
-            and label in {None, each.label, each.other_label}
-            and key in {None, each.path, each.other}
+            each.error if isinstance(each, Failure) else self._search(each, options, any_distance)
+            for each in self.engine.prepare(queries)
         ]
-
-    @cached_property
-    def finding_counts(self) -> list[FindingCount]:
-        """How many findings there are of each kind that occurs."""
-        kinds = [each.finding for each in self.gallery.findings or ()]
-        return [FindingCount(kind=kind, findings=kinds.count(kind)) for kind in KINDS if kind in kinds]
-
-    def finding_entry(self, finding: Finding) -> FindingEntry:
-        """Return a finding as it is listed."""
-        return FindingEntry(
-            kind=finding.finding,
-            key=finding.path or None,
-            label=finding.label or None,
-            indexed=finding.path in self.gallery.finding_rows,
-            suggested=finding.suggested or None,
-            other=finding.other or None,
-            other_label=finding.other_label or None,
-            score=float(finding.score) if finding.score else None,
-            explanation=explain(finding),
-        )
-
-    @cached_property
-    def _names(self) -> Names:
-        return Names(self.gallery.manifest.keys)
-
-    def _with_pixels(self, query: Query, region: Region) -> Query:
-        """Take the file of the only key as the image that a region is part of."""
-        record = self.record(query.keys[0])
-        content = read_image_bytes(self.engine.images, record.path, record.sha256)
-        return Query(query.name, query.keys, (content,), query.like, query.unlike, region)
 
     def _search(self, prepared: Prepared, options: SearchOptions, any_distance: bool) -> SearchResult:
-        results = [
-            self.engine.find(prepared, _as_options(options, any_distance, index)) for index in self._indexes(options)
-        ]
+        indexes: list[Index | None] = [options.index]
+        if options.compare and options.look is None:
+            first_index = options.index or self.gallery.vectors.default
+            indexes = [first_index, *(index for index in self.gallery.indexes if index != first_index)]
+        results = [self.engine.find(prepared, options.as_engine_options(index, any_distance)) for index in indexes]
         first, query = results[0], prepared.query
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
         queries = [
-            QueryEntry(key=None, label=None, width=width, height=height, split=None, findings=[])
+            schema.Query(key=None, label=None, width=width, height=height, split=None, findings=[])
             for _, _, (width, height) in prepared.embedded[:uploads]
         ]
-        queries += [QueryEntry(**self.entry(self.gallery.row(key)).model_dump()) for key in query.keys]
+        queries += [schema.Query(**self._facts(self.gallery.row(key))) for key in query.keys]
         novelty = None
         if first.distance is not None and first.max_distance is not None:
-            novelty = Novelty(distance=first.distance, max_distance=first.max_distance)
+            novelty = schema.Novelty(distance=first.distance, max_distance=first.max_distance)
         return SearchResult(
             query=queries[0],
             queries=queries,
@@ -208,40 +93,141 @@ class Catalog:
             novelty=novelty,
         )
 
-    def _indexes(self, options: SearchOptions) -> list[Index | None]:
-        if not options.compare or options.look is not None:
-            return [options.index]
-        first = options.index or self.gallery.vectors.default
-        return [first, *(index for index in self.gallery.indexes if index != first)]
-
     def _as_answer(self, result: Result) -> Answer:
-        rows = [self.gallery.row(key) for key, _ in result.neighbors]
         return Answer(
             index=result.index,
             source="inverted index" if result.matches is None else "search",
             milliseconds=1000 * result.seconds,
             matches=len(self.engine) - 1 if result.matches is None else result.matches,
             neighbors=[
-                Neighbor(cosine=cosine, **self.entry(row).model_dump(exclude={"width", "height"}))
-                for row, (_, cosine) in zip(rows, result.neighbors, strict=True)
+                schema.Neighbor(cosine=cosine, **self._facts(self.gallery.row(key))) for key, cosine in result.neighbors
             ],
         )
 
+    def _facts(self, row: int) -> dict[str, Any]:
+        """Return what answers say about an image."""
+        record, split = self.gallery.manifest.records[row], self.gallery.split(row)
+        size = {"width": record.width, "height": record.height}
+        return {"key": record.path, "label": record.label, "split": split, "findings": self.gallery.kinds(row), **size}
 
-def _as_options(options: SearchOptions, any_distance: bool, index: Index | None) -> Options:
-    return Options(
-        count=options.k,
-        label=options.label,
-        index=index,
-        look=options.look,
-        split=options.split,
-        finding=options.finding,
-        any=any_distance,
-        offset=options.offset,
-        stored=not options.compare,
-    )
+    def record(self, key: str) -> ImageRecord:
+        """Return the record of an image, or raise UnknownNameError."""
+        return self.gallery.manifest.records[self.gallery.row(key)]
+
+    def image_page(self, query: ImagesQuery) -> ImagePage:
+        """List images by key; with a part of a name, the best match first."""
+        allowed = self.gallery.allow(query.label, query.split, query.finding)
+        rows = np.arange(len(self.engine)) if allowed is None else np.flatnonzero(allowed)
+        if query.name is not None:
+            rows = rank_names(self._names, query.name, rows)
+        images = [ImageEntry(**self._facts(row)) for row in rows[query.entries].tolist()]
+        return ImagePage(images=images, **query.describe_page(len(rows)))
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [folded(key.rpartition("/")[2]) for key in self.gallery.manifest.keys]
+
+    def embedding_map(self) -> EmbeddingMap:
+        """Return the images as points in the plane, evenly chosen if there are too many; 404 without a map."""
+        if (positions := self.engine.map.get("all")) is None:
+            raise HTTPException(404, "There is no map of these images: run `dvc repro`.")
+        manifest, gallery, look = self.gallery.manifest, self.gallery, self.engine.map.get("look")
+        rows = np.unique(np.linspace(0, len(positions) - 1, _MAX_POINTS).astype(int))
+        places: dict[FindingKind, list[int]] = {}
+        for place, row in enumerate(rows.tolist()):
+            for kind in gallery.kinds(row):
+                places.setdefault(kind, []).append(place)
+        return EmbeddingMap(
+            classes=manifest.folders,
+            keys=[manifest.keys[row] for row in rows],
+            labels=manifest.labels[rows].tolist(),
+            splits=[cast("schema.Split | None", gallery.split(row)) for row in rows],
+            findings=places,
+            look=schema.Layout(**_places(look[rows])) if look is not None and gallery.vectors.parts.are_two else None,
+            **_places(positions[rows]),
+        )
+
+    def finding_page(self, query: FindingsQuery) -> FindingPage:
+        """List findings of a kind, about a class or an image."""
+        found = [
+            each
+            for each in self.gallery.findings or ()
+            if query.kind in {None, each.finding}
+            and query.label in {None, each.label, each.other_label}
+            and query.key in {None, each.path, each.other}
+        ]
+        kinds = [each.finding for each in self.gallery.findings or ()]
+        counts = [schema.FindingCount(kind=kind, findings=count) for kind in KINDS if (count := kinds.count(kind))]
+        entries = [self._finding_entry(each) for each in found[query.entries]]
+        audited = self.gallery.findings is not None
+        return FindingPage(audited=audited, counts=counts, findings=entries, **query.describe_page(len(found)))
+
+    def _finding_entry(self, finding: Finding) -> FindingEntry:
+        same: dict[str, Any] = {
+            name: getattr(finding, name) or None for name in ("label", "suggested", "other", "other_label", "score")
+        }
+        return FindingEntry(
+            kind=finding.finding,
+            key=finding.path or None,
+            indexed=finding.path in self.gallery.finding_rows,
+            explanation=explain(finding),
+            **same,
+        )
 
 
-def _as_layout(positions: np.ndarray) -> Layout:
+def folded(name: str) -> str:
+    """Return a name in the form in which names are compared."""
+    return normalize("NFC", name).casefold()
+
+
+def rank_names(names: Sequence[str], part: str, rows: np.ndarray) -> np.ndarray:
+    """Find the rows, among some, int64 (n,), whose folded name contains a text.
+
+    The whole name comes first (with or without its suffix), then names that begin with the text, then those with a
+    word that does, then all others; equal ones stay in their order.
+    """
+    part = folded(part)
+    at_word = re.compile(rf"(?<![^\W_]){re.escape(part)}")
+
+    def order(row: int) -> tuple[bool, bool, bool]:
+        name = names[row]
+        is_whole = part in {name, name.rpartition(".")[0]}
+        return not is_whole, not name.startswith(part), at_word.search(name) is None
+
+    return np.array(sorted((row for row in rows.tolist() if part in names[row]), key=order), np.int64)
+
+
+def _places(positions: np.ndarray) -> dict[str, Any]:
     x, y = positions.T.astype(float).round(4).tolist()
-    return Layout(x=x, y=y)
+    return {"x": x, "y": y}
+
+
+def describe(engine: Engine, limits: schema.LimitInfo, metrics: dict[str, Any]) -> Info:
+    """Describe what is served."""
+    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.files.lock
+    manifest, vectors, splits = gallery.manifest, gallery.vectors, gallery.splits
+    approximate_md5 = None if vectors.backend == "lancedb" else lock.md5(ANN_INDEX)
+    model = {
+        **{name: backbone[name] for name in ("image_size", "features", "engine")},
+        "backbone": backbone["name"],
+        "embedding_size": vectors.parts.size,
+        "visual_weight": vectors.parts.visual_weight if vectors.parts.are_two else None,
+        "md5": lock.md5(EMBEDDER).removesuffix(".dir"),
+    }
+    data = {
+        "images": len(engine),
+        "classes": _counts(manifest.folders, manifest.labels),
+        "splits": [] if splits is None else _counts(SPLIT_NAMES, splits[splits >= 0]),
+        "audited": gallery.findings is not None,
+        "md5": lock.md5(MANIFEST),
+    }
+    indexes = {
+        "stored_neighbors": engine.stored_neighbors,
+        "approximate": {"backend": vectors.backend, "search_k": vectors.search_k, "md5": approximate_md5},
+    }
+    return Info.model_validate({"model": model, "data": data, "indexes": indexes, "metrics": metrics, "limits": limits})
+
+
+def _counts(names: Sequence[str], places: np.ndarray) -> list[dict[str, Any]]:
+    counts = np.bincount(places, minlength=len(names)).tolist()
+    return [{"name": name, "images": count} for name, count in zip(names, counts, strict=True)]

@@ -6,6 +6,7 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
+from similarity.engine.results import Options
 from similarity.errors import UserError
 from similarity.images.regions import Region, parse_region
 from similarity.index.stores import Index
@@ -14,7 +15,6 @@ MAX_NEIGHBORS = 100
 MAX_RESULTS = 1000
 MAX_IMAGES = 32
 MAX_DOWNLOADED = 1000
-_MAX_PAGE = 10**9
 
 
 def _check_region(text: str) -> str:
@@ -31,17 +31,6 @@ Images = Annotated[
     Field(max_length=MAX_IMAGES, description="Image files; their content decides the format, not the name."),
 ]
 Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES, description="Keys of indexed images.")]
-Look = Annotated[
-    float,
-    Field(
-        ge=0,
-        le=1,
-        description="0 finds images of the same kind, 1 those of the same look; by exact search only.",
-        examples=[0.5],
-    ),
-]
-Page = Annotated[int, Field(ge=1, le=_MAX_PAGE, description="Number of the page, from 1.")]
-PageSize = Annotated[int, Field(ge=1, le=500)]
 
 
 class _Input(BaseModel):
@@ -61,41 +50,35 @@ class Filters(_Input):
     split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
     finding: Annotated[
         FindingFilter | None,
-        Field(
-            description="Only images with a finding of this kind of the audit, with `any`, or with `none`.",
-            examples=["none"],
-        ),
+        Field(description="Only images with a finding of this kind, with `any`, or with `none`.", examples=["none"]),
     ] = None
 
 
 class SearchOptions(Filters):
     """How to search."""
 
-    k: Annotated[
-        int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to return, if there are as many.")
-    ] = 10
-    offset: Annotated[
-        int,
-        Field(ge=0, lt=MAX_RESULTS, description=f"How many to skip; with `k`, {MAX_RESULTS:,} at most."),
-    ] = 0
+    k: Annotated[int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to return at most.")] = 10
+    offset: Annotated[int, Field(ge=0, lt=MAX_RESULTS, description="How many to skip; with `k`, 1,000 at most.")] = 0
     index: Annotated[Index | None, Field(description="What to search.", examples=["exact"])] = None
     compare: Annotated[bool, Field(description="Search the other index as well.")] = False
-    look: Annotated[Look | None, Field(description="Weight of the look, 1, against the kind, 0.")] = None
-    run: Annotated[
-        Literal["beside"] | None,
-        Field(description="`beside` searches the second run that is served, instead of the first."),
+    look: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="0 finds the same kind, 1 the same look; by exact search only.", examples=[0.5]),
     ] = None
+    run: Annotated[Literal["beside"] | None, Field(description="`beside` searches the second run that is served.")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _check_end(self) -> "SearchOptions":
-        if self.end > MAX_RESULTS:
-            raise ValueError(f"k + offset is {self.end:,}, and may be {MAX_RESULTS:,} at most")
+        if (end := self.offset + self.k) > MAX_RESULTS:
+            raise ValueError(f"k + offset is {end:,}, and may be {MAX_RESULTS:,} at most")
         return self
 
-    @property
-    def end(self) -> int:
-        """How many neighbors to find."""
-        return self.offset + self.k
+    def as_engine_options(self, index: Index | None, any_distance: bool) -> Options:
+        """Return the options for a search of an index."""
+        same = self.model_dump(include={"label", "split", "finding", "look", "offset"})
+        return Options(self.k, index=index, any=any_distance, stored=not self.compare, **same)
 
 
 class SimilarQuery(SearchOptions):
@@ -104,31 +87,21 @@ class SimilarQuery(SearchOptions):
     key: Key
 
 
-class UploadOptions(SearchOptions):
-    """How to search with images that may be similar to nothing."""
-
-    any_distance: Annotated[
-        bool, Field(alias="any", description="Return the nearest images even if none is similar.")
-    ] = False
-
-
-class BatchForm(UploadOptions):
-    """Several searches."""
+class BatchForm(SearchOptions):
+    """Several searches, with images that may be similar to nothing."""
 
     image: Images = []
     key: Keys = []
+    any_distance: Annotated[bool, Field(alias="any", description="Return the nearest even if none is similar.")] = False
 
     @model_validator(mode="after")
     def _check_number(self) -> "BatchForm":
         if not self.image and not self.key:
             raise ValueError("image, key: at least one of them is needed")
-        if self._number > MAX_IMAGES:
-            raise ValueError(f"{self._number} images and keys are too many: {MAX_IMAGES} are allowed")
+        number = sum(len(getattr(self, name, ())) for name in ("image", "key", "like", "unlike"))
+        if number > MAX_IMAGES:
+            raise ValueError(f"{number} images and keys are too many: {MAX_IMAGES} are allowed")
         return self
-
-    @property
-    def _number(self) -> int:
-        return len(self.image) + len(self.key)
 
 
 class SearchForm(BatchForm):
@@ -156,30 +129,36 @@ class SearchForm(BatchForm):
         """The region, as numbers."""
         return parse_region(self.region) if self.region else None
 
+
+class _Paged(_Input):
+    page: Annotated[int, Field(ge=1, le=10**9, description="Number of the page, from 1.")] = 1
+    size: Annotated[int, Field(ge=1, le=500, description="How many are on a page.")] = 60
+
     @property
-    def _number(self) -> int:
-        return len(self.image) + len(self.key) + len(self.like) + len(self.unlike)
+    def entries(self) -> slice:
+        """Which entries are on the page."""
+        return slice((self.page - 1) * self.size, self.page * self.size)
+
+    def describe_page(self, total: int) -> dict[str, int]:
+        """Return what the answer says about the page."""
+        return {"page": self.page, "pages": max(1, -(-total // self.size)), "total": total}
 
 
-class ImagesQuery(Filters):
+class ImagesQuery(Filters, _Paged):
     """A page of the indexed images."""
 
     name: Annotated[
         str | None,
         Field(max_length=200, description="Part of the files' names, in capitals or not.", examples=["0042"]),
     ] = None
-    page: Page = 1
-    size: Annotated[PageSize, Field(description="Images per page.")] = 60
 
 
-class FindingsQuery(_Input):
+class FindingsQuery(_Paged):
     """A page of the findings."""
 
     kind: Annotated[FindingKind | None, Field(description="Only these.", examples=["wrong_label"])] = None
     label: Annotated[Label | None, Field(description="Only findings about images of this class.")] = None
     key: Annotated[Key | None, Field(description="Only findings about this image.")] = None
-    page: Page = 1
-    size: Annotated[PageSize, Field(description="Findings per page.")] = 60
 
 
 class DownloadForm(_Input):

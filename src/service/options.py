@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from service.limits import UploadRules
-
 VARIABLE = "SIMILARITY_TOKEN"
 _MIN_LENGTH = 16  # of a token
 
@@ -90,12 +88,3 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name, (kind, default, meaning) in _LIMITS.items():
         limits.add_argument(f"--{name}", type=kind, default=default, help=f"{meaning} (default: {default})")
     return parser.parse_args(arguments)
-
-
-def upload_rules(arguments: argparse.Namespace) -> UploadRules:
-    """Return the rules for uploads that the arguments set."""
-    return UploadRules(
-        max_bytes=int(arguments.max_upload_mb * 1e6),
-        max_total_bytes=int(arguments.upload_room_mb * 1e6),
-        seconds=arguments.upload_seconds,
-    )

@@ -11,15 +11,11 @@ from time import monotonic
 from typing import Literal, NamedTuple
 
 from anyio import to_thread
+from fastapi import HTTPException
 
 from service.catalog import Catalog
-from similarity.engine.gallery import UnknownNameError
 
 _VERSION_SECONDS = 1
-
-
-class ReloadError(Exception):
-    """The newer version cannot be served; the message says why, and that the former one is."""
 
 
 class Beside(NamedTuple):
@@ -30,23 +26,12 @@ class Beside(NamedTuple):
 
 
 class ServedCatalog:
-    """The catalog that each request takes at its start, and that a reload replaces.
-
-    Attributes:
-        current: the catalog.
-        beside: a second one, which stays.
-    """
+    """The catalog that each request takes at its start, and that a reload replaces; a second one beside it stays."""
 
     def __init__(
         self, open_catalog: Callable[[], Catalog], read_version: Callable[[], str], beside: Beside | None = None
     ) -> None:
-        """Open the catalog.
-
-        Args:
-            open_catalog: opens it, or raises an error if it is not whole.
-            read_version: reads the version of the files as they are now.
-            beside: a second run to serve.
-        """
+        """Open the catalog; `read_version` reads the version of the files as they are now."""
         self.beside = beside
         self._open, self._read_version = open_catalog, read_version
         self._reloading = asyncio.Lock()
@@ -60,25 +45,16 @@ class ServedCatalog:
         return self._version_now != self.current.version
 
     def of(self, run: Literal["beside"] | None) -> Catalog:
-        """Return the catalog of a run.
-
-        Raises:
-            UnknownNameError: there is no second one.
-        """
+        """Return the catalog of a run, or raise HTTPException (404) if there is no second one."""
         if run is None:
             return self.current
         if self.beside is None:
-            raise UnknownNameError(
-                "there is no second run: start the service with --compare, and a commit or experiment"
-            )
+            message = "there is no second run: start the service with --compare, and a commit or experiment"
+            raise HTTPException(404, message)
         return self.beside.catalog
 
     async def reload(self) -> None:
-        """Open the catalog again, and serve it in the place of the current one if all is well.
-
-        Raises:
-            ReloadError: it cannot be opened.
-        """
+        """Open the catalog again and serve it, or raise HTTPException (409), which says why it cannot be opened."""
         async with self._reloading:
             try:
                 self.current = await to_thread.run_sync(self._open)
@@ -87,7 +63,7 @@ class ServedCatalog:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 message = f"Not reloaded, the former version goes on being served: {reason}"
                 print(message, file=sys.stderr, flush=True)
-                raise ReloadError(message) from error
+                raise HTTPException(409, message) from error
             print(f"Reloaded: {len(self.current.engine)} images", file=sys.stderr, flush=True)
 
     @asynccontextmanager
@@ -110,7 +86,7 @@ class ServedCatalog:
         loop.remove_signal_handler(signal.SIGHUP)
 
     async def _reload_quietly(self) -> None:
-        with suppress(ReloadError):
+        with suppress(HTTPException):
             await self.reload()
 
 

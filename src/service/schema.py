@@ -1,8 +1,8 @@
 """What the API returns, as its OpenAPI document says."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
 from similarity.findings import finding
@@ -17,27 +17,22 @@ FindingFilter = TypeAliasType("FindingFilter", Literal[finding.FindingKind, "any
 Findings = Annotated[
     list[FindingKind], Field(description="Kinds of findings of the audit that are about the image.", examples=[["odd"]])
 ]
+Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
 Milliseconds = Annotated[float, Field(ge=0, description="Time that the server took.")]
 
 
-class Model(BaseModel):
-    """A part of an answer."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Failure(Model):
+class Failure(BaseModel):
     """Why there is no answer."""
 
     detail: Annotated[str, Field(examples=["no image 'marble/x.jpg' is indexed; near it are: marble/marble_0042.jpg"])]
 
 
-class _Sized(Model):
+class _Sized(BaseModel):
     width: Annotated[int, Field(ge=1, description="Pixels.")]
     height: Annotated[int, Field(ge=1, description="Pixels.")]
 
 
-class _Indexed(Model):
+class _Indexed(BaseModel):
     key: Key
     label: Label
     split: Split | None
@@ -50,7 +45,7 @@ class Neighbor(_Indexed):
     cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Similarity to the query.", examples=[0.974652])]
 
 
-class Answer(Model):
+class Answer(BaseModel):
     """The images most similar to the query, best first."""
 
     index: Annotated[Index, Field(description="What was searched.")]
@@ -69,14 +64,14 @@ class Query(_Sized):
     findings: Findings
 
 
-class Novelty(Model):
+class Novelty(BaseModel):
     """How far an upload is from all that is indexed, in the features of the backbone."""
 
     distance: Annotated[float, Field(ge=0, description="To the nearest indexed image.")]
     max_distance: Annotated[float, Field(ge=0, description="Up to which an image is similar to something.")]
 
 
-class SearchResult(Model):
+class SearchResult(BaseModel):
     """The answer of one index and, if a comparison was asked for, that of the other."""
 
     query: Annotated[Query, Field(description="The first of `queries`.")]
@@ -85,15 +80,12 @@ class SearchResult(Model):
     comparison: Answer | None
     embed_milliseconds: Milliseconds | None
     similar: Annotated[
-        bool,
-        Field(
-            description="False if nothing indexed is similar to an upload; it has no neighbors then, unless by `any`."
-        ),
+        bool, Field(description="False for an upload that is like nothing; see `any` for its neighbors.")
     ]
     novelty: Annotated[Novelty | None, Field(description="Of an upload: what decided `similar`.")]
 
 
-class BatchEntry(Model):
+class BatchEntry(BaseModel):
     """What became of one of several searches: a result, or an error."""
 
     result: SearchResult | None
@@ -101,7 +93,7 @@ class BatchEntry(Model):
     status: Annotated[int, Field(description="As if it had been asked for alone.", examples=[200])]
 
 
-class BatchResult(Model):
+class BatchResult(BaseModel):
     """The results of several searches: of uploads in their order, then of keys in theirs."""
 
     results: list[BatchEntry]
@@ -111,15 +103,10 @@ class ImageEntry(_Indexed, _Sized):
     """An indexed image."""
 
 
-class _Page(Model):
+class _Page(BaseModel):
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
     total: Annotated[int, Field(ge=0, description="What is on all pages together.")]
-
-
-def pages_of(total: int, size: int) -> int:
-    """Return how many pages of a size there are, at least one."""
-    return max(1, -(-total // size))
 
 
 class ImagePage(_Page):
@@ -128,7 +115,7 @@ class ImagePage(_Page):
     images: list[ImageEntry]
 
 
-class FindingEntry(Model):
+class FindingEntry(BaseModel):
     """Something that is probably wrong with an image, a pair of images, or a class."""
 
     kind: FindingKind
@@ -142,7 +129,7 @@ class FindingEntry(Model):
     explanation: Annotated[str, Field(examples=["Probably of class marble: the label is wrong with …"])]
 
 
-class FindingCount(Model):
+class FindingCount(BaseModel):
     """A kind of findings and how many there are."""
 
     kind: FindingKind
@@ -157,7 +144,7 @@ class FindingPage(_Page):
     findings: list[FindingEntry]
 
 
-class Layout(Model):
+class Layout(BaseModel):
     """Places in the plane, 0…1 with y upwards; the lists run in parallel."""
 
     x: list[float]
@@ -175,7 +162,86 @@ class EmbeddingMap(Layout):
     look: Annotated[Layout | None, Field(description="Places by the look alone; null if there is no choice.")]
 
 
-class Health(Model):
+class Count(BaseModel):
+    """A class or a split, and how many images it has."""
+
+    name: str
+    images: int
+
+
+class DataInfo(BaseModel):
+    """The indexed images; `md5` is of their manifest, as in `dvc.lock`, which holds the SHA-256 of each."""
+
+    images: int
+    classes: list[Count]
+    splits: Annotated[list[Count], Field(description="Empty if the images are not split.")]
+    audited: Annotated[bool, Field(description="Whether there was an audit.")]
+    md5: Md5
+
+
+class ModelInfo(BaseModel):
+    """The model; `md5` is of its folder, as in `dvc.lock` but for the ending `.dir`."""
+
+    backbone: str
+    image_size: int
+    features: int
+    engine: str
+    embedding_size: int
+    visual_weight: Annotated[float | None, Field(description="The look of the indexes; null if there is no choice.")]
+    md5: Md5
+
+
+class ApproximateInfo(BaseModel):
+    """The approximate index, which searches are asked of by its backend's name; one in a database has no file."""
+
+    backend: Index
+    search_k: int | None
+    md5: Md5 | None
+
+
+class IndexInfo(BaseModel):
+    """Neighbors that are stored for each image, and the approximate index."""
+
+    stored_neighbors: int
+    approximate: ApproximateInfo
+
+
+class LimitInfo(BaseModel):
+    """What a request may ask for at most."""
+
+    upload_bytes: Annotated[int, Field(description="Of all images of a request together.")]
+    megapixels: Annotated[float, Field(description="Millions of pixels of an image.")]
+    k: Annotated[int, Field(description="Neighbors in an answer.")]
+    results: Annotated[int, Field(description="Neighbors that can be paged through: `k` + `offset`.")]
+    images: Annotated[int, Field(description="Images and keys in a request.")]
+    download_images: Annotated[int, Field(description="Images in a download.")]
+    download_bytes: Annotated[int, Field(description="Of all images of a download together.")]
+
+
+class _Run(BaseModel):
+    model: ModelInfo
+    indexes: IndexInfo
+    metrics: Annotated[dict[str, Any], Field(description="The files in its `metrics/`, by name.")]
+
+
+class BesideInfo(_Run):
+    """A second run that is served for comparison, of the same images."""
+
+    revision: Annotated[str, Field(description="The commit or the experiment.", examples=["my-experiment"])]
+
+
+class Info(_Run):
+    """What is served."""
+
+    data: DataInfo
+    limits: LimitInfo
+    beside: Annotated[BesideInfo | None, Field(description="What `run=beside` searches, if there is a second run.")] = (
+        None
+    )
+    out_of_date: Annotated[bool, Field(description="Whether the files are newer; see the call `reload`.")] = False
+
+
+class Health(BaseModel):
     """The service is up and has its model loaded."""
 
     status: Annotated[str, Field(examples=["ok"])]

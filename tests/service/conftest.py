@@ -1,13 +1,16 @@
+import io
 import shutil
 import warnings
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from projects import Project
 from service_process import TOKEN, ServiceProcesses, StartService
+from similarity.evaluation.foreign import draw_foreign
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
@@ -41,6 +44,17 @@ def api(service: str) -> Iterator[httpx.Client]:
     """A client of the service."""
     with httpx.Client(base_url=service, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def foreign(service: str) -> bytes:
+    """A picture that nothing indexed is similar to."""
+    for number in range(50):
+        buffer = io.BytesIO()
+        Image.fromarray(draw_foreign("checkerboard", number, 48, 0)).save(buffer, "PNG")
+        if not httpx.post(f"{service}/api/search", files={"image": buffer.getvalue()}).json()["similar"]:
+            return buffer.getvalue()
+    raise AssertionError("everything is similar")
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,7 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from projects import Project
-from service_process import ServiceProcesses, StartService
-from similarity.evaluation.foreign import draw_foreign
+from service_process import StartService, client_of
 from similarity.generated.rocks import CLASSES, draw_rock
 
 register_heif_opener()  # which the tests write with
@@ -66,13 +65,6 @@ def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its
     assert keys[0][1:] == keys[1]
     assert uploaded["embed_milliseconds"] > 0
     assert by_key["embed_milliseconds"] is None
-
-
-def test_stored_neighbors_and_a_search_give_the_same(api: httpx.Client) -> None:
-    stored = api.get("/api/similar", params={"key": KEY}).json()["answer"]
-    searched = api.get("/api/similar", params={"key": KEY, "k": 20}).json()["answer"]
-    assert (stored["source"], searched["source"]) == ("inverted index", "search")
-    assert [each["key"] for each in stored["neighbors"]] == [each["key"] for each in searched["neighbors"]][:10]
 
 
 @pytest.mark.parametrize("index", ["exact", "annoy"])
@@ -163,35 +155,22 @@ def test_what_is_no_image_is_refused_with_the_reason(api: httpx.Client, content:
     assert message in refusal(api.post("/api/search", files={"image": ("photo.jpg", content)}), 415)
 
 
-def test_an_image_of_too_many_pixels_is_refused_as_too_large(api: httpx.Client) -> None:
-    response = api.post("/api/search", files={"image": ("x", encoded(Image.new("1", (12_000, 6_000))))})
-    assert "12000 × 6000 pixels are too many: 50 million are allowed" in refusal(response, 413)
-
-
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
         ("/api/similar?key=marble/marble_003.jpg", 404, "near it are: marble/marble_0003.jpg"),
         (f"/api/similar?key={quote(KEY)}&label=marbel", 404, "no class 'marbel' is indexed; near it are: marble"),
         (f"/api/similar?key={quote(KEY)}&k=0", 422, "k: Input should be greater than or equal to 1"),
-        (
-            f"/api/similar?key={quote(KEY)}&index=lsh",
-            422,
-            "index: Input should be 'exact', 'annoy' or 'lancedb'",
-        ),
+        (f"/api/similar?key={quote(KEY)}&index=lsh", 422, "index: Input should be 'exact', 'annoy' or 'lancedb'"),
         (f"/api/similar?key={quote(KEY)}&index=lancedb", 404, "there is no index by lancedb, but by annoy"),
         (f"/api/similar?key={quote(KEY)}&look=1.01", 422, "look: Input should be less than or equal to 1"),
-        (f"/api/similar?key={quote(KEY)}&look=-0.1", 422, "look: Input should be greater than or equal to 0"),
         (f"/api/similar?key={quote(KEY)}&look=nan", 422, "look: Input should be"),
-        (f"/api/similar?key={quote(KEY)}&look=blue", 422, "look: Input should be a valid number"),
         (f"/api/similar?key={quote(KEY)}&look=0.5&index=annoy", 422, "search with the exact one"),
         ("/api/similar", 422, "key: Field required"),
         ("/api/images?label=marbel", 404, "no class 'marbel'"),
-        ("/api/images?page=0", 422, "page: Input should be greater"),
         ("/api/images?split=training", 422, "split: Input should be 'train', 'valid' or 'test'"),
         ("/api/images?lable=marble&x=1", 422, "lable: there is no such parameter; x: there is no such parameter"),
         ("/api/info?verbose=1", 422, "verbose: there is no such parameter"),
-        (f"/api/images/{KEY}?thumb=64", 422, "thumb: there is no such parameter"),
         ("/api/findings?kind=blurred", 422, "kind: Input should be"),
         ("/api/nothing", 404, "Not Found"),
     ],
@@ -238,9 +217,8 @@ def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_si
         body, headers = request.read(), {"content-type": request.headers["content-type"]}
         chunks = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
         assert "at most 0.1 MB" in refusal(client.post("/api/search", content=chunks, headers=headers), 413)
-        assert "0.01 million are allowed" in refusal(
-            client.post("/api/search", files={"image": ("x", encoded(rock(1, 101)))}), 413
-        )
+        pixels = client.post("/api/search", files={"image": ("x", encoded(rock(1, 101)))})
+        assert "101 × 101 pixels are too many: 0.01 million are allowed" in refusal(pixels, 413)
         assert search(client, encoded(rock(1, 100)))["query"]["width"] == 100
 
 
@@ -297,21 +275,6 @@ def test_the_map_has_each_image_with_its_class_and_split(api: httpx.Client, repr
     assert look["x"] != points["x"]
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("--max-connections=0", "--max-connections: 0: a number above 0 and below a million is needed"),
-        ("--max-connections=0.5", "--max-connections: 0.5: a whole number is needed"),
-        ("--max-upload-mb=-1", "--max-upload-mb: -1: a number above 0 and below a million is needed"),
-        ("--max-megapixels=nan", "--max-megapixels: nan: a number above 0 and below a million is needed"),
-    ],
-)
-def test_a_limit_that_makes_no_sense_is_refused(reproduced: Project, option: str, message: str) -> None:
-    printed = reproduced.run("python", "src/serve.py", option, status=2)
-    assert message in printed
-    assert "Traceback" not in printed
-
-
 def test_a_port_that_is_taken_is_told_in_one_line(service: str, reproduced: Project) -> None:
     port = str(urlsplit(service).port)
     printed = reproduced.run("python", "src/serve.py", "--port", port, status=1)
@@ -319,19 +282,15 @@ def test_a_port_that_is_taken_is_told_in_one_line(service: str, reproduced: Proj
     assert len(printed.splitlines()) == 1
 
 
-def test_an_upload_of_nothing_indexed_gets_no_neighbors_unless_any_are_wanted(api: httpx.Client) -> None:
-    def search(content: bytes, **fields: str) -> dict:
-        return api.post("/api/search", files={"image": ("board.png", content)}, data=fields).json()
-
-    boards = [encoded(Image.fromarray(draw_foreign("checkerboard", number, 48, 0))) for number in range(50)]
-    foreign = [content for content in boards if not search(content)["similar"]]
-    assert foreign
-    refused, anyway = (search(foreign[0], compare="true", **more) for more in ({}, {"any": "true"}))
+def test_an_upload_of_nothing_indexed_gets_no_neighbors_unless_any_are_wanted(
+    api: httpx.Client, foreign: bytes
+) -> None:
+    refused, anyway = (search(api, foreign, compare="true", **more) for more in ({}, {"any": "true"}))
     assert refused["answer"]["neighbors"] == refused["comparison"]["neighbors"] == []
     assert not anyway["similar"]
     assert len(anyway["answer"]["neighbors"]) == 10
     assert anyway["novelty"]["distance"] > anyway["novelty"]["max_distance"]
-    of_a_class = search(foreign[0], label="marble")
+    of_a_class = search(api, foreign, label="marble")
     assert (of_a_class["similar"], of_a_class["answer"]["neighbors"]) == (False, [])
 
 
@@ -363,19 +322,13 @@ def test_a_search_with_a_look_is_exact_and_is_not_compared(api: httpx.Client) ->
         assert (result["answer"]["index"], result["answer"]["source"]) == ("exact", "search")
         assert result["comparison"] is None
         assert [each["label"] for each in result["answer"]["neighbors"]] == ["schist"] * 3
-    response = api.post("/api/search", files={"image": ("x", encoded(rock()))}, data={"look": "2"})
-    assert "look: Input should be less than or equal to 1" in refusal(response, 422)
 
 
 def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
     project.run("dvc", "repro", "ann")
-    processes = ServiceProcesses(project)
-    try:
-        with httpx.Client(base_url=processes.start(), timeout=30) as client:
-            assert client.get("/api/info").json()["model"]["visual_weight"] is None
-            message = refusal(client.get("/api/similar", params={"key": KEY, "look": 0.5}), 422)
-            assert "these embeddings have one part only" in message
-            assert search(client, encoded(rock()))["similar"]
-    finally:
-        processes.stop()
+    with client_of(project) as client:
+        assert client.get("/api/info").json()["model"]["visual_weight"] is None
+        message = refusal(client.get("/api/similar", params={"key": KEY, "look": 0.5}), 422)
+        assert "these embeddings have one part only" in message
+        assert search(client, encoded(rock()))["similar"]

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from projects import Project
-from service_process import ServiceProcesses
+from service_process import client_of
 from similarity.files import write_table
 from similarity.findings.finding import Finding
 
@@ -29,10 +29,8 @@ def audited(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> It
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
     project.run("dvc", "commit", "--force", "audit")
-    processes = ServiceProcesses(project)
-    with httpx.Client(base_url=processes.start(), timeout=30) as client:
+    with client_of(project) as client:
         yield client
-    processes.stop()
 
 
 def listed(client: httpx.Client, **query: str | int) -> list[dict]:
@@ -86,14 +84,10 @@ def test_images_with_a_finding_can_be_listed_and_searched(
 def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(project: Project) -> None:
     for name in ("findings", "splits"):
         (project.folder / f"data/{name}.csv").unlink()
-    processes = ServiceProcesses(project)
-    try:
-        with httpx.Client(base_url=processes.start(), timeout=30) as client:
-            assert client.get("/api/findings").json()["audited"] is False
-            info = client.get("/api/info").json()
-            assert (info["data"]["splits"], info["data"]["audited"], info["out_of_date"]) == ([], False, False)
-            [first, *_] = client.get("/api/images").json()["images"]
-            assert (first["split"], first["findings"]) == (None, [])
-            assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
-    finally:
-        processes.stop()
+    with client_of(project) as client:
+        assert client.get("/api/findings").json()["audited"] is False
+        info = client.get("/api/info").json()
+        assert (info["data"]["splits"], info["data"]["audited"], info["out_of_date"]) == ([], False, False)
+        [first, *_] = client.get("/api/images").json()["images"]
+        assert (first["split"], first["findings"]) == (None, [])
+        assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0

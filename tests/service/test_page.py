@@ -1,15 +1,11 @@
 """The search page in a real browser, Chromium as the system has it."""
 
-import io
 import re
 
-import httpx
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 
 from page_checks import KEY, box_of, expect_address, expect_found, expect_keys, picture_of, upload
-from similarity.evaluation.foreign import draw_foreign
 
 
 def test_an_upload_shows_its_neighbors_with_similarity_and_class(page: Page, service: str) -> None:
@@ -109,17 +105,6 @@ def test_the_slider_works_by_keyboard_and_speaks_to_screen_readers(page: Page, s
     expect(page.locator("#index")).to_be_enabled()
 
 
-def test_an_image_that_stays_among_the_results_is_not_loaded_again(page: Page, service: str) -> None:
-    page.goto(f"/?key={KEY}&k=50")
-    before = expect_found(page, service, key=KEY, k=50)
-    page.wait_for_load_state("networkidle")
-    page.evaluate("document.querySelectorAll('#results .picture').forEach(image => image.dataset.before = '')")
-    page.locator("#look").fill("40")
-    stayed = {*before} & {*expect_found(page, service, key=KEY, k=50, look=0.4)}
-    expect(page.locator("#results .picture[data-before]")).to_have_count(len(stayed))
-    assert len(stayed) > 10
-
-
 def test_an_upload_is_matched_by_appearance_as_well_and_a_click_on_a_result_keeps_it(page: Page) -> None:
     page.goto("/")
     upload(page, "my photo.png", picture_of("schist"))
@@ -150,18 +135,10 @@ def test_what_cannot_be_searched_with_is_explained(
 
 
 def test_a_picture_of_nothing_indexed_is_recognized_and_its_nearest_are_shown_on_demand(
-    page: Page, service: str
+    page: Page, foreign: bytes
 ) -> None:
-    def encoded(number: int) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(draw_foreign("checkerboard", number, 48, 0)).save(buffer, "PNG")
-        return buffer.getvalue()
-
-    def is_refused(content: bytes) -> bool:
-        return not httpx.post(f"{service}/api/search", files={"image": ("board.png", content)}).json()["similar"]
-
     page.goto("/")
-    upload(page, "board.png", next(content for content in map(encoded, range(50)) if is_refused(content)))
+    upload(page, "board.png", foreign)
     expect(page.locator("#status")).to_have_text("Nothing similar is indexed.")
     expect(page.locator("#results .card")).to_have_count(0)
     explained = r"at a distance of \d\.\d{4}\. Up to \d\.\d{4}, an image counts as similar"

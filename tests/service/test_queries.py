@@ -10,7 +10,6 @@ from PIL import Image
 
 from projects import Project
 from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.evaluation.foreign import draw_foreign
 from similarity.vectors import normalize
 
 KEY, OTHER, THIRD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"
@@ -118,26 +117,18 @@ def test_a_batch_gives_each_its_own_answer_and_what_fails_its_error(api: httpx.C
     assert (unknown["status"], unknown["error"][:28]) == (404, "no image 'marble/x.jpg' is i")
 
 
-def test_an_upload_like_nothing_is_told_also_among_others(api: httpx.Client, data: Data) -> None:
-    boards = []
-    for number in range(50):
-        buffer = io.BytesIO()
-        Image.fromarray(draw_foreign("checkerboard", number, 48, 0)).save(buffer, "PNG")
-        boards.append((f"{number}.png", buffer.getvalue()))
-    batch = api.post("/api/search/batch", files=[("image", each) for each in boards[:30]]).json()["results"]
-    foreign = next(board for board, each in zip(boards, batch, strict=False) if not each["result"]["similar"])
-    assert search(api, foreign, foreign).json()["similar"] is False
-    with_known = search(api, foreign, data.file(KEY)).json()
-    assert with_known["similar"] is True
-    assert with_known["novelty"]["distance"] < 0.01
-    with_key = search(api, foreign, key=KEY).json()
-    assert (with_key["similar"], with_key["novelty"]) == (True, None)
-
-
-def test_which_of_several_images_cannot_be_read_is_told(api: httpx.Client, data: Data) -> None:
-    response = search(api, data.file(KEY), ("x", b"no image"))
-    assert response.status_code == 415
-    assert "image 2 of 2, not an image in a known format" in response.json()["detail"]
+def test_among_several_images_one_like_nothing_counts_no_more_and_one_that_cannot_be_read_is_named(
+    api: httpx.Client, data: Data, foreign: bytes
+) -> None:
+    board, known = ("board.png", foreign), data.file(KEY)
+    both, with_known, with_key = search(api, board, board), search(api, board, known), search(api, board, key=KEY)
+    assert both.json()["similar"] is False
+    assert with_known.json()["similar"] is True
+    assert with_known.json()["novelty"]["distance"] < 0.01
+    assert (with_key.json()["similar"], with_key.json()["novelty"]) == (True, None)
+    unreadable = search(api, known, ("x", b"no image"))
+    assert unreadable.status_code == 415
+    assert "image 2 of 2, not an image in a known format" in unreadable.json()["detail"]
 
 
 def test_images_are_found_by_a_part_of_their_name(api: httpx.Client) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import pty
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from projects import Project, update_yaml
+from projects import Project
 from service_process import ServiceProcesses
 
 KEY = "marble/marble_0003.jpg"
@@ -34,13 +33,13 @@ def client(processes: ServiceProcesses) -> Iterator[httpx.Client]:
         yield client
 
 
-def replace(path: Path, other: Path) -> None:
-    shutil.copyfile(other, path.with_name("new"))
+def replace(path: Path, content: bytes) -> None:
+    path.with_name("new").write_bytes(content)
     path.with_name("new").rename(path)
 
 
-def overwrite_unnoticed(path: Path, _: Path) -> None:
-    """Changes bytes in place, and leaves it with the same size and the same time."""
+def overwrite_unnoticed(path: Path, _: bytes) -> None:
+    """Change bytes in place, and leave the file with the same size and the same time."""
     status, content = path.stat(), path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(content[:-20] + bytes(18) + content[-2:])
@@ -48,28 +47,25 @@ def overwrite_unnoticed(path: Path, _: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [replace, overwrite_unnoticed])
-@pytest.mark.parametrize("query", ["", "?thumbnail=64"])
-def test_a_file_that_is_another_image_by_now_is_never_given_for_the_indexed_one(
-    client: httpx.Client, project: Project, change: Callable[[Path, Path], None], query: str
+def test_a_file_that_is_another_image_or_gone_is_never_given_for_the_indexed_one(
+    client: httpx.Client, project: Project, change: Callable[[Path, bytes], None]
 ) -> None:
     images = project.folder / "data/images"
-    before = client.get(f"/api/images/{KEY}{query}")
-    assert before.status_code == 200
-    shutil.copy2(images / KEY, images / "kept")
-    change(images / KEY, images / OTHER)
-    refused = client.get(f"/api/images/{KEY}{query}")
-    assert refused.status_code == 409
-    assert "not the image that was indexed: run `dvc repro` and reload the service" in refused.json()["detail"]
-    assert "etag" not in refused.headers
-    have = {"If-None-Match": before.headers["etag"]}
-    assert client.get(f"/api/images/{KEY}{query}", headers=have).status_code == 304
-    replace(images / KEY, images / "kept")
-    assert client.get(f"/api/images/{KEY}{query}").content == before.content
-
-
-def test_a_file_that_is_gone_is_told_with_the_way_to_get_it_back(client: httpx.Client, project: Project) -> None:
-    (project.folder / "data/images" / KEY).unlink()
-    for query in ("", "?thumbnail=64"):
+    file, queries = images / KEY, ("", "?thumbnail=64")
+    kept, before = file.read_bytes(), [client.get(f"/api/images/{KEY}{query}") for query in queries]
+    change(file, (images / OTHER).read_bytes())
+    for query, response in zip(queries, before, strict=True):
+        assert response.status_code == 200
+        refused = client.get(f"/api/images/{KEY}{query}")
+        assert refused.status_code == 409
+        assert "not the image that was indexed: run `dvc repro` and reload the service" in refused.json()["detail"]
+        assert "etag" not in refused.headers
+        have = {"If-None-Match": response.headers["etag"]}
+        assert client.get(f"/api/images/{KEY}{query}", headers=have).status_code == 304
+    replace(file, kept)
+    assert [client.get(f"/api/images/{KEY}{query}").content for query in queries] == [each.content for each in before]
+    file.unlink()
+    for query in queries:
         refused = client.get(f"/api/images/{KEY}{query}")
         assert refused.status_code == 404
         assert "run `dvc checkout`" in refused.json()["detail"]
@@ -97,26 +93,6 @@ def wait_for_line(path: Path, start: str) -> str:
             return lines[-1]
         time.sleep(0.05)
     raise AssertionError(f"no line that starts with {start}: {path.read_text(encoding='utf-8')}")
-
-
-def test_while_images_are_fetched_anew_each_is_the_indexed_one_or_refused(
-    owner: httpx.Client, project: Project
-) -> None:
-    images = project.folder / "data/images"
-    before = {path.relative_to(images).as_posix(): path.read_bytes() for path in images.glob("*/*")}
-    found = neighbors(owner)
-    update_yaml(project.folder / "data/sources/demo.yaml", {"generate": {"seed": 5}})
-    with ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(project.run, "python", "src/fetch.py")
-        answers: list[tuple[str, httpx.Response]] = []
-        while not fetching.done() or len(answers) < 2 * len(before):
-            key = list(before)[len(answers) % len(before)]
-            answers.append((key, owner.get(f"/api/images/{key}")))
-        fetching.result()
-    assert {answer.status_code for _, answer in answers} <= {200, 404, 409}
-    assert answers[-1][1].status_code == 409
-    assert all(answer.content == before[key] for key, answer in answers if answer.status_code == 200)
-    assert neighbors(owner) == found
 
 
 def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixture(
@@ -155,23 +131,18 @@ def test_a_signal_reloads_as_well_or_tells_in_one_line_why_not(
 ) -> None:
     old, index = neighbors(owner), project.folder / "models/inverted-index.json"
     content = index.read_bytes()
-    replace_content(index, content[:-100])
+    replace(index, content[:-100])
     processes.processes[-1].send_signal(signal.SIGHUP)
     line = wait_for_line(project.folder / "stderr.txt", "Not reloaded")
     assert "models/inverted-index.json is not what stage neighbors made, by dvc.lock" in line
     assert neighbors(owner) == old
-    replace_content(index, content)
+    replace(index, content)
     project.set_params(train={"epochs": 2})
     project.run("dvc", "repro", "ann")
     processes.processes[-1].send_signal(signal.SIGHUP)
     assert wait_for_line(project.folder / "stderr.txt", "Reloaded") == "Reloaded: 144 images"
     assert neighbors(owner) != old
     assert "Traceback" not in (project.folder / "stderr.txt").read_text(encoding="utf-8")
-
-
-def replace_content(path: Path, content: bytes) -> None:
-    path.with_name("new").write_bytes(content)
-    path.with_name("new").rename(path)
 
 
 def test_a_reload_needs_the_token(owner: httpx.Client, service: str) -> None:

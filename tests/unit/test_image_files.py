@@ -2,21 +2,46 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from fastapi import HTTPException
 
-from service.image_files import ImageFileError, check_image, read_image_bytes
+from service.image_files import pack, read_image_bytes, require_room
+from similarity.dataset.manifest import ImageRecord
 
-CONTENT = bytes(range(256))
-DIGEST = sha256(CONTENT).hexdigest()
+CONTENTS = {"a/1.png": b"one" * 100, "a/2.png": b"", "b/3.png": b"three" * 100}
 
 
-def test_only_the_image_that_was_indexed_is_read(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(CONTENT)
-    assert read_image_bytes(tmp_path, "x", DIGEST) == CONTENT
-    assert check_image(tmp_path, "x", DIGEST) == 256
-    (tmp_path / "x").write_bytes(CONTENT[::-1])
-    with pytest.raises(ImageFileError, match="not the image that was indexed: run `dvc repro` and reload") as changed:
-        read_image_bytes(tmp_path, "x", DIGEST)
-    (tmp_path / "x").unlink()
-    with pytest.raises(ImageFileError, match="is not there: run `dvc checkout`") as gone:
-        read_image_bytes(tmp_path, "x", DIGEST)
-    assert (changed.value.status, gone.value.status) == (409, 404)
+@pytest.fixture
+def records(tmp_path: Path) -> list[ImageRecord]:
+    """Images whose files are in the temporary folder."""
+    for key, content in CONTENTS.items():
+        (tmp_path / key).parent.mkdir(exist_ok=True)
+        (tmp_path / key).write_bytes(content)
+    return [ImageRecord(key, key[0], sha256(content).hexdigest(), 8, 8) for key, content in CONTENTS.items()]
+
+
+def test_only_the_image_that_was_indexed_is_read_and_packed(tmp_path: Path, records: list[ImageRecord]) -> None:
+    assert read_image_bytes(tmp_path, records[0]) == CONTENTS["a/1.png"]
+    require_room(tmp_path, records, 800)
+    with pytest.raises(HTTPException, match=r"413: .* too large together"):
+        require_room(tmp_path, records, 799)
+    (tmp_path / "a/1.png").write_bytes(b"another")
+    with pytest.raises(
+        HTTPException, match=r"409: The file of a/1\.png is not the image that was indexed: run `dvc repro`"
+    ):
+        require_room(tmp_path, records, 800)
+    (tmp_path / "a/1.png").unlink()
+    with pytest.raises(HTTPException, match=r"404: The file of a/1\.png is not there: run `dvc checkout`"):
+        require_room(tmp_path, records, 800)
+
+
+def test_an_archive_is_the_same_every_time_and_stops_short_at_a_changed_file(
+    tmp_path: Path, records: list[ImageRecord]
+) -> None:
+    assert b"".join(pack(tmp_path, records)) == b"".join(pack(tmp_path, records))
+    parts = pack(tmp_path, records)
+    given = next(parts)
+    (tmp_path / "b/3.png").write_bytes(b"another")
+    with pytest.raises(HTTPException, match="not the image that was indexed"):
+        for part in parts:
+            given += part
+    assert b"another" not in given

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.names import Names
+from service.catalog import folded, rank_names
 
 KEYS = ["a/My Cat.JPG", "a/cat.jpg", "a/category_2.png", "a/red_cat.png", "b/concat.jpg", "b/dog.png", "cat/Über.jpg"]
 
@@ -17,7 +17,6 @@ KEYS = ["a/My Cat.JPG", "a/cat.jpg", "a/category_2.png", "a/red_cat.png", "b/con
     ],
 )
 def test_a_part_of_a_name_finds_files_the_best_match_first(part: str, found: list[str]) -> None:
-    rows = Names(KEYS).rank(np.arange(len(KEYS)), part)
-    assert [KEYS[row] for row in rows] == found
-
-    assert Names(KEYS).rank(np.array([3, 4, 6]), "cat").tolist() == [3, 4]  # of those given
+    names = [folded(key.rpartition("/")[2]) for key in KEYS]
+    assert [KEYS[row] for row in rank_names(names, part, np.arange(len(KEYS)))] == found
+    assert rank_names(names, "cat", np.array([3, 4, 6])).tolist() == [3, 4]  # of those given

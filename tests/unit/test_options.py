@@ -2,12 +2,40 @@ import pytest
 
 from service.options import parse_arguments
 
+PREFIX, LIMIT = "a path such as /images is needed", "a number above 0 and below a million is needed"
+HOST = "a name, *.NAME for all names below it, or * for any is needed"
 
-@pytest.mark.parametrize("prefix", ["similar", "/a b", "/a?b", "//evil.example", "/a/../b/%2e"])
-def test_a_prefix_that_is_none_is_refused(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+
+@pytest.mark.parametrize(
+    ("option", "values", "message"),
+    [
+        ("--root-path", ["similar", "/a b", "/a?b", "//evil.example", "/a/../b/%2e"], PREFIX),
+        ("--allow-host", ["*example.org", "images.*"], HOST),
+        ("--max-connections", ["0"], LIMIT),
+        ("--max-connections", ["0.5"], "a whole number is needed"),
+        ("--max-upload-mb", ["-1", "nan", "much"], LIMIT),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_in_one_line(
+    option: str, values: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in values:
+        with pytest.raises(SystemExit, match="2"):
+            parse_arguments([f"{option}={value}"])
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"error: {option}: {value}: {message}")
+        assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("token", ["", "short", "with a space in it all", "schlüsselschlüssel"])
+def test_a_token_that_protects_nothing_is_refused(
+    token: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIMILARITY_TOKEN", token)
     with pytest.raises(SystemExit, match="2"):
-        parse_arguments([f"--root-path={prefix}"])
-    assert f"error: --root-path: {prefix}: a path such as /images is needed" in capsys.readouterr().err
+        parse_arguments([])
+    needed = "error: --token: at least 16 letters, digits or signs without spaces are needed"
+    assert capsys.readouterr().err.startswith(needed)
 
 
 @pytest.mark.parametrize(("given", "prefix"), [("", ""), ("/", ""), ("/a/", "/a"), ("/a/b-c.d", "/a/b-c.d")])
