@@ -71,6 +71,7 @@ def test_a_sample_has_each_class_in_proportion_and_grows_without_changing(
 
 
 @given(arrays(np.float32, (12, 3), elements=st.integers(-3, 3)), arrays(np.int64, 5, elements=st.integers(0, 11)))
+@settings(deadline=None)
 def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: np.ndarray) -> None:
     queries = gallery[originals] + np.array([1, 0, -1], np.float32)
     with pytest.MonkeyPatch.context() as patch:
