@@ -27,7 +27,7 @@ def used_seconds(process: int) -> float:
 def session_of(process: int) -> list[int]:
     """List the processes that one has started, and those that they have, by the session that all are in."""
     command = ["ps", "-o", "stat=,pid=", "-s", str(process)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    lines = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout.splitlines()
     return [int(line.split()[1]) for line in lines if not line.startswith("Z")]  # ended, and nobody has asked
 
 
