@@ -228,7 +228,7 @@ def images_below(folder: Path) -> list[Path]:
     Raises:
         OSError: a folder cannot be read.
     """
-    from similarity.images.formats import IMAGE_SUFFIXES
+    from similarity.images.decoding import IMAGE_SUFFIXES
 
     def fail(error: OSError) -> None:
         raise error
