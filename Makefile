@@ -82,7 +82,7 @@ pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade
 	python scripts/record_versions.py
 
 clean-cache: ## forget the features of all images, in all clones; downloads stay
-	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/features"
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/data/features"
 
 clean: ## remove the virtual environment; data and results stay
 	rm -rf .venv

@@ -23,8 +23,8 @@ import numpy as np
 from annoy import AnnoyIndex
 
 from comparison import Row, as_markdown, as_table, make_parser, median_seconds, publish, run_command
+from similarity.data.vectors import COSINE_DECIMALS, normalize
 from similarity.index.approximate import recall
-from similarity.vectors import COSINE_DECIMALS, normalize
 from vectors import add_sources, describe, load
 
 K = 10

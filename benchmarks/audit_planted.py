@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from comparison import as_markdown, make_parser, publish, run_command
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
 from similarity.findings.images import principal_components
 from similarity.findings.labels import draw_folds, judge_labels
 from similarity.layout import FEATURES, MANIFEST

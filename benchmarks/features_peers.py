@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from comparison import Row, as_table, make_parser, median_seconds, publish, run_command, worker
-from similarity.dataset.manifest import ImageRecord, read_manifest
-from similarity.features.computing import load_pixels
-from similarity.features.extractor import Extractor, load_extractor
-from similarity.features.networks import Backbone, load_backbone
+from similarity.data.dataset.manifest import ImageRecord, read_manifest
+from similarity.data.features.computing import load_pixels
+from similarity.data.features.extractor import Extractor, load_extractor
+from similarity.data.features.networks import Backbone, load_backbone
+from similarity.data.parallel import ordered_map
 from similarity.layout import BACKBONE, IMAGES, MANIFEST
-from similarity.parallel import ordered_map
 from similarity.params import load_params
 
 KERAS_BATCH, BATCHES_AHEAD = 64, 4

@@ -15,7 +15,7 @@ import numpy as np
 
 from comparison import as_markdown, make_parser, publish, run_command
 from data_sets import reproduce, work_folder
-from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.data.dataset.manifest import read_manifest, read_splits
 from similarity.evaluation.novelty import Novelty, load_novelty
 from similarity.layout import DETAILS, FEATURES, MANIFEST, NOVELTY, SPLITS
 

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from comparison import Row, as_markdown, as_table, make_parser, publish, run_command
-from similarity.dataset.manifest import ImageRecord
+from similarity.data.dataset.manifest import ImageRecord
+from similarity.data.vectors import normalize
 from similarity.engine.published import Row as PublishedRow
 from similarity.engine.published import open_table
 from similarity.engine.published import publish as publish_rows
 from similarity.engine.stores import InMemoryStore, Parts, VectorStore
 from similarity.index.approximate import AnnoyForest, recall
-from similarity.vectors import normalize
 from vectors import add_sources, describe, load
 
 K = 10

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from comparison import as_markdown, make_parser, publish, run_command
-from similarity.dataset.duplicates import Pairs, near_duplicates
-from similarity.dataset.manifest import read_manifest
-from similarity.features.extractor import load_extractor
+from similarity.data.dataset.duplicates import Pairs, near_duplicates
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.features.extractor import load_extractor
+from similarity.data.images.decoding import read_image
+from similarity.data.images.pixels import resize, thumbnail
 from similarity.findings.images import confirm
-from similarity.images.decoding import read_image
-from similarity.images.pixels import resize, thumbnail
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST, THUMBNAILS
 from similarity.params import load_params
 

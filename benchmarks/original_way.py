@@ -28,7 +28,7 @@ from annoy import AnnoyIndex
 from sklearn.metrics.pairwise import cosine_similarity
 
 from comparison import Row, as_markdown, as_table, make_parser, median_seconds, publish, run_command
-from similarity.features.extractor import Extractor, load_extractor
+from similarity.data.features.extractor import Extractor, load_extractor
 from similarity.layout import BACKBONE
 from similarity.params import load_params
 from vectors import generate

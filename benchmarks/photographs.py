@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from comparison import Row, as_table, make_parser, median_seconds, publish, run_command
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
 from similarity.layout import IMAGES, MANIFEST
 from similarity.params import load_params
 

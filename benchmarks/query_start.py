@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from comparison import Row, as_table, make_parser, median_seconds, publish, run_command
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
 from similarity.layout import EMBEDDINGS, IMAGES, MANIFEST
 
 BARE_KEY = "import orjson"

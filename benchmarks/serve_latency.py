@@ -18,10 +18,10 @@ import numpy as np
 from comparison import as_markdown, make_parser, publish, run_command
 from serve_load import running_service
 from similarity import open_index
-from similarity.dataset.manifest import read_manifest
-from similarity.features.computing import load_pixels
-from similarity.features.extractor import load_extractor
-from similarity.images.decoding import read_image
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.features.computing import load_pixels
+from similarity.data.features.extractor import load_extractor
+from similarity.data.images.decoding import read_image
 from similarity.layout import BACKBONE, IMAGES, MANIFEST
 
 PER_ROUND = 50

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from comparison import as_markdown, make_parser, publish, run_command
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
 from similarity.layout import IMAGES, MANIFEST
 
 

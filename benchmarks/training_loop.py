@@ -19,11 +19,11 @@ sys.path.insert(0, "src")
 
 from pipeline.stage import run_command
 
-from similarity.dataset.manifest import read_manifest, read_splits
+from similarity.data.dataset.manifest import read_manifest, read_splits
+from similarity.data.vectors import standardization
 from similarity.embedding.training import build_network, compile_network, keras
 from similarity.layout import FEATURES, MANIFEST, METRICS, SPLITS
 from similarity.params import load_params
-from similarity.vectors import standardization
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_images
 
 sys.path.insert(0, "src")
 
-from similarity.images.edits import EDITS, edit
+from similarity.data.images.edits import EDITS, edit
 from similarity.reporting.sheets import Tile, draw_sheet
 
 pixels = load_sample_images().images[0]

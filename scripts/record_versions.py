@@ -1,7 +1,6 @@
-"""Writes versions.yaml: the pinned versions of the packages that decide results, from requirements.txt.
+"""Write src/similarity/data/versions.yaml: the pinned versions of the libraries that decide results.
 
-`make pins` runs it. DVC's stages have the packages that they import among their parameters, so an upgrade of one reruns
-the stages whose results it may change, and no others.
+`make pins` runs it. The file is part of a package that every stage depends on, so an upgrade reruns the stages.
 """
 
 import re
@@ -26,4 +25,4 @@ def pinned_versions(requirements: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     pins = pinned_versions((ROOT / "requirements.txt").read_text(encoding="utf-8"))
-    (ROOT / "versions.yaml").write_text(HEADER + yaml.safe_dump(pins), encoding="utf-8")
+    (ROOT / "src/similarity/data/versions.yaml").write_text(HEADER + yaml.safe_dump(pins), encoding="utf-8")

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from similarity import layout
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.files import Outputs, write_json_entries, write_metrics, write_table
 from similarity.errors import UserError
-from similarity.files import Outputs, write_json_entries, write_metrics, write_table
 from similarity.index.approximate import (
     AnnoyForest,
     approximate_neighbors,

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from similarity import layout
-from similarity.dataset.duplicates import Pairs, bounded_groups, read_duplicates
-from similarity.dataset.manifest import Manifest, read_manifest
-from similarity.files import Outputs, read_table, write_metrics, write_table
+from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_duplicates
+from similarity.data.dataset.manifest import Manifest, read_manifest
+from similarity.data.files import Outputs, read_table, write_metrics, write_table
+from similarity.data.images.previews import Previews
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
 from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
-from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.reporting.sheets import Tile, draw_sheet
 

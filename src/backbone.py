@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from similarity.data.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine, save_extractor
+from similarity.data.features.graphs import read_onnx
+from similarity.data.features.networks import load_backbone
+from similarity.data.files import Outputs
+from similarity.data.quiet import prepare_tensorflow
+from similarity.data.sources.rocks import CLASSES, draw_rock
 from similarity.errors import UserError
-from similarity.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine, save_extractor
-from similarity.features.graphs import read_onnx
-from similarity.features.networks import load_backbone
-from similarity.files import Outputs
-from similarity.generated.rocks import CLASSES, draw_rock
 from similarity.layout import BACKBONE
 from similarity.params import Params
-from similarity.quiet import prepare_tensorflow
 
 
 def main(params: Params, outputs: Outputs) -> None:

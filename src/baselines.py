@@ -11,8 +11,16 @@ from functools import partial
 
 import numpy as np
 
-from similarity.dataset.manifest import ImageRecord, read_manifest, read_splits
-from similarity.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
+from similarity.data.dataset.manifest import ImageRecord, read_manifest, read_splits
+from similarity.data.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
+from similarity.data.features.extractor import load_extractor
+from similarity.data.files import Outputs, write_array, write_metrics
+from similarity.data.images.decoding import read_image_file
+from similarity.data.images.edits import EDITS as KINDS
+from similarity.data.images.edits import edit
+from similarity.data.images.pixels import centered_pixels, color_histogram, count_values, resize, thumbnail
+from similarity.data.parallel import ordered_map
+from similarity.data.vectors import standardization
 from similarity.evaluation.retrieval import (
     MAX_QUERIES,
     Prepare,
@@ -22,16 +30,8 @@ from similarity.evaluation.retrieval import (
     sample_queries,
     shares_found,
 )
-from similarity.features.extractor import load_extractor
-from similarity.files import Outputs, write_array, write_metrics
-from similarity.images.decoding import read_image_file
-from similarity.images.edits import EDITS as KINDS
-from similarity.images.edits import edit
-from similarity.images.pixels import centered_pixels, color_histogram, count_values, resize, thumbnail
 from similarity.layout import BACKBONE, DETAILS, EDITS, FEATURES, HISTOGRAMS, IMAGES, MANIFEST, SPLITS, THUMBNAILS
-from similarity.parallel import ordered_map
 from similarity.params import Params
-from similarity.vectors import standardization
 
 EDITED_IMAGES = 300
 FEATURE_QUERIES = 1000  # features are much longer than other vectors, and slower to compare

@@ -5,10 +5,10 @@ from pipeline.stage import only_stage, run_command
 
 from pathlib import Path
 
-from similarity.files import remove_leftovers
+from similarity.data.files import remove_leftovers
+from similarity.data.sources.folders import check_source
 from similarity.layout import DATA, DETAILS, METRICS, MODELS, PLOTS
 from similarity.params import load_params
-from similarity.sources.folders import check_source
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import io
 
 import numpy as np
 
+from similarity.data.confidence import LEVEL, paired_difference
 from similarity.errors import UserError
-from similarity.evaluation.confidence import LEVEL, paired_difference
 from similarity.layout import QUERY_SCORES, QUERY_SCORES_COLUMNS
 
 

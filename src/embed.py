@@ -8,16 +8,16 @@ from functools import partial
 import numpy as np
 
 from similarity import layout
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.features.extractor import tapped_columns
+from similarity.data.files import Outputs, write_array, write_arrays, write_json_entries, write_metrics
+from similarity.data.vectors import count_zero_rows
 from similarity.embedding.embedder import save_embedder
 from similarity.embedding.model import EmbeddingModel, load_head, without_embedding
 from similarity.embedding.visual_part import VisualPart, fit_visual_part
 from similarity.errors import UserError
-from similarity.features.extractor import tapped_columns
-from similarity.files import Outputs, write_array, write_arrays, write_json_entries, write_metrics
 from similarity.params import Params
 from similarity.reporting.projection import project
-from similarity.vectors import count_zero_rows
 
 LANDMARKS = 2000  # images that t-SNE lays out, in seconds; the others are placed between the nearest of them
 PERPLEXITY = 30  # neighbors that t-SNE keeps near, roughly

@@ -11,15 +11,15 @@ import numpy as np
 from PIL import Image
 
 from similarity import layout
-from similarity.dataset.duplicates import linked_to, read_duplicates
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.confidence import mean_interval
+from similarity.data.dataset.duplicates import linked_to, read_duplicates
+from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.files import Outputs, write_metrics, write_table
+from similarity.data.images.edits import EDITS
+from similarity.data.images.previews import Previews
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.model import EmbeddingModel, predict_classes
 from similarity.evaluation import retrieval
-from similarity.evaluation.confidence import mean_interval
-from similarity.files import Outputs, write_metrics, write_table
-from similarity.images.edits import EDITS
-from similarity.images.previews import Previews
 from similarity.params import Params
 from similarity.reporting.sheets import draw_sheet, tile_of
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.features.computing import load_pixels
+from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
+from similarity.data.files import replaced_folder
 from similarity.embedding.embedder import load_embedding_model
 from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
 from similarity.exporting import README, TITLE, build_model, export_onnx, export_saved_model, require_onnx
-from similarity.features.computing import load_pixels
-from similarity.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
-from similarity.files import replaced_folder
 from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
 from similarity.params import load_params
 
@@ -44,7 +44,7 @@ def main() -> None:
             "programs need, with OpenVINO (docs/export.md)"
         )
     pixels, embeddings = take_sample(description["image_size"])
-    from similarity.quiet import prepare_tensorflow
+    from similarity.data.quiet import prepare_tensorflow
 
     prepare_tensorflow()
     model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))

@@ -12,12 +12,17 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
-from similarity.cluster import is_cluster_named
-from similarity.content_cache import ContentCache, cache_limit_gb
-from similarity.dataset.manifest import read_manifest
-from similarity.features.computing import cached_features, compute_features, compute_features_on_cluster, fingerprint
-from similarity.features.extractor import describe
-from similarity.files import Outputs, write_scattered_array
+from similarity.data.cluster import is_cluster_named
+from similarity.data.content_cache import ContentCache, cache_limit_gb
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.features.computing import (
+    cached_features,
+    compute_features,
+    compute_features_on_cluster,
+    fingerprint,
+)
+from similarity.data.features.extractor import describe
+from similarity.data.files import Outputs, write_scattered_array
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST
 from similarity.params import Params
 

@@ -5,8 +5,8 @@ from pipeline.stage import counted, run_stage, track
 
 import numpy as np
 
-from similarity.dataset.manifest import read_manifest
-from similarity.files import Outputs
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.files import Outputs
 from similarity.index.exact import nearest_neighbors
 from similarity.index.inverted_index import write_inverted_index
 from similarity.layout import EMBEDDINGS, INVERTED_INDEX, MANIFEST

@@ -5,16 +5,16 @@ from pipeline.stage import run_stage, track
 
 import numpy as np
 
-from similarity.dataset.duplicates import bounded_groups, read_duplicates
-from similarity.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
+from similarity.data.dataset.duplicates import bounded_groups, read_duplicates
+from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
+from similarity.data.features.extractor import Extractor, load_extractor, tapped_columns
+from similarity.data.files import Outputs, write_metrics, write_table
+from similarity.data.images.pixels import resize
+from similarity.data.parallel import ordered_map
 from similarity.evaluation import novelty
 from similarity.evaluation.foreign import KINDS, draw_foreign
 from similarity.evaluation.retrieval import sample_queries
-from similarity.features.extractor import Extractor, load_extractor, tapped_columns
-from similarity.files import Outputs, write_metrics, write_table
-from similarity.images.pixels import resize
 from similarity.layout import BACKBONE, DETAILS, DUPLICATES, FEATURES, MANIFEST, METRICS, NOVELTY, PLOTS, SPLITS
-from similarity.parallel import ordered_map
 from similarity.params import Params
 
 MAX_IMAGES = 10_000  # gallery images that are kept, and test images that are tried

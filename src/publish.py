@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.dataset.manifest import UNLABELED, ImageRecord
+from similarity.data.dataset.manifest import UNLABELED, ImageRecord
+from similarity.data.vectors import normalize
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.project import images_below
@@ -22,7 +23,6 @@ from similarity.engine.published import VARIABLE, Row, add, open_table, publish,
 from similarity.engine.results import Options
 from similarity.errors import UserError
 from similarity.index.approximate import recall
-from similarity.vectors import normalize
 
 MEASURED = 1000  # images whose neighbors are looked for
 

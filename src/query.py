@@ -133,7 +133,7 @@ def check_picture_name(path: Path) -> None:
 
 
 def save_sheet(index: ImageIndex, results: Sequence[Result], path: Path) -> None:
-    from similarity.files import replaced_file
+    from similarity.data.files import replaced_file
 
     sheet = index.draw(Matches(results))
     with replaced_file(path) as temporary:

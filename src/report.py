@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similarity.dataset.manifest import Manifest, read_manifest
-from similarity.files import Outputs
+from similarity.data.dataset.manifest import Manifest, read_manifest
+from similarity.data.files import Outputs
+from similarity.data.images.previews import Previews
 from similarity.findings.finding import read_findings
-from similarity.images.previews import Previews
 from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, METRICS, PLOTS, PREVIEWS, REPORT
 from similarity.params import Params
 from similarity.reporting import page

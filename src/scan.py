@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
-from similarity.cluster import is_cluster_named
-from similarity.content_cache import ContentCache, cache_limit_gb
-from similarity.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
-from similarity.dataset.manifest import ImageRecord, Manifest, write_manifest
-from similarity.dataset.scanning import (
+from similarity.data.cluster import is_cluster_named
+from similarity.data.content_cache import ContentCache, cache_limit_gb
+from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
+from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
+from similarity.data.dataset.scanning import (
     Rejection,
     ScannedImage,
     list_keys,
@@ -21,9 +21,9 @@ from similarity.dataset.scanning import (
     scan_images_on_cluster,
     scan_version,
 )
+from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
+from similarity.data.images.previews import open_previews
 from similarity.errors import DataError, UserError, list_first
-from similarity.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
-from similarity.images.previews import open_previews
 from similarity.layout import (
     DETAILS,
     DUPLICATES,

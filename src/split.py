@@ -4,10 +4,10 @@ from pipeline.stage import counted, run_stage
 
 import numpy as np
 
-from similarity.dataset.duplicates import bounded_groups, differing_pairs, pairs_among, read_duplicates
-from similarity.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
-from similarity.dataset.splitting import complete_splits
-from similarity.files import Outputs, write_metrics
+from similarity.data.dataset.duplicates import bounded_groups, differing_pairs, pairs_among, read_duplicates
+from similarity.data.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
+from similarity.data.dataset.splitting import complete_splits
+from similarity.data.files import Outputs, write_metrics
 from similarity.layout import DETAILS, DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params
 

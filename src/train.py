@@ -16,10 +16,10 @@ from importlib.util import find_spec
 import numpy as np
 from tqdm import tqdm
 
-from similarity.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.embedding.model import Head, save_head, untaught_head
 from similarity.errors import UserError
-from similarity.files import Outputs, write_metrics, write_table
 from similarity.layout import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
 from similarity.params import EmbeddingParams, Params
 

@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from projects import Project, copy_small_project
 from samples import write_rocks
-from similarity.images.decoding import read_image
+from similarity.data.images.decoding import read_image
 
 # What is set where the tests happen to run must not decide what comes out; all processes that they start inherit this.
 os.environ["PYTHONUTF8"] = "1"  # whatever the locale

@@ -12,8 +12,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.images.decoding import IMAGE_SUFFIXES
+from similarity.data.images.decoding import IMAGE_SUFFIXES
+from similarity.data.sources.rocks import CLASSES, draw_rock
 
 MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),

@@ -9,7 +9,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-from similarity.generated.rocks import draw_rock
+from similarity.data.sources.rocks import draw_rock
 
 KEY = "marble/marble_0003.jpg"
 

@@ -16,7 +16,6 @@ PROJECT_FILES = (
     "data/sources",
     "dvc.yaml",
     "params.yaml",
-    "versions.yaml",
     ".dvc/config",
     ".dvc/plots.html",
     ".dvc/.gitignore",

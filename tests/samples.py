@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from similarity.generated.rocks import CLASSES, draw_rock
-from similarity.images.pixels import resize
-from similarity.sources.archives import list_archives, unpack_archives
-from similarity.vectors import normalize
+from similarity.data.images.pixels import resize
+from similarity.data.sources.archives import list_archives, unpack_archives
+from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.vectors import normalize
 
 
 def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:

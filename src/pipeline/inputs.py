@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from similarity.dataset.manifest import Manifest
+from similarity.data.dataset.manifest import Manifest
 from similarity.errors import DataError, UserError
 from similarity.layout import EDITS, MANIFEST, METRICS
 

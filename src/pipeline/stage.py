@@ -12,8 +12,8 @@ from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
+from similarity.data.files import Outputs, replaced_file
 from similarity.errors import DataError, UserError
-from similarity.files import Outputs, replaced_file
 from similarity.layout import PROBLEMS
 from similarity.params import Params, load_params
 

@@ -26,10 +26,10 @@ from service.schema import (
     Key,
     SearchResult,
 )
+from similarity.data.images.decoding import TooManyPixelsError, UnreadableImageError
 from similarity.engine.gallery import UnknownNameError
 from similarity.engine.results import Query as ImageQuery
 from similarity.engine.stores import LookUnavailableError
-from similarity.images.decoding import TooManyPixelsError, UnreadableImageError
 
 _UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
 REPLIES: dict[type[Exception], tuple[int, str]] = {  # subclasses first

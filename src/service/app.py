@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from service import api
 from service.access import SECURITY_HEADERS, AccessControl, UploadLimits, own_hosts
 from service.reloading import ServedCatalog
-from similarity.images.query_images import start_decoders
+from similarity.data.images.query_images import start_decoders
 
 _FOLDER = Path(__file__).parent
 PAGE, DOCUMENTATION, EXAMPLES = _FOLDER / "page", _FOLDER / "documentation", _FOLDER / "examples.yaml"

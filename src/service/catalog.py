@@ -14,12 +14,12 @@ from service import schema
 from service.forms import FindingsQuery, ImagesQuery, SearchOptions
 from service.image_files import read_image_bytes
 from service.schema import Answer, EmbeddingMap, FindingEntry, FindingPage, ImageEntry, ImagePage, Info, SearchResult
-from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord
+from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
+from similarity.data.features.extractor import describe as describe_backbone
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Prepared, Query, Result
 from similarity.engine.stores import Index
-from similarity.features.extractor import describe as describe_backbone
 from similarity.findings.finding import KINDS, Finding, FindingKind, explain
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 

@@ -6,10 +6,10 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.schema import FindingFilter, FindingKind, Key, Label, Split
+from similarity.data.images.query_images import Region, parse_region
 from similarity.engine.results import Options
 from similarity.engine.stores import Index
 from similarity.errors import UserError
-from similarity.images.query_images import Region, parse_region
 
 MAX_NEIGHBORS = 100
 MAX_RESULTS = 1000

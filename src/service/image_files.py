@@ -11,9 +11,9 @@ from zipfile import ZipFile, ZipInfo
 from fastapi import HTTPException
 from PIL import Image
 
-from similarity.dataset.manifest import ImageRecord
+from similarity.data.dataset.manifest import ImageRecord
+from similarity.data.images.decoding import read_image
 from similarity.engine.project import ImageFiles
-from similarity.images.decoding import read_image
 
 ImageFolder: TypeAlias = Path | ImageFiles
 _ONE_AT_A_TIME = Lock()

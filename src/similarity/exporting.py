@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from similarity.data.features.networks import Backbone
 from similarity.embedding.model import EmbeddingModel
 from similarity.errors import UserError
-from similarity.features.networks import Backbone
 
 if TYPE_CHECKING:
     import keras

@@ -27,7 +27,7 @@ FEATURES = "data/features.npy"
 COUNT = """
 import subprocess, sys
 sys.path.insert(0, "src")
-from similarity.cluster import cluster_map
+from similarity.data.cluster import cluster_map
 commands = [["sh", "-c", f"sleep 0.05; echo {number}"] for number in range(400)]
 for result in cluster_map(subprocess.check_output, commands, 4):
     print(int(result), flush=True)
@@ -159,7 +159,7 @@ def test_what_a_killed_driver_has_computed_is_not_computed_again(cluster: Cluste
 
 
 def _cached_rows(project: Project) -> int:
-    path = project.folder / "cache/image-similarity/features/cache.db"
+    path = project.folder / "cache/image-similarity/data/features/cache.db"
     if not path.exists():
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:

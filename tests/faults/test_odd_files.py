@@ -12,10 +12,10 @@ import query
 from odd_files import OddFile, write_corpus
 from projects import Project
 from service_process import client_of
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.files import read_table
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Options, Result
-from similarity.files import read_table
 from similarity.layout import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
 
 SEED, DAMAGED, UPLOADED = 20, 530, 200

@@ -10,7 +10,7 @@ import yaml
 
 from projects import Project
 from service_process import ServiceProcesses
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
 
 LOGGING = """
 import os, sys

@@ -13,7 +13,7 @@ from PIL import Image
 
 from projects import ROOT, Project
 from samples import write_rocks
-from similarity.images.pixels import resize
+from similarity.data.images.pixels import resize
 
 CLASSES = ("andesite", "gneiss", "marble", "quartzite", "rhyolite", "schist")
 WRONG, EXACT, NEAR = 12, 6, 6

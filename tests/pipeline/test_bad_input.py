@@ -25,8 +25,8 @@ from PIL import Image
 from onnx_files import write_onnx
 from projects import ROOT, Project, obey_interrupts
 from samples import write_rocks
-from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.generated.rocks import draw_rock
+from similarity.data.dataset.manifest import read_manifest, read_splits
+from similarity.data.sources.rocks import draw_rock
 
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 

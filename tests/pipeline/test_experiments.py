@@ -14,7 +14,7 @@ from PIL import Image
 from onnx_files import write_onnx
 from projects import Project, stages_run
 from samples import write_rocks
-from similarity.generated.rocks import draw_rock
+from similarity.data.sources.rocks import draw_rock
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 

@@ -68,6 +68,6 @@ def test_a_model_that_does_not_give_the_stored_embeddings_leaves_the_former_expo
 OTHER_WEIGHTS = """
 import sys
 sys.path.insert(0, "src")
-from similarity.features.efficientnet_lite import efficientnet_lite
+from similarity.data.features.efficientnet_lite import efficientnet_lite
 efficientnet_lite("efficientnet_lite0", (48, 48, 3), weights=None, include_top=False).save_weights("other.weights.h5")
 """

@@ -13,7 +13,7 @@ from PIL import Image
 
 from projects import Project
 from service_process import ServiceProcesses
-from similarity.generated.rocks import draw_rock
+from similarity.data.sources.rocks import draw_rock
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")
 

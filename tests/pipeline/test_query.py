@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from projects import Project
+from similarity.data.sources.rocks import draw_rock
 from similarity.evaluation.foreign import draw_foreign
-from similarity.generated.rocks import draw_rock
 
 KEY = "marble/marble_0003.jpg"
 

@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 
 from projects import Project, stages_run
-from similarity.dataset.manifest import read_manifest
+from similarity.data.dataset.manifest import read_manifest
+from similarity.data.features.computing import load_pixels
 from similarity.embedding.embedder import load_embedder
-from similarity.features.computing import load_pixels
 from similarity.index.approximate import AnnoyForest
 
 OF_DVC = ("Running stage ", "> python ", "WARNING: 'metrics/plots/audit' is empty", "Use `dvc push`")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.data.sources.rocks import CLASSES, draw_rock
 
 KEY = "unlabeled/marble_3.png"
 

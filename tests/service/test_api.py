@@ -16,7 +16,7 @@ from pillow_heif import register_heif_opener
 
 from projects import Project
 from service_process import StartService, client_of
-from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.data.sources.rocks import CLASSES, draw_rock
 
 register_heif_opener()  # which the tests write with
 

@@ -7,7 +7,7 @@ import pytest
 
 from projects import Project
 from service_process import client_of
-from similarity.files import write_table
+from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
 KEY, COPY, ODD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"

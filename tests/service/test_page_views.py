@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from page_checks import KEY, box_of, drag, expect_address, expect_found, expect_keys
 from projects import Project
 from service_process import TOKEN, ServiceProcesses
-from similarity.files import write_table
+from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
 COPY, ODD = "schist/schist_0004.jpg", "gneiss/gneiss_0005.jpg"

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.dataset.manifest import read_manifest, read_splits
-from similarity.vectors import normalize
+from similarity.data.dataset.manifest import read_manifest, read_splits
+from similarity.data.vectors import normalize
 
 KEY, OTHER, THIRD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"
 

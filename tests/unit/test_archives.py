@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from samples import unpack
+from similarity.data.sources.archives import DamagedArchiveError, is_archive
 from similarity.errors import UserError
-from similarity.sources.archives import DamagedArchiveError, is_archive
 
 
 def zip_with(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:

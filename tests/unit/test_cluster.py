@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from similarity.cluster import cluster_map, is_cluster_named
+from similarity.data.cluster import cluster_map, is_cluster_named
 from similarity.errors import UserError
 
 

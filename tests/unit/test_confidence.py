@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from similarity.evaluation import confidence
-from similarity.evaluation.confidence import mean_interval, mean_lower_bound, paired_difference
+from similarity.data import confidence
+from similarity.data.confidence import mean_interval, mean_lower_bound, paired_difference
 
 
 @pytest.mark.parametrize(

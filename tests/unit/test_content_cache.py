@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from similarity.content_cache import ContentCache, cache_limit_gb
+from similarity.data.content_cache import ContentCache, cache_limit_gb
 from similarity.errors import UserError
 
 ENTRIES = {f"key {number}": bytes([number % 256]) * 50 for number in range(1200)}

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.images.pixels import centered_pixels, color_histogram, contrast_pattern, count_values, resize, thumbnail
+from similarity.data.images.pixels import (
+    centered_pixels,
+    color_histogram,
+    contrast_pattern,
+    count_values,
+    resize,
+    thumbnail,
+)
 
 
 @given(arrays(np.uint8, (6, 5, 3)), st.integers(2, 32))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from similarity.data.sources.downloads import download, read_recipe
 from similarity.errors import UserError
-from similarity.sources.downloads import download, read_recipe
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

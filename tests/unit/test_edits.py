@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from similarity.images.edits import EDITS, edit
+from similarity.data.images.edits import EDITS, edit
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.errors import UserError
-from similarity.files import (
+from similarity.data.files import (
     Outputs,
     open_array,
     read_table,
@@ -22,6 +21,7 @@ from similarity.files import (
     write_scattered_array,
     write_table,
 )
+from similarity.errors import UserError
 from similarity.index.inverted_index import read_inverted_index, write_inverted_index
 
 DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f93568db"

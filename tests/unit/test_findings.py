@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similarity.dataset.manifest import ImageRecord
+from similarity.data.dataset.manifest import ImageRecord
+from similarity.data.files import write_table
+from similarity.data.vectors import standardization
 from similarity.errors import UserError
-from similarity.files import write_table
 from similarity.findings.finding import Finding, explain, read_findings
 from similarity.findings.images import odd_sizes, principal_components
 from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
-from similarity.vectors import standardization
 
 FINDINGS = {
     "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),

@@ -11,9 +11,9 @@ from zipfile import ZipFile, ZipInfo
 import pytest
 
 from samples import unpack
+from similarity.data.sources.folders import bring_images, check_source, list_files
+from similarity.data.sources.layouts import Layout, list_folder
 from similarity.errors import UserError
-from similarity.sources.folders import bring_images, check_source, list_files
-from similarity.sources.layouts import Layout, list_folder
 
 
 def make_socket(path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from fastapi import HTTPException
 
 from service.image_files import pack, read_image_bytes, require_room
-from similarity.dataset.manifest import ImageRecord
+from similarity.data.dataset.manifest import ImageRecord
 
 CONTENTS = {"a/1.png": b"one" * 100, "a/2.png": b"", "b/3.png": b"three" * 100}
 

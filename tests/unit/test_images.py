@@ -16,17 +16,17 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from samples import encode
-from similarity.errors import UserError
-from similarity.generated.rocks import draw_rock
-from similarity.images import decoding
-from similarity.images.decoding import (
+from similarity.data.images import decoding
+from similarity.data.images.decoding import (
     MissingReaderError,
     UnreadableImageError,
     decode_image,
     read_image,
     read_image_file,
 )
-from similarity.images.pixels import resize
+from similarity.data.images.pixels import resize
+from similarity.data.sources.rocks import draw_rock
+from similarity.errors import UserError
 
 ROCK = draw_rock("gneiss", 0, 0, 48)
 

@@ -8,10 +8,10 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
+from similarity.data.images.decoding import HEIC_PACKAGE
+from similarity.data.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
+from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
 from similarity.errors import DataError, UserError
-from similarity.images.decoding import HEIC_PACKAGE
-from similarity.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
-from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
 
 ROWS = {PurePosixPath("a.jpg"): Row("cat", "train"), PurePosixPath("b/c.jpg"): Row("unlabeled", None)}
 CSV = "path,label,split\na.jpg,cat,training\nb/c.jpg,,\n"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from similarity.data.sources.folders import SPLIT_OF_NAME
+from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
 from similarity.errors import UserError
-from similarity.sources.folders import SPLIT_OF_NAME
-from similarity.sources.layouts import Choices, Layout, list_folder, plan_layout
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
 class_keys = st.tuples(names, names).map(lambda key: PurePosixPath(key[0], f"{key[1]}.jpg"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.dataset.manifest import ImageRecord, Manifest, read_manifest, write_manifest
+from similarity.data.dataset.manifest import ImageRecord, Manifest, read_manifest, write_manifest
 
 
 def manifest_of(*labels: str) -> Manifest:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from similarity.data.vectors import normalize
 from similarity.embedding.model import EmbeddingModel, Head, embed, load_model, save_model
 from similarity.embedding.visual_part import fit_visual_part
-from similarity.vectors import normalize
 
 RNG = np.random.default_rng(0)
 FEATURES = (RNG.standard_normal((400, 4)) @ RNG.standard_normal((4, 30)) * 10.0 ** RNG.uniform(-1, 2, 30) + 7).astype(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from similarity.dataset.duplicates import near_duplicates
-from similarity.images.pixels import contrast_pattern, thumbnail
+from similarity.data.dataset.duplicates import near_duplicates
+from similarity.data.images.pixels import contrast_pattern, thumbnail
+from similarity.data.vectors import normalize
 from similarity.index.exact import clustered_neighbors, nearest_neighbors
-from similarity.vectors import normalize
 
 WITH_ALL, BY_INDEX = 1000, 0  # images up to which all are compared with all
 

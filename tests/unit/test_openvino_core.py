@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 LOADING = """
-from similarity.features.graphs import load_engines
+from similarity.data.features.graphs import load_engines
 
 import gc, os, signal, sys
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-from similarity.parallel import ordered_map
+from similarity.data.parallel import ordered_map
 
 
 def test_ordered_map_keeps_the_order_and_does_not_run_far_ahead() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from similarity.generated.rocks import CLASSES, draw_rock
+from similarity.data.sources.rocks import CLASSES, draw_rock
 from similarity.reporting.sheets import Tile, _font, _shortened, draw_sheet
 
 

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters
+from similarity.data.vectors import normalize
 from similarity.reporting.projection import choose_landmarks, project
-from similarity.vectors import normalize
 
 ROOT = Path(__file__).parents[2]
 EMBEDDINGS = relu_clusters(1500)

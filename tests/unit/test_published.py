@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samples import relu_clusters
-from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord
+from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
+from similarity.data.vectors import normalize
 from similarity.engine import published
 from similarity.engine.gallery import Gallery
 from similarity.engine.published import Row, add, open_table, publish
 from similarity.engine.results import Options
 from similarity.engine.stores import Parts
 from similarity.errors import UserError
-from similarity.vectors import normalize
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")
 

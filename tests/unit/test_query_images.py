@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from samples import encode, noisy_picture
+from similarity.data.images import query_images
+from similarity.data.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
+from similarity.data.images.query_images import Region, decode_region, decode_upload, parse_region, start_decoders
 from similarity.errors import UserError
-from similarity.images import query_images
-from similarity.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
-from similarity.images.query_images import Region, decode_region, decode_upload, parse_region, start_decoders
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -119,7 +119,7 @@ def start_decoder() -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     script = (
-        "import os; from similarity.images.query_images import start_decoders, decode_upload; "
+        "import os; from similarity.data.images.query_images import start_decoders, decode_upload; "
         "print(start_decoders().schedule(os.getpid).result(), flush=True); "
         "decode_upload(b'P5 8000 6000 100\\n' + bytes(48_000_000), None, 10**8)"
     )

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from similarity.data.vectors import normalize
 from similarity.evaluation import retrieval
 from similarity.evaluation.retrieval import (
     evaluate_retrieval,
@@ -15,7 +16,6 @@ from similarity.evaluation.retrieval import (
     score,
     shares_found,
 )
-from similarity.vectors import normalize
 
 
 def test_scores_of_a_worked_example() -> None:

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similarity.content_cache import ContentCache
-from similarity.dataset.manifest import ImageRecord
-from similarity.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images, scan_version
+from similarity.data.content_cache import ContentCache
+from similarity.data.dataset.manifest import ImageRecord
+from similarity.data.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images, scan_version
+from similarity.data.images.decoding import read_image
+from similarity.data.images.pixels import color_histogram, count_values
+from similarity.data.images.previews import PREVIEW_SIZE, Previews, encode_preview, open_previews
 from similarity.errors import UserError
-from similarity.images.decoding import read_image
-from similarity.images.pixels import color_histogram, count_values
-from similarity.images.previews import PREVIEW_SIZE, Previews, encode_preview, open_previews
 
 
 def scan(folder: Path, cache: Path) -> list[Rejection | ScannedImage]:

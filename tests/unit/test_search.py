@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samples import relu_clusters
-from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.vectors import normalize
 from similarity.engine.gallery import Gallery, UnknownNameError
 from similarity.engine.results import Options
 from similarity.engine.stores import Index, InMemoryStore, LookUnavailableError, Parts
 from similarity.index.approximate import AnnoyForest
-from similarity.vectors import normalize
 
 CLASSES = ("basalt", "marble", "schist")
 IMAGES = 300

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from similarity.dataset.duplicates import (
+from similarity.data.dataset.duplicates import (
     Pairs,
     bounded_groups,
     differing_pairs,
@@ -14,8 +14,8 @@ from similarity.dataset.duplicates import (
     linked_to,
     pairs_among,
 )
-from similarity.dataset.manifest import ImageRecord, Manifest
-from similarity.dataset.splitting import FEW, complete_splits, split_images
+from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.dataset.splitting import FEW, complete_splits, split_images
 from similarity.errors import DataError, UserError
 
 

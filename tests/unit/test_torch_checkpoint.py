@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from similarity.data.features.efficientnet_lite import read_checkpoint
 from similarity.errors import UserError
-from similarity.features.efficientnet_lite import read_checkpoint
 
 HEAD: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})  # magic number, protocol version, system info
 CONTENT = np.arange(6, dtype="<f4")

@@ -6,8 +6,8 @@ import pytest
 from tqdm import tqdm
 
 import train
+from similarity.data.files import Outputs
 from similarity.errors import UserError
-from similarity.files import Outputs
 
 
 @pytest.fixture

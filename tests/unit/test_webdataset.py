@@ -11,9 +11,9 @@ import pytest
 import webdataset
 
 from samples import unpack
+from similarity.data.sources.layouts import Choices, Layout, list_folder
+from similarity.data.sources.webdataset import list_shards
 from similarity.errors import DataError, UserError
-from similarity.sources.layouts import Choices, Layout, list_folder
-from similarity.sources.webdataset import list_shards
 
 PICTURE = b"not decoded here"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from similarity.data.features.extractor import Extractor, load_extractor
+from similarity.data.vectors import normalize
 from similarity.embedding.model import EmbeddingModel, load_model, save_model
 from similarity.errors import UserError
-from similarity.features.extractor import Extractor, load_extractor
-from similarity.vectors import normalize
 
 _MODEL = "embedding.npz"
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similarity.data.files import write_arrays
+from similarity.data.vectors import multiply_rows, normalize, row_blocks
 from similarity.embedding.visual_part import VisualPart
-from similarity.files import write_arrays
-from similarity.vectors import multiply_rows, normalize, row_blocks
 
 
 class Head(NamedTuple):

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from similarity.data.files import release_pages
+from similarity.data.quiet import prepare_tensorflow
+from similarity.data.vectors import normalize, standardization
 from similarity.embedding.model import Head
 from similarity.errors import UserError
-from similarity.files import release_pages
 from similarity.params import TrainParams
-from similarity.quiet import prepare_tensorflow
-from similarity.vectors import normalize, standardization
 
 prepare_tensorflow()  # quietly, and with deterministic operations
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.vectors import multiply_rows, row_blocks, standardization
+from similarity.data.vectors import multiply_rows, row_blocks, standardization
 
 SHRINKAGE = 0.3  # of the variances, by which components are divided
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding

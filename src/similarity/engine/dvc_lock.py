@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import yaml
 
+from similarity.data.files import replaced_file
 from similarity.errors import UserError
-from similarity.files import replaced_file
 
 _MOST_REMEMBERED = 2000  # digests
 _RECENT_NS = 2_000_000_000  # a file changed so recently may change again within the resolution of its time

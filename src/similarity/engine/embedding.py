@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
+from similarity.data.images.pixels import resize
+from similarity.data.images.query_images import Region, decode_bytes, decode_region
 from similarity.embedding.embedder import Embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty
-from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
-from similarity.images.pixels import resize
-from similarity.images.query_images import Region, decode_bytes, decode_region
 
 
 class Embedded(NamedTuple):

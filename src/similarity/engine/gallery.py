@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.dataset.manifest import SPLIT_NAMES, Manifest
+from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest
+from similarity.data.vectors import normalize
 from similarity.engine.results import Options
 from similarity.engine.stores import Index, LookUnavailableError, VectorStore
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, FindingKind
-from similarity.vectors import normalize
 
 _EXACT_UP_TO = 1_000_000  # images; comparing a query with more takes longer than embedding it
 _MAX_NAME_LENGTH = 200  # of names that similar spellings are searched for

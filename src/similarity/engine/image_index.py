@@ -109,7 +109,7 @@ class ImageIndex(Project):
             FileNotFoundError: its file is missing.
             UserError: there is no such image, or its file has changed since it was indexed.
         """
-        from similarity.images.decoding import read_image_file
+        from similarity.data.images.decoding import read_image_file
 
         record = self.gallery.manifest.records[self.gallery.row(key)]
         return read_image_file(self.images / record.path, record.sha256)

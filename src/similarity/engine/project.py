@@ -31,7 +31,7 @@ from similarity.layout import (
 )
 
 if TYPE_CHECKING:
-    from similarity.dataset.manifest import Manifest
+    from similarity.data.dataset.manifest import Manifest
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
@@ -178,11 +178,11 @@ class Project:
         return self.root / path
 
     def _open_gallery(self) -> "Gallery":
-        from similarity.dataset.manifest import read_manifest
+        from similarity.data.dataset.manifest import read_manifest
+        from similarity.data.vectors import normalize
         from similarity.engine.gallery import Gallery
         from similarity.engine.stores import InMemoryStore
         from similarity.index.approximate import AnnoyForest
-        from similarity.vectors import normalize
 
         self.lock.check(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS, EMBEDDER)
         manifest, units = read_manifest(self.root / MANIFEST), normalize(np.load(self.root / EMBEDDINGS))
@@ -193,7 +193,7 @@ class Project:
 
     def _read_splits(self, manifest: "Manifest") -> np.ndarray | None:
         """Read the place in `SPLIT_NAMES` of each image's split, int8 (N,), if the images were split."""
-        from similarity.dataset.manifest import SPLIT_NAMES, read_splits
+        from similarity.data.dataset.manifest import SPLIT_NAMES, read_splits
 
         if not (self.root / SPLITS).exists():
             return None
@@ -208,9 +208,9 @@ class Project:
 
     @cached_property
     def _embedder(self) -> "ImageEmbedder":
+        from similarity.data.features.computing import load_pixels
         from similarity.embedding.embedder import load_embedder
         from similarity.engine.embedding import ImageEmbedder
-        from similarity.features.computing import load_pixels
 
         model, gallery = load_embedder(self._checked(EMBEDDER), self._batch_sizes), self.gallery
         rows = np.unique(np.linspace(0, len(gallery.vectors) - 1, _CANDIDATES).astype(int))
@@ -228,7 +228,7 @@ def images_below(folder: Path) -> list[Path]:
     Raises:
         OSError: a folder cannot be read.
     """
-    from similarity.images.decoding import IMAGE_SUFFIXES
+    from similarity.data.images.decoding import IMAGE_SUFFIXES
 
     def fail(error: OSError) -> None:
         raise error

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from similarity.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
+from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
+from similarity.data.vectors import COSINE_DECIMALS
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts
@@ -22,7 +23,6 @@ from similarity.errors import UserError
 from similarity.findings.finding import Finding
 from similarity.index.exact import COSINE_ERROR, SPARE
 from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
-from similarity.vectors import COSINE_DECIMALS
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no type information

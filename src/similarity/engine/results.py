@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # its types are a package of their own
     from PIL import Image
 
+    from similarity.data.images.query_images import Region
     from similarity.engine.embedding import Embedded
     from similarity.engine.project import ImageFiles
     from similarity.engine.stores import Index
     from similarity.findings.finding import FindingKind
-    from similarity.images.query_images import Region
 
 Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""

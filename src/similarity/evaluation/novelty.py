@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.files import write_arrays
-from similarity.vectors import multiply_rows, normalize
+from similarity.data.files import write_arrays
+from similarity.data.vectors import multiply_rows, normalize
 
 _DIMENSIONS = 256
 _ROWS_PER_BLOCK = 1024

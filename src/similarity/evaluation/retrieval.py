@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.files import release_pages
-from similarity.vectors import normalize, rank, row_blocks
+from similarity.data.files import release_pages
+from similarity.data.vectors import normalize, rank, row_blocks
 
 SCORES = ("p_at_1", "p_at_10", "map_at_r")
 MAX_QUERIES = 10_000  # of more test images, a sample with every class in it

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from similarity.dataset.manifest import UNLABELED
+from similarity.data.dataset.manifest import UNLABELED
+from similarity.data.files import read_table
 from similarity.errors import UserError
-from similarity.files import read_table
 
 FindingKind = Literal[
     "wrong_label",

@@ -5,9 +5,9 @@ from itertools import compress
 
 import numpy as np
 
-from similarity.dataset.duplicates import Pairs
-from similarity.dataset.manifest import ImageRecord
-from similarity.vectors import count_blocks, row_blocks, standardization
+from similarity.data.dataset.duplicates import Pairs
+from similarity.data.dataset.manifest import ImageRecord
+from similarity.data.vectors import count_blocks, row_blocks, standardization
 
 _FITTED_ROWS = 10_000  # a sample of the images, which bounds memory
 _NEIGHBORS, _SAMPLED_NEIGHBORS = 10, 20_000

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from similarity.vectors import COSINE_DECIMALS, normalize, rank
+from similarity.data.vectors import COSINE_DECIMALS, normalize, rank
 
 _ROWS_PER_BLOCK = 8192  # faiss takes more than twice as long with fewer than 4096
 SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order

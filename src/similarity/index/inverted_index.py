@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from similarity.data.files import write_json_entries
 from similarity.errors import UserError
-from similarity.files import write_json_entries
 
 
 def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:

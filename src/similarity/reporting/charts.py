@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from similarity.dataset.manifest import UNLABELED
+from similarity.data.dataset.manifest import UNLABELED
 
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "report",

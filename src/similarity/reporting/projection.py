@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from similarity.vectors import COSINE_DECIMALS, normalize, rank
+from similarity.data.vectors import COSINE_DECIMALS, normalize, rank
 
 _ITERATIONS = 500  # after the 1000 of scikit-learn, neighbors in the plane are hardly more similar
 _NEAREST_LANDMARKS = 5

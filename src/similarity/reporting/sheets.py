@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from similarity.dataset.manifest import UNLABELED
+from similarity.data.dataset.manifest import UNLABELED
 
 TILE_SIZE = 112  # pixels, side of the square that an image is fitted into
 _NEIGHBORS_PER_LINE = 10

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from samples import batch_of
+from similarity.data.features.efficientnet_lite import efficientnet_lite, preprocess_input
+from similarity.data.features.networks import Backbone, as_affine, load_backbone, tapped_layer
+from similarity.data.images.pixels import resize
+from similarity.data.quiet import prepare_tensorflow
 from similarity.errors import UserError
-from similarity.features.efficientnet_lite import efficientnet_lite, preprocess_input
-from similarity.features.networks import Backbone, as_affine, load_backbone, tapped_layer
-from similarity.images.pixels import resize
-from similarity.quiet import prepare_tensorflow
 
 MILITARY_UNIFORM, BELL_COTE, PALACE = 652, 442, 698  # indices of ImageNet's classes
 

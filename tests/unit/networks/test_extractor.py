@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from samples import batch_of
+from similarity.data.features.computing import compute_features, fingerprint
+from similarity.data.features.extractor import load_extractor, lowest_cosine, save_extractor, tapped_columns
+from similarity.data.features.networks import Backbone, load_backbone
+from similarity.data.quiet import prepare_tensorflow
 from similarity.embedding.model import EmbeddingModel, Head
 from similarity.embedding.visual_part import VisualPart
 from similarity.errors import UserError
 from similarity.exporting import build_model
-from similarity.features.computing import compute_features, fingerprint
-from similarity.features.extractor import load_extractor, lowest_cosine, save_extractor, tapped_columns
-from similarity.features.networks import Backbone, load_backbone
-from similarity.quiet import prepare_tensorflow
 
 TAPS = ["block1a", "block2b", "block4c", "final"]
 FEATURES = 240 + 1280

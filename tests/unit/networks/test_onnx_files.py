@@ -8,11 +8,11 @@ import pytest
 
 from onnx_files import write_onnx
 from samples import batch_of
+from similarity.data.features.extractor import load_extractor, save_extractor
+from similarity.data.features.graphs import read_onnx
+from similarity.data.features.networks import load_backbone
+from similarity.data.quiet import prepare_tensorflow
 from similarity.errors import UserError
-from similarity.features.extractor import load_extractor, save_extractor
-from similarity.features.graphs import read_onnx
-from similarity.features.networks import load_backbone
-from similarity.quiet import prepare_tensorflow
 
 SIZE = 64
 MEAN, STD = [127 / 255] * 3, [128 / 255] * 3  # of EfficientNet-Lite

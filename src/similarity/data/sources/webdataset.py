@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
-from similarity.images.decoding import IMAGE_SUFFIXES
-from similarity.sources.folders import list_files, split_of_name
-from similarity.sources.label_tables import Entry, LabelTable, make_label_table
+from similarity.data.images.decoding import IMAGE_SUFFIXES
+from similarity.data.sources.folders import list_files, split_of_name
+from similarity.data.sources.label_tables import Entry, LabelTable, make_label_table
 
 _CLASS, _FACTS = ".cls", ".json"
 _LABELS = ("label", "class", "cls")  # in the facts

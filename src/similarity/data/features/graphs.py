@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from similarity.data.features.networks import Backbone
 from similarity.errors import UserError
-from similarity.features.networks import Backbone
 
 if TYPE_CHECKING:
     import openvino as ov

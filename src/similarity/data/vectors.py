@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from similarity.files import release_pages
+from similarity.data.files import release_pages
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController

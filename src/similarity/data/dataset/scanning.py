@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.cluster import cluster_map
-from similarity.content_cache import ContentCache, digest_file
-from similarity.dataset.manifest import ImageRecord
+from similarity.data.cluster import cluster_map
+from similarity.data.content_cache import ContentCache, digest_file
+from similarity.data.dataset.manifest import ImageRecord
+from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, decode_image
+from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
+from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
+from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
-from similarity.images.decoding import MissingReaderError, UnreadableImageError, decode_image
-from similarity.images.pixels import color_histogram, color_spread, count_values, thumbnail
-from similarity.images.previews import PREVIEW_SIZE, encode_preview
-from similarity.parallel import ordered_map
 
 THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from similarity.data.files import write_array
+from similarity.data.images.decoding import UnreadableImageError, read_image
 from similarity.errors import UserError
-from similarity.files import write_array
-from similarity.images.decoding import UnreadableImageError, read_image
 
 PREVIEW_SIZE = 112  # pixels, side of the square that a preview fits into
 _QUALITY = 90

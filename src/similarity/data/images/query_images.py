@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
+from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image
 from similarity.errors import UserError
-from similarity.images.decoding import DecodedImage, UnreadableImageError, decode_image
 
 try:
     import resource

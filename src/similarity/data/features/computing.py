@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.cluster import cluster_map
-from similarity.content_cache import ContentCache, digest_file
+from similarity.data.cluster import cluster_map
+from similarity.data.content_cache import ContentCache, digest_file
+from similarity.data.features import extractor as extractor_module
+from similarity.data.features import graphs
+from similarity.data.features.extractor import Extractor, load_extractor
+from similarity.data.images import decoding, pixels
+from similarity.data.images.decoding import read_image_file
+from similarity.data.images.pixels import resize
+from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
-from similarity.features import extractor as extractor_module
-from similarity.features import graphs
-from similarity.features.extractor import Extractor, load_extractor
-from similarity.images import decoding, pixels
-from similarity.images.decoding import read_image_file
-from similarity.images.pixels import resize
-from similarity.parallel import ordered_map
 
 _ROWS_LOOKED_UP = 500  # at a time, to bound the memory
 _BATCHES_SENT = 16  # at a time to a core of a cluster
@@ -153,7 +153,7 @@ def _processor() -> str:
 
 
 def _gpus() -> list[str]:
-    from similarity.quiet import prepare_tensorflow
+    from similarity.data.quiet import prepare_tensorflow
 
     prepare_tensorflow()
     import tensorflow as tf

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from similarity.dataset.manifest import UNLABELED, Manifest
+from similarity.data.dataset.manifest import UNLABELED, Manifest
 from similarity.errors import DataError
 
 FEW = 50  # groups; the shares of a class with fewer are exact

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from similarity.data.quiet import held_stderr
 from similarity.errors import UserError
-from similarity.quiet import held_stderr
 
 ADDRESS = "RAY_ADDRESS"
 """Name of the environment variable with the address of the cluster, or ``local`` to start one on this machine."""
@@ -80,7 +80,7 @@ def _connected(address: str) -> Iterator[Any]:
     """Connect quietly to a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # there is no telemetry
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    sources = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}}
+    sources = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if host:  # not local or auto; Ray itself tries for minutes

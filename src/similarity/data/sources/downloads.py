@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
+from similarity.data.sources.rocks import CLASSES, draw_rock
 from similarity.errors import UserError
-from similarity.generated.rocks import CLASSES, draw_rock
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT_S = 60

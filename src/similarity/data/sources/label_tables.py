@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 from unicodedata import normalize
 
-from similarity.dataset.manifest import UNLABELED
+from similarity.data.dataset.manifest import UNLABELED
+from similarity.data.sources.folders import SPLIT_OF_NAME, can_be_class, split_of_name
 from similarity.errors import DataError, UserError
-from similarity.sources.folders import SPLIT_OF_NAME, can_be_class, split_of_name
 
 TABLE_NAMES = ("labels.csv", "labels.parquet")
 PYARROW = "pyarrow>=18"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from similarity.data.features.efficientnet_lite import VARIANTS, efficientnet_lite, preprocess_input
 from similarity.errors import UserError, one_line
-from similarity.features.efficientnet_lite import VARIANTS, efficientnet_lite, preprocess_input
 
 if TYPE_CHECKING:
     import keras

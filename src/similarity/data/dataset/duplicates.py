@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.dataset.manifest import ImageRecord, Manifest
+from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.files import read_table, write_table
+from similarity.data.images.pixels import contrast_pattern
+from similarity.data.vectors import row_blocks
 from similarity.errors import UserError
-from similarity.files import read_table, write_table
-from similarity.images.pixels import contrast_pattern
 from similarity.index.exact import clustered_neighbors, nearest_neighbors
-from similarity.vectors import row_blocks
 
 MAX_EXACT = 100_000  # images; among more, candidates are found by an index
 _COMPONENTS = 32  # of the PCA in which candidates are searched

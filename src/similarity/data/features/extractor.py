@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from similarity.data.features.graphs import Engine, convert, load_engines, openvino_core, save_graph
+from similarity.data.features.networks import FINAL_TAP, Backbone, load_backbone
+from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
-from similarity.features.graphs import Engine, convert, load_engines, openvino_core, save_graph
-from similarity.features.networks import FINAL_TAP, Backbone, load_backbone
-from similarity.parallel import ordered_map
 
 if TYPE_CHECKING:
     import keras
@@ -116,7 +116,7 @@ def load_extractor(
     engine = description["engine"]
     if engine != "keras":
         return Extractor(description, load_engines(folder / _GRAPH, engine, batch_sizes, throughput, threads))
-    from similarity.quiet import prepare_tensorflow
+    from similarity.data.quiet import prepare_tensorflow
 
     prepare_tensorflow()
     backbone, lock = load_keras_backbone(folder), Lock()

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from similarity.dataset.manifest import UNLABELED
+from similarity.data.dataset.manifest import UNLABELED
+from similarity.data.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
+from similarity.data.sources.folders import Place, list_files, make_keys, printable, split_of_name
+from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, Row, find_rows, read_label_table
+from similarity.data.sources.webdataset import read_samples
 from similarity.errors import UserError
-from similarity.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
-from similarity.sources.folders import Place, list_files, make_keys, printable, split_of_name
-from similarity.sources.label_tables import TABLE_NAMES, LabelTable, Row, find_rows, read_label_table
-from similarity.sources.webdataset import read_samples
 
 
 class LeftOut(NamedTuple):

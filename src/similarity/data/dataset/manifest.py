@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similarity.data.files import read_table, write_table
 from similarity.errors import UserError
-from similarity.files import read_table, write_table
 
 SPLIT_NAMES = ("train", "valid", "test")
 UNLABELED = "unlabeled"
