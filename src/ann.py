@@ -55,7 +55,7 @@ def main(params: Params, outputs: Outputs) -> None:
     write_inverted_index(outputs.file(layout.ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[reported], exact[reported])
     write_metrics(outputs.file(layout.METRICS / "ann.json"), {"recall_at_k": recall_at_k})
-    write_metrics(outputs.file(layout.DETAILS / "ann.json"), {"k": k, "search_k": search_k})
+    write_metrics(outputs.file(layout.DETAILS / "ann.json"), {"recall_at_k": recall_at_k, "k": k, "search_k": search_k})
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SWEEP_QUERIES])
     write_table(outputs.file(layout.PLOTS / "ann_recall.csv"), ("search_k", "recall"), sweep(search, exact, sample))
     print(f"ann: recall@{k} {recall_at_k:.4f} with {settings.trees} trees and search_k {search_k}")

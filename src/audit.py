@@ -58,7 +58,10 @@ def main(params: Params, outputs: Outputs) -> None:
     sheets = draw(manifest, findings, Previews(layout.PREVIEWS))
     write_table(outputs.file(layout.FINDINGS), Finding._fields, findings)
     write_metrics(outputs.file(layout.METRICS / "audit.json"), {"findings": len(findings)})
-    write_metrics(outputs.file(layout.DETAILS / "audit.json"), details | {"labels_judged": judgement.judged.sum()})
+    write_metrics(
+        outputs.file(layout.DETAILS / "audit.json"),
+        details | {"findings": len(findings), "labels_judged": judgement.judged.sum()},
+    )
     folder = outputs.folder(layout.PLOTS / "audit")
     for kind, sheet in sheets.items():
         sheet.save(folder / f"{kind}.png")

@@ -14,10 +14,10 @@ from similarity.data.files import Outputs, write_array, write_arrays, write_json
 from similarity.data.vectors import count_zero_rows
 from similarity.embedding.embedder import save_embedder
 from similarity.embedding.model import EmbeddingModel, load_head, without_embedding
+from similarity.embedding.projection import project
 from similarity.embedding.visual_part import VisualPart, fit_visual_part
 from similarity.errors import UserError
 from similarity.params import Params
-from similarity.reporting.projection import project
 
 LANDMARKS = 2000  # images that t-SNE lays out, in seconds; the others are placed between the nearest of them
 PERPLEXITY = 30  # neighbors that t-SNE keeps near, roughly

@@ -13,11 +13,10 @@ from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.files import Outputs
 from similarity.data.images.previews import Previews
 from similarity.findings.finding import read_findings
-from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, METRICS, PLOTS, PREVIEWS, REPORT
+from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, PLOTS, PREVIEWS, REPORT
 from similarity.params import Params
 from similarity.reporting import page
 
-HEADLINES = ("ann", "audit", "train")
 DETAILED = ("scan", "split", "embed", "ann", "novelty", "baselines", "evaluate", "audit")
 SETTINGS = {
     "data": ("source",),
@@ -32,8 +31,6 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest, positions = read_manifest(MANIFEST), np.load(MAP)["all"]
     check_rows(MAP, len(positions), manifest)
     metrics = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
-    for name in HEADLINES:
-        metrics[name] = read_metrics_file(METRICS / f"{name}.json") | metrics.get(name, {})
     history = read_rows(HISTORY)
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
     confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
@@ -51,7 +48,7 @@ def main(params: Params, outputs: Outputs) -> None:
             page.edits_section(metrics["evaluate"]["likeness"]),
             page.audit_section(read_findings(FINDINGS), read_pictures(PLOTS / "audit")),
             page.map_section([each.label for each in manifest.records], positions, Previews(PREVIEWS).__getitem__),
-            page.training_section(curves, metrics["train"].get("best_epoch")),
+            page.training_section(curves),
             page.novelty_section(refused),
             page.figures_section(metrics, settings),
         ],

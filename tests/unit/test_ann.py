@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
+from similarity.data.exact import nearest_neighbors
 from similarity.index.approximate import (
     AnnoyForest,
     approximate_neighbors,
@@ -14,7 +15,6 @@ from similarity.index.approximate import (
     recall_lower_bound,
     smallest_search_k,
 )
-from similarity.index.exact import nearest_neighbors
 
 EMBEDDINGS = relu_clusters(2000)
 

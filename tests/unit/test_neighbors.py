@@ -7,9 +7,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters, true_cosines
+from similarity.data import exact
+from similarity.data.exact import nearest_neighbors, nearest_to
 from similarity.data.vectors import count_zero_rows, normalize
-from similarity.index import exact
-from similarity.index.exact import nearest_neighbors, nearest_to
 
 
 def slow_search(embeddings: np.ndarray, top_k: int) -> list[list[int]]:

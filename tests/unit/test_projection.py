@@ -14,13 +14,13 @@ from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters
 from similarity.data.vectors import normalize
-from similarity.reporting.projection import choose_landmarks, project
+from similarity.embedding.projection import choose_landmarks, project
 
 ROOT = Path(__file__).parents[2]
 EMBEDDINGS = relu_clusters(1500)
 PRINT_A_MAP = """
 from samples import relu_clusters
-from similarity.reporting.projection import project
+from similarity.embedding.projection import project
 print(project(relu_clusters(1500), 300, 30, 0).tobytes().hex())
 """
 

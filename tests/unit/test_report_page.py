@@ -51,7 +51,7 @@ def all_sections() -> list[Section]:
         sections.figures_section(METRICS, {"data.source": ODD}),
         sections.queries_section([Image.fromarray(BLACK)]),
         sections.edits_section(METRICS["evaluate"]["likeness"]),
-        sections.training_section(HISTORY, 2),
+        sections.training_section(HISTORY),
     ]
 
 
@@ -70,7 +70,7 @@ def test_the_headline_has_the_figures_and_how_far_they_can_be_trusted() -> None:
 def test_without_classes_the_headline_has_what_needs_no_labels() -> None:
     unlabeled = METRICS | {"evaluate": {"likeness": METRICS["evaluate"]["likeness"]}}
     assert [tile.value for tile in sections.headline(unlabeled)] == ["0.750", "0.990", "0.875", "7"]
-    assert "fewer than two classes" in sections.training_section({}, None).content
+    assert "fewer than two classes" in sections.training_section({}).content
 
 
 def test_the_model_is_compared_with_the_baselines() -> None:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
+from similarity.data.exact import COSINE_ERROR, SPARE
 from similarity.data.vectors import COSINE_DECIMALS
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts
 from similarity.errors import UserError
 from similarity.findings.finding import Finding
-from similarity.index.exact import COSINE_ERROR, SPARE
 from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 
 if TYPE_CHECKING:

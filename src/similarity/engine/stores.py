@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from similarity.data.exact import nearest_to
 from similarity.data.vectors import normalize
 from similarity.errors import UserError
 from similarity.index.approximate import AnnoyForest, search_forest
-from similarity.index.exact import nearest_to
 
 Index = Literal["exact", "annoy", "lancedb"]
 _ASKED, _LIKED, _UNLIKED = 1.0, 0.75, -0.15

@@ -7,9 +7,9 @@ import numpy as np
 from annoy import AnnoyIndex
 
 from similarity.data.confidence import mean_lower_bound
+from similarity.data.exact import nearest_to
 from similarity.data.quiet import held_stderr
 from similarity.data.vectors import COSINE_DECIMALS, normalize, scale_extremes
-from similarity.index.exact import nearest_to
 
 _MAX_SEARCH_K = 2**31 - 1
 _MIN_FACTOR, _IMAGES_PER_FACTOR = 4, 500

@@ -109,10 +109,11 @@ def queries_section(sheets: Sequence[Image.Image]) -> Section:
     return Section("Queries", _paragraph(note) + "".join(rows))
 
 
-def training_section(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> Section:
-    """Draw the curves of the training; `best_epoch` was kept, None if nothing was learned."""
-    if best_epoch is None:
+def training_section(history: Mapping[str, Sequence[float]]) -> Section:
+    """Draw the curves of the training; they are empty if nothing was learned."""
+    if not history:
         return Section("Training", _paragraph("There are fewer than two classes, so nothing was learned from labels."))
+    best_epoch = int(np.argmin(history["val_loss"])) + 1
     note = f"Epoch {best_epoch} was kept: its validation loss is the lowest."
     drawn = _chart(charts.curves(history, best_epoch), "Loss and accuracy by epoch")
     return Section("Training", _paragraph(note) + drawn)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.exact import clustered_neighbors, nearest_neighbors
 from similarity.data.files import read_table, write_table
 from similarity.data.images.pixels import contrast_pattern
 from similarity.data.vectors import row_blocks
 from similarity.errors import UserError
-from similarity.index.exact import clustered_neighbors, nearest_neighbors
 
 MAX_EXACT = 100_000  # images; among more, candidates are found by an index
 _COMPONENTS = 32  # of the PCA in which candidates are searched
