@@ -31,7 +31,7 @@ def openvino_core() -> "ov.Core":
     """
     import openvino as ov
 
-    # Its NumPy bindings are set up at the first use; two threads that do so at the same time wait for each other for ever.
+    # Its NumPy bindings are set up at first use; two threads that do so at the same time wait for each other for ever.
     assert ov.Tensor(np.zeros(1, np.float32)).data.size
     return ov.Core()
 
