@@ -81,8 +81,8 @@ pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade
 	$(PIN) docker/requirements.in --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py
 
-clean-cache: ## forget the features of all images, in all clones; downloads stay
-	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/data/features"
+clean-cache: ## forget what was computed of all images, in all clones; downloads stay
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/features" "$${XDG_CACHE_HOME:-$$HOME/.cache}/image-similarity/scan"
 
 clean: ## remove the virtual environment; data and results stay
 	rm -rf .venv

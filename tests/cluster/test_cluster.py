@@ -159,7 +159,7 @@ def test_what_a_killed_driver_has_computed_is_not_computed_again(cluster: Cluste
 
 
 def _cached_rows(project: Project) -> int:
-    path = project.folder / "cache/image-similarity/data/features/cache.db"
+    path = project.folder / "cache/image-similarity/features/cache.db"
     if not path.exists():
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:

@@ -73,7 +73,9 @@ def test_a_query_answers_what_a_scan_reads_and_explains_the_rest(scanned: Scanne
     failed = {key: result.reason for key, result in results.items() if isinstance(result, Failure)}
     assert sorted(failed) == sorted(scanned.reasons)
     scanned_reasons = {key: reason.partition(" (")[0] for key, reason in scanned.reasons.items()}  # without numbers
-    assert [key for key, reason in failed.items() if scanned_reasons[key] not in reason] == []
+    assert {
+        key: (reason, scanned_reasons[key]) for key, reason in failed.items() if scanned_reasons[key] not in reason
+    } == {}
     for key in scanned.indexed:
         result = results[key]
         assert isinstance(result, Result)

@@ -50,7 +50,7 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
     assert answer[1].split()[1:] == ["1.0000", key]
     assert project.run("python", "src/query.py", key).splitlines()[1].split()[0] == "1"
     refused = project.run("python", "src/export.py", status=1)
-    assert refused.startswith("error: the backbone is net.onnx, which TensorFlow does not run")
+    assert refused.startswith("error: the backbone is net.onnx, which Keras cannot export")
 
 
 def test_workers_of_the_queue_run_a_sweep_and_nothing_that_was_run_before(project: Project) -> None:

@@ -33,7 +33,7 @@ def test_features_are_the_same_bytes_with_and_without_the_cache(alone: Project, 
     assert (computed(alone), features(alone)) == (0, before)
     turned_off = alone._replace(environment={**alone.environment, "IMAGE_SIMILARITY_CACHE_GB": "0"})
     assert (computed(turned_off), features(turned_off)) == (IMAGES, before)
-    database = tmp_path / "cache/image-similarity/data/features/cache.db"
+    database = tmp_path / "cache/image-similarity/features/cache.db"
     database.write_bytes(b"x" * database.stat().st_size)
     printed = alone.run("python", "src/featurize.py")
     assert f"{IMAGES} images computed" in printed
@@ -56,7 +56,7 @@ def test_a_killed_run_goes_on_where_it_was(alone: Project, tmp_path: Path) -> No
     alone.set_params(backbone={"batch_size": 1})
     before = features(alone)
     process = subprocess.Popen(["python", "src/featurize.py"], cwd=alone.folder, env=alone.environment)
-    log = tmp_path / "cache/image-similarity/data/features/cache.db-wal"
+    log = tmp_path / "cache/image-similarity/features/cache.db-wal"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.stat().st_size > 200_000):  # some rows
         assert time.monotonic() < deadline

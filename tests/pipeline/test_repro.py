@@ -93,7 +93,7 @@ def test_metrics_fit_on_a_screen(reproduced: Project) -> None:
     project = reproduced._replace(environment=environment)
     difference = project.run("dvc", "metrics", "diff", "--all")
     assert max(map(len, difference.splitlines())) <= 120
-    shown = project.run("dvc", "exp", "show", "--no-pager")
+    shown = project.run("dvc", "exp", "show")  # into a pipe
     for name in (name for names in HEADLINES.values() for name in names):
         assert re.search(rf"\b{name}\b", shown)
         assert re.search(rf"\b{name}\b", difference)
@@ -115,8 +115,7 @@ def test_the_report_has_the_figures_and_the_pictures_and_is_small(reproduced: Pr
     figures = read_json(reproduced, "metrics/retrieval.json")
     assert f"<b>{figures['p_at_10']:.3f}</b>of the ten nearest images" in page
     assert "144 images in 6 classes from data/sources/demo.yaml: 84 to learn from" in page
-    rows, places = page.count('alt="Query '), page.count("<title>andesite/")
-    assert (rows, places) == (10, 24)
+    assert page.count('alt="Query ') == 10
     assert not re.search(r"<script|https?:", page)
     assert len(page) < 1_000_000
 
