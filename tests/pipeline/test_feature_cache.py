@@ -75,4 +75,4 @@ def test_a_killed_run_goes_on_where_it_was(alone: Project, tmp_path: Path) -> No
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert features(alone) == before
-    assert computed(alone) < IMAGES  # the others were in the cache
+    assert 0 < computed(alone) < IMAGES
