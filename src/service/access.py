@@ -2,11 +2,11 @@
 
 import hmac
 import socket
-from asyncio import TimeoutError, wait_for  # noqa: A004  # Python 3.10 has one of its own
 from contextlib import suppress
 from hashlib import sha256
 from time import monotonic
 
+from anyio import fail_after
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
@@ -113,19 +113,17 @@ class UploadLimits:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         length = Headers(scope=scope).get("content-length", "")
-        try:
-            self._check_size(int(length) if length.isdecimal() else 0)
-        except HTTPException as error:
-            return await JSONResponse({"detail": error.detail}, error.status_code)(scope, receive, send)
-        deadline = monotonic() + self.seconds
+        announced, deadline = int(length) if length.isdecimal() else 0, monotonic() + self.seconds
         received, is_complete = 0, False
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_complete
             if is_complete:  # what comes next is the end of the connection
                 return await receive()
+            self._check_size(announced)
             try:
-                message = await wait_for(receive(), deadline - monotonic())
+                with fail_after(deadline - monotonic()):
+                    message = await receive()
             except TimeoutError as error:
                 raise HTTPException(408, f"The upload is too slow: {self.seconds:g} s are allowed.") from error
             size = len(message.get("body", b""))

@@ -4,7 +4,7 @@ from mimetypes import guess_type
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 
@@ -39,7 +39,8 @@ REPLIES: dict[type[Exception], tuple[int, str]] = {  # subclasses first
     LookUnavailableError: (422, "{}"),
     Exception: (500, "Something went wrong on the server; see its output."),
 }
-router = APIRouter(prefix="/api")
+_FAILURES: dict[int | str, dict[str, Any]] = {"4XX": {"model": Failure}, "5XX": {"model": Failure}}
+router = APIRouter(prefix="/api", responses=_FAILURES)
 
 
 def reply_to(error: Exception) -> tuple[int, str]:
@@ -57,11 +58,6 @@ def _problem(error: dict[str, Any]) -> str:
     return f"{place}: {message}" if place else message
 
 
-def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe how a call may fail, for the OpenAPI document."""
-    return {status: {"model": Failure} for status in statuses}
-
-
 async def _served(request: Request) -> ServedCatalog:
     return request.app.state.served
 
@@ -73,22 +69,10 @@ async def _current(served: Served) -> Catalog:
     return served.current
 
 
-async def _token(request: Request) -> str:
-    if request.app.state.token is None:
-        raise HTTPException(403, "This needs a token, and the service was started without one: set SIMILARITY_TOKEN.")
-    return request.app.state.token
-
-
 Current = Annotated[Catalog, Depends(_current)]
-Token = Annotated[str, Depends(_token)]
 
 
-@router.post(
-    "/search",
-    tags=["search"],
-    responses=failures(400, 404, 408, 409, 413, 415, 422, 503),
-    summary="Find images like uploaded ones",
-)
+@router.post("/search", tags=["search"], summary="Find images like uploaded ones")
 async def search(served: Served, form: Annotated[SearchForm, File()]) -> SearchResult:
     """Makes one query of uploaded images, of indexed ones, or of both: their mean, moved towards what is liked and away
     from what is not (Rocchio). Uploads are embedded, and never written to disk. Images that are named by key are not
@@ -100,12 +84,7 @@ async def search(served: Served, form: Annotated[SearchForm, File()]) -> SearchR
     return await to_thread.run_sync(find, query, form, form.any_distance, limiter=_UPLOAD_THREADS)
 
 
-@router.post(
-    "/search/batch",
-    tags=["search"],
-    responses=failures(400, 404, 408, 413, 422, 503),
-    summary="Search with each of several images",
-)
+@router.post("/search/batch", tags=["search"], summary="Search with each of several images")
 async def search_batch(served: Served, form: Annotated[BatchForm, File()]) -> BatchResult:
     """Searches with each uploaded image and each key on its own. One that fails has an error in its place, and the
     others have their results.
@@ -124,13 +103,13 @@ def _batch_entry(found: SearchResult | Exception) -> BatchEntry:
     return BatchEntry(result=None, error=detail, status=status)
 
 
-@router.get("/similar", tags=["search"], responses=failures(404, 422), summary="Find images like an indexed one")
+@router.get("/similar", tags=["search"], summary="Find images like an indexed one")
 def similar(served: Served, query: Annotated[SimilarQuery, Query()]) -> SearchResult:
     """Reads the stored neighbors, or searches if they are too few, or if other ones or another index are asked for."""
     return served.of(query.run).search(ImageQuery(query.key, keys=(query.key,)), query)
 
 
-@router.get("/images", tags=["images"], responses=failures(404, 422), summary="List the indexed images")
+@router.get("/images", tags=["images"], summary="List the indexed images")
 def list_images(catalog: Current, query: Annotated[ImagesQuery, Query()]) -> ImagePage:
     """Returns a page of the images, in the order of their keys; pages after the last are empty. If a part of a name is
     given, the best matches come first.
@@ -141,11 +120,7 @@ def list_images(catalog: Current, query: Annotated[ImagesQuery, Query()]) -> Ima
 @router.get(
     "/images/{key:path}",
     tags=["images"],
-    responses={
-        200: {"content": {"image/*": {}}},
-        304: {"description": "Not modified"},
-        **failures(404, 409, 415, 422),
-    },
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified"}},
     response_class=Response,
     summary="Get an indexed image",
 )
@@ -170,7 +145,7 @@ def get_image(
 @router.post(
     "/download",
     tags=["images"],
-    responses={200: {"content": {"application/zip": {}}}, **failures(400, 404, 408, 409, 413, 422, 503)},
+    responses={200: {"content": {"application/zip": {}}}},
     response_class=Response,
     summary="Get some indexed images in one archive",
 )
@@ -182,24 +157,19 @@ def download(catalog: Current, form: Annotated[DownloadForm, Form()]) -> Respons
     return StreamingResponse(pack(folder, records), media_type="application/zip", headers=headers)
 
 
-@router.get("/map", tags=["images"], responses=failures(404, 422), summary="Get the images as points in the plane")
+@router.get("/map", tags=["images"], summary="Get the images as points in the plane")
 def get_map(catalog: Current) -> EmbeddingMap:
     """Returns up to 20,000 images, evenly chosen, with their places by the stage `embed`."""
     return catalog.embedding_map()
 
 
-@router.get(
-    "/findings",
-    tags=["findings"],
-    responses=failures(422),
-    summary="List what is probably wrong with images and labels",
-)
+@router.get("/findings", tags=["findings"], summary="List what is probably wrong with images and labels")
 def list_findings(catalog: Current, query: Annotated[FindingsQuery, Query()]) -> FindingPage:
     """Returns a page of what the stage `audit` has found, the most important first; none if it was not run."""
     return catalog.finding_page(query)
 
 
-@router.get("/info", tags=["service"], responses=failures(422), summary="Describe what is served")
+@router.get("/info", tags=["service"], summary="Describe what is served")
 async def get_info(served: Served) -> Info:
     """Describe the model, the data, their versions by hash, the metrics, and the limits."""
     now: dict[str, object] = {"out_of_date": await served.is_out_of_date()}
@@ -209,21 +179,19 @@ async def get_info(served: Served) -> Info:
     return served.current.info.model_copy(update=now)
 
 
-@router.post(
-    "/reload", tags=["service"], responses=failures(403, 409, 422), summary="Serve the latest results of the pipeline"
-)
-async def reload(served: Served, _: Token) -> Info:
+@router.post("/reload", tags=["service"], summary="Serve the latest results of the pipeline")
+async def reload(served: Served) -> Info:
     """Open and check all files again. Until that is done, and if it fails, the old version is served."""
     await served.reload()
     return await get_info(served)
 
 
-@router.post("/session", tags=["service"], responses=failures(403, 422), summary="Let the page in")
-async def begin_session(request: Request, response: Response, token: Token) -> Health:
+@router.post("/session", tags=["service"], summary="Let the page in")
+async def begin_session(request: Request, response: Response) -> Health:
     """Set a cookie, which a browser sends in place of the token, also for pictures; it ends with the browser."""
     response.set_cookie(
         COOKIE,
-        cookie_value(token),
+        cookie_value(request.app.state.token or ""),
         path=f"{request.scope['root_path']}/api",
         httponly=True,
         samesite="strict",

@@ -37,7 +37,6 @@ def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # short, as generated clients make functions of it
-        lifespan=served.reloading_on_signal,
     )
     app.state.served = served
     app.state.token = arguments.token

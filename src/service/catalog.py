@@ -1,6 +1,5 @@
 """What the service answers from: the engine's results in the words of the API."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -183,16 +182,13 @@ def folded(name: str) -> str:
 def rank_names(names: Sequence[str], part: str, rows: np.ndarray) -> np.ndarray:
     """Find the rows, among some, int64 (n,), whose folded name contains a text.
 
-    The whole name comes first (with or without its suffix), then names that begin with the text, then those with a
-    word that does, then all others; equal ones stay in their order.
+    The whole name comes first (with or without its suffix), then names that begin with the text, then all others.
     """
     part = folded(part)
-    at_word = re.compile(rf"(?<![^\W_]){re.escape(part)}")
 
-    def order(row: int) -> tuple[bool, bool, bool]:
+    def order(row: int) -> tuple[bool, bool]:
         name = names[row]
-        is_whole = part in {name, name.rpartition(".")[0]}
-        return not is_whole, not name.startswith(part), at_word.search(name) is None
+        return part not in {name, name.rpartition(".")[0]}, not name.startswith(part)
 
     return np.array(sorted((row for row in rows.tolist() if part in names[row]), key=order), np.int64)
 

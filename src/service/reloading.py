@@ -2,11 +2,8 @@
 
 import asyncio
 import math
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from time import monotonic
 from typing import Literal, NamedTuple
 
@@ -65,34 +62,3 @@ class ServedCatalog:
                 print(message, file=sys.stderr, flush=True)
                 raise HTTPException(409, message) from error
             print(f"Reloaded: {len(self.current.engine)} images", file=sys.stderr, flush=True)
-
-    @asynccontextmanager
-    async def reloading_on_signal(self, _: object) -> AsyncIterator[None]:
-        """Reload at each SIGHUP while the context lasts, or end the process if its terminal is gone."""
-        tasks: set[asyncio.Task[None]] = set()  # the loop holds them only weakly
-        had_terminal = _has_terminal()
-
-        def on_signal() -> None:
-            if had_terminal and not _has_terminal():
-                signal.raise_signal(signal.SIGTERM)
-                return
-            task = asyncio.create_task(self._reload_quietly())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, on_signal)
-        yield
-        loop.remove_signal_handler(signal.SIGHUP)
-
-    async def _reload_quietly(self) -> None:
-        with suppress(HTTPException):
-            await self.reload()
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
