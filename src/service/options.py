@@ -27,6 +27,7 @@ _TOKEN = _matching(
 )
 _PREFIX = _matching(r"(/[\w.~-]+)*/?", "{}: a path such as /images is needed", lambda text: text.rstrip("/"))
 _HOST = _matching(r"\*|(\*\.)?[^*]+", "{}: a name, *.NAME for all names below it, or * for any is needed")
+_ORIGIN = _matching(r"https?://[^/*\s]+", "{}: a site such as https://lab.example.org is needed, without a path")
 _POSITIVE = _matching(r"(?![0.]*$)\d{1,6}(\.\d+)?", "{}: a number above 0 and below a million is needed", float)
 _WHOLE = _matching(r"[1-9]\d{0,5}", "{}: a whole number above 0 is needed", int)
 _LIMITS = {
@@ -58,6 +59,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--allow-host", action="append", type=_HOST, default=[], metavar="NAME",
         help="another host name to answer to, such as that of a proxy; may be repeated, *.example.org is all names "
         "below that one")  # fmt: skip
+    add("--allow-origin", action="append", type=_ORIGIN, default=[], metavar="URL",
+        help="a site whose pages may use the API, such as https://lab.example.org; may be repeated")  # fmt: skip
     add("--root-path", type=_PREFIX, default="", metavar="/PREFIX",
         help="prefix of all paths, if a proxy serves this below one (default: none)")  # fmt: skip
     add("--token", type=_TOKEN, default=os.environ.get(VARIABLE),

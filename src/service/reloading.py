@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Literal, NamedTuple
 
 from anyio import to_thread
-from fastapi import HTTPException
 
 from service.catalog import Catalog
+from service.failures import Refusal
 
 _VERSION_SECONDS = 1
 
@@ -42,16 +42,16 @@ class ServedCatalog:
         return self._version_now != self.current.version
 
     def of(self, run: Literal["beside"] | None) -> Catalog:
-        """Return the catalog of a run, or raise HTTPException (404) if there is no second one."""
+        """Return the catalog of a run, or raise Refusal (404) if there is no second one."""
         if run is None:
             return self.current
         if self.beside is None:
             message = "there is no second run: start the service with --compare, and a commit or experiment"
-            raise HTTPException(404, message)
+            raise Refusal(404, "no_second_run", message)
         return self.beside.catalog
 
     async def reload(self) -> None:
-        """Open the catalog again and serve it, or raise HTTPException (409), which says why it cannot be opened."""
+        """Open the catalog again and serve it, or raise Refusal (409), which says why it cannot be opened."""
         async with self._reloading:
             try:
                 self.current = await to_thread.run_sync(self._open)
@@ -60,5 +60,5 @@ class ServedCatalog:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 message = f"Not reloaded, the former version goes on being served: {reason}"
                 print(message, file=sys.stderr, flush=True)
-                raise HTTPException(409, message) from error
+                raise Refusal(409, "not_reloaded", message) from error
             print(f"Reloaded: {len(self.current.engine)} images", file=sys.stderr, flush=True)
