@@ -76,8 +76,6 @@ class ImageIndex(Project):
         Raises:
             UserError: an image cannot be read, there is no such class or index, or a number is not allowed.
         """
-        if not isinstance(k, int) or k < 1 or not (look is None or 0 <= look <= 1):
-            raise UserError(f"k must be at least 1, and look from 0 to 1 or None; they are {k} and {look}")
         results = []
         for answer in self.answer(self._queries(images), Options(k, label, index, look, split, any=any)):
             if isinstance(answer, Failure):

@@ -108,9 +108,9 @@ class Project:
         with self._loading:
             if not self._is_published:
                 return self._open_gallery()
-            from similarity.engine.published import open_published
+            from similarity.engine.published import VARIABLE, open_table, table_of
 
-            return open_published(self.lock, self.parts, self.findings)
+            return open_table(os.environ.get(VARIABLE, ""), table_of(self.lock), self.parts, self.findings)
 
     @property
     def images(self) -> ImageFiles:
@@ -223,18 +223,11 @@ class Project:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
+    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
     from similarity.data.images.decoding import IMAGE_SUFFIXES
 
-    def fail(error: OSError) -> None:
-        raise error
+    def is_shown(path: Path) -> bool:
+        return not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
-    found = []
-    for root, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    return sorted((path for path in found if path.suffix.lower() in IMAGE_SUFFIXES), key=str)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and is_shown(path))
+    return sorted(found, key=str)

@@ -11,7 +11,6 @@ import numpy as np
 from similarity.errors import UserError
 
 if TYPE_CHECKING:
-    import pandas  # type: ignore[import-untyped]  # its types are a package of their own
     from PIL import Image
 
     from similarity.data.images.query_images import Region
@@ -46,7 +45,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Options:
-    """How to search."""
+    """How to search.
+
+    Raises:
+        UserError: a number is not allowed.
+    """
 
     count: int  # neighbors to return
     label: str | None = None  # the only class to return
@@ -57,6 +60,10 @@ class Options:
     any: bool = False  # return the nearest images even if none is similar
     offset: int = 0  # nearest images to skip
     stored: bool = True  # whether stored neighbors may answer
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.count, int) or self.count < 1 or not (self.look is None or 0 <= self.look <= 1):
+            raise UserError(f"k must be at least 1, and look from 0 to 1; they are {self.count} and {self.look}")
 
     @property
     def end(self) -> int:
@@ -132,7 +139,7 @@ class Match(NamedTuple):
 
 
 class Matches(list[Match]):
-    """The images found for some queries, one row each; a notebook shows a table.
+    """The images found for some queries, one row each; a notebook shows a table, ``pandas.DataFrame`` takes it.
 
     Attributes:
         results: the same by query, including queries that nothing indexed is similar to.
@@ -161,16 +168,6 @@ class Matches(list[Match]):
 
     def _without_similar(self) -> list[str]:
         return [f"{result.query.name}: {result.explain_novelty()}" for result in self.results if not result.similar]
-
-    def columns(self) -> dict[str, list]:
-        """Return the table by column: ``query``, ``rank``, ``key``, ``label`` and ``cosine``."""
-        return {name: [getattr(match, name) for match in self] for name in Match._fields}
-
-    def to_pandas(self) -> "pandas.DataFrame":
-        """Return the table as a data frame, if pandas is installed; `columns` does not need it."""
-        import pandas
-
-        return pandas.DataFrame(self.columns())
 
 
 def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
