@@ -16,7 +16,7 @@ import orjson
 
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.project import images_below
-from similarity.engine.results import Failure, Matches, Options, Query, Result
+from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result
 from similarity.errors import UserError
 
 MAX_BATCH = 16  # images that the backbone runs on at once
@@ -84,12 +84,13 @@ def printable(name: str) -> str:
 def as_text(result: Result | Failure) -> str:
     if isinstance(result, Failure):
         return f"error: {printable(result.reason)}"
-    state = "indexed" if result.query.key else "not indexed"
-    lines = [f"{printable(result.query.name)} ({state}; {result.index}, {result.source})"]
-    lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
+    name, key = printable(result.query.name), result.indexed_as
+    state = "indexed" if result.query.key else f"indexed as {key}" if key else "not indexed"
+    lines = [f"{name} ({state}; {result.index}, {result.source})"]
+    lines += [f"{n:4}  {each.likeness:3}  {each.words:12}  {each.key}" for n, each in enumerate(result.neighbors, 1)]
     if not result.similar:
         shown = "these are only the nearest" if result.neighbors else "--any shows the nearest"
-        lines.append(f"      {result.explain_novelty()} ({shown})")
+        lines.append(f"      {NOTHING_SIMILAR} ({shown})")
     return "\n".join(lines)
 
 
@@ -104,7 +105,10 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
         "similar": result.similar,
         "distance": result.distance,
         "max_distance": result.max_distance,
-        "neighbors": [{"key": key, "label": key.split("/")[0], "cosine": cosine} for key, cosine in result.neighbors],
+        "indexed_as": result.indexed_as,
+        "neighbors": [
+            {**each._asdict(), "label": each.key.split("/")[0], "words": each.words} for each in result.neighbors
+        ],
     }
 
 

@@ -36,7 +36,8 @@ def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Projec
     stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
     found = index.search(KEY, 3)
     assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
-    assert found[0] == Match(KEY, 1, stored[0][0], stored[0][0].split("/")[0], stored[0][1])
+    assert found[0] == Match(KEY, 1, stored[0][0], "marble", stored[0][1], found[0].likeness, found[0].words)
+    assert 40 <= found[0].likeness < 100
 
 
 def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
@@ -51,7 +52,7 @@ def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     assert [match.query for match in found[::4]] == ["image 1", str(file), str(file), "image 4", "image 5"]
     rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
     assert rows == [rows[0]] * 5
-    assert rows[0][0][1:] == (KEY, "marble", 1)
+    assert rows[0][0][1:] == (KEY, "marble", 1, 100, "same picture")
 
 
 def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_is(
@@ -74,10 +75,11 @@ def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_pa
         *("-k", "7", "--label", "schist", "--look", "0.9", "--any"),
     )
     by_shell = [
-        [(each["key"], each["cosine"]) for each in query["neighbors"]] for query in json.loads(printed)["queries"]
+        [(each["key"], each["cosine"], each["likeness"]) for each in query["neighbors"]]
+        for query in json.loads(printed)["queries"]
     ]
     by_python = index.search([tmp_path / "cut.png", KEY], 7, **options)  # type: ignore[arg-type]  # one of each
-    assert [result.neighbors for result in by_python.results] == by_shell
+    assert [list(result.neighbors) for result in by_python.results] == by_shell
 
 
 def test_nothing_similar_is_told_and_shown_only_if_wanted(index: ImageIndex) -> None:
@@ -191,7 +193,7 @@ def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project,
         [sys.executable, "-c", code, str(reproduced.folder)], cwd=tmp_path, check=True, capture_output=True,
         encoding="utf-8", env={**os.environ, "PYTHONPATH": str(reproduced.folder / "src")},
     )  # fmt: skip
-    assert re.fullmatch(rf"photo\.jpg +1  1\.0000  {KEY}", printed.stdout.strip())
+    assert re.fullmatch(rf"photo\.jpg +1  100  same picture  {KEY}", printed.stdout.strip())
 
 
 def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,8 @@ def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its
     unknown: dict[str, object] = {"split": None, "findings": []}
     assert uploaded["query"] == {"key": None, "label": None, "width": 48, "height": 48, **unknown}
     assert by_key["query"] == {"key": KEY, "label": "marble", "width": 48, "height": 48, **known}
-    assert uploaded["answer"]["neighbors"][0] == {"key": KEY, "label": "marble", "cosine": 1, **known}
+    same = {"likeness": 100, "words": "same picture"}
+    assert uploaded["answer"]["neighbors"][0] == {"key": KEY, "label": "marble", "cosine": 1, **same, **known}
     keys = [[each["key"] for each in answer["answer"]["neighbors"]] for answer in (uploaded, by_key)]
     assert keys[0][1:] == keys[1]
     assert uploaded["embed_milliseconds"] > 0
@@ -326,7 +327,7 @@ def test_a_search_with_a_look_is_exact_and_is_not_compared(api: httpx.Client) ->
 
 def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(project: Project) -> None:
     project.set_params(embedding={"visual_size": 0})
-    project.run("dvc", "repro", "ann")
+    project.run("dvc", "repro", "ann", "novelty")
     with client_of(project) as client:
         assert client.get("/api/info").json()["model"]["visual_weight"] is None
         message = refusal(client.get("/api/similar", params={"key": KEY, "look": 0.5}), 422)

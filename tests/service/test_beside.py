@@ -20,7 +20,7 @@ def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     """A project whose results are of a shorter training than those of its last commit."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
     project.set_params(train={"epochs": 2})
-    project.run("dvc", "repro", "ann", "evaluate")
+    project.run("dvc", "repro", "ann", "novelty", "evaluate")
     return project
 
 

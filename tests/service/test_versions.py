@@ -104,7 +104,7 @@ def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixtur
     refused = owner.post("/api/reload")
     assert refused.status_code == 409
     assert "dvc.lock: stage ann ran before stage embed made another models/embeddings.npy" in refused.json()["detail"]
-    project.run("dvc", "repro", "ann")
+    project.run("dvc", "repro", "ann", "novelty")
     assert neighbors(owner) == old
     time.sleep(1)  # for which the answer is kept
     info = owner.get("/api/info").json()
@@ -138,7 +138,7 @@ def test_a_signal_reloads_as_well_or_tells_in_one_line_why_not(
     assert neighbors(owner) == old
     replace(index, content)
     project.set_params(train={"epochs": 2})
-    project.run("dvc", "repro", "ann")
+    project.run("dvc", "repro", "ann", "novelty")
     processes.processes[-1].send_signal(signal.SIGHUP)
     assert wait_for_line(project.folder / "stderr.txt", "Reloaded") == "Reloaded: 144 images"
     assert neighbors(owner) != old

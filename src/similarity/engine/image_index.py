@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from similarity.engine.project import Project
-from similarity.engine.results import Failure, Matches, Options, Picture, Prepared, Query, Result, Source, draw_matches
+from similarity.engine.results import (
+    Failure,
+    Matches,
+    Neighbor,
+    Options,
+    Picture,
+    Prepared,
+    Query,
+    Result,
+    Source,
+    draw_matches,
+)
 from similarity.errors import UserError
 from similarity.layout import INVERTED_INDEX
 
@@ -174,17 +185,24 @@ class ImageIndex(Project):
             start = time.perf_counter()
             stored = self.stored_neighbors(query.keys[0]) if options.is_plain else None
             if stored is not None and len(stored) >= options.end:
-                neighbors, seconds = stored[options.offset : options.end], time.perf_counter() - start
+                neighbors = [Neighbor(*each, self.likeness(each[1])) for each in stored[options.offset : options.end]]
+                seconds = time.perf_counter() - start
                 return Result(query, "exact", str(self.root / INVERTED_INDEX), neighbors, None, seconds)
             excluded = [self.gallery.row(query.keys[0])]
             embedding = self.gallery.vectors[excluded[0]]
-        found, keys, limit = self.gallery.search(embedding, options, excluded), self.keys, None
-        neighbors = [(keys[row], cosine) for row, cosine in zip(found.rows, found.cosines.tolist(), strict=True)]
+        found, limit = self.gallery.search(embedding, options, excluded), None
         if distance is not None:
             limit = self.novelty.limit
-        source, shown = f"search of {len(self)} images", neighbors[options.offset :]
-        result = Result(query, found.index, source, shown, found.matches, found.seconds, distance, limit)
-        return result if result.similar or options.any else replace(result, neighbors=[], matches=0)
+        source = f"search of {len(self)} images"
+        result = Result(query, found.index, source, [], found.matches, found.seconds, distance, limit)
+        if not (result.similar or options.any or query.region):
+            return replace(result, matches=0)
+        pairs = zip(found.rows[options.offset :].tolist(), found.cosines[options.offset :].tolist(), strict=True)
+        neighbors = [
+            Neighbor(self.keys[row], cosine, self.likeness(cosine, options.look, is_new=not result.similar))
+            for row, cosine in pairs
+        ]
+        return replace(result, neighbors=neighbors)
 
     def _queries(self, images: "ImageLike | Sequence[ImageLike]") -> list[Query | Failure]:
         is_several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)

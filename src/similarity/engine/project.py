@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
+    from similarity.evaluation.likeness import Likeness
     from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
 
@@ -97,7 +98,7 @@ class Project:
         """Load everything but the model, or everything, so that nothing can be missing or replaced later."""
         needed = NEEDED if self._is_published else NEEDED + SEARCHED
         self.lock.check(*needed)
-        loaded = [self.gallery, self.map, self.novelty]
+        loaded = [self.gallery, self.map, self.novelty, self.likeness]
         loaded += [] if self._is_published else [self._inverted_index]
         loaded += [self.embedder] if with_model else []
         self.lock.check(*needed, *(path for path in OPTIONAL if (self.root / path).exists()))
@@ -151,6 +152,13 @@ class Project:
         from similarity.evaluation.novelty import load_novelty
 
         return load_novelty(self._checked(NOVELTY))
+
+    @cached_property
+    def likeness(self) -> "Likeness":
+        """The scale of likeness."""
+        from similarity.evaluation.likeness import load_likeness
+
+        return load_likeness(self._checked(NOVELTY))
 
     @property
     def embedder(self) -> "ImageEmbedder":
