@@ -221,19 +221,21 @@ class ImageIndex(Project):
             if not self.has(query.key):
                 self.gallery.row(query.key)  # raises
             return Prepared(query)
+        vectors = self.gallery.vectors
+        if any(each.shape != (vectors.parts.size,) or not np.isfinite(each).all() for each in query.vectors):
+            raise UserError(f"an embedding is {vectors.parts.size} finite numbers")
         embedded = []
         for place, each in enumerate(found, start=1):
             if isinstance(each, Exception):
                 raise type(each)(f"image {place} of {len(found)}, {each}") if len(found) > 1 else each
             embedded.append(each)
-        vectors = self.gallery.vectors
         rows, like, unlike = (
             [self.gallery.row(key) for key in keys] for keys in (query.keys, query.like, query.unlike)
         )
         known = [] if query.region else rows
-        asked = np.stack([*(each.embedding for each in embedded), *vectors[known]])
+        asked = np.stack([*(each.embedding for each in embedded), *query.vectors, *vectors[known]]).astype(np.float32)
         embedding = vectors.parts.combine(asked, vectors[like], vectors[unlike])
-        distance = None if known else min(each.distance for each in embedded)
+        distance = None if known or query.vectors else min(each.distance for each in embedded)
         return Prepared(query, embedding, [*rows, *like, *unlike], embedded, distance, seconds)
 
 

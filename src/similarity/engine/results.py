@@ -27,6 +27,8 @@ Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""
 Source: TypeAlias = "Path | bytes | Picture"
 """An image that is not indexed: a file, an upload, or pixels. Uploads are decoded with care, as nobody knows them."""
+Names: TypeAlias = "str | Sequence[str] | None"
+"""One or several, or any."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,12 @@ class Query:
     like: Sequence[str] = ()  # keys of images to move the query towards
     unlike: Sequence[str] = ()  # keys of images to move it away from
     region: "Region | None" = None  # of the only image; a key then only leaves itself out of the answer
+    vectors: Sequence[np.ndarray] = ()  # embeddings, float (E,) each
 
     @property
     def key(self) -> str | None:
         """The key of the indexed image that is all of the query, if it is one."""
-        is_one = len(self.keys) == 1 and not (self.images or self.like or self.unlike)
+        is_one = len(self.keys) == 1 and not (self.images or self.vectors or self.like or self.unlike)
         return self.keys[0] if is_one else None
 
 
@@ -56,7 +59,7 @@ class Options:
     """
 
     count: int  # neighbors to return
-    label: str | None = None  # the only class to return
+    label: Names = None  # the only classes to return
     index: "Index | None" = None  # None for the default
     look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
     split: str | None = None  # the only split to return
@@ -64,6 +67,7 @@ class Options:
     any: bool = False  # return the nearest images even if none is similar
     offset: int = 0  # nearest images to skip
     stored: bool = True  # whether stored neighbors may answer
+    not_label: Names = None  # classes not to return
 
     def __post_init__(self) -> None:
         if not isinstance(self.count, int) or self.count < 1 or not (self.look is None or 0 <= self.look <= 1):
@@ -77,7 +81,7 @@ class Options:
     @property
     def is_plain(self) -> bool:
         """Whether the stored neighbors of an image are what is asked for."""
-        filters = self.label, self.split, self.finding, self.look
+        filters = self.label, self.not_label, self.split, self.finding, self.look
         return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
 
 
