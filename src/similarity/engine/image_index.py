@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from similarity.engine.project import Project
-from similarity.engine.results import Failure, Matches, Options, Picture, Prepared, Query, Result, Source, draw_matches
+from similarity.engine.results import (
+    Failure,
+    Matches,
+    Neighbor,
+    Options,
+    Picture,
+    Prepared,
+    Query,
+    Result,
+    Source,
+    draw_matches,
+)
 from similarity.errors import UserError
 from similarity.layout import INVERTED_INDEX
 
@@ -76,8 +87,6 @@ class ImageIndex(Project):
         Raises:
             UserError: an image cannot be read, there is no such class or index, or a number is not allowed.
         """
-        if not isinstance(k, int) or k < 1 or not (look is None or 0 <= look <= 1):
-            raise UserError(f"k must be at least 1, and look from 0 to 1 or None; they are {k} and {look}")
         results = []
         for answer in self.answer(self._queries(images), Options(k, label, index, look, split, any=any)):
             if isinstance(answer, Failure):
@@ -176,17 +185,24 @@ class ImageIndex(Project):
             start = time.perf_counter()
             stored = self.stored_neighbors(query.keys[0]) if options.is_plain else None
             if stored is not None and len(stored) >= options.end:
-                neighbors, seconds = stored[options.offset : options.end], time.perf_counter() - start
+                neighbors = [Neighbor(*each, self.likeness(each[1])) for each in stored[options.offset : options.end]]
+                seconds = time.perf_counter() - start
                 return Result(query, "exact", str(self.root / INVERTED_INDEX), neighbors, None, seconds)
             excluded = [self.gallery.row(query.keys[0])]
             embedding = self.gallery.vectors[excluded[0]]
-        found, keys, limit = self.gallery.search(embedding, options, excluded), self.keys, None
-        neighbors = [(keys[row], cosine) for row, cosine in zip(found.rows, found.cosines.tolist(), strict=True)]
+        found, limit = self.gallery.search(embedding, options, excluded), None
         if distance is not None:
             limit = self.novelty.limit
-        source, shown = f"search of {len(self)} images", neighbors[options.offset :]
-        result = Result(query, found.index, source, shown, found.matches, found.seconds, distance, limit)
-        return result if result.similar or options.any else replace(result, neighbors=[], matches=0)
+        source = f"search of {len(self)} images"
+        result = Result(query, found.index, source, [], found.matches, found.seconds, distance, limit)
+        if not (result.similar or options.any or query.region):
+            return replace(result, matches=0)
+        pairs = zip(found.rows[options.offset :].tolist(), found.cosines[options.offset :].tolist(), strict=True)
+        neighbors = [
+            Neighbor(self.keys[row], cosine, self.likeness(cosine, options.look, is_new=not result.similar))
+            for row, cosine in pairs
+        ]
+        return replace(result, neighbors=neighbors)
 
     def _queries(self, images: "ImageLike | Sequence[ImageLike]") -> list[Query | Failure]:
         is_several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
@@ -205,19 +221,21 @@ class ImageIndex(Project):
             if not self.has(query.key):
                 self.gallery.row(query.key)  # raises
             return Prepared(query)
+        vectors = self.gallery.vectors
+        if any(each.shape != (vectors.parts.size,) or not np.isfinite(each).all() for each in query.vectors):
+            raise UserError(f"an embedding is {vectors.parts.size} finite numbers")
         embedded = []
         for place, each in enumerate(found, start=1):
             if isinstance(each, Exception):
                 raise type(each)(f"image {place} of {len(found)}, {each}") if len(found) > 1 else each
             embedded.append(each)
-        vectors = self.gallery.vectors
         rows, like, unlike = (
             [self.gallery.row(key) for key in keys] for keys in (query.keys, query.like, query.unlike)
         )
         known = [] if query.region else rows
-        asked = np.stack([*(each.embedding for each in embedded), *vectors[known]])
+        asked = np.stack([*(each.embedding for each in embedded), *query.vectors, *vectors[known]]).astype(np.float32)
         embedding = vectors.parts.combine(asked, vectors[like], vectors[unlike])
-        distance = None if known else min(each.distance for each in embedded)
+        distance = None if known or query.vectors else min(each.distance for each in embedded)
         return Prepared(query, embedding, [*rows, *like, *unlike], embedded, distance, seconds)
 
 

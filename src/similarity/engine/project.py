@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
+    from similarity.evaluation.likeness import Likeness
     from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
 
@@ -97,7 +98,7 @@ class Project:
         """Load everything but the model, or everything, so that nothing can be missing or replaced later."""
         needed = NEEDED if self._is_published else NEEDED + SEARCHED
         self.lock.check(*needed)
-        loaded = [self.gallery, self.map, self.novelty]
+        loaded = [self.gallery, self.map, self.novelty, self.likeness]
         loaded += [] if self._is_published else [self._inverted_index]
         loaded += [self.embedder] if with_model else []
         self.lock.check(*needed, *(path for path in OPTIONAL if (self.root / path).exists()))
@@ -108,9 +109,9 @@ class Project:
         with self._loading:
             if not self._is_published:
                 return self._open_gallery()
-            from similarity.engine.published import open_published
+            from similarity.engine.published import VARIABLE, open_table, table_of
 
-            return open_published(self.lock, self.parts, self.findings)
+            return open_table(os.environ.get(VARIABLE, ""), table_of(self.lock), self.parts, self.findings)
 
     @property
     def images(self) -> ImageFiles:
@@ -151,6 +152,13 @@ class Project:
         from similarity.evaluation.novelty import load_novelty
 
         return load_novelty(self._checked(NOVELTY))
+
+    @cached_property
+    def likeness(self) -> "Likeness":
+        """The scale of likeness."""
+        from similarity.evaluation.likeness import load_likeness
+
+        return load_likeness(self._checked(NOVELTY))
 
     @property
     def embedder(self) -> "ImageEmbedder":
@@ -223,18 +231,11 @@ class Project:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
+    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
     from similarity.data.images.decoding import IMAGE_SUFFIXES
 
-    def fail(error: OSError) -> None:
-        raise error
+    def is_shown(path: Path) -> bool:
+        return not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
-    found = []
-    for root, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    return sorted((path for path in found if path.suffix.lower() in IMAGE_SUFFIXES), key=str)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and is_shown(path))
+    return sorted(found, key=str)

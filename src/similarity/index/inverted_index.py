@@ -43,13 +43,16 @@ def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
         UserError: it is damaged, or lists other images or another number of neighbors.
     """
     count = min(top_k, len(keys) - 1)
-    cosines, listed = np.empty((len(keys), count)), iter(keys)
-    for row, (key, neighbors) in enumerate(read_inverted_index(path)):
-        if key != next(listed, None) or len(neighbors) != count:
-            raise UserError(f"{path} does not list {count} neighbors of each image of the manifest: run `dvc repro`")
-        cosines[row] = [cosine for _, cosine in neighbors]
-    if next(listed, None) is not None:
-        raise UserError(f"{path} does not list all images of the manifest: run `dvc repro`")
+    cosines = np.empty((len(keys), count))
+    try:
+        for row, (key, (listed, neighbors)) in enumerate(zip(keys, read_inverted_index(path), strict=True)):
+            if key != listed:
+                raise ValueError
+            cosines[row] = [cosine for _, cosine in neighbors]
+    except ValueError as error:
+        raise UserError(
+            f"{path} does not list {count} neighbors of each image of the manifest: run `dvc repro`"
+        ) from error
     return cosines
 
 
