@@ -51,7 +51,7 @@ def test_a_table_is_read_however_a_spreadsheet_wrote_it(content: bytes) -> None:
 def test_a_parquet_file_gives_the_same_also_with_numbers_as_labels_and_empty_cells() -> None:
     content = as_parquet(path=["a.jpg", "b/c.jpg"], label=["cat", None], split=["train", None])
     assert read_label_table("labels.parquet", content, None).rows == ROWS
-    content = as_parquet(path=["a", "b", "c"], label=[3.0, float("nan"), 4.5])
+    content = as_parquet(path=["a", "b", "c"], label=[3.0, None, 4.5])
     numbers = read_label_table("labels.parquet", content, None).rows
     assert [row.label for row in numbers.values()] == ["3", "unlabeled", "4.5"]
     assert numbers == read("path,label\na,3\nb,\nc,4.5\n").rows
@@ -84,7 +84,7 @@ def test_a_table_that_cannot_be_read_is_refused(content: bytes, message: str) ->
 
 def test_damaged_parquet_is_refused_and_all_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     content = as_parquet(path=["a.jpg"], label=["cat"])
-    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no Parquet"):
+    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no table"):
         read_label_table("labels.parquet", content[:-9], None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"labels\.parquet: to read Parquet, run `pip install 'pyarrow>="):

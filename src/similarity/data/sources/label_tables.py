@@ -55,7 +55,8 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
         DataError: rows are wrong; it names all.
         UserError: the file cannot be read, or columns are missing.
     """
-    header, lines = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_csv(name, content)
+    lines = _read_csv(name, _as_csv(name, content) if name.lower().endswith(".parquet") else content)
+    header = [cell.strip() for cell in next(lines, (1, [""]))[1]]
     path, label, split = _choose_columns(name, header, column)
     entries, problems = list[Entry](), list[str]()
     for number, line in lines:
@@ -110,8 +111,8 @@ def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosi
     return found
 
 
-def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Return the header, and the other lines with their numbers."""
+def _read_csv(name: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines that are not empty, with their numbers."""
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         text = content.decode(encoding)
@@ -120,37 +121,27 @@ def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int,
         raise UserError(f"{name}, line {number}: this is not UTF-8: save the table as CSV in UTF-8") from error
     first = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
-
-    def lines() -> Iterator[tuple[int, list[str]]]:
-        try:
-            yield from ((reader.line_num, line) for line in reader if any(line))
-        except csv.Error as error:
-            raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
-
-    read = lines()
-    return [cell.strip() for cell in next(read, (1, [""]))[1]], read
+    try:
+        yield from ((reader.line_num, line) for line in reader if any(line))
+    except csv.Error as error:
+        raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
 
 
-def _read_parquet(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Return the header, and the rows with their numbers, from 1."""
+def _as_csv(name: str, content: bytes) -> bytes:
+    """Write Parquet as CSV; its rows begin at line 2."""
     if find_spec("pyarrow") is None:
         raise UserError(f"{name}: to read Parquet, run `pip install '{PYARROW}'`, or save the table as labels.csv")
     import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
+    from pyarrow import csv as writer
+    from pyarrow import parquet
 
+    written = io.BytesIO()
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        writer.write_csv(parquet.read_table(pa.BufferReader(content)), written)
     except pa.ArrowException as error:
-        raise UserError(f"{name} is damaged, or no Parquet ({' '.join(str(error).split())}): write it again") from error
-    cells = [map(_as_text, column.to_pylist()) for column in table.columns]
-    return list(table.column_names), enumerate((list(row) for row in zip(*cells, strict=True)), start=1)
-
-
-def _as_text(value: object) -> str:
-    """Format a cell as CSV would have it; whole numbers become floats in tables with empty cells."""
-    if value is None or value != value:  # NaN
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} is damaged, or no table ({reason}): write it again, or as labels.csv") from error
+    return written.getvalue()
 
 
 def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tuple[int, int, int | None]:
