@@ -1,17 +1,16 @@
 """Walking through a folder that need not be trusted, the keys of its images, and bringing them to another one."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from unicodedata import category
+
+from dvc_objects.fs.system import reflink
 
 from similarity.errors import DataError, UserError
 
-How = Literal["copy", "link", "move"]
-_FICLONE = 0x40049409  # of Linux' ioctl: share the blocks of another file, until one of them is changed
 SPLIT_OF_NAME = {
     "train": "train",
     "training": "train",
@@ -102,35 +101,29 @@ def check_source(source: Path) -> None:
         raise _no_file(source)
 
 
-def bring_images(source: Path, keys: Mapping[PurePosixPath, PurePosixPath], target: Path, how: How) -> Iterator[Path]:
-    """Bring files, by their paths below `source`, to their keys below an empty folder, yielding each one's new path.
+def bring_images(source: Path, keys: Mapping[PurePosixPath, PurePosixPath], target: Path, move: bool) -> Iterator[Path]:
+    """Copy or move files, by their paths below `source`, to their keys below a folder, yielding each one's new path.
 
-    Copies share the originals' blocks where the file system can (Btrfs, XFS), until one of the two is changed.
+    Copies share the originals' blocks where the file system can (APFS, Btrfs, XFS), until one of the two is changed.
 
     Raises:
         UserError: a file is a link to nothing, or was removed meanwhile.
     """
     for label in {key.parts[0] for key in keys.values()}:
         (target / label).mkdir()
-    bring = {"copy": _clone, "link": _link, "move": Path.rename}[how]
     try:
         for path, key in keys.items():
-            bring(source / path, target / key)
+            (Path.rename if move else _copy)(source / path, target / key)
             yield target / key
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is a link to nothing, or was just removed: correct the source") from error
 
 
-def _link(original: Path, link: Path) -> None:
-    link.symlink_to(original.resolve(strict=True))
-
-
-def _clone(original: Path, copy: Path) -> None:
-    with original.open("rb") as read, copy.open("wb") as written:
-        try:
-            fcntl.ioctl(written, _FICLONE, read.fileno())
-        except OSError:  # another file system, or one that cannot
-            shutil.copyfileobj(read, written, 1 << 20)
+def _copy(original: Path, copy: Path) -> None:
+    try:
+        reflink(original, copy)
+    except OSError:  # another file system, or one that cannot
+        shutil.copyfile(original, copy)
 
 
 def _walk(folder: Path, here: PurePosixPath, around: frozenset[Path]) -> Iterator[PurePosixPath]:
