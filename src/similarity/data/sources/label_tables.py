@@ -21,21 +21,6 @@ _LABEL_COLUMN, _SPLIT_COLUMN = "label", "split"
 _DELIMITERS = ",;\t"
 
 
-class Row(NamedTuple):
-    """The class of an image, `UNLABELED` if the table names none, and its split, one of `SPLIT_NAMES` or None."""
-
-    label: str
-    split: str | None
-
-
-class LabelTable(NamedTuple):
-    """The content of a table, by the path of each image relative to the folder that the table is in."""
-
-    name: str
-    rows: dict[PurePosixPath, Row]
-    has_splits: bool
-
-
 class Entry(NamedTuple):
     """An image's path, class and split as they are written, and what messages call the place where they are."""
 
@@ -45,6 +30,21 @@ class Entry(NamedTuple):
     split: str
 
 
+class LabelTable(NamedTuple):
+    """The content of a table; its paths are relative to the folder that it is in."""
+
+    name: str
+    entries: Sequence[Entry]
+    has_splits: bool
+
+
+class Row(NamedTuple):
+    """The class of an image, `UNLABELED` if the table names none, and its split, one of `SPLIT_NAMES` or None."""
+
+    label: str
+    split: str | None
+
+
 def read_label_table(name: str, content: bytes, column: str | None) -> LabelTable:
     """Read a table with a column `path`, one of labels, and perhaps one `split`.
 
@@ -52,7 +52,7 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
     separated by commas, semicolons or tabs. Without `column`, labels are in `label` or in the only other column.
 
     Raises:
-        DataError: rows are wrong; it names all.
+        DataError: rows have a wrong number of columns; it names all.
         UserError: the file cannot be read, or columns are missing.
     """
     lines = _read_csv(name, _as_csv(name, content) if name.lower().endswith(".parquet") else content)
@@ -65,50 +65,36 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
             entries.append(Entry(f"{name}, line {number}", *(cell.strip() for cell in cells)))
         else:
             problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {len(header)}")
-    return make_label_table(name, entries, split is not None, problems)
+    if problems:
+        raise DataError(problems, f"correct {name}")
+    return LabelTable(name, entries, split is not None)
 
 
-def make_label_table(name: str, entries: Iterable[Entry], has_splits: bool, problems: Sequence[str] = ()) -> LabelTable:
-    """Make a table of entries; `problems` are known to be wrong.
-
-    Raises:
-        DataError: entries are wrong, or there are problems; it names all.
-    """
-    rows, first, wrong = dict[PurePosixPath, Row](), dict[PurePosixPath, str](), list(problems)
-    for entry in entries:
-        path = PurePosixPath(entry.path.replace("\\", "/"))
-        if problem := _what_is_wrong(entry, path):
-            wrong.append(f"{entry.place}: {problem}")
-        elif path in first:
-            wrong.append(f"{entry.place}: {str(path)!r} is in {first[path]} already")
-        else:
-            first[path], rows[path] = entry.place, Row(entry.label or UNLABELED, split_of_name(entry.split))
-    if wrong:
-        raise DataError(wrong, f"correct {name}")
-    return LabelTable(name, rows, has_splits)
-
-
-def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
-    """Find the file of each row of a table in a folder: return the rows by the files' paths in the source.
+def find_rows(table: LabelTable, folder: PurePosixPath, files: Iterable[PurePosixPath]) -> dict[PurePosixPath, Row]:
+    """Find the file of each entry of a table in a folder: return the rows by the files' paths in the source.
 
     Names with accents are found in either of Unicode's forms: macOS writes another one than most programs do.
 
     Raises:
-        DataError: rows name no file; it lists all.
+        DataError: entries are wrong, name no file, or one that another entry names; it lists all.
     """
-    known = set(files)
-    by_form = {normalize("NFC", str(path)): path for path in files}
-    found, problems = dict[PurePosixPath, Row](), list[str]()
-    for path, row in table.rows.items():
-        whole = folder / path
-        file = whole if whole in known else by_form.get(normalize("NFC", str(whole)))
-        if file is None:
-            problems.append(f"{table.name}: there is no file {str(path)!r}")
+    by_form = {normalize("NFC", str(path)): path for path in files} | {str(path): path for path in files}
+    rows, places, problems = dict[PurePosixPath, Row](), dict[PurePosixPath, str](), list[str]()
+    for entry in table.entries:
+        path = PurePosixPath(entry.path.replace("\\", "/"))
+        whole = str(folder / path)
+        file = by_form.get(whole) or by_form.get(normalize("NFC", whole))
+        if problem := _what_is_wrong(entry, path):
+            problems.append(f"{entry.place}: {problem}")
+        elif file is None:
+            problems.append(f"{entry.place}: there is no file {str(path)!r} below the folder of the table")
+        elif file in places:
+            problems.append(f"{entry.place}: {str(path)!r} is in {places[file]} already")
         else:
-            found[file] = row
+            places[file], rows[file] = entry.place, Row(entry.label or UNLABELED, split_of_name(entry.split))
     if problems:
-        raise DataError(problems, f"paths are relative to the folder that {table.name} is in; correct it")
-    return found
+        raise DataError(problems, f"correct {table.name}")
+    return rows
 
 
 def _read_csv(name: str, content: bytes) -> Iterator[tuple[int, list[str]]]:

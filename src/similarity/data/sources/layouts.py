@@ -7,7 +7,7 @@ from typing import NamedTuple
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
 from similarity.data.sources.folders import Place, list_files, make_keys, printable, split_of_name
-from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, Row, find_rows, read_label_table
+from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
 from similarity.data.sources.webdataset import read_samples
 from similarity.errors import UserError
 
@@ -78,24 +78,24 @@ def plan_layout(
         if at is not None:
             table, base = read_label_table(str(at), read(at), choices.label), at.parent
             reasons.pop(at, None)
-    left_out = [LeftOut(printable(path), reason) for path, reason in reasons.items()]
-    _check_images(images, left_out)
-    around = _folder_around(images, class_folders=table is None)
-    split_folders = _find_split_folders(images, around, has_table=table is not None)
-    places = {path: _place_by_folder(path, around, split_folders) for path in images}
-    unlisted = list[PurePosixPath]()
-    if table is not None:
-        rows = find_rows(table, base, files)
-        unlisted = [path for path in images if path not in rows]
-        for path, (_, split, names) in places.items():
-            row = rows.get(path, Row(UNLABELED, None))
-            places[path] = Place(row.label, row.split if table.has_splits else split, names)
-    elif choices.label is not None:
+    if table is None and choices.label is not None:
         raise UserError(
             f"data.label: {choices.label!r} is to be the column of labels, but data.source has no "
             f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
         )
-    keys = make_keys(places)
+    left_out = [LeftOut(printable(path), reason) for path, reason in reasons.items()]
+    _check_images(images, left_out)
+    rows = find_rows(table, base, files) if table else {}
+    around = _folder_around(images, class_folders=table is None)
+    split_folders = _find_split_folders(images, around, has_table=table is not None)
+    places = dict[PurePosixPath, Place]()
+    for path in images:
+        label, split, names = _place_by_folder(path, around, split_folders)
+        if table:
+            label, given = rows.get(path, (UNLABELED, None))
+            split = given if table.has_splits else split
+        places[path] = Place(label, split, names)
+    keys, unlisted = make_keys(places), [path for path in images if path not in rows] if table else []
     return Layout(keys, {keys[path]: place.split for path, place in places.items() if place.split}, left_out, unlisted)
 
 
