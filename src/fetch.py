@@ -10,16 +10,17 @@ from pathlib import Path, PurePosixPath
 from platformdirs import user_cache_path
 
 from similarity.data.content_cache import digest_file
+from similarity.data.dataset.corrections import Correction, read_corrections
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import bring_images
-from similarity.data.sources.layouts import Choices, Layout, list_folder
+from similarity.data.sources.layouts import Choices, Layout, correct_layout, list_folder
 from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
-from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
+from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
 from similarity.params import Params
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
@@ -31,7 +32,9 @@ def main(params: Params, outputs: Outputs) -> None:
     folder = outputs.folder(IMAGES)
     (folder / UNPACKED).mkdir()
     origin, shards = _open_source(source, folder / UNPACKED)
-    layout = list_folder(origin, Choices(settings.table, settings.label, settings.heic == "read"), shards)
+    found = list_folder(origin, Choices(settings.table, settings.label, settings.heic == "read"), shards)
+    corrections = read_corrections(CORRECTIONS)
+    layout = correct_layout(found, corrections)
     images = bring_images(origin, layout.images, folder, move=origin != source)
     for _ in track(images, "fetch: copy", len(layout.images)):
         pass
@@ -40,6 +43,8 @@ def main(params: Params, outputs: Outputs) -> None:
     given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
     write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
     _report(source, layout)
+    if corrections:
+        _report_corrections(corrections, found.images, layout.images)
 
 
 def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixPath, Path]]:
@@ -97,6 +102,18 @@ def _report(source: Path, layout: Layout) -> None:
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
     for reason, count in Counter(each.reason for each in layout.left_out).most_common():
         print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
+
+
+def _report_corrections(
+    corrections: Mapping[str, Correction],
+    before: Mapping[PurePosixPath, PurePosixPath],
+    after: Mapping[PurePosixPath, PurePosixPath],
+) -> None:
+    relabeled = sum(key != before[path] for path, key in after.items())
+    print(f"fetch: {CORRECTIONS}: {counted(relabeled, 'image')} relabeled, {len(before) - len(after)} left out")
+    known = {str(key) for keys in (before, after) for key in keys.values()}
+    if unknown := sorted(corrections.keys() - known):
+        print(f"fetch: {CORRECTIONS} has {counted(len(unknown), 'key')} that no image has: {list_first(unknown)}")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_a_wrong_parameter_is_refused_and_no_result_is_touched(project: Project)
         ("backbone", "backbone.name", "resnet51", "backbone.name: 'resnet51' is unknown"),
     ):
         section, key = name.split(".")
-        project.set_params(**{section: {key: wrong}})
+        project.set_params(**{section: dict[str, object]({key: wrong})})
         assert message in refusal(project, stage)
         (project.folder / "params.yaml").write_bytes(right)
     assert project.contents(*RESULTS) == before

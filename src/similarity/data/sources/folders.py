@@ -7,8 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from unicodedata import category
 
-from dvc_objects.fs.system import reflink
-
 from similarity.errors import DataError, UserError
 
 SPLIT_OF_NAME = {
@@ -120,6 +118,8 @@ def bring_images(source: Path, keys: Mapping[PurePosixPath, PurePosixPath], targ
 
 
 def _copy(original: Path, copy: Path) -> None:
+    from dvc_objects.fs.system import reflink  # takes 0.3 s
+
     try:
         reflink(original, copy)
     except OSError:  # another file system, or one that cannot

@@ -1,15 +1,17 @@
 """How the files of a source become ``<class>/<name>``: by its folders, by a table, or by the names of shards."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from similarity.data.dataset.corrections import Correction, corrected_key
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
 from similarity.data.sources.folders import Place, list_files, make_keys, printable, split_of_name
 from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
 from similarity.data.sources.webdataset import read_samples
-from similarity.errors import UserError
+from similarity.errors import DataError, UserError
 
 
 class LeftOut(NamedTuple):
@@ -97,6 +99,23 @@ def plan_layout(
         places[path] = Place(label, split, names)
     keys, unlisted = make_keys(places), [path for path in images if path not in rows] if table else []
     return Layout(keys, {keys[path]: place.split for path, place in places.items() if place.split}, left_out, unlisted)
+
+
+def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Layout:
+    """Relabel images, and leave some out, as people decided.
+
+    Raises:
+        DataError: two images would get the same key; it names all.
+    """
+    keys = {path: corrected_key(str(key), corrections) for path, key in layout.images.items()}
+    images = {path: PurePosixPath(key) for path, key in keys.items() if key is not None}
+    if twice := [key for key, count in Counter(images.values()).items() if count > 1]:
+        problems = [f"two images would be {str(key)!r}" for key in twice]
+        raise DataError(problems, "leave one of them out, or decide otherwise")
+    paths = {key: path for path, key in layout.images.items()}
+    splits = {images[paths[key]]: split for key, split in layout.splits.items() if paths[key] in images}
+    left_out = [LeftOut(printable(path), "left out by a correction") for path in keys if path not in images]
+    return Layout(images, splits, sorted([*layout.left_out, *left_out]), layout.unlisted)
 
 
 def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
