@@ -39,6 +39,7 @@ def as_parquet(**columns: list) -> bytes:
         CSV.replace("\n", "\r\n").encode(),
         CSV.replace(",", ";").encode(),
         CSV.replace(",", "\t").encode(),
+        b"sep=;\r\n" + CSV.replace(",", ";").replace("\n", "\r\n").encode(),
         CSV.replace("b/", ".\\b\\").encode(),
         CSV.replace("path", " File_Name ").replace("split", "Split").encode(),
         CSV.replace("a.jpg", '"a.jpg"').encode() + b",,\n\n",
@@ -101,19 +102,53 @@ def test_the_lines_that_install_readers_are_those_of_the_extras() -> None:
 def test_all_wrong_rows_are_listed() -> None:
     with pytest.raises(DataError) as refusal:
         read(
-            "path,label,split\na.jpg,cat,train\na.jpg,dog,train\nb.jpg,cat,holdout\n,cat,train\n../c.jpg,cat,train\n"
-            "d.jpg,.x,train\ne.jpg,a/b,train\nB/c.jpg,cat,\nC:\\g.jpg,cat,test\n"
+            "path,label,split\na.jpg,cat,train\na.jpg,dog,train\na.jpg,cat,holdout\n,cat,train\n../e.jpg,cat,train\n"
+            "b/c.jpg,.x,train\nb/d.jpg,a/b,train\nb/a.jpg,cat,\na.jpg,cat,train\n"
         )
     assert [problem.removeprefix("labels.csv, line ") for problem in refusal.value.problems] == [
-        "3: 'a.jpg' is in labels.csv, line 2 already",
+        "3: 'a.jpg' is 'cat' in labels.csv, line 2",
         "4: the split 'holdout' is none of train, training, val, valid, validation, dev, test, testing",
         "5: there is no path",
-        "6: '../c.jpg' is not below the folder of the table",
+        "6: there is no file '../e.jpg'",
         "7: the label '.x' cannot be the name of a folder",
         "8: the label 'a/b' cannot be the name of a folder",
-        "9: there is no file 'B/c.jpg' below the folder of the table",
-        "10: 'C:/g.jpg' is not below the folder of the table",
+        "9: there is no file 'b/a.jpg'",
     ]
+    with pytest.raises(UserError, match=r"labels\.csv has no rows below its header"):
+        read("path,label\n\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("A.JPG", "a.jpg"),
+        ("a.png", "a.jpg"),  # converted since
+        ("c", "b/c.jpg"),
+        ("B/c", "b/c.jpg"),
+        ("/kaggle/input/set/d.jpg", "b/d.jpg"),
+        ("..\\train\\c.jpg", "b/c.jpg"),
+        ("C:\\photos\\c.jpg", "b/c.jpg"),
+        ("x/c.jpg", None),  # the folder of another image
+        ("cc", None),
+    ],
+)
+@pytest.mark.parametrize("header", ["id,breed", "Image_ID,Class,age,sex", "img_name;label;;"])
+def test_ids_and_paths_of_other_machines_are_found_where_one_image_fits(
+    path: str, found: str | None, header: str
+) -> None:
+    delimiter = ";" if ";" in header else ","
+    table = f"{header}\n{path}{delimiter}oak{delimiter * (header.count(delimiter) - 1)}\n"
+    if found is None:
+        with pytest.raises(DataError, match="there is no file"):
+            read(table)
+    else:
+        assert read(table) == {PurePosixPath(found): Row("oak", None)}
+
+
+def test_an_id_that_two_images_fit_is_named_with_both(photos: Path) -> None:
+    write_labels(photos, "a,x")
+    with pytest.raises(DataError, match=r"labels\.csv, line 2: 'a' may be 'one/a\.jpg' or 'two/a\.jpg'"):
+        list_folder(photos)
 
 
 @pytest.fixture
@@ -169,11 +204,14 @@ def test_folders_of_splits_hold_with_a_table_without_splits_and_not_with_one_tha
 @pytest.mark.usefixtures("unicode_names")
 def test_accents_may_have_either_form_of_unicode(photos: Path) -> None:
     (photos / "one" / "a.jpg").rename(photos / "one" / "u\u0308.jpg")  # as macOS writes it
-    write_labels(photos, "one/\u00fc.jpg,x")
+    write_labels(photos, "One/\u00fc.jpg,x")
     assert keys(list_folder(photos))["one/u\u0308.jpg"] == "x/one__u\u0308.jpg"
 
 
 def test_a_table_of_another_name_is_asked_for_and_two_are_one_too_many(photos: Path) -> None:
+    write_labels(photos, "one/a.jpg,x", name="Labels.CSV")
+    assert keys(list_folder(photos))["one/a.jpg"] == "x/one__a.jpg"
+    (photos / "Labels.CSV").unlink()
     write_labels(photos, "one/a.jpg,x", name="train.csv")
     assert "unlabeled/one__a.jpg" not in keys(list_folder(photos)).values()
     assert keys(list_folder(photos, Choices(table="train.csv")))["one/a.jpg"] == "x/one__a.jpg"

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-from unicodedata import category
+from unicodedata import category, normalize
 
 from similarity.errors import DataError, UserError
 
@@ -39,6 +39,16 @@ def split_of_name(name: str) -> str | None:
 def printable(path: PurePosixPath) -> str:
     """Return a path with control characters, and what is not valid UTF-8, escaped."""
     return "".join(each.encode("unicode_escape").decode() if _is_odd(each) else each for each in str(path))
+
+
+def fold(name: str) -> str:
+    """Return what names have in common that differ only in case, spaces around, or the form of accents."""
+    return normalize("NFC", name).casefold().strip()
+
+
+def is_hidden(path: PurePosixPath) -> bool:
+    """Return whether a name in a path begins with a dot."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def can_be_class(label: str) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from similarity.data.dataset.corrections import Correction, corrected_key
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
-from similarity.data.sources.folders import Place, list_files, make_keys, printable, split_of_name
+from similarity.data.sources.folders import Place, is_hidden, list_files, make_keys, printable, split_of_name
 from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
 from similarity.data.sources.webdataset import read_samples
 from similarity.errors import DataError, UserError
@@ -120,7 +120,7 @@ def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Lay
 
 def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
     suffix = path.suffix.lower()
-    if any(part.startswith(".") for part in path.parts):
+    if is_hidden(path):
         return "hidden: a name in its path begins with a dot"
     if "__MACOSX" in path.parts:
         return "what macOS adds to archives"
@@ -159,12 +159,12 @@ def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> Pure
 
 def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, name: str | None) -> PurePosixPath | None:
     """Return the path of the table of labels: next to the images or their folders, or in a folder around these."""
-    known = set(files)
     if name is not None:
-        if PurePosixPath(name) not in known:
+        if PurePosixPath(name) not in files:
             raise UserError(f"data.table: there is no file {name!r} in data.source")
         return PurePosixPath(name)
-    found = [path for folder in (around, *around.parents) for table in TABLE_NAMES if (path := folder / table) in known]
+    folders = {around, *around.parents}
+    found = [path for path in files if path.parent in folders and path.name.casefold() in TABLE_NAMES]
     if len(found) > 1:
         raise UserError(f"data.source has {' and '.join(map(repr, map(str, found)))}: set data.table to one of them")
     return found[0] if found else None
