@@ -5,6 +5,7 @@ from pipeline.stage import counted, run_stage, track
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
@@ -15,7 +16,7 @@ from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_split
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
-from similarity.data.sources.folders import bring_images
+from similarity.data.sources.folders import bring_images, fold
 from similarity.data.sources.layouts import Choices, Layout, correct_layout, list_folder
 from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
@@ -32,7 +33,8 @@ def main(params: Params, outputs: Outputs) -> None:
     folder = outputs.folder(IMAGES)
     (folder / UNPACKED).mkdir()
     origin, shards = _open_source(source, folder / UNPACKED)
-    found = list_folder(origin, Choices(settings.table, settings.label, settings.heic == "read"), shards)
+    choices = Choices(settings.table, settings.label, settings.heic == "read", settings.labels == "folders")
+    found = list_folder(origin, choices, shards)
     corrections = read_corrections(CORRECTIONS)
     layout = correct_layout(found, corrections)
     images = bring_images(origin, layout.images, folder, move=origin != source)
@@ -90,10 +92,12 @@ def _unpack(archives: Sequence[Path], unpacked: Path) -> Mapping[PurePosixPath, 
 
 
 def _report(source: Path, layout: Layout) -> None:
-    folders = [key.parts[0] for key in layout.images.values()]
-    unlabeled = f", {count} of them without a class" if (count := folders.count(UNLABELED)) else ""
-    classes = len(set(folders) - {UNLABELED})
-    print(f"fetch: {counted(len(folders), 'image')} in {counted(classes, 'class')} from {source}{unlabeled}")
+    folders = Counter(key.parts[0] for key in layout.images.values())
+    unlabeled = f", {count} of them without a class" if (count := folders.pop(UNLABELED, 0)) else ""
+    print(f"fetch: {counted(len(layout.images), 'image')} in {counted(len(folders), 'class')} from {source}{unlabeled}")
+    for _, twins in groupby(sorted(folders, key=fold), key=fold):
+        if len(alike := list(twins)) > 1:
+            print(f"fetch: are {' and '.join(map(repr, alike))} one class? Only case, spaces or accents' form differ")
     if layout.unlisted:
         names = list_first([str(path) for path in layout.unlisted])
         print(f"fetch: the table does not list {len(layout.unlisted)} images, so they have no class: {names}")

@@ -1,6 +1,7 @@
 """Walking through a folder that need not be trusted, the keys of its images, and bringing them to another one."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ SPLIT_OF_NAME = {
     "test": "test",
     "testing": "test",
 }
+_SPLIT = re.compile(rf"(?:.*[_-])?({'|'.join(SPLIT_OF_NAME)})(?:[_ -]?(?:set|data|images?|imgs?|\d+))?")
 _JOIN = "__"  # of the names of folders and file in a key
 _LONGEST = 255  # bytes
 
@@ -32,8 +34,9 @@ class Place(NamedTuple):
 
 
 def split_of_name(name: str) -> str | None:
-    """Return the split, one of `SPLIT_NAMES`, that a folder or a cell of a table names, if it names one."""
-    return SPLIT_OF_NAME.get(name.casefold())
+    """Return the split, one of `SPLIT_NAMES`, that a folder or a cell of a table names, as in ``train2017``, if any."""
+    found = _SPLIT.fullmatch(name.casefold())
+    return SPLIT_OF_NAME[found[1]] if found else None
 
 
 def printable(path: PurePosixPath) -> str:

@@ -13,6 +13,14 @@ from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, find_r
 from similarity.data.sources.webdataset import read_samples
 from similarity.errors import DataError, UserError
 
+_SYSTEM = frozenset(
+    {
+        "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found",
+        "system volume information",
+    }
+)  # fmt: skip
+_WRAPPERS = frozenset({"image", "images", "img", "imgs"})  # between a folder of a split and those of classes
+
 
 class LeftOut(NamedTuple):
     """A file that does not become an image: its path in the source, printable, and the reason."""
@@ -31,11 +39,15 @@ class Layout(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """How a source is to be understood: the parameters `data.table`, `data.label`, and whether to take HEIC images."""
+    """How a source is to be understood: the parameters `data.table` and `data.label`, and whether to take HEIC images.
+
+    Without `has_labels`, neither folders nor tables give classes.
+    """
 
     table: str | None = None
     label: str | None = None
     heic: bool = True
+    has_labels: bool = True
 
 
 def list_folder(
@@ -47,6 +59,8 @@ def list_folder(
         UserError: as `plan_layout` and `list_files`.
     """
     choices, files = choices or Choices(), list_files(source)
+    if not choices.has_labels:
+        return plan_layout(files, choices)
     if shards and choices.table is None and (found := read_samples(source, shards, choices.label)):
         table, used = found
         return plan_layout((path for path in files if path not in used), choices, table=table)
@@ -80,7 +94,7 @@ def plan_layout(
         if at is not None:
             table, base = read_label_table(str(at), read(at), choices.label), at.parent
             reasons.pop(at, None)
-    if table is None and choices.label is not None:
+    if table is None and read and choices.label is not None:
         raise UserError(
             f"data.label: {choices.label!r} is to be the column of labels, but data.source has no "
             f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
@@ -88,11 +102,14 @@ def plan_layout(
     left_out = [LeftOut(printable(path), reason) for path, reason in reasons.items()]
     _check_images(images, left_out)
     rows = find_rows(table, base, files) if table else {}
-    around = _folder_around(images, class_folders=table is None)
-    split_folders = _find_split_folders(images, around, has_table=table is not None)
+    has_classes = choices.has_labels and table is None  # in its folders
+    around = _folder_around(images, has_classes)
+    split_folders = _find_split_folders(images, around, has_classes)
     places = dict[PurePosixPath, Place]()
     for path in images:
         label, split, names = _place_by_folder(path, around, split_folders)
+        if not has_classes:
+            label = UNLABELED
         if table:
             label, given = rows.get(path, (UNLABELED, None))
             split = given if table.has_splits else split
@@ -120,10 +137,12 @@ def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Lay
 
 def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
     suffix = path.suffix.lower()
+    if path.suffix == ".icloud":
+        return "in iCloud only: download it first"
     if is_hidden(path):
         return "hidden: a name in its path begins with a dot"
-    if "__MACOSX" in path.parts:
-        return "what macOS adds to archives"
+    if any(part.casefold() in _SYSTEM for part in path.parts):
+        return "what an operating system or a network drive keeps for itself"
     if suffix in HEIC_SUFFIXES and not heic:
         return f"HEIC: to read it, run `pip install '{HEIC_PACKAGE}'` and set data.heic to read"
     return None if suffix in IMAGE_SUFFIXES else "not named like an image"
@@ -170,7 +189,7 @@ def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, name: str
     return found[0] if found else None
 
 
-def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, has_table: bool) -> dict[str, str]:
+def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, has_classes: bool) -> dict[str, str]:
     """Return the split of each folder, if all but ``unlabeled`` have a split name, and two different splits occur.
 
     Raises:
@@ -183,7 +202,7 @@ def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, 
         return {}
     if len(named) == len(tops):
         return named
-    if not has_table and any(parts[0] in named and len(parts) > 2 for parts in below):
+    if has_classes and any(parts[0] in named and len(parts) > 2 for parts in below):
         others = ", ".join(repr(top) for top in tops if top not in named)
         raise UserError(
             f"the folders {', '.join(map(repr, named))} are called like splits, but next to them is {others}: move it "
@@ -198,4 +217,6 @@ def _place_by_folder(path: PurePosixPath, around: PurePosixPath, split_folders: 
     names = path.relative_to(around).parts
     split = split_folders.get(names[0]) if len(names) > 1 else None
     folders = names[1:-1] if split else names[:-1]
+    if split and folders and folders[0].casefold() in {names[0].casefold(), *_WRAPPERS}:
+        folders = folders[1:]
     return Place(folders[0] if folders else UNLABELED, split, names)
