@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
     "src",
     "data/sources",
+    "data/corrections.csv",
     "dvc.yaml",
     "params.yaml",
     ".dvc/config",

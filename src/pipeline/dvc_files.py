@@ -2,8 +2,6 @@
 
 from pipeline.stage import track
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,22 +24,6 @@ def check_dvc_files() -> None:
         raise UserError(f"{_LOCK} is damaged, as by a run that was killed: run `git checkout HEAD -- {_LOCK}`")
     if _RUNNING.exists() and not _is_json(_RUNNING):
         raise UserError(f"{_RUNNING} is damaged, as by a run that was killed: run `rm {_RUNNING}`")
-
-
-def cache_types() -> list[str]:
-    """Return how DVC is set to link files to its cache, the first choice first; empty where nothing is set.
-
-    DVC itself is asked: the setting may stand in the project, or be the user's or the system's.
-
-    Raises:
-        UserError: DVC does not answer.
-    """
-    command = [sys.executable, "-m", "dvc", "config", "--list"]
-    answer = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    if answer.returncode:
-        raise UserError(f"`dvc config --list` fails: {' '.join(answer.stderr.split())}")
-    settings = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-    return [name.strip() for name in settings.get("cache.type", "").split(",") if name.strip()]
 
 
 def _is_lock(path: Path) -> bool:

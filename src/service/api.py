@@ -7,11 +7,13 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from service import corrections
 from service.access import COOKIE, VERSIONED, cookie_value
-from service.catalog import HASH_LENGTH, Catalog
+from service.catalog import HASH_LENGTH, Catalog, changed_queries
 from service.failures import Refusal, failure_of
 from service.forms import (
     BatchForm,
+    CorrectionForm,
     DownloadForm,
     EmbedForm,
     FindingsQuery,
@@ -28,6 +30,8 @@ from service.schema import (
     BatchEntry,
     BatchResult,
     BesideInfo,
+    Changes,
+    Corrections,
     EmbeddingMap,
     Embeddings,
     Failure,
@@ -69,12 +73,13 @@ Current = Annotated[Catalog, Depends(_current)]
 async def search(
     request: Request, served: Served, form: Annotated[SearchForm, Depends(body_of(SearchForm))]
 ) -> SearchResult:
-    """Makes one query of uploaded images, of indexed ones, or of both: their mean, moved towards what is
+    """Makes one query of uploaded images, of indexed ones, of a vector, or of all: their mean, moved towards what is
     liked and away from what is not (Rocchio). Uploads are embedded, and never written to disk. Images that are named by
     key are not among the neighbors.
     """
     catalog = served.of(form.run)
-    query = ImageQuery("upload", form.key, form.image, form.like, form.unlike, form.region)
+    vectors = [catalog.as_vector(form.vector)] if form.vector else []
+    query = ImageQuery("upload", form.key, form.image, form.like, form.unlike, form.region, vectors)
     found = await to_thread.run_sync(catalog.search, query, form, form.any_distance, limiter=_UPLOAD_THREADS)
     return _with_urls(found, form, request)
 
@@ -120,9 +125,17 @@ def similar(request: Request, served: Served, query: Annotated[SimilarQuery, Que
     return _with_urls(found, query, request)
 
 
+@router.get("/changes", tags=["search"], summary="Find what differs most between two runs")
+def list_changes(
+    served: Served, size: Annotated[int, Query(ge=1, le=100, description="How many images to return at most.")] = 20
+) -> Changes:
+    """Returns the test images whose nearest differ most between the run that is served and the one beside it."""
+    return Changes(changes=changed_queries(served.current, served.of("beside"), size))
+
+
 @router.post("/embed", tags=["search"], summary="Embed images", openapi_extra=describe_body(EmbedForm))
 async def embed(catalog: Current, form: Annotated[EmbedForm, Depends(body_of(EmbedForm))]) -> Embeddings:
-    """Returns the embedding of each uploaded image, to compare with others."""
+    """Returns the embedding of each uploaded image, to compare or to search with; `search` takes it as `vector`."""
     return await to_thread.run_sync(catalog.embed, form.image, limiter=_UPLOAD_THREADS)
 
 
@@ -209,7 +222,32 @@ def get_packed_map(catalog: Current) -> Response:
 @router.get("/findings", tags=["findings"], summary="List what is probably wrong with images and labels")
 def list_findings(catalog: Current, query: Annotated[FindingsQuery, Query()]) -> FindingPage:
     """Returns a page of what the stage `audit` has found, the most important first; none if it was not run."""
-    return catalog.finding_page(query)
+    return catalog.finding_page(query, corrections.read(catalog.engine.root))
+
+
+@router.get("/corrections", tags=["findings"], summary="List what was decided about labels")
+def list_corrections(request: Request, catalog: Current) -> Corrections:
+    """Returns the rows of `data/corrections.csv`, by key; the next run of the pipeline applies them."""
+    return corrections.list_all(catalog.engine.root, request.app.state.takes_corrections)
+
+
+@router.post(
+    "/corrections",
+    tags=["findings"],
+    summary="Decide about the label of an image",
+    openapi_extra=describe_body(CorrectionForm),
+)
+def correct(
+    request: Request, catalog: Current, form: Annotated[CorrectionForm, Depends(body_of(CorrectionForm))]
+) -> Corrections:
+    """Writes a row of `data/corrections.csv`: the label is right, is to be another one, or the image is to be left out;
+    `undecided` takes it back. A service without a token takes this from its own machine only.
+    """
+    if not request.app.state.takes_corrections:
+        raise Refusal(403, "read_only", "Decisions need a token, and the service has none: set SIMILARITY_TOKEN.")
+    catalog.require_known(form.key)
+    corrections.decide(catalog.engine.root, form.key, form.decision, form.label)
+    return list_corrections(request, catalog)
 
 
 @router.get("/info", tags=["service"], summary="Describe what is served")

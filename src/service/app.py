@@ -18,7 +18,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import api
-from service.access import SECURITY_HEADERS, VERSIONED, AccessControl, UploadLimits, own_hosts
+from service.access import LOCAL_HOSTS, SECURITY_HEADERS, VERSIONED, AccessControl, UploadLimits, own_hosts
 from service.failures import answer
 from service.forms import add_forms
 from service.measuring import Measuring, metrics
@@ -51,6 +51,8 @@ def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # short, as generated clients make functions of it
     )
     app.state.served, app.state.token = served, arguments.token
+    is_private = arguments.host in LOCAL_HOSTS and not arguments.allow_host
+    app.state.takes_corrections = bool(arguments.token) or is_private
     app.include_router(api.router, dependencies=[Depends(_only_known_parameters)])
     app.get("/healthz", summary="Check whether the service is up", tags=["service"])(api.health)
     app.get("/metrics", include_in_schema=False)(metrics)

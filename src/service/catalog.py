@@ -1,6 +1,6 @@
 """What the service answers from: the engine's results in the words of the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -15,16 +15,19 @@ from service.failures import Refusal
 from service.forms import FindingsQuery, ImagesQuery, SearchOptions
 from service.image_files import read_image_bytes
 from service.schema import Answer, EmbeddingMap, FindingEntry, FindingPage, ImageEntry, ImagePage, Info, SearchResult
+from similarity.data.dataset.corrections import Correction
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
 from similarity.data.features.extractor import describe as describe_backbone
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Prepared, Query
+from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, FindingKind, explain
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
 HASH_LENGTH = 16  # hexadecimal digits, which tell the files of a key apart
+_MAX_COMPARED = 10_000  # images of two runs
 _NEAREST_ON_MAP = 3  # images, between which a query is shown
 _VECTOR_DIGITS = 7  # float32 has no more
 _NONE = 255  # no split, or no finding
@@ -125,11 +128,27 @@ class Catalog:
         rounded = np.array(vectors, float).round(_VECTOR_DIGITS).tolist()
         return schema.Embeddings(embeddings=rounded, milliseconds=1000 * (perf_counter() - start))
 
+    def as_vector(self, numbers: Sequence[float]) -> np.ndarray:
+        """Return a query given as numbers, float32 (E,), or raise UserError if it is no embedding."""
+        vector, size = np.array(numbers, np.float32), self.gallery.vectors.parts.size
+        if len(vector) != size or not np.isfinite(vector).all() or not vector.any():
+            raise UserError(f"vector: it must have {size} finite numbers, not all 0, and has {len(vector)} numbers")
+        return vector
+
+    def require_known(self, key: str) -> None:
+        """Check that an image is indexed, or is what a finding is about (UnknownNameError)."""
+        if key not in {each.path for each in self.gallery.findings or ()}:
+            self.gallery.row(key)
+
     def _facts(self, row: int) -> dict[str, Any]:
         """Return what answers say about an image."""
         record, split = self.gallery.manifest.records[row], self.gallery.split(row)
         known = {"row": row, "hash": record.sha256[:HASH_LENGTH], "findings": self.gallery.kinds(row), "split": split}
         return {"key": record.path, "label": record.label, "width": record.width, "height": record.height, **known}
+
+    def entry(self, row: int) -> ImageEntry:
+        """Return an image as lists have it."""
+        return ImageEntry(**self._facts(row))
 
     def record(self, key: str) -> ImageRecord:
         """Return the record of an image, or raise UnknownNameError."""
@@ -137,13 +156,13 @@ class Catalog:
 
     def image_page(self, query: ImagesQuery) -> ImagePage:
         """List images by key; with a part of a name, the best match first."""
-        allowed = self.gallery.allow(query.label, query.split, query.finding)
+        allowed = self.gallery.allow(query.label, query.split, query.finding, query.not_label)
         given = np.array([row for row in query.row if 0 <= row < len(self.engine)], np.int64)
         rows = given if query.row else np.arange(len(self.engine))
         rows = rows if allowed is None else rows[allowed[rows]]
         if query.name is not None:
             rows = rank_names(self._names, query.name, rows)
-        images = [ImageEntry(**self._facts(row)) for row in rows[query.entries].tolist()]
+        images = [self.entry(row) for row in rows[query.entries].tolist()]
         return ImagePage(images=images, **query.describe_page(len(rows)))
 
     @cached_property
@@ -194,22 +213,23 @@ class Catalog:
         parts = [*(each.round().astype("<u2") for each in columns), splits.astype(np.uint8), findings]
         return b"".join([len(header).to_bytes(4, "little"), header, *(each.tobytes() for each in parts)])
 
-    def finding_page(self, query: FindingsQuery) -> FindingPage:
-        """List findings of a kind, about a class or an image."""
+    def finding_page(self, query: FindingsQuery, decisions: Mapping[str, Correction]) -> FindingPage:
+        """List findings of a kind, about a class or an image, with or without a decision."""
         found = [
             each
             for each in self.gallery.findings or ()
             if query.kind in {None, each.finding}
             and query.label in {None, each.label, each.other_label}
             and query.key in {None, each.path, each.other}
+            and query.decided in {None, each.path in decisions}
         ]
         kinds = [each.finding for each in self.gallery.findings or ()]
         counts = [schema.FindingCount(kind=kind, findings=count) for kind in KINDS if (count := kinds.count(kind))]
-        entries = [self._finding_entry(each) for each in found[query.entries]]
+        entries = [self._finding_entry(each, decisions.get(each.path)) for each in found[query.entries]]
         audited = self.gallery.findings is not None
         return FindingPage(audited=audited, counts=counts, findings=entries, **query.describe_page(len(found)))
 
-    def _finding_entry(self, finding: Finding) -> FindingEntry:
+    def _finding_entry(self, finding: Finding, correction: Correction | None) -> FindingEntry:
         same: dict[str, Any] = {
             name: getattr(finding, name) or None for name in ("label", "suggested", "other", "other_label", "score")
         }
@@ -218,8 +238,24 @@ class Catalog:
             key=finding.path or None,
             indexed=finding.path in self.gallery.finding_rows,
             explanation=explain(finding),
+            decision=correction and correction.decision,
+            decided_label=(correction and correction.label) or None,
             **same,
         )
+
+
+def changed_queries(first: Catalog, second: Catalog, size: int) -> list[schema.Change]:
+    """Find the images whose ten stored neighbors differ most between two runs of the same images."""
+    splits = first.gallery.splits
+    rows = np.arange(len(first.engine)) if splits is None else np.flatnonzero(splits == SPLIT_NAMES.index("test"))
+    keys = {row: first.gallery.manifest.keys[row] for row in rows[:: 1 + len(rows) // _MAX_COMPARED].tolist()}
+
+    def nearest(catalog: Catalog, key: str) -> set[str]:
+        return {each[0] for each in (catalog.engine.stored_neighbors(key) or ())[:10]}
+
+    shared = {row: len(nearest(first, key) & nearest(second, key)) for row, key in keys.items()}
+    most = sorted((row for row, count in shared.items() if count < 10), key=lambda row: shared[row])[:size]
+    return [schema.Change(query=first.entry(row), shared=shared[row]) for row in most]
 
 
 def folded(name: str) -> str:

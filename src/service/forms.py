@@ -10,8 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from starlette.datastructures import UploadFile
 
 from service.failures import Refusal
-from service.schema import FindingFilter, FindingKind, Key, Label, Split
+from service.schema import Decision, FindingFilter, FindingKind, Key, Label, Split
 from similarity.data.images.query_images import Region, parse_region
+from similarity.data.sources.folders import can_be_class
 from similarity.engine.results import Options
 from similarity.engine.stores import Index
 from similarity.errors import UserError
@@ -72,7 +73,8 @@ def _lists(model: type[BaseModel]) -> set[str]:
 class Filters(_Input):
     """Which images to return; all conditions must hold."""
 
-    label: Annotated[Label | None, Field(description="Only images of this class.")] = None
+    label: Annotated[list[Label], Field(description="Only images of these classes.")] = []
+    not_label: Annotated[list[Label], Field(description="No images of these classes.")] = []
     split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
     finding: Annotated[
         FindingFilter | None,
@@ -105,7 +107,7 @@ class SearchOptions(Filters):
 
     def as_engine_options(self, any_distance: bool) -> Options:
         """Return the same for the engine."""
-        same = self.model_dump(include={"label", "split", "finding", "index", "look", "offset"})
+        same = self.model_dump(include={"label", "not_label", "split", "finding", "index", "look", "offset"})
         return Options(self.k, any=any_distance, **same)
 
 
@@ -130,7 +132,7 @@ class BatchForm(SearchOptions):
 
     @model_validator(mode="after")
     def _check_number(self) -> "BatchForm":
-        if not (self.image or self.key):
+        if not (self.image or self.key or getattr(self, "vector", [])):
             raise ValueError("image, key: at least one of them is needed")
         number = sum(len(getattr(self, name, [])) for name in ("image", "key", "like", "unlike"))
         if number > MAX_IMAGES:
@@ -141,6 +143,7 @@ class BatchForm(SearchOptions):
 class SearchForm(BatchForm):
     """One search with one image or several."""
 
+    vector: Annotated[list[float], Field(description="An embedding, as `embed` returns it, to search with.")] = []
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
     region: Annotated[
@@ -156,7 +159,7 @@ class SearchForm(BatchForm):
 
     @model_validator(mode="after")
     def _check_region(self) -> "SearchForm":
-        if self.region and len(self.image) + len(self.key) != 1:
+        if self.region and (self.vector or len(self.image) + len(self.key) != 1):
             raise ValueError("region: it is a part of one image or key, and not of several")
         return self
 
@@ -191,12 +194,29 @@ class FindingsQuery(_Paged):
     kind: Annotated[FindingKind | None, Field(description="Only these.", examples=["wrong_label"])] = None
     label: Annotated[Label | None, Field(description="Only findings about images of this class.")] = None
     key: Annotated[Key | None, Field(description="Only findings about this image.")] = None
+    decided: Annotated[bool | None, Field(description="Only those with a decision, or only those without.")] = None
 
 
 class DownloadForm(_Input):
     """Images to be packed together."""
 
     key: Annotated[list[Key], Field(min_length=1, max_length=MAX_DOWNLOADED, description="Of each image.")]
+
+
+class CorrectionForm(_Input):
+    """A decision about the label of an image."""
+
+    key: Key
+    decision: Annotated[Decision | Literal["undecided"], Field(description="`undecided` takes a decision back.")]
+    label: Annotated[Label | None, Field(description="The right class, for `relabel`.")] = None
+
+    @model_validator(mode="after")
+    def _check_label(self) -> "CorrectionForm":
+        if (self.decision == "relabel") != (self.label is not None):
+            raise ValueError("label: it is needed for `relabel`, and for nothing else")
+        if not can_be_class(self.label or ""):
+            raise ValueError(f"label: {self.label!r} cannot be the name of a class")
+        return self
 
 
 async def _content(field: UploadFile | str) -> bytes | str:
@@ -240,7 +260,7 @@ def describe_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def add_forms(schemas: dict[str, Any]) -> None:
     """Add all forms to the schemas of the OpenAPI document."""
-    for model in (SearchForm, BatchForm, EmbedForm, DownloadForm):
+    for model in (SearchForm, BatchForm, EmbedForm, DownloadForm, CorrectionForm):
         form = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(form.pop("$defs", {}))
         schemas[model.__name__] = form

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from similarity.data.dataset import corrections
 from similarity.engine.stores import Index
 from similarity.findings import finding
 
@@ -21,6 +22,9 @@ Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]
 Milliseconds = Annotated[
     float, AfterValidator(lambda number: round(number, 2)), Field(ge=0, description="Time that the server took.")
 ]
+
+
+Decision = TypeAliasType("Decision", corrections.Decision)
 
 
 class Failure(BaseModel):
@@ -140,6 +144,8 @@ class FindingEntry(BaseModel):
     other_label: Annotated[Label | None, Field(description="Its class.")]
     score: Annotated[float | None, Field(description="What findings of its kind are sorted by.", examples=[0.931])]
     explanation: Annotated[str, Field(examples=["Probably of class marble: the label is wrong with …"])]
+    decision: Annotated[Decision | None, Field(description="What was decided since the audit.")]
+    decided_label: Annotated[Label | None, Field(description="The class to relabel it to.")]
 
 
 class FindingCount(BaseModel):
@@ -162,6 +168,34 @@ class Embeddings(BaseModel):
 
     embeddings: list[list[float]]
     milliseconds: Milliseconds
+
+
+class Change(BaseModel):
+    """An image whose nearest differ between two runs."""
+
+    query: ImageEntry
+    shared: Annotated[int, Field(ge=0, description="How many of its ten nearest both runs have.")]
+
+
+class Changes(BaseModel):
+    """The test images, or all if there are no splits, whose nearest differ most between two runs."""
+
+    changes: list[Change]
+
+
+class Correction(BaseModel):
+    """What somebody decided about an image: its label is right, is to be another one, or it is to be left out."""
+
+    key: Key
+    decision: Decision
+    label: Annotated[Label | None, Field(description="The right class, for `relabel`.")]
+
+
+class Corrections(BaseModel):
+    """All decisions; the next run of the pipeline applies them."""
+
+    writable: Annotated[bool, Field(description="Whether this service takes decisions.")]
+    corrections: list[Correction]
 
 
 class Layout(BaseModel):

@@ -6,6 +6,7 @@ DATA, MODELS = Path("data"), Path("models")
 IMAGES = DATA / "images"
 LEFT_OUT = DATA / "left-out.csv"
 LEFT_OUT_COLUMNS = ("path", "reason")
+CORRECTIONS = DATA / "corrections.csv"
 GIVEN_SPLITS = DATA / "given-splits.csv"
 PROBLEMS = DATA / "problems.txt"
 MANIFEST = DATA / "manifest.csv"

@@ -105,6 +105,47 @@ def test_a_part_of_the_data_can_be_searched_and_paged_through(api: httpx.Client,
     assert (stored.json()["answer"]["source"], stored.json()["answer"]["matches"]) == ("inverted index", 143)
 
 
+def test_an_embedding_is_searched_with_like_the_image_it_is_of(api: httpx.Client, data: Data) -> None:
+    vector = api.post("/api/embed", files={"image": data.file(KEY)}).json()["embeddings"][0]
+    by_vector = api.post("/api/search", json={"vector": vector, "k": 9})
+    assert found(by_vector) == found(search(api, data.file(KEY), k=9))
+    assert (by_vector.json()["query"], by_vector.json()["novelty"], by_vector.json()["novel"]) == (None, None, False)
+    assert found(api.post("/api/search", data={"vector": vector, "key": OTHER, "k": 9})) == found(
+        search(api, data.file(KEY), key=OTHER, k=9)
+    )
+    for wrong in (vector[1:], [0] * len(vector), [1e999] * len(vector)):
+        refused = api.post("/api/search", data={"vector": wrong})
+        assert (refused.status_code, f"it must have {len(vector)} finite numbers" in refused.json()["detail"]) == (
+            422,
+            True,
+        )
+
+
+def test_classes_can_be_chosen_and_left_out(api: httpx.Client) -> None:
+    def labels(**fields: list[str]) -> set[str]:
+        return {key.split("/")[0] for key in found(api.get("/api/similar", params={"key": KEY, "k": 100, **fields}))}
+
+    assert labels(label=["schist", "gneiss"]) == {"schist", "gneiss"}
+    assert labels(not_label=["schist", "gneiss"]) == {"andesite", "marble", "quartzite", "rhyolite"}
+    assert labels(label=["schist", "gneiss"], not_label=["gneiss"]) == {"schist"}
+    assert api.get("/api/images", params={"not_label": ["schist", "marble"]}).json()["total"] == 144 - 48
+    assert api.get("/api/images", params={"not_label": "marbel"}).json()["code"] == "unknown_name"
+
+
+def test_a_region_like_nothing_still_has_its_nearest(api: httpx.Client, foreign: bytes) -> None:
+    result = search(api, ("board.png", foreign), region="0,0,1,1", k=3).json()
+    assert (result["novel"], len(result["answer"]["neighbors"])) == (True, 3)
+
+
+def test_a_query_has_its_place_on_the_map(api: httpx.Client, data: Data) -> None:
+    places = np.load(data.images.parents[1] / "models/map.npz")["all"]
+    row = data.manifest.keys.index(KEY)
+    assert np.allclose(api.get("/api/similar", params={"key": KEY}).json()["place"], places[row], atol=1e-4)
+    uploaded = search(api, data.file(KEY)).json()
+    rows = [each["row"] for each in uploaded["answer"]["neighbors"][:3]]
+    assert np.allclose(uploaded["place"], places[rows].mean(axis=0), atol=1e-4)
+
+
 def test_a_batch_gives_each_its_own_answer_and_what_fails_its_error(api: httpx.Client, data: Data) -> None:
     keys = data.manifest.keys[::8]
     files = [("image", data.file(key)) for key in keys] + [("image", ("x", b"no image"))]

@@ -42,7 +42,8 @@ def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() ->
     hidden = ["b/.DS_Store", ".git/x.png", "..c/x.jpg", "a/...png", "a/.jpg"]
     heic = ["a/IMG_1.HEIC", "b/2.heif", "b/3.hif"]
     others = ["a/notes.txt", "README.md", "a/Thumbs.db", "b/jpg", "a/z.jpg.part"]
-    layout = plan_layout(paths(*images, *hidden, *heic, *others, "__MACOSX/a/x.jpg"), Choices(heic=False))
+    system = ["__MACOSX/a/x.jpg", "a/@eaDir/x.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/x.jpg", "$RECYCLE.BIN/b/x.jpg"]
+    layout = plan_layout(paths(*images, *hidden, *heic, *others, *system, "a/.y.jpg.icloud"), Choices(heic=False))
     assert list(keys(layout)) == images
     reasons = dict(layout.left_out)
     assert {reasons.pop(path) for path in hidden} == {"hidden: a name in its path begins with a dot"}
@@ -50,7 +51,8 @@ def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() ->
         "HEIC: to read it, run `pip install 'pillow-heif>=1,<2'` and set data.heic to read"
     }
     assert {reasons.pop(path) for path in others} == {"not named like an image"}
-    assert reasons == {"__MACOSX/a/x.jpg": "what macOS adds to archives"}
+    assert reasons.pop("a/.y.jpg.icloud") == "in iCloud only: download it first"
+    assert reasons == dict.fromkeys(system, "what an operating system or a network drive keeps for itself")
 
 
 def test_names_that_a_table_cannot_hold_are_escaped() -> None:
@@ -132,6 +134,38 @@ def test_images_in_folders_of_a_class_belong_to_it_and_what_is_next_to_the_class
         "set/b/x/0.jpg": "b/x__0.jpg",
     }
     assert [each.path for each in layout.left_out] == ["readme.txt", "set/LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set/training_set/cat", "test_set/test_set/cat"),
+        ("seg_train/seg_train/cat", "seg_test/seg_test/cat"),
+        ("train/images/cat", "val/images/cat"),
+        ("Training/cat", "Testing/cat"),
+        ("images/train2017/cat", "images/val2017/cat"),
+    ],
+)
+def test_splits_are_found_as_people_name_and_wrap_them(train: str, test: str) -> None:
+    layout = plan(f"{train}/0.jpg", f"{test}/1.jpg", f"{train[:-3]}dog/2.jpg")
+    assert [key.parts[0] for key in layout.images.values()].count("cat") == 2
+    assert sorted(layout.splits.values()) == sorted(["train", "train", "valid" if "val" in test else "test"])
+
+
+def test_images_of_splits_in_one_folder_have_no_class_and_words_of_splits_in_names_are_classes() -> None:
+    layout = plan("train/images/0.jpg", "train/labels/0.txt", "valid/images/1.jpg")  # as for detection
+    assert {key.parts[0] for key in layout.images.values()} == {"unlabeled"}
+    assert len(plan("test tube/0.jpg", "train station/1.jpg", "contest/2.jpg").splits) == 0
+
+
+def test_without_labels_neither_folders_nor_a_table_give_a_class(tmp_path: Path) -> None:
+    for name in ("photos/2019/12/0.jpg", "photos/2020/01/0.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "photos/labels.csv").write_text("path,label\n2019/12/0.jpg,x\n", encoding="utf-8")
+    layout = list_folder(tmp_path, Choices(has_labels=False, table="photos/labels.csv", label="label"))
+    assert sorted(keys(layout).values()) == ["unlabeled/2019__12__0.jpg", "unlabeled/2020__01__0.jpg"]
+    assert [each.path for each in layout.left_out] == ["photos/labels.csv"]
 
 
 folder_names = st.sampled_from(["a", "b", "train", "test", "val", "unlabeled", "x"])
