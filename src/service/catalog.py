@@ -156,7 +156,7 @@ class Catalog:
 
     def image_page(self, query: ImagesQuery) -> ImagePage:
         """List images by key; with a part of a name, the best match first."""
-        allowed = self.gallery.allow(query.label, query.split, query.finding, query.not_label)
+        allowed = self.gallery.allow(query.label or None, query.split, query.finding, query.not_label or None)
         given = np.array([row for row in query.row if 0 <= row < len(self.engine)], np.int64)
         rows = given if query.row else np.arange(len(self.engine))
         rows = rows if allowed is None else rows[allowed[rows]]

@@ -107,8 +107,8 @@ class SearchOptions(Filters):
 
     def as_engine_options(self, any_distance: bool) -> Options:
         """Return the same for the engine."""
-        same = self.model_dump(include={"label", "not_label", "split", "finding", "index", "look", "offset"})
-        return Options(self.k, any=any_distance, **same)
+        same = self.model_dump(include={"split", "finding", "index", "look", "offset"})
+        return Options(self.k, self.label or None, not_label=self.not_label or None, any=any_distance, **same)
 
 
 class SimilarQuery(SearchOptions):

@@ -31,8 +31,8 @@ def test_every_route_is_described_and_has_a_short_name_for_the_function_that_cli
     assert set(document["paths"]) == {"/healthz"} | {
         f"/api/v1/{name}"
         for name in (
-            "search", "search/batch", "similar", "changes", "embed", "images", "images/{key}", "findings", "download", "map",
-            "map/packed", "corrections", "info", "session", "reload",
+            "search", "search/batch", "similar", "changes", "embed", "images", "images/{key}", "findings",
+            "download", "map", "map/packed", "corrections", "info", "session", "reload",
         )
     }  # fmt: skip
     names = [each["operationId"] for each in operations(document)]
