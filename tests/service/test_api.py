@@ -310,9 +310,9 @@ def test_uploads_are_not_written_to_disk(start_service: StartService) -> None:
         assert search(client, content)["query"]["width"] == 1500
 
 
-def test_the_service_keeps_its_promises_when_it_is_fuzzed(service: str, reproduced: Project, tmp_path: Path) -> None:
+def test_the_service_keeps_its_promises_when_it_is_fuzzed(named: str, reproduced: Project, tmp_path: Path) -> None:
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    command = ["schemathesis", "run", f"{service}/api/openapi.json", "--checks", checks, "--seed", "1"]
+    command = ["schemathesis", "run", f"{named}/api/openapi.json", "--checks", checks, "--seed", "1"]
     done = subprocess.run(
         [*command, "--max-examples", "25", "--suppress-health-check", "all", "--no-color"],
         cwd=tmp_path, env=reproduced.environment, encoding="utf-8", capture_output=True, check=False, timeout=300,

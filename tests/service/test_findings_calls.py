@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from projects import Project
-from service_process import TOKEN, StartService, client_of
+from service_process import TOKEN, client_of
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
@@ -142,10 +142,9 @@ def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
         assert decide(client, key=KEY, decision="right").json()["code"] == "read_only"
 
 
-def test_decisions_need_a_token_where_others_can_reach_the_service(start_service: StartService, closed: str) -> None:
-    address = start_service("--allow-host=images.example.org")
-    assert httpx.get(f"{address}/api/corrections").json()["writable"] is False
-    refused = httpx.post(f"{address}/api/corrections", data={"key": KEY, "decision": "right"})
+def test_decisions_need_a_token_where_others_can_reach_the_service(named: str, closed: str) -> None:
+    assert httpx.get(f"{named}/api/corrections").json()["writable"] is False
+    refused = httpx.post(f"{named}/api/corrections", data={"key": KEY, "decision": "right"})
     assert (refused.status_code, refused.json()["code"]) == (403, "read_only")
     headers = {"Authorization": f"Bearer {TOKEN}"}
     assert httpx.get(f"{closed}/api/corrections", headers=headers).json()["writable"] is True

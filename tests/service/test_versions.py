@@ -114,7 +114,8 @@ def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixtur
         while not reloading.done():
             seen.append(neighbors(owner))
         reloaded = reloading.result()
-    assert (reloaded.status_code, reloaded.json()) == (200, owner.get("/api/info").json())
+    assert reloaded.status_code == 200, reloaded.text
+    assert reloaded.json() == owner.get("/api/info").json()
     assert reloaded.json()["model"]["md5"] != info["model"]["md5"]
     assert not reloaded.json()["out_of_date"]
     new = neighbors(owner)
