@@ -79,6 +79,7 @@ def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unl
         (["a/x\udcff.jpg", "b/x.jpg"], "not valid UTF-8"),
         (["a/x\n.jpg", "b/x.jpg"], "control characters"),
         (["a/x\\y.jpg", "b/x.jpg"], "a backslash"),
+        (["train.zip", "readme.txt", "test1.zip"], r"no images, but archives, such as 'test1\.zip': unpack them all"),
         (["a/x.HEIC", ".b/x.jpg"], r"no images: .*; left out were 2, such as '\.b/x\.jpg' \(hidden"),
     ],
 )

@@ -19,6 +19,7 @@ _SYSTEM = frozenset(
         "system volume information",
     }
 )  # fmt: skip
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _WRAPPERS = frozenset({"image", "images", "img", "imgs"})  # between a folder of a split and those of classes
 
 
@@ -151,6 +152,11 @@ def _why_left_out(path: PurePosixPath, heic: bool) -> str | None:
 def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut]) -> None:
     if not images:
         such_as = f", such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
+        if archives := [each.path for each in left_out if each.path.lower().endswith(_ARCHIVES)]:
+            raise UserError(
+                f"data.source has no images, but archives, such as {archives[0]!r}: unpack them all into one folder, "
+                "and set data.source to it"
+            )
         raise UserError(
             f"data.source has no images: files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are needed, preferably in "
             f"class folders; left out were {len(left_out)}{such_as}"
