@@ -1,5 +1,6 @@
 """Looking at every image once: what later stages need of its pixels, or why it cannot be used."""
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import sha256
@@ -11,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from similarity.data.cluster import cluster_map
-from similarity.data.content_cache import ContentCache, digest_file
+from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, decode_image
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
@@ -22,11 +23,9 @@ from similarity.errors import UserError
 THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel
 _KEYS_SENT = 64  # at a time to a core of a cluster
-_KEYS_LOOKED_UP = 500  # at a time
+_AHEAD = 2 * (os.cpu_count() or 1)  # files that are held in memory before they are decoded, and once more while
 _PLAIN = 2  # of 255, standard deviation
 _DECIDING_PACKAGES = ("pillow", "pillow-heif", "numpy", "scipy")
-
-
 _KEPT = np.dtype(
     [
         ("size", "<u4", 2),
@@ -34,7 +33,7 @@ _KEPT = np.dtype(
         ("thumbnail", "u1", (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)),
         ("histogram", "<f4", 3 * HISTOGRAM_BINS),
     ]
-)  # in the cache, before the preview
+)  # before the preview
 
 
 class Rejection(NamedTuple):
@@ -61,21 +60,28 @@ def list_keys(images: Path) -> list[str]:
 
 
 def scan_images(images: Path, keys: Sequence[str], cache: ContentCache) -> Iterator[ScannedImage | Rejection]:
-    """Look at each image once, and yield what is kept of it or its rejection, in the order of the keys.
+    """Read each image once, and yield what is kept of it or its rejection, in the order of the keys.
 
     The cache, in the namespace `scan_version`, has what was kept of an image before.
 
     Raises:
         UserError: an image is HEIC, and the package that reads it is not installed.
     """
+
+    def look_up() -> Iterator[tuple[str, bytes, str, bytes | None]]:
+        for key, content, digest in ordered_map(partial(_read, images), keys, _AHEAD):
+            yield key, content, digest, cache.get_many([digest]).get(digest)
+
     with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
-        for start in range(0, len(keys), _KEYS_LOOKED_UP):
-            yield from _scan_some(images, keys[start : start + _KEYS_LOOKED_UP], cache)
+        for key, digest, kept, is_decoded in ordered_map(_scan_new, look_up(), _AHEAD):
+            if is_decoded and isinstance(kept, bytes):
+                cache.put_many({digest: kept})
+            yield _unpack(key, digest, kept, is_decoded)
 
 
 def scan_images_on_cluster(images: Path, keys: Sequence[str]) -> Iterator[ScannedImage | Rejection]:
     """Do what `scan_images` does on the cluster that the environment names, without a cache."""
-    yield from cluster_map(partial(_scan, images), keys, _KEYS_SENT)
+    yield from cluster_map(partial(_scan_file, images), keys, _KEYS_SENT)
 
 
 def scan_version() -> str:
@@ -94,18 +100,23 @@ def _version_of(package: str) -> str:
         return "none"
 
 
-def _scan_some(images: Path, keys: Sequence[str], cache: ContentCache) -> Iterator[ScannedImage | Rejection]:
-    digests = dict(zip(keys, ordered_map(lambda key: digest_file(images / key), keys), strict=True))
-    known = cache.get_many(digests.values())
-    missing = [key for key in keys if digests[key] not in known]
-    scanned = dict(zip(missing, ordered_map(partial(_scan, images), missing), strict=True))
-    cache.put_many({each.record.sha256: _pack(each) for each in scanned.values() if isinstance(each, ScannedImage)})
-    for key in keys:
-        yield scanned[key] if key in scanned else _unpack(key, digests[key], known[digests[key]])
-
-
-def _scan(images: Path, key: str) -> ScannedImage | Rejection:
+def _read(images: Path, key: str) -> tuple[str, bytes, str]:
     content = (images / key).read_bytes()
+    return key, content, sha256(content).hexdigest()
+
+
+def _scan_file(images: Path, key: str) -> ScannedImage | Rejection:
+    key, content, digest = _read(images, key)
+    return _unpack(key, digest, _scan(key, content), is_decoded=True)
+
+
+def _scan_new(image: tuple[str, bytes, str, bytes | None]) -> tuple[str, str, bytes | Rejection, bool]:
+    key, content, digest, kept = image
+    return (key, digest, _scan(key, content), True) if kept is None else (key, digest, kept, False)
+
+
+def _scan(key: str, content: bytes) -> bytes | Rejection:
+    """Decode an image, and pack what is kept of it."""
     try:
         pixels, width, height = decode_image(content, max(PREVIEW_SIZE, THUMBNAIL_SIZE))
     except MissingReaderError as error:  # what is installed must not decide which images there are
@@ -113,26 +124,14 @@ def _scan(images: Path, key: str) -> ScannedImage | Rejection:
     except UnreadableImageError as error:
         return Rejection(key, str(error))
     counts = count_values(pixels)
-    return ScannedImage(
-        _record(key, sha256(content).hexdigest(), width, height),
-        thumbnail(pixels, THUMBNAIL_SIZE),
-        color_histogram(counts, HISTOGRAM_BINS),
-        encode_preview(pixels),
-        color_spread(counts) < _PLAIN,
-        is_decoded=True,
-    )
+    is_plain, histogram = color_spread(counts) < _PLAIN, color_histogram(counts, HISTOGRAM_BINS)
+    packed = np.array(((width, height), is_plain, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
+    return packed.tobytes() + encode_preview(pixels)
 
 
-def _record(key: str, digest: str, width: int, height: int) -> ImageRecord:
-    return ImageRecord(key, key.split("/")[0], digest, width, height)
-
-
-def _pack(image: ScannedImage) -> bytes:
-    size = (image.record.width, image.record.height)
-    return np.array((size, image.is_plain, image.thumbnail, image.histogram), _KEPT).tobytes() + image.preview
-
-
-def _unpack(key: str, digest: str, packed: bytes) -> ScannedImage:
-    (width, height), is_plain, pixels, histogram = np.frombuffer(packed, _KEPT, 1)[0]
-    record = _record(key, digest, int(width), int(height))
-    return ScannedImage(record, pixels, histogram, packed[_KEPT.itemsize :], bool(is_plain), is_decoded=False)
+def _unpack(key: str, digest: str, kept: bytes | Rejection, is_decoded: bool) -> ScannedImage | Rejection:
+    if isinstance(kept, Rejection):
+        return kept
+    (width, height), is_plain, pixels, histogram = np.frombuffer(kept, _KEPT, 1)[0]
+    record = ImageRecord(key, key.split("/")[0], digest, int(width), int(height))
+    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], bool(is_plain), is_decoded)
