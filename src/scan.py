@@ -1,17 +1,15 @@
 """Stage `scan`: looks at every image once, keeps what the later stages need of its pixels, and finds duplicates."""
 
+from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from similarity import layout
 from similarity.data.cluster import is_cluster_named
-from similarity.data.content_cache import ContentCache, cache_limit_gb
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
@@ -26,8 +24,6 @@ from similarity.data.files import Outputs, open_array, read_table, replaced_file
 from similarity.data.images.previews import open_previews
 from similarity.errors import DataError, UserError, list_first
 from similarity.params import Params
-
-CACHE = user_cache_path("image-similarity") / "scan"
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -63,11 +59,8 @@ def _scan(keys: list[str]) -> Iterator[ScannedImage | Rejection]:
     if is_cluster_named():
         yield from scan_images_on_cluster(layout.IMAGES, keys)
         return
-    cache = ContentCache(CACHE, scan_version(), limit := cache_limit_gb())
-    yield from scan_images(layout.IMAGES, keys, cache)
-    cache.close()
-    if limit and cache.problem:
-        print(f"warning: {CACHE} is not used: {cache.problem}", file=sys.stderr)
+    with user_cache("scan", scan_version()) as cache:
+        yield from scan_images(layout.IMAGES, keys, cache)
 
 
 def _describe(figures: dict[str, int]) -> Iterator[str]:
@@ -91,8 +84,8 @@ def _keep_pixels(
     records, rejections, remarks, decoded = list[ImageRecord](), list[Rejection](), list[tuple[str, str]](), 0
     (folder / layout.PREVIEWS.name).mkdir()
     with (
-        open_array(folder / layout.THUMBNAILS.name) as thumbnails,
-        open_array(folder / layout.HISTOGRAMS.name) as histograms,
+        open_array(folder / layout.THUMBNAILS.name) as add_thumbnail,
+        open_array(folder / layout.HISTOGRAMS.name) as add_histogram,
         open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
         for image in results:
@@ -100,8 +93,8 @@ def _keep_pixels(
                 rejections.append(image)
                 continue
             records.append(image.record)
-            thumbnails.append(image.thumbnail[None])
-            histograms.append(image.histogram[None])
+            add_thumbnail(image.thumbnail[None])
+            add_histogram(image.histogram[None])
             add_preview(image.preview)
             decoded += image.is_decoded
             if image.is_plain:
