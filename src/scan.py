@@ -3,7 +3,7 @@
 from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from similarity.data.dataset.scanning import (
 )
 from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
 from similarity.data.images.previews import open_previews
+from similarity.data.images.wide import Ranges, find_range, write_ranges
 from similarity.errors import DataError, UserError, list_first
 from similarity.params import Params
 
@@ -31,9 +32,14 @@ def main(params: Params, outputs: Outputs) -> None:
     if not keys:
         raise UserError(f"{layout.IMAGES} has no images: run `dvc repro`, or `dvc pull` to get what others have made")
     folder = outputs.folder(layout.SCAN)
-    records, rejections, decoded = _keep_pixels(track(_scan(keys), "scan", len(keys)), folder)
+    records, rejections, wide, decoded = _keep_pixels(keys, {}, folder)
+    ranges = {kind: find_range(kind, np.stack(levels)) for kind, levels in sorted(wide.items())}
+    if ranges:  # as they are the data set's, its images have to be looked at before
+        folder = outputs.folder(layout.SCAN)
+        records, rejections, _, decoded = _keep_pixels(keys, ranges, folder)
     _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
+    write_ranges(outputs.file(layout.RANGES), ranges)
     write_manifest(outputs.file(layout.MANIFEST), records)
     write_table(folder / layout.REJECTED.name, layout.REJECTED_COLUMNS, rejections)
     identical = identical_images(records)
@@ -53,14 +59,17 @@ def main(params: Params, outputs: Outputs) -> None:
     write_metrics(outputs.file(layout.METRICS / "data.json"), {"images": len(records)})
     write_metrics(outputs.file(layout.DETAILS / "scan.json"), figures)
     print(f"scan: {'; '.join(_describe(figures))}; {counted(decoded, 'image')} decoded")
+    for kind, (black, white) in ranges.items():
+        images = counted(len(wide[kind]), "image")
+        print(f"scan: {images} of more than 8 bits ({kind}): {black:,g} is black and {white:,g} white in all of them")
 
 
-def _scan(keys: list[str]) -> Iterator[ScannedImage | Rejection]:
+def _scan(keys: list[str], ranges: Ranges) -> Iterator[ScannedImage | Rejection]:
     if is_cluster_named():
-        yield from scan_images_on_cluster(layout.IMAGES, keys)
+        yield from scan_images_on_cluster(layout.IMAGES, keys, ranges)
         return
     with user_cache("scan", scan_version()) as cache:
-        yield from scan_images(layout.IMAGES, keys, cache)
+        yield from scan_images(layout.IMAGES, keys, cache, ranges)
 
 
 def _describe(figures: dict[str, int]) -> Iterator[str]:
@@ -75,20 +84,22 @@ def _describe(figures: dict[str, int]) -> Iterator[str]:
 
 
 def _keep_pixels(
-    results: Iterable[ScannedImage | Rejection], folder: Path
-) -> tuple[list[ImageRecord], list[Rejection], int]:
-    """Write what is kept of the pixels to a folder while the images come in.
+    keys: list[str], ranges: Ranges, folder: Path
+) -> tuple[list[ImageRecord], list[Rejection], dict[str, list[np.ndarray]], int]:
+    """Scan all images, and write what is kept of the pixels to a folder while they come in.
 
-    Return the records of the readable images, the others, and the number of those that were decoded.
+    Return the records of the readable images, the others, the levels of those of more than 8 bits by their kind, and
+    the number of those that were decoded.
     """
     records, rejections, remarks, decoded = list[ImageRecord](), list[Rejection](), list[tuple[str, str]](), 0
+    wide: dict[str, list[np.ndarray]] = {}
     (folder / layout.PREVIEWS.name).mkdir()
     with (
         open_array(folder / layout.THUMBNAILS.name) as add_thumbnail,
         open_array(folder / layout.HISTOGRAMS.name) as add_histogram,
         open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
-        for image in results:
+        for image in track(_scan(keys, ranges), "scan", len(keys)):
             if isinstance(image, Rejection):
                 rejections.append(image)
                 continue
@@ -97,10 +108,12 @@ def _keep_pixels(
             add_histogram(image.histogram[None])
             add_preview(image.preview)
             decoded += image.is_decoded
-            if image.is_plain:
-                remarks.append((image.record.path, "nearly one color"))
+            if image.remark:
+                remarks.append((image.record.path, image.remark))
+            if image.wide:
+                wide.setdefault(image.wide.kind, []).append(image.wide.levels)
     write_table(folder / layout.REMARKS.name, layout.REMARKS_COLUMNS, remarks)
-    return records, rejections, decoded
+    return records, rejections, wide, decoded
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:

@@ -14,9 +14,11 @@ from threadpoolctl import threadpool_limits
 from similarity.data.cluster import cluster_map
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, decode_image
+from similarity.data.images.decoding import WideImage, decode_with_levels, read_file
+from similarity.data.images.formats import MissingReaderError, UnreadableImageError
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
 from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
+from similarity.data.images.wide import LEVELS, Ranges
 from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
 
@@ -25,11 +27,15 @@ HISTOGRAM_BINS = 16  # per channel
 _KEYS_SENT = 64  # at a time to a core of a cluster
 _AHEAD = 2 * (os.cpu_count() or 1)  # files that are held in memory before they are decoded, and once more while
 _PLAIN = 2  # of 255, standard deviation
+_LOST = 0.01  # share of the samples without a value that is remarked on
 _DECIDING_PACKAGES = ("pillow", "pillow-heif", "numpy", "scipy")
 _KEPT = np.dtype(
     [
         ("size", "<u4", 2),
         ("is_plain", "?"),
+        ("kind", "S8"),
+        ("levels", "<f8", LEVELS),
+        ("lost", "<f4"),
         ("thumbnail", "u1", (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)),
         ("histogram", "<f4", 3 * HISTOGRAM_BINS),
     ]
@@ -50,8 +56,18 @@ class ScannedImage(NamedTuple):
     thumbnail: np.ndarray  # RGB, uint8 (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)
     histogram: np.ndarray  # of its colors, float32 (3 · HISTOGRAM_BINS,)
     preview: bytes  # a small JPEG
-    is_plain: bool  # nearly of one color
+    remark: str  # on what is odd about it
+    wide: WideImage | None  # what is known of samples of more than 8 bits
     is_decoded: bool  # which it need not be if the cache has it
+
+
+class _Content(NamedTuple):
+    """A file, and what the cache has kept of its image, if anything."""
+
+    key: str
+    content: bytes
+    digest: str
+    kept: bytes | None = None
 
 
 def list_keys(images: Path) -> list[str]:
@@ -59,29 +75,35 @@ def list_keys(images: Path) -> list[str]:
     return sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
 
 
-def scan_images(images: Path, keys: Sequence[str], cache: ContentCache) -> Iterator[ScannedImage | Rejection]:
+def scan_images(
+    images: Path, keys: Sequence[str], cache: ContentCache, ranges: Ranges
+) -> Iterator[ScannedImage | Rejection]:
     """Read each image once, and yield what is kept of it or its rejection, in the order of the keys.
 
-    The cache, in the namespace `scan_version`, has what was kept of an image before.
+    The cache, in the namespace `scan_version`, has what was kept of an image before. Samples of more than 8 bits are
+    mapped by the range of their kind, or by each image's own if there is none.
 
     Raises:
-        UserError: an image is HEIC, and the package that reads it is not installed.
+        UserError: an image is HEIC, and the package that reads it is not installed; or something is no file.
     """
 
-    def look_up() -> Iterator[tuple[str, bytes, str, bytes | None]]:
-        for key, content, digest in ordered_map(partial(_read, images), keys, _AHEAD):
-            yield key, content, digest, cache.get_many([digest]).get(digest)
+    def look_up() -> Iterator[_Content]:
+        for file in ordered_map(partial(_read, images), keys, _AHEAD):
+            kept = cache.get_many([file.digest]).get(file.digest)
+            if kept and (name := _name(file.digest, kept, ranges)) != file.digest:
+                kept = cache.get_many([name]).get(name)
+            yield file._replace(kept=kept)
 
     with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
-        for key, digest, kept, is_decoded in ordered_map(_scan_new, look_up(), _AHEAD):
-            if is_decoded and isinstance(kept, bytes):
-                cache.put_many({digest: kept})
-            yield _unpack(key, digest, kept, is_decoded)
+        for file, kept in ordered_map(partial(_scan, ranges), look_up(), _AHEAD):
+            if isinstance(kept, bytes) and file.kept is None:
+                cache.put_many({_name(file.digest, kept, ranges): kept})
+            yield _unpack(file, kept)
 
 
-def scan_images_on_cluster(images: Path, keys: Sequence[str]) -> Iterator[ScannedImage | Rejection]:
+def scan_images_on_cluster(images: Path, keys: Sequence[str], ranges: Ranges) -> Iterator[ScannedImage | Rejection]:
     """Do what `scan_images` does on the cluster that the environment names, without a cache."""
-    yield from cluster_map(partial(_scan_file, images), keys, _KEYS_SENT)
+    yield from cluster_map(partial(_scan_file, images, ranges), keys, _KEYS_SENT)
 
 
 def scan_version() -> str:
@@ -100,38 +122,46 @@ def _version_of(package: str) -> str:
         return "none"
 
 
-def _read(images: Path, key: str) -> tuple[str, bytes, str]:
-    content = (images / key).read_bytes()
-    return key, content, sha256(content).hexdigest()
-
-
-def _scan_file(images: Path, key: str) -> ScannedImage | Rejection:
-    key, content, digest = _read(images, key)
-    return _unpack(key, digest, _scan(key, content), is_decoded=True)
-
-
-def _scan_new(image: tuple[str, bytes, str, bytes | None]) -> tuple[str, str, bytes | Rejection, bool]:
-    key, content, digest, kept = image
-    return (key, digest, _scan(key, content), True) if kept is None else (key, digest, kept, False)
-
-
-def _scan(key: str, content: bytes) -> bytes | Rejection:
-    """Decode an image, and pack what is kept of it."""
+def _read(images: Path, key: str) -> _Content:
     try:
-        pixels, width, height = decode_image(content, max(PREVIEW_SIZE, THUMBNAIL_SIZE))
+        content = read_file(images / key)
+    except UnreadableImageError as error:  # which `fetch` does not bring
+        raise UserError(f"{images / key}: {error}: remove it") from error
+    return _Content(key, content, sha256(content).hexdigest())
+
+
+def _scan_file(images: Path, ranges: Ranges, key: str) -> ScannedImage | Rejection:
+    return _unpack(*_scan(ranges, _read(images, key)))
+
+
+def _scan(ranges: Ranges, file: _Content) -> tuple[_Content, bytes | Rejection]:
+    """Decode an image unless it is known, and pack what is kept of it."""
+    if file.kept is not None:
+        return file._replace(content=b""), file.kept
+    try:
+        (pixels, width, height), wide = decode_with_levels(file.content, max(PREVIEW_SIZE, THUMBNAIL_SIZE), ranges)
     except MissingReaderError as error:  # what is installed must not decide which images there are
-        raise UserError(f"{key} is {error}") from error
+        raise UserError(f"{file.key} is {error}") from error
     except UnreadableImageError as error:
-        return Rejection(key, str(error))
+        return file._replace(content=b""), Rejection(file.key, str(error))
     counts = count_values(pixels)
     is_plain, histogram = color_spread(counts) < _PLAIN, color_histogram(counts, HISTOGRAM_BINS)
-    packed = np.array(((width, height), is_plain, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
-    return packed.tobytes() + encode_preview(pixels)
+    facts = wide or ("", np.nan, 0)
+    packed = np.array(((width, height), is_plain, *facts, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
+    return file._replace(content=b""), packed.tobytes() + encode_preview(pixels)
 
 
-def _unpack(key: str, digest: str, kept: bytes | Rejection, is_decoded: bool) -> ScannedImage | Rejection:
+def _name(digest: str, kept: bytes, ranges: Ranges) -> str:
+    """Name what is kept of an image in the cache: it depends on its content, and on the range of its kind if any."""
+    kind = np.frombuffer(kept, _KEPT, 1)["kind"][0].decode()
+    return f"{digest} {ranges[kind]}" if kind in ranges else digest
+
+
+def _unpack(file: _Content, kept: bytes | Rejection) -> ScannedImage | Rejection:
     if isinstance(kept, Rejection):
         return kept
-    (width, height), is_plain, pixels, histogram = np.frombuffer(kept, _KEPT, 1)[0]
-    record = ImageRecord(key, key.split("/")[0], digest, int(width), int(height))
-    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], bool(is_plain), is_decoded)
+    (width, height), is_plain, kind, levels, lost, pixels, histogram = np.frombuffer(kept, _KEPT, 1)[0]
+    record = ImageRecord(file.key, file.key.split("/")[0], file.digest, int(width), int(height))
+    wide = WideImage(kind.decode(), levels, float(lost)) if kind else None
+    remark = "; ".join(["nearly one color"] * bool(is_plain) + [f"{lost:.1%} of it has no data"] * bool(lost >= _LOST))
+    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], remark, wide, file.kept is None)
