@@ -1,6 +1,10 @@
-"""Read what earlier stages made, and refuse what belongs to other images or settings."""
+"""Read what earlier stages and runs made, and refuse what belongs to other images or settings."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -8,6 +12,9 @@ import orjson
 from similarity.data.dataset.manifest import Manifest
 from similarity.errors import DataError, UserError
 from similarity.layout import EDITS, MANIFEST, METRICS
+
+if TYPE_CHECKING:
+    from similarity.data.content_cache import ContentCache
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
@@ -44,6 +51,20 @@ def check_finite(path: Path, rows: np.ndarray, manifest: Manifest) -> None:
     if len(rows):
         problems = [f"{manifest.keys[row]} has numbers that are not finite" for row in rows]
         raise DataError(problems, f"nothing can be compared with them, so {path} is not written")
+
+
+@contextmanager
+def user_cache(name: str, namespace: str) -> "Iterator[ContentCache]":
+    """Open one of the user's caches for what is computed of images; warn at the end if it could not be used."""
+    from platformdirs import user_cache_path
+
+    from similarity.data.content_cache import ContentCache, cache_limit_gb
+
+    folder, limit = user_cache_path("image-similarity") / name, cache_limit_gb()
+    with closing(ContentCache(folder, namespace, limit)) as cache:
+        yield cache
+    if limit and cache.problem:
+        print(f"warning: {folder} is not used: {cache.problem}", file=sys.stderr)
 
 
 def read_metrics(folder: Path = METRICS) -> dict[str, dict]:

@@ -26,7 +26,7 @@ from service.schema import (
     Key,
     SearchResult,
 )
-from similarity.data.images.decoding import TooManyPixelsError, UnreadableImageError
+from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
 from similarity.engine.gallery import UnknownNameError
 from similarity.engine.results import Query as ImageQuery
 from similarity.engine.stores import LookUnavailableError

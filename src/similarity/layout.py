@@ -11,6 +11,8 @@ GIVEN_SPLITS = DATA / "given-splits.csv"
 PROBLEMS = DATA / "problems.txt"
 MANIFEST = DATA / "manifest.csv"
 """The rows and keys of all images, in the order that every other file has them."""
+RANGES = DATA / "ranges.json"
+"""The samples that are black and white in images of more than 8 bits."""
 SCAN = DATA / "scan"
 REJECTED = SCAN / "rejected.csv"
 REJECTED_COLUMNS = ("path", "reason")
