@@ -16,7 +16,7 @@ from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_split
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
-from similarity.data.sources.folders import bring_images, fold
+from similarity.data.sources.folders import bring_images, check_source, fold
 from similarity.data.sources.layouts import Choices, Layout, correct_layout, list_folder
 from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
@@ -56,14 +56,10 @@ def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixP
     if source.is_dir():
         shards = list_shards(source)
         return (unpacked, _unpack(shards, unpacked)) if shards else (source, {})
-    if source.is_file() and is_archive(source):
+    check_source(source)
+    if is_archive(source):
         return unpacked, _unpack([source], unpacked)
-    if source.exists():
-        raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
-    raise UserError(
-        f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
-        "--temp has another working folder, so a path outside of the repository must be absolute"
-    )
+    raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
 
 
 def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:

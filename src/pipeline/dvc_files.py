@@ -3,9 +3,12 @@
 from pipeline.stage import track
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
+import orjson
+
+from similarity.engine.dvc_lock import DvcLock, md5s
 from similarity.errors import UserError
 
 _LOCK, _RUNNING = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
@@ -16,6 +19,21 @@ def check_dvc_files() -> None:
     for path, end, repair in ((_LOCK, b"\n", "git checkout HEAD --"), (_RUNNING, b"}", "rm")):
         if path.exists() and not path.read_bytes().endswith(end):
             raise UserError(f"{path} is cut off, as by a run that was killed: run `{repair} {path}`")
+
+
+def list_unknown(folder: Path, files: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """List the files of an output folder that DVC could not bring back: neither dvc.lock nor its cache has them."""
+    if not files:
+        return []
+    from dvc.repo import Repo  # takes a second
+
+    cache, recorded = Repo().cache.local, set[str]()
+    with suppress(UserError, FileNotFoundError):  # as before the first run, or in a clone
+        listing = Path(cache.oid_to_path(DvcLock(Path()).md5(folder)))
+        recorded = {entry["relpath"] for entry in orjson.loads(listing.read_bytes())}
+    others = [path for path in files if str(path) not in recorded]
+    digests = md5s([folder / path for path in others])
+    return [path for path, md5 in zip(others, digests, strict=True) if not Path(cache.oid_to_path(md5)).exists()]
 
 
 def read_file(path: Path, revision: str) -> str:
@@ -52,10 +70,11 @@ def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
 def _reading(path: Path, revision: str) -> Iterator[None]:
     """Turn DVC's errors about a file of a revision into a `UserError`."""
     from dvc.exceptions import DvcException
+    from pygit2 import GitError  # as where the repository is somebody else's
     from scmrepo.exceptions import SCMError
 
     try:
         yield
-    except (DvcException, SCMError, FileNotFoundError) as error:
+    except (DvcException, GitError, SCMError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"cannot read {path} of {revision!r} ({reason}): see `dvc exp list --all`") from error

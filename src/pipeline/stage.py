@@ -17,7 +17,7 @@ from similarity.errors import DataError, UserError
 from similarity.layout import PROBLEMS
 from similarity.params import Params, load_params
 
-WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+ADVICE = "Correct this, and run `dvc repro`: it brings back what comes out as before."
 _LOCK = Path(".dvc/tmp/stage.lock")
 _UNNOTICED = 0.5  # seconds
 
@@ -27,8 +27,8 @@ Item = TypeVar("Item")
 def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
     """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit.
 
-    See `run_command` for the exit status. A failure also prints the command that restores the last commit, since DVC
-    removes a stage's outputs before it runs the stage.
+    See `run_command` for the exit status. A failure also prints how to get the outputs back, since DVC removes them
+    before it runs the stage.
     """
 
     def run() -> None:
@@ -41,7 +41,7 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
         run_command(run)
     except SystemExit as end:
         if isinstance(end.code, str):
-            end.code += f"\nTo get the last committed results back: {WAY_BACK}"
+            end.code += f"\n{ADVICE}"
         raise
 
 
