@@ -70,11 +70,13 @@ def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
 def _reading(path: Path, revision: str) -> Iterator[None]:
     """Turn DVC's errors about a file of a revision into a `UserError`."""
     from dvc.exceptions import DvcException
-    from pygit2 import GitError  # as where the repository is somebody else's
+    from pygit2 import GitError
     from scmrepo.exceptions import SCMError
 
     try:
         yield
     except (DvcException, GitError, SCMError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"cannot read {path} of {revision!r} ({reason}): see `dvc exp list --all`") from error
+        trust = f"run `git config --global --add safe.directory {Path.cwd()}`"  # where it is somebody else's
+        advice = trust if isinstance(error, GitError) else "see `dvc exp list --all`"
+        raise UserError(f"cannot read {path} of {revision!r} ({reason}): {advice}") from error

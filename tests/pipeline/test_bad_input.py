@@ -219,9 +219,7 @@ def test_files_that_people_put_into_the_generated_folder_stop_the_first_step(pro
     assert (project.folder / "data/corrections.csv").exists()
     Image.new("RGB", (9, 9)).save(label / "mine.png")
     printed = project.run("python", "src/check.py", status=1)
-    assert (
-        f"has 1 file that DVC does not know and would remove, such as '{label.name}/mine.png': move your own" in printed
-    )
+    assert f"1 file that DVC does not know and would remove, such as '{label.name}/mine.png': move your own" in printed
     assert (label / "mine.png").exists()
     (project.folder / "dvc.lock").unlink()
     shutil.rmtree(project.folder / ".dvc/cache")  # as in a clone

@@ -1,4 +1,4 @@
-"""Splits that the source gives, from its folders to the metrics."""
+"""Splits that the source gives, from its folders to the metrics, and what people correct."""
 
 import json
 import shutil
@@ -8,6 +8,20 @@ from projects import Project, splits_of
 from samples import write_rocks
 
 CLASSES = ("marble", "schist")
+
+
+def test_fetch_applies_what_people_decided_about_labels(project: Project, tmp_path: Path) -> None:
+    rocks, images = write_rocks(tmp_path / "rocks", CLASSES, 3), project.folder / "data/images"
+    project.set_params(data={"source": str(rocks)})
+    lines = ("key,decision,label", "marble/000.png,relabel,schist", "marble/001.png,leave_out,", "gone/1.png,right,")
+    (project.folder / "data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
+    printed = project.run("dvc", "repro", "fetch")
+    assert "fetch: data/corrections.csv: 1 image relabeled, 1 left out" in printed
+    assert "fetch: data/corrections.csv has 1 key that no image has: gone/1.png" in printed
+    assert (images / "schist/marble__000.png").read_bytes() == (rocks / "marble/000.png").read_bytes()
+    assert sorted(path.name for path in images.glob("marble/*")) == ["002.png"]
+    left_out = (project.folder / "data/left-out.csv").read_text(encoding="utf-8").splitlines()
+    assert left_out[1:] == ["marble/001.png,left out by a correction"]
 
 
 def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(
