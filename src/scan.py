@@ -9,15 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from similarity import layout
-from similarity.data.cluster import is_cluster_named
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
     Rejection,
-    ScannedImage,
     list_keys,
     scan_images,
-    scan_images_on_cluster,
     scan_version,
 )
 from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
@@ -64,14 +61,6 @@ def main(params: Params, outputs: Outputs) -> None:
         print(f"scan: {images} of more than 8 bits ({kind}): {black:,g} is black and {white:,g} white in all of them")
 
 
-def _scan(keys: list[str], ranges: Ranges) -> Iterator[ScannedImage | Rejection]:
-    if is_cluster_named():
-        yield from scan_images_on_cluster(layout.IMAGES, keys, ranges)
-        return
-    with user_cache("scan", scan_version()) as cache:
-        yield from scan_images(layout.IMAGES, keys, cache, ranges)
-
-
 def _describe(figures: dict[str, int]) -> Iterator[str]:
     unlabeled = f", {figures['unlabeled']:,} without a class" if figures["unlabeled"] else ""
     yield f"{counted(figures['images'], 'image')} in {counted(figures['classes'], 'class')}{unlabeled}"
@@ -95,11 +84,12 @@ def _keep_pixels(
     wide: dict[str, list[np.ndarray]] = {}
     (folder / layout.PREVIEWS.name).mkdir()
     with (
+        user_cache("scan", scan_version(ranges)) as cache,
         open_array(folder / layout.THUMBNAILS.name) as add_thumbnail,
         open_array(folder / layout.HISTOGRAMS.name) as add_histogram,
         open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
-        for image in track(_scan(keys, ranges), "scan", len(keys)):
+        for image in track(scan_images(layout.IMAGES, keys, cache, ranges), "scan", len(keys)):
             if isinstance(image, Rejection):
                 rejections.append(image)
                 continue
