@@ -73,7 +73,7 @@ def evaluate_retrieval(
     for start, similarities in zip(progress(range(0, len(queries), block)), compared, strict=True):
         rows = queries[start : start + block]
         own = gallery == rows[:, None]
-        similarities[own] = -np.inf  # the last one
+        similarities[own] = -2  # below all cosines
         wanted = labels[rows]
         ranked = rank(similarities, min(len(gallery), max(10, class_sizes[wanted].max())))
         relevant = (gallery_labels[ranked] == wanted[:, None]) & (gallery[ranked] != rows[:, None])
