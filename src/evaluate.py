@@ -17,11 +17,11 @@ from similarity.data.dataset.manifest import Manifest, read_manifest, read_split
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.edits import EDITS
 from similarity.data.images.previews import Previews
+from similarity.data.images.sheets import draw_sheet, tile_of
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.model import EmbeddingModel, predict_classes
 from similarity.evaluation import retrieval
 from similarity.params import Params
-from similarity.reporting.sheets import draw_sheet, tile_of
 
 QUERY_ROWS = 10
 HEADLINES = ("p_at_10", "map_at_r")

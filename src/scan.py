@@ -12,6 +12,7 @@ from similarity.data.cluster import is_cluster_named
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
+    REMARKS_COLUMNS,
     Rejection,
     ScannedImage,
     list_keys,
@@ -19,7 +20,7 @@ from similarity.data.dataset.scanning import (
     scan_images_on_cluster,
     scan_version,
 )
-from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
+from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.previews import open_previews
 from similarity.errors import DataError, UserError, list_first
 from similarity.layout import (
@@ -27,15 +28,11 @@ from similarity.layout import (
     DUPLICATES,
     HISTOGRAMS,
     IMAGES,
-    LEFT_OUT,
-    LEFT_OUT_COLUMNS,
     MANIFEST,
     METRICS,
     PREVIEWS,
     REJECTED,
-    REJECTED_COLUMNS,
     REMARKS,
-    REMARKS_COLUMNS,
     SCAN,
     THUMBNAILS,
 )
@@ -46,13 +43,12 @@ def main(params: Params, outputs: Outputs) -> None:
     keys = list_keys(IMAGES)
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
-    left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
     folder = outputs.folder(SCAN)
     records, rejections, decoded = _keep_pixels(track(_scan(keys), "scan", len(keys)), folder)
     _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
     write_manifest(outputs.file(MANIFEST), records)
-    write_table(folder / REJECTED.name, REJECTED_COLUMNS, rejections)
+    write_table(folder / REJECTED.name, Rejection._fields, rejections)
     identical = identical_images(records)
     near = near_duplicates(np.load(folder / THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
     near = differing_pairs(near, manifest.contents)
@@ -61,7 +57,6 @@ def main(params: Params, outputs: Outputs) -> None:
         "images": len(records),
         "classes": len(manifest.classes),
         "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
-        "left_out": left_out,
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
         "identical_pairs": len(identical.first),
@@ -123,7 +118,7 @@ def _keep_pixels(
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
         with replaced_file(REJECTED) as path:  # the list is what the user needs in order to correct the data set
-            write_table(path, REJECTED_COLUMNS, rejections)
+            write_table(path, Rejection._fields, rejections)
         reasons = list_first([": ".join(rejection) for rejection in rejections])
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
