@@ -18,13 +18,13 @@ from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.edits import EDITS
 from similarity.data.images.previews import Previews
+from similarity.data.images.sheets import draw_sheet, tile_of
 from similarity.data.vectors import standardization
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.model import EmbeddingModel, predict_classes
 from similarity.embedding.visual_part import fit_visual_part
 from similarity.evaluation import retrieval
 from similarity.params import Params
-from similarity.reporting.sheets import draw_sheet, tile_of
 
 QUERY_ROWS = 10
 NOVEL_CLASSES_ROWS = 2000  # images to learn from, and to search among, for each third of the classes

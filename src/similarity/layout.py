@@ -5,16 +5,13 @@ from pathlib import Path
 DATA, MODELS = Path("data"), Path("models")
 IMAGES = DATA / "images"
 LEFT_OUT = DATA / "left-out.csv"
-LEFT_OUT_COLUMNS = ("path", "reason")
 GIVEN_SPLITS = DATA / "given-splits.csv"
 PROBLEMS = DATA / "problems.txt"
 MANIFEST = DATA / "manifest.csv"
 """The rows and keys of all images, in the order that every other file has them."""
 SCAN = DATA / "scan"
 REJECTED = SCAN / "rejected.csv"
-REJECTED_COLUMNS = ("path", "reason")
 REMARKS = SCAN / "remarks.csv"
-REMARKS_COLUMNS = ("path", "remark")
 THUMBNAILS = SCAN / "thumbnails.npy"
 HISTOGRAMS = SCAN / "histograms.npy"
 PREVIEWS = SCAN / "previews"
