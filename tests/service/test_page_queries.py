@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from pathlib import Path
 from zipfile import ZipFile
@@ -138,8 +137,8 @@ def test_what_is_selected_is_downloaded_copied_and_searched_with(page: Page, rep
         }
     bar.get_by_role("button", name="Copy paths").click()
     assert page.evaluate("navigator.clipboard.readText()") == "\n".join(f"data/images/{key}" for key in chosen)
-    listed = json.loads(saved(page, page.locator("#result-tools"), "List as JSON").read_text(encoding="utf-8"))
-    assert [each["key"] for each in listed] == found
+    listed = csv.DictReader(io.StringIO(saved(page, page.locator("#result-tools"), "List as CSV").read_text("utf-8")))
+    assert [row["key"] for row in listed] == found
     page.reload()
     expect(page.locator("#selected")).to_have_text("3 selected")
     bar.get_by_role("button", name="Search with these").click()

@@ -1,4 +1,4 @@
-// Taking images away: their paths on the clipboard; lists as CSV or JSON, or the images themselves as a zip.
+// Taking images away: their paths on the clipboard; a list as CSV, or the images themselves as a zip.
 
 import { getZip } from './api.js';
 import { button, complain, count, element, say } from './dom.js';
@@ -39,8 +39,6 @@ function asCsv(entries) {
   return `${[COLUMNS.join(','), ...lines].join('\r\n')}\r\n`;
 }
 
-const asJson = (entries) => `${JSON.stringify(entries.map(asRow), null, 2)}\n`;
-
 /** A button that opens the choice of a format for the images that `entries` gives then, after `more` to choose from. */
 export function downloadMenu(name, entries, { title = 'Download', more = [] } = {}) {
   const close = () => {
@@ -56,7 +54,6 @@ export function downloadMenu(name, entries, { title = 'Download', more = [] } = 
     element('div', { className: 'choices' },
       ...more.map(([text, act]) => offer(text, act)),
       offer('List as CSV', (list) => save(`${name}.csv`, new Blob([asCsv(list)], { type: 'text/csv' }))),
-      offer('List as JSON', (list) => save(`${name}.json`, new Blob([asJson(list)], { type: 'application/json' }))),
       offer('Images as zip', (list) => saveZip(`${name}.zip`, list.map(({ key }) => key)))));
   menu.addEventListener('keydown', ({ key }) => key === 'Escape' && close());
   menu.addEventListener('focusout', ({ relatedTarget }) => !menu.contains(relatedTarget) && (menu.open = false));

@@ -83,8 +83,6 @@ export async function showSearch(given, info, options) {
 }
 
 function clear() {
-  $('comparison').replaceChildren();
-  $('missed').hidden = true;
   $('result-tools').hidden = true;
   $('beside-results').hidden = true;
   $('found').classList.remove('two');
@@ -94,9 +92,8 @@ async function showAnswers(state, id, most, options) {
   const query = { ...state, files: state.upload.map((number) => uploads.get(number).file) };
   const { label, split, finding, index, look } = state;
   const fields = { k: settings().k, label, split, finding, index, look, ...(anyway.has(id) && { any: true }) };
-  const compare = look === '' && !state.beside && { compare: true };
   const [reply, beside] = await Promise.all([
-    ask(query, { ...fields, ...compare }, options),
+    ask(query, fields, options),
     state.beside && ask(query, { ...fields, run: 'beside' }, options),
   ]);
   const draw = drawerOf(relationTo(reply.queries));
@@ -136,7 +133,7 @@ function relationTo(queries) {
 
 /** What makes a card of a neighbor, with a note and its picture if that is on the page already. */
 function drawerOf(relation) {
-  const pictures = new Map([...picturesIn($('missed-images')), ...picturesIn($('results'))]);
+  const pictures = picturesIn($('results'));
   return (neighbor, note = '', feedback = true) => {
     const image = pictures.get(neighbor.key);
     pictures.delete(neighbor.key); // an element can be in one place only
