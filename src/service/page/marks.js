@@ -22,6 +22,9 @@ export function color(name) {
 /** The color of a mark; -1 is that of a group that does not stand out. */
 export const colorOf = (mark) => color(mark < 0 ? '--edge' : `--class-${mark % COLORS}`);
 
+/** Red, green and blue of a color as `color` gives it, 0…255. */
+export const channels = (found) => found.match(/[\d.]+/g).slice(0, 3).map(Number);
+
 /** A small canvas with a mark: copying it is much faster than drawing every point. */
 export function stamp(mark, radius) {
   const side = 2 * Math.ceil(radius * 1.4 + 1);

@@ -27,12 +27,12 @@ export function regionChooser(image, change) {
   const draw = () => {
     frame.hidden = !region;
     stage.classList.toggle('has-region', Boolean(region));
-    toggle.textContent = region ? 'Search all of it' : 'Search a part';
+    toggle.textContent = region ? 'Use whole image' : 'Select a region';
     if (!region) return;
     const [x, y, width, height] = region;
     Object.assign(frame.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * width}%`, height: `${100 * height}%` });
     frame.setAttribute('aria-label', `Region from ${percent(x)} across and ${percent(y)} down, ${percent(width)} wide and `
-      + `${percent(height)} high. Arrow keys move it, with Shift they resize it; Enter searches, Escape takes all of the picture.`);
+      + `${percent(height)} high. Arrow keys move it, with Shift they resize it; Enter searches, Escape uses the whole image.`);
   };
   const placeOf = ({ clientX, clientY }) => {
     const { left, top, width, height } = image.getBoundingClientRect();
@@ -91,7 +91,7 @@ export function regionChooser(image, change) {
     stage.classList.add('choosing');
     draw();
     frame.focus();
-    say('Draw a frame on the picture, or move this one; Enter searches.');
+    say('Draw a frame on the picture, or move this one, then choose Search.');
   };
   const toggle = button('', () => (region ? clear() : choose()));
   const show = (text) => {
