@@ -79,15 +79,15 @@ def test_settings_change_results_and_address_and_an_address_can_be_shared(page: 
     page.select_option("#label", "gneiss")
     expect_found(page, service, key=KEY, label="gneiss")
     page.get_by_text("Advanced").click()
-    page.get_by_label("Index", exact=True).select_option("Annoy")
-    expect_address(page, "label=gneiss&index=annoy")
+    page.get_by_role("combobox", name="Split", exact=True).select_option("train")
+    expect_address(page, "label=gneiss&split=train")
     shared = page.url
     page.goto("/")
     page.goto(shared)
-    expect_found(page, service, key=KEY, label="gneiss", index="annoy")
+    expect_found(page, service, key=KEY, label="gneiss", split="train")
     expect(page.locator("#label")).to_have_value("gneiss")
-    expect(page.locator("#index")).to_have_value("annoy")
-    expect(page.locator("#index")).to_be_visible()  # what is set there is not folded away
+    expect(page.locator("#split")).to_have_value("train")
+    expect(page.locator("#split")).to_be_visible()  # what is set there is not folded away
 
 
 def test_results_follow_the_slider_while_it_is_dragged_and_an_address_keeps_it(page: Page, service: str) -> None:
@@ -116,15 +116,13 @@ def test_results_follow_the_slider_while_it_is_dragged_and_an_address_keeps_it(p
 
 
 def test_the_slider_works_by_keyboard_and_speaks_to_screen_readers(page: Page, service: str) -> None:
-    page.goto(f"/?key={KEY}&index=annoy")
+    page.goto(f"/?key={KEY}")
     slider = page.get_by_role("slider", name="Match by")
     expect(slider).to_have_attribute("aria-valuetext", "30 % by appearance, 70 % by type")
     slider.focus()
     page.keyboard.press("End")
     expect(slider).to_have_attribute("aria-valuetext", "100 % by appearance, 0 % by type")
     expect_found(page, service, key=KEY, look=1)
-    expect(page.locator("#index")).to_have_value("exact")
-    expect(page.locator("#index")).to_be_disabled()
     page.keyboard.press("Home")
     for _ in range(30):
         page.keyboard.press("ArrowRight")

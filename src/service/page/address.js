@@ -2,7 +2,7 @@
 // relative, so that the page may lie below any path.
 
 const SEARCH = {
-  key: [], upload: [], like: [], unlike: [], region: '', label: '', split: '', finding: '', index: 'exact', look: '', beside: '',
+  key: [], upload: [], like: [], unlike: [], region: '', label: '', split: '', finding: '', look: '', beside: '',
 };
 const OF_VIEW = {
   search: SEARCH,
@@ -23,7 +23,6 @@ export function read(query) {
     state[name] = Array.isArray(value) ? [...new Set(given.getAll(name))] : given.get(name) ?? value;
   }
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
-  if (!['annoy', 'lancedb'].includes(state.index)) state.index = 'exact';
   const look = Number.parseFloat(state.look);
   state.look = look >= 0 && look <= 1 ? Math.round(100 * look) / 100 : '';
   state.region = isRegion(state.region.split(',').map(Number)) ? state.region : '';

@@ -1,9 +1,7 @@
 // What the map knows of all images, in columns that run in the order of their keys; what else it needs, it asks for.
 
-import { getImages, getMap } from './api.js';
+import { getMap } from './api.js';
 import { titleOfFinding } from './cards.js';
-
-const AT_ONCE = 100; // images that are asked for in one call
 
 /** Load the map: places (0…1, y upwards) of all images, and the number of each one's class, split and finding. */
 export async function loadAtlas(options) {

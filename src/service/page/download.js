@@ -8,23 +8,12 @@ const pathOf = (key) => `data/images/${key}`;
 
 export async function copyPaths(keys) {
   const text = keys.map(pathOf).join('\n');
-  if (await copy(text)) say(`${count(keys.length, 'path')} copied`);
-  else complain(`The browser does not let this page copy. ${keys.length === 1 ? text : 'Download the list instead.'}`);
-}
-
-const copy = (text) => (navigator.clipboard?.writeText(text) ?? Promise.reject(new Error('no clipboard')))
-  .then(() => true, () => copyBySelecting(text));
-
-/** The way that is left where the page did not come by TLS. */
-function copyBySelecting(text) {
-  const field = element('textarea', { className: 'unseen', value: text });
-  const focused = document.activeElement;
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand('copy');
-  field.remove();
-  focused?.focus();
-  return done;
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${count(keys.length, 'path')} copied`);
+  } catch { // as where the page did not come by TLS
+    complain(`The browser does not let this page copy. ${keys.length === 1 ? text : 'Download the list instead.'}`);
+  }
 }
 
 const COLUMNS = ['key', 'path', 'label', 'split', 'findings', 'similarity'];

@@ -6,7 +6,7 @@ import { Camera } from './camera.js';
 import { isClass, thumbnail } from './cards.js';
 import { $, breakable, button, count, element, onKeys, say } from './dom.js';
 import { followPointers } from './gestures.js';
-import { channels, color, colorOf, drawLegend, stamp } from './marks.js';
+import { channels, color, colorOf, drawLegend } from './legend.js';
 import { Mosaic } from './mosaic.js';
 import { Points } from './points.js';
 import { isSelected, remember, select, selectedEntries } from './selection.js';
@@ -15,7 +15,6 @@ import { recall, uploads } from './uploads.js';
 import { openViewer } from './viewer.js';
 
 const REACH = { mouse: 12, pen: 12, touch: 24 }; // pixels around the pointer in which a point is found
-const DRAWN = 3000;    // points in sight that are drawn with their marks; more are squares
 const MOST = 1000;     // images that a lasso selects
 const NEIGHBORS = 5;   // of the query, to which lines are drawn
 
@@ -33,7 +32,8 @@ let lasso = null;      // what is drawn around images, as places on the map
 let query = null;      // { picture, rows, own }: the query, where it is and what is nearest to it
 let frame = 0;
 let delayed = 0;
-let stamps = { radius: 0 }; // the groups' marks and the colors, as they were drawn last
+let colors = null;     // of the groups and of what stands out, in the scheme that is in use
+let marked = [];       // points with a finding
 let most = 32;         // images in a query
 
 export function setUpMap(visit) {
@@ -58,7 +58,6 @@ export function setUpMap(visit) {
   document.addEventListener('search-shared', ({ detail }) => visit({ ...settings(), view: 'search', key: detail }));
   new ResizeObserver(redraw).observe(canvas);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-    stamps.radius = 0;
     if (points) drawKey();
     redraw();
   });
@@ -103,6 +102,7 @@ export async function showMap(state, { limits }, { signal, commit }) {
   most = limits.images;
   if (!atlas) say('Loading …');
   atlas ??= await loadAtlas({ signal });
+  marked = [...atlas.finding.numbers.keys()].filter((i) => atlas.finding.numbers[i]);
   const found = await findQuery(state, { signal });
   commit();
   $('map-control').hidden = !atlas.look;
@@ -138,13 +138,13 @@ function arrange(layout, coloring) {
     mosaic = new Mosaic(points, atlas.entries, redraw);
   }
   points.group(atlas[coloring || 'class']);
-  stamps.radius = 0;
   mosaic.regroup();
   drawKey();
   if (isMoved) reset();
 }
 
 function drawKey() {
+  readColors();
   const changed = () => {
     mosaic.regroup();
     redraw();
@@ -248,74 +248,50 @@ function draw() {
   const ratio = devicePixelRatio || 1;
   const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  drawMarks(ratio, width, height);
-  pen.globalAlpha = 1;
+  const radius = drawDots(ratio, width, height);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  if (!shown.endsWith('finding')) marked.forEach((i) => points.shows(i) && circle(i, radius + 3, colors.surprise, 1.5));
   const selected = new Set(selectedEntries().map(atlas.rowOf));
   if (showsPictures()) drawPictures(selected);
-  for (const i of selected) if (i !== undefined && points.shows(i)) circle(i, 7, stamps.text, 2);
+  for (const i of selected) if (i !== undefined && points.shows(i)) circle(i, 7, colors.text, 2);
   if (query) drawQuery();
   if (lasso) drawLasso();
   placeTooltip();
 }
 
-/** Draw a mark for each point in sight; where these are too many, a square of its color, straight into the pixels. */
-function drawMarks(ratio, width, height) {
+/** Draw a dot for each point in sight, straight into the pixels, which is fast enough for very many. */
+function drawDots(ratio, width, height) {
   const { x, y, members, hidden } = points;
-  const { marks, radius, words } = stampsFor(ratio);
-  const [perUnit, left, top] = [camera.scale * ratio, width / 2 - camera.x * camera.scale * ratio, height / 2 + camera.y * camera.scale * ratio];
-  const order = [...members.keys()].filter((each) => !hidden.has(each)).sort((a, b) => (a === emphasized) - (b === emphasized));
-  const inSight = (i) => {
-    const [atX, atY] = [left + x[i] * perUnit, top - y[i] * perUnit];
-    return atX > -radius && atY > -radius && atX < width + radius && atY < height + radius;
-  };
-  let seen = 0;
-  for (let i = 0; i < points.total && seen <= DRAWN; i += 1) seen += inSight(i);
-  if (seen <= DRAWN) {
-    const size = marks[0]?.width;
-    for (const group of order) {
-      pen.globalAlpha = emphasized < 0 || emphasized === group ? 0.9 : 0.12;
-      for (const i of members[group]) {
-        if (inSight(i)) pen.drawImage(marks[group], Math.round(left + x[i] * perUnit - size / 2), Math.round(top - y[i] * perUnit - size / 2));
-      }
-    }
-  } else drawSquares(order, { width, height, words, side: Math.max(2, Math.round(1.6 * radius)), left, top, perUnit });
-  pen.globalAlpha = 1;
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  if (!shown.endsWith('finding')) atlas.finding.numbers.forEach((kind, i) => kind && points.shows(i) && circle(i, radius / ratio + 3, stamps.surprise, 1.5));
-}
-
-function drawSquares(order, { width, height, words, side, left, top, perUnit }) {
-  const { x, y, members } = points;
+  const { words } = colors;
+  const size = Math.min(1, canvas.clientWidth / 700) * Math.max(1, 4.5 - Math.log10(points.total + 1) * 0.7);
+  const radius = ratio * Math.min(9, Math.max(1, size) * camera.zoom ** 0.3);
+  const halves = Array.from({ length: 2 * Math.round(radius) }, (_, row) =>
+    Math.max(1, Math.round(Math.sqrt(radius ** 2 - (row + 0.5 - Math.round(radius)) ** 2)) || 1));
+  const scale = camera.scale * ratio;
+  const [left, top] = [width / 2 - camera.x * scale, height / 2 + camera.y * scale - halves.length / 2];
   const image = pen.createImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  for (const group of order) {
+  for (const group of [...members.keys()].sort((a, b) => (a === emphasized) - (b === emphasized))) {
+    if (hidden.has(group)) continue;
     const word = emphasized < 0 || emphasized === group ? words[group] : (words[group] & 0xffffff) | 0x28000000;
     for (const i of members[group]) {
-      const [atX, atY] = [Math.round(left + x[i] * perUnit - side / 2), Math.round(top - y[i] * perUnit - side / 2)];
-      if (atX < 0 || atY < 0 || atX + side > width || atY + side > height) continue;
-      for (let row = 0; row < side; row += 1) pixels.fill(word, (atY + row) * width + atX, (atY + row) * width + atX + side);
+      const [atX, atY] = [Math.round(left + x[i] * scale), Math.round(top - y[i] * scale)];
+      if (atX < radius || atY < 0 || atX + radius > width || atY + halves.length > height) continue;
+      halves.forEach((half, row) => pixels.fill(word, (atY + row) * width + atX - half, (atY + row) * width + atX + half));
     }
   }
   pen.putImageData(image, 0, 0);
+  return radius / ratio;
 }
 
-/** The groups' marks in the size that suits the number of points and the zoom. */
-function stampsFor(ratio) {
-  const small = Math.min(1, canvas.clientWidth / 700) * Math.max(1, 4.5 - Math.log10(points.total + 1) * 0.7);
-  const radius = Math.round(4 * ratio * Math.min(9, Math.max(1, small) * camera.zoom ** 0.3)) / 4;
-  if (radius !== stamps.radius) {
-    const { marks } = points;
-    const colors = marks.map(colorOf);
-    const words = colors.map((each) => {
-      const [red, green, blue] = channels(each);
-      return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
-    });
-    stamps = { radius, colors, words, marks: marks.map((mark) => stamp(mark, radius)), text: color('--text'), accent: color('--accent'), surprise: color('--another') };
-  }
-  return stamps;
+/** The colors of the groups, as text and as pixels, and others. */
+function readColors() {
+  const names = points.marks.map(colorOf);
+  const words = names.map((name) => {
+    const [red, green, blue] = channels(name);
+    return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+  });
+  colors = { words, groups: names.map(color), text: color('--text'), accent: color('--accent'), surprise: color('--another') };
 }
 
 function drawPictures(selected) {
@@ -323,7 +299,7 @@ function drawPictures(selected) {
   const [left, top] = camera.toScreen(0, 0); // once, and not for each of many points
   mosaic.draw(pen, {
     place: (i) => [left + points.x[i] * scale, top - points.y[i] * scale],
-    frame: (i) => (selected.has(i) ? [stamps.text, 4] : [atlas.finding.numbers[i] ? stamps.surprise : stamps.colors[points.numbers[i]], 2]),
+    frame: (i) => (selected.has(i) ? [colors.text, 4] : [atlas.finding.numbers[i] ? colors.surprise : colors.groups[points.numbers[i]], 2]),
     scale, zoom: zoomed, width, height,
   });
 }
@@ -342,7 +318,7 @@ function drawQuery() {
   const near = rows.slice(0, 3);
   const mean = (values) => near.reduce((sum, i) => sum + values[i], 0) / near.length;
   const [x, y] = camera.toScreen(...(own >= 0 ? [points.x[own], points.y[own]] : [mean(points.x), mean(points.y)]));
-  pen.strokeStyle = pen.fillStyle = stamps.accent;
+  pen.strokeStyle = pen.fillStyle = colors.accent;
   pen.lineWidth = 1.5;
   for (const i of rows) {
     pen.beginPath();
@@ -360,7 +336,7 @@ function drawLasso() {
   pen.beginPath();
   for (const place of lasso) pen.lineTo(...camera.toScreen(...place));
   pen.closePath();
-  pen.strokeStyle = pen.fillStyle = stamps.accent;
+  pen.strokeStyle = pen.fillStyle = colors.accent;
   pen.lineWidth = 2;
   pen.stroke();
   pen.globalAlpha = 0.12;

@@ -4,7 +4,7 @@ import { read, write } from './address.js';
 import { TransientError, getFindings, getInfo } from './api.js';
 import { setUpBrowse, showBrowse } from './browse.js';
 import { isClass } from './cards.js';
-import { $, calm, complain, count, element, say, setUpMessage } from './dom.js';
+import { $, calm, complain, count, say, setUpMessage } from './dom.js';
 import { showFindings } from './findings.js';
 import { setUpFreshness } from './freshness.js';
 import { setUpGrids } from './grid.js';
@@ -127,18 +127,9 @@ function drawFacts({ model, data, metrics }) {
   const classes = data.classes.filter(({ name }) => isClass(name));
   const kinds = classes.length ? count(classes.length, 'class', 'classes') : 'no classes';
   $('indexed').textContent = `${count(data.images, 'image')} · ${kinds}`;
-  const hash = (md5) => element('code', { title: md5 }, md5?.slice(0, 8) ?? '–');
-  const figure = (number) => number?.toFixed(3) ?? '–';
-  const facts = [
-    ['Model', `${model.backbone}, ${model.image_size} px`],
-    ['Embedding', `${model.embedding_size} numbers`],
-    ...(classes.length > 1 ? [['P@10', figure(metrics.retrieval?.p_at_10)]] : []),
-    [`ANN recall@${metrics.ann?.k ?? 'k'}`, figure(metrics.ann?.recall_at_k)],
-    ['Model hash', hash(model.md5)],
-    ['Data hash', hash(data.md5)],
-  ];
-  $('facts').replaceChildren(...facts.map(([term, value]) =>
-    element('div', {}, element('dt', {}, term), element('dd', {}, value))));
+  const precision = metrics.retrieval?.p_at_10;
+  $('facts').textContent = [`${model.backbone}, ${model.image_size} px`, precision && `P@10 ${precision.toFixed(3)}`,
+    `model ${model.md5?.slice(0, 8)}`, `data ${data.md5?.slice(0, 8)}`].filter(Boolean).join(' · ');
 }
 
 /** What all views need to know of what is served, and the controls that depend on it. */

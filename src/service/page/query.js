@@ -42,14 +42,14 @@ function drawImages(images, state, change) {
 
 function drawOne({ key, name, source }, change) {
   const image = picture(source, { className: 'picture whole', alt: `Query: ${name}` }, 'No preview of this format');
-  const { stage, toggle, show } = regionChooser(image, (region) => change({ region }, { replace: true }));
+  const { stage, tools, show } = regionChooser(image, (region) => change({ region }, { replace: true }));
   showRegion = show;
   const copying = key ? [button('Copy path', () => copyPaths([key]))] : [];
   const original = key && element('a', { href: fileUrl(key), target: '_blank', rel: 'noopener' }, 'Original');
   return [stage, element('figcaption', {},
     element('b', {}, ...breakable(name)),
     element('span', { className: 'facts' }), original || null,
-    element('div', { className: 'actions' }, toggle, ...copying),
+    element('div', { className: 'actions' }, ...tools, ...copying),
     element('ul', { className: 'found-of-it', role: 'list', 'aria-label': 'Findings about it', hidden: true }))];
 }
 

@@ -77,7 +77,7 @@ async function showAnswer(state, limits, { signal, commit }) {
   const query = { ...state, files: state.upload.map((number) => uploads.get(number).file) };
   const isAny = anyway.has(id) || state.region;
   const fields = {
-    label: state.label, split: state.split, finding: state.finding, index: state.index, look: state.look, ...(isAny && { any: true }),
+    label: state.label, split: state.split, finding: state.finding, look: state.look, ...(isAny && { any: true }),
   };
   const k = Math.min(PART, limits.k);
   const [reply, beside] = await Promise.all([

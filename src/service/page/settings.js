@@ -1,9 +1,8 @@
-// The settings of a search: what to match by, filters, index, and whether the other run answers as well.
+// The settings of a search: what to match by, filters, and whether the other run answers as well.
 
 import { titleOfFinding } from './cards.js';
 import { $, element } from './dom.js';
 
-const TITLES = { exact: 'Exact', annoy: 'Annoy', lancedb: 'LanceDB' };
 const FILTERS = ['label', 'split', 'finding'];
 const PAUSE = 120; // milliseconds between two searches: browsers allow about a hundred addresses in ten seconds
 
@@ -42,7 +41,6 @@ export function showFilters(prefix, state) {
 export function settings() {
   return {
     ...filters(''),
-    index: $('index').value,
     look: chosenLook(),
     beside: $('beside').checked ? 'yes' : '',
   };
@@ -60,13 +58,10 @@ function showLook(look) {
   $('look').value = shown;
   $('look').setAttribute('aria-valuetext', `${shown} % by appearance, ${100 - shown} % by type`);
   $('look-value').value = `${shown} %${look === '' ? ' (default)' : ''}`;
-  $('index').disabled = look !== '';
 }
 
 /** `search` is called when something is changed, with a delay in milliseconds. */
 export function setUpSettings(info, counts, search) {
-  const { backend } = info.indexes.approximate;
-  Object.assign($('approximate'), { value: backend, textContent: TITLES[backend] });
   ownLook = info.model.visual_weight;
   $('look-control').hidden = ownLook === null;
   showLook('');
@@ -76,7 +71,7 @@ export function setUpSettings(info, counts, search) {
     showLook(chosenLook());
     search(PAUSE);
   });
-  for (const control of [$('beside'), $('index')]) control.addEventListener('change', () => search(0));
+  $('beside').addEventListener('change', () => search(0));
   const wide = matchMedia('(min-width: 50rem)'); // as in search.css
   const fit = () => ($('settings').open = wide.matches);
   wide.addEventListener('change', fit);
@@ -85,22 +80,20 @@ export function setUpSettings(info, counts, search) {
 
 /** A state with what does not go together set right. */
 export function normalize(given, { beside }) {
-  const look = lookOf(given.look);
-  return { ...given, look, index: look === '' ? given.index : 'exact', beside: beside ? given.beside : '' };
+  return { ...given, look: lookOf(given.look), beside: beside ? given.beside : '' };
 }
 
 /** Have the controls say what a state says. */
 export function showSettings(state) {
   showFilters('', state);
   if (document.activeElement !== $('look')) showLook(state.look); // else the slider is under way
-  $('index').value = state.index === 'exact' ? 'exact' : $('approximate').value;
   $('beside').checked = Boolean(state.beside);
-  if (state.split || state.finding || state.beside || state.index !== 'exact') $('advanced').open = true;
+  if (state.split || state.finding || state.beside) $('advanced').open = true;
 }
 
 /** The settings that are not at their usual values, in words, for where the settings are folded away. */
-export function summarize({ label, split, finding, look, index }) {
+export function summarize({ label, split, finding, look }) {
   const shownLook = look === '' ? '' : `${percent(look)} % by appearance`;
-  return [label, split, finding && titleOfFinding(finding), shownLook, index === 'exact' ? '' : TITLES[index]]
+  return [label, split, finding && titleOfFinding(finding), shownLook]
     .filter(Boolean).join(' · ');
 }

@@ -2,7 +2,6 @@
 
 import { fileUrl, getFindings, thumbnailUrl } from './api.js';
 import { isClass, picture, titleOfFinding } from './cards.js';
-import { write } from './address.js';
 import { copyPaths } from './download.js';
 import { $, breakable, button, element, onKeys } from './dom.js';
 import { followPointers } from './gestures.js';
