@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from projects import Project
-from service_process import TOKEN, ServiceProcesses, StartService
+from service_process import TOKEN, ServiceProcesses, StartService, client_of
 from similarity.evaluation.foreign import draw_foreign
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -43,6 +43,22 @@ def closed(start_service: StartService) -> str:
 def api(service: str) -> Iterator[httpx.Client]:
     """A client of the service."""
     with httpx.Client(base_url=service, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose results are of a shorter training, and of one part only, than those of its last commit."""
+    project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
+    project.set_params(train={"epochs": 2}, embedding={"visual_size": 0})
+    project.run("dvc", "repro", "ann", "evaluate")
+    return project
+
+
+@pytest.fixture(scope="session")
+def both(retrained: Project) -> Iterator[httpx.Client]:
+    """A client of a service of what is there now and of what was committed."""
+    with client_of(retrained, "--compare", "HEAD") as client:
         yield client
 
 
