@@ -1,5 +1,6 @@
 """Queries and what is found for them, as records, as a table, and as a contact sheet."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from similarity.findings.finding import FindingKind
 
 NOTHING_SIMILAR = "nothing similar is indexed"
+_PICTURES = 100  # rows of a notebook's table that show one
 _SAME = 1 - 1e-5  # cosine above which two images are one: embeddings that are computed again differ by less
 
 Picture: TypeAlias = "np.ndarray | Image.Image"
@@ -165,31 +167,49 @@ class Matches(list[Match]):
 
     Attributes:
         results: the same by query, including queries that nothing indexed is similar to.
+        failures: queries that could not be answered.
     """
 
-    def __init__(self, results: Sequence[Result]) -> None:
+    def __init__(
+        self, results: Sequence[Result], failures: Sequence[Failure] = (), images: "ImageFiles | None" = None
+    ) -> None:
         """List the neighbors of all results, in order."""
         super().__init__(
             Match(result.query.name, rank, each.key, each.key.split("/")[0], each.cosine, each.likeness, each.words)
             for result in results
             for rank, each in enumerate(result.neighbors, start=1)
         )
-        self.results = list(results)
+        self.results, self.failures, self._images = list(results), list(failures), images
 
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.likeness:3}  {match.words:12}  {match.key}" for match in self]
-        return "\n".join([*lines, *self._without_similar()])
+        return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        def row(tag: str, cells: Sequence[object]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        def row(tag: str, cells: Sequence[object], picture: str) -> str:
+            texts = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+            return f"<tr><{tag}>{picture}</{tag}>{texts}</tr>"
 
-        body = "".join(row("td", match) for match in self)
-        notes = "".join(f"<p>{escape(line)}</p>" for line in self._without_similar())
-        return f"<table><thead>{row('th', Match._fields)}</thead><tbody>{body}</tbody></table>{notes}"
+        shown = [row("td", match, self._thumbnail(match.key) if n < _PICTURES else "") for n, match in enumerate(self)]
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self._notes())
+        return f"<table><thead>{row('th', Match._fields, '')}</thead><tbody>{''.join(shown)}</tbody></table>{notes}"
 
-    def _without_similar(self) -> list[str]:
-        return [f"{result.query.name}: {NOTHING_SIMILAR}" for result in self.results if not result.similar]
+    def _thumbnail(self, key: str) -> str:
+        """Return a small picture of an indexed image as HTML; nothing if its file is gone."""
+        from similarity.data.images.decoding import read_image
+        from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
+
+        if self._images is None:
+            return ""
+        try:
+            content = encode_preview(read_image(self._images / key, PREVIEW_SIZE))
+        except (OSError, ValueError):
+            return ""
+        return f'<img src="data:image/jpeg;base64,{b64encode(content).decode()}" alt="">'
+
+    def _notes(self) -> list[str]:
+        unlike = [f"{result.query.name}: {NOTHING_SIMILAR}" for result in self.results if not result.similar]
+        return [*unlike, *(f"error: {failure.reason}" for failure in self.failures)]
 
 
 def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
