@@ -3,14 +3,14 @@
 What only an image that is not indexed needs is imported where it is used, so that a key is answered at once.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
 
 from similarity.engine.project import Project
 from similarity.engine.results import Failure, Neighbor, Options, Prepared, Query, Result
@@ -101,12 +101,14 @@ class Engine(Project):
         return replace(result, neighbors=neighbors)
 
     def _prepare(
-        self, query: Query, found: "Sequence[Embedded | UserError | ValueError]", seconds: float | None
+        self, query: Query, found: Sequence[Embedded | UserError | ValueError], seconds: float | None
     ) -> Prepared:
         if query.key is not None:
             if not self.has(query.key):
                 self.gallery.row(query.key)  # raises
             return Prepared(query)
+        import numpy as np
+
         vectors = self.gallery.vectors
         if any(each.shape != (vectors.parts.size,) or not np.isfinite(each).all() for each in query.vectors):
             raise UserError(f"an embedding is {vectors.parts.size} finite numbers")

@@ -1,5 +1,7 @@
 """Queries and what is found for them, as records, as a table, and as a contact sheet."""
 
+from __future__ import annotations
+
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-
 from similarity.errors import UserError
 from similarity.evaluation.likeness import words
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
     from similarity.data.images.query_images import Region
@@ -42,7 +43,7 @@ class Query:
     images: Sequence[Source] = ()  # others
     like: Sequence[str] = ()  # keys of images to move the query towards
     unlike: Sequence[str] = ()  # keys of images to move it away from
-    region: "Region | None" = None  # of the only image; a key then only leaves itself out of the answer
+    region: Region | None = None  # of the only image; a key then only leaves itself out of the answer
     vectors: Sequence[np.ndarray] = ()  # embeddings, float (E,) each
 
     @property
@@ -62,10 +63,10 @@ class Options:
 
     count: int  # neighbors to return
     label: Names = None  # the only classes to return
-    index: "Index | None" = None  # None for the default
+    index: Index | None = None  # None for the default
     look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
     split: str | None = None  # the only split to return
-    finding: "FindingKind | str | None" = None  # return only images with this kind, with ``any`` or with ``none``
+    finding: FindingKind | str | None = None  # return only images with this kind, with ``any`` or with ``none``
     any: bool = False  # return the nearest images even if none is similar
     offset: int = 0  # nearest images to skip
     stored: bool = True  # whether stored neighbors may answer
@@ -93,7 +94,7 @@ class Prepared(NamedTuple):
     query: Query
     embedding: np.ndarray | None = None  # float32 (E,); None for an indexed image, whose stored neighbors may do
     excluded: Sequence[int] = ()  # rows not to return
-    embedded: "Sequence[Embedded]" = ()  # the images of the query that are not indexed
+    embedded: Sequence[Embedded] = ()  # the images of the query that are not indexed
     distance: float | None = None  # of the nearest of these to the gallery, in the features; None with indexed ones
     seconds: float | None = None  # that embedding took, if there was any
 
@@ -116,7 +117,7 @@ class Result:
     """The images found for a query."""
 
     query: Query
-    index: "Index"  # that was searched
+    index: Index  # that was searched
     source: str  # the file of stored neighbors, or a search
     neighbors: list[Neighbor]  # best first
     matches: int | None = None  # images that could be returned in all; None if neighbors are stored
@@ -171,7 +172,7 @@ class Matches(list[Match]):
     """
 
     def __init__(
-        self, results: Sequence[Result], failures: Sequence[Failure] = (), images: "ImageFiles | None" = None
+        self, results: Sequence[Result], failures: Sequence[Failure] = (), images: ImageFiles | None = None
     ) -> None:
         """List the neighbors of all results, in order."""
         super().__init__(
@@ -212,7 +213,7 @@ class Matches(list[Match]):
         return [*unlike, *(f"error: {failure.reason}" for failure in self.failures)]
 
 
-def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
+def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     """Draw a contact sheet with a row for each query: its first image, then the images found for it.
 
     Raises:
