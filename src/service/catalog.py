@@ -86,7 +86,13 @@ class Catalog:
             milliseconds=1000 * result.seconds,
             matches=len(self.engine) - 1 if result.matches is None else result.matches,
             neighbors=[
-                schema.Neighbor(cosine=cosine, **self._facts(self.gallery.row(key))) for key, cosine in result.neighbors
+                schema.Neighbor(
+                    likeness=each.likeness,
+                    words=each.words,
+                    cosine=each.cosine,
+                    **self._facts(self.gallery.row(each.key)),
+                )
+                for each in result.neighbors
             ],
         )
         return SearchResult(

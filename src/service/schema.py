@@ -47,7 +47,9 @@ class _Indexed(BaseModel):
 class Neighbor(_Indexed):
     """An indexed image that is similar to the query."""
 
-    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Similarity to the query.", examples=[0.974652])]
+    likeness: Annotated[int, Field(ge=0, le=100, description="How similar it is to the query.", examples=[83])]
+    words: Annotated[str, Field(description="The likeness in words.", examples=["very similar"])]
+    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Of the two embeddings.", examples=[0.974652])]
     url: Annotated[str | None, Field(description="Of its file, with `include=urls`.")] = None
     thumbnail_url: Annotated[str | None, Field(description="Of a small JPEG of it, with `include=urls`.")] = None
 

@@ -50,9 +50,9 @@ def check_same(found: list[dict], expected: list[dict]) -> None:
     np.testing.assert_allclose([each["cosine"] for each in found], [each["cosine"] for each in expected], atol=2e-6)
 
 
-def test_the_table_and_its_recall_are_printed(published: Published) -> None:
+def test_the_table_is_printed(published: Published) -> None:
     assert re.fullmatch(
-        r"publish: 144 images at \S+ as run-[0-9a-f]{16}; recall@10 1\.0000\n"
+        r"publish: 144 images at \S+ as run-[0-9a-f]{16}\n"
         r"publish: search it with SIMILARITY_URI=\S+ and --index lancedb\n",
         published.printed,
     )

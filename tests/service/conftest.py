@@ -51,7 +51,7 @@ def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     """A project whose results are of a shorter training, and of one part only, than those of its last commit."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
     project.set_params(train={"epochs": 2}, embedding={"visual_size": 0})
-    project.run("dvc", "repro", "ann", "evaluate")
+    project.run("dvc", "repro", "ann", "novelty", "evaluate")
     return project
 
 

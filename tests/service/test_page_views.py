@@ -30,7 +30,7 @@ def odd_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -
     """A project with findings, and without a visual part."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("odd") / "project")
     project.set_params(embedding={"visual_size": 0})
-    project.run("dvc", "repro", "ann")
+    project.run("dvc", "repro", "ann", "novelty")
     path = project.folder / "data/findings.csv"
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
