@@ -13,7 +13,7 @@ import numpy as np
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.computing import load_pixels
 from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
-from similarity.data.files import replaced_folder
+from similarity.data.files import Outputs
 from similarity.embedding.embedder import load_embedding_model
 from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
@@ -49,7 +49,8 @@ def main() -> None:
     prepare_tensorflow()
     model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))
     formats = list(EXPORTERS) if arguments.format == "all" else [arguments.format]
-    with replaced_folder(out) as folder:
+    with Outputs() as outputs:
+        folder = outputs.folder(out)
         for name, export in (EXPORTERS[each] for each in formats):
             run = export(model, folder / name)
             lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, name)]), embeddings)

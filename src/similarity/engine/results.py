@@ -219,8 +219,8 @@ def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     Raises:
         UserError: an image can no longer be read.
     """
+    from similarity.data.images.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
     from similarity.engine.embedding import pixels_of
-    from similarity.reporting.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
     def shown(source: Source, name: str) -> np.ndarray:
         try:
