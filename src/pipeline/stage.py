@@ -1,5 +1,6 @@
 """How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure."""
 
+import json
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from similarity.layout import PROBLEMS
 from similarity.params import Params, load_params
 
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+SECONDS = Path(".dvc/tmp/stage-seconds.json")
+"""How long each stage took when it ran the last time in this folder."""
 _LOCK = Path(".dvc/tmp/stage.lock")
 _UNNOTICED = 0.5  # seconds
 
@@ -35,7 +38,9 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
         start = time.monotonic()
         with only_stage(), _listing_problems(), Outputs() as outputs:
             main(load_params(), outputs)
-        print(f"{Path(sys.argv[0]).stem}: {time.monotonic() - start:.1f} s")
+            seconds = time.monotonic() - start
+            _note_seconds(Path(sys.argv[0]).stem, seconds)
+        print(f"{Path(sys.argv[0]).stem}: {seconds:.1f} s")
 
     try:
         run_command(run)
@@ -43,6 +48,12 @@ def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
         if isinstance(end.code, str):
             end.code += f"\nTo get the last committed results back: {WAY_BACK}"
         raise
+
+
+def _note_seconds(stage: str, seconds: float) -> None:
+    """Keep how long a stage took, for `show_report.py`; it is no result, so no stage may read it."""
+    known = json.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
+    SECONDS.write_text(json.dumps({**known, stage: round(seconds, 1)}), encoding="utf-8")
 
 
 def run_command(main: Callable[[], object]) -> NoReturn:

@@ -37,4 +37,6 @@ PLOTS = METRICS / "plots"
 HISTORY = METRICS / "history.csv"
 QUERY_SCORES = DETAILS / "query_scores.csv"
 QUERY_SCORES_COLUMNS = ("path", "correct", "p_at_1", "p_at_10", "map_at_r")
+QUERY_NEIGHBORS = DETAILS / "query_neighbors.csv"
+QUERY_NEIGHBORS_COLUMNS = ("path", "neighbor", "cosine")
 REPORT = METRICS / "report.html"
