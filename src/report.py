@@ -16,6 +16,7 @@ import numpy as np
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.files import Outputs
 from similarity.data.images.previews import Previews
+from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import read_findings
 from similarity.layout import (
     DETAILS,
@@ -23,6 +24,8 @@ from similarity.layout import (
     HISTORY,
     MANIFEST,
     MAP,
+    METRICS,
+    NOVELTY,
     PLOTS,
     PREVIEWS,
     QUERY_NEIGHBORS,
@@ -43,7 +46,7 @@ def main(params: Params, outputs: Outputs) -> None:
     check_rows(MAP, len(positions), manifest)
     metrics = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
     splits, findings, album = read_splits(SPLITS, manifest), read_findings(FINDINGS), open_album(manifest)
-    scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(QUERY_SCORES)}
+    scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(QUERY_SCORES) if row["split"] == "test"}
     queries = read_queries(QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
     history = read_rows(HISTORY)
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
@@ -63,7 +66,7 @@ def main(params: Params, outputs: Outputs) -> None:
             page.novelty_section(refused),
             page.baselines_section(metrics),
             page.audit_section(findings, album),
-            page.training_section(curves),
+            page.training_section(curves, read_metrics_file(METRICS / "train.json").get("best_epoch")),
             page.figures_section(metrics),
         ],
     )
@@ -80,9 +83,14 @@ def introduction(params: Params, manifest: Manifest, splits: dict[str, np.ndarra
 
 
 def open_album(manifest: Manifest) -> Album:
-    """Open the previews of all images."""
+    """Open the previews of all images, and the words for their likeness."""
+    likeness = load_likeness(NOVELTY)
+
+    def in_words(cosine: float) -> str:
+        return f"{(value := likeness(cosine))}, {words(value)}"
+
     rows = {key: row for row, key in enumerate(manifest.keys)}
-    return Album(Previews(PREVIEWS).__getitem__, rows, "{:.3f}".format, manifest.can_teach)
+    return Album(Previews(PREVIEWS).__getitem__, rows, in_words, manifest.can_teach)
 
 
 def read_queries(table: str, scores: Mapping[str, float] = MappingProxyType({})) -> list[Query]:

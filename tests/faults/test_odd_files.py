@@ -81,7 +81,7 @@ def test_a_query_answers_what_a_scan_reads_and_explains_the_rest(scanned: Scanne
         result = results[key]
         assert isinstance(result, Result)
         assert result.distance is not None
-        assert np.isfinite([result.distance, *(cosine for _, cosine in result.neighbors)]).all()
+        assert np.isfinite([result.distance, *(each.cosine for each in result.neighbors)]).all()
         assert len(result.neighbors) == 5
 
 

@@ -66,7 +66,7 @@ def all_sections() -> list[Section]:
         sections.novelty_section([(ODD, 0.5)]),
         sections.baselines_section(METRICS),
         sections.audit_section([finding], ALBUM),
-        sections.training_section(HISTORY),
+        sections.training_section(HISTORY, 2),
         sections.figures_section(METRICS),
     ]
 
@@ -86,7 +86,7 @@ def test_the_headline_has_the_figures_and_how_far_they_can_be_trusted() -> None:
 def test_without_classes_the_headline_has_what_needs_no_labels() -> None:
     unlabeled = METRICS | {"evaluate": {"likeness": METRICS["evaluate"]["likeness"]}}
     assert [tile.value for tile in sections.headline(unlabeled)] == ["0.750", "0.990", "0.875", "7"]
-    assert "fewer than two classes" in sections.training_section({}).content
+    assert "fewer than two classes" in sections.training_section({}, None).content
     assert "No query failed" in sections.failures_section([QUERIES[0]._replace(p_at_10=None)], [], ALBUM).content
 
 

@@ -179,14 +179,12 @@ def map_section(manifest: Manifest, positions: np.ndarray, picture_of: Callable[
     return Section("Map", f"{paragraph(note)}{markup.chart(dots, 'Map of the images by class')}{pictures}")
 
 
-def training_section(history: Mapping[str, Sequence[float]]) -> Section:
-    """Draw the curves of the training; they are empty if nothing was learned."""
-    if not history:
+def training_section(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> Section:
+    """Draw the curves of the training; there are none if nothing was learned."""
+    if best_epoch is None:
         return Section("Training", paragraph("There are fewer than two classes, so nothing was learned from labels."))
-    best_epoch = int(np.argmin(history["val_loss"])) + 1
-    note = f"Epoch {best_epoch} was kept: its validation loss is the lowest."
     drawn = markup.chart(charts.curves(history, best_epoch), "Loss and accuracy by epoch")
-    return Section("Training", paragraph(note) + drawn)
+    return Section("Training", paragraph(f"Epoch {best_epoch} was kept.") + drawn)
 
 
 def figures_section(metrics: Metrics) -> Section:
