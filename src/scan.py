@@ -12,12 +12,13 @@ from similarity import layout
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
+    REMARKS_COLUMNS,
     Rejection,
     list_keys,
     scan_images,
     scan_version,
 )
-from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
+from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.previews import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
 from similarity.errors import DataError, UserError, list_first
@@ -38,7 +39,7 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest = Manifest(records)
     write_ranges(outputs.file(layout.RANGES), ranges)
     write_manifest(outputs.file(layout.MANIFEST), records)
-    write_table(folder / layout.REJECTED.name, layout.REJECTED_COLUMNS, rejections)
+    write_table(folder / layout.REJECTED.name, Rejection._fields, rejections)
     identical = identical_images(records)
     near = near_duplicates(np.load(folder / layout.THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
     near = differing_pairs(near, manifest.contents)
@@ -47,7 +48,6 @@ def main(params: Params, outputs: Outputs) -> None:
         "images": len(records),
         "classes": len(manifest.classes),
         "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
-        "left_out": sum(1 for _ in read_table(layout.LEFT_OUT, layout.LEFT_OUT_COLUMNS)),
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
         "identical_pairs": len(identical.first),
@@ -102,14 +102,14 @@ def _keep_pixels(
                 remarks.append((image.record.path, image.remark))
             if image.wide:
                 wide.setdefault(image.wide.kind, []).append(image.wide.levels)
-    write_table(folder / layout.REMARKS.name, layout.REMARKS_COLUMNS, remarks)
+    write_table(folder / layout.REMARKS.name, REMARKS_COLUMNS, remarks)
     return records, rejections, wide, decoded
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
         with replaced_file(layout.REJECTED) as path:  # what the user needs in order to correct the data set
-            write_table(path, layout.REJECTED_COLUMNS, rejections)
+            write_table(path, Rejection._fields, rejections)
         reasons = list_first([": ".join(rejection) for rejection in rejections])
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "

@@ -24,6 +24,7 @@ from similarity.errors import UserError
 
 THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel
+REMARKS_COLUMNS = ("path", "remark")
 _KEYS_SENT = 64  # at a time to a core of a cluster
 _AHEAD = 2 * (os.cpu_count() or 1)  # files that are held in memory before they are decoded, and once more while
 _PLAIN = 2  # of 255, standard deviation
