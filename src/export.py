@@ -18,11 +18,11 @@ from similarity.data.images.wide import read_ranges
 from similarity.embedding.embedder import load_embedding_model
 from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
-from similarity.exporting import README, TITLE, build_model, export_onnx, export_saved_model, require_onnx
+from similarity.exporting import build_model, export_onnx, export_saved_model, read_notes, require_onnx
 from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST, RANGES
 from similarity.params import load_params
 
-NOTES = "README.md"
+NOTES, TITLE = "README.md", "# Exported embedding model"
 CHECKED_IMAGES = 100
 EXPORTERS = {"saved_model": ("saved_model", export_saved_model), "onnx": ("model.onnx", export_onnx)}
 
@@ -62,7 +62,7 @@ def main() -> None:
                     f"backbone.weights ({weights}) is the file that models/backbone was made from"
                 )
             print(f"{name}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
-        text = README.replace("<size>", str(description["image_size"])).replace("<E>", str(embeddings.shape[1]))
+        text = read_notes(description["image_size"], embeddings.shape[1])
         (folder / NOTES).write_text(text, encoding="utf-8")
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
 

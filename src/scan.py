@@ -9,18 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from similarity import layout
-from similarity.data.cluster import is_cluster_named
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
+    REMARKS_COLUMNS,
     Rejection,
-    ScannedImage,
     list_keys,
     scan_images,
-    scan_images_on_cluster,
     scan_version,
 )
-from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
+from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.previews import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
 from similarity.errors import DataError, UserError, list_first
@@ -41,7 +39,7 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest = Manifest(records)
     write_ranges(outputs.file(layout.RANGES), ranges)
     write_manifest(outputs.file(layout.MANIFEST), records)
-    write_table(folder / layout.REJECTED.name, layout.REJECTED_COLUMNS, rejections)
+    write_table(folder / layout.REJECTED.name, Rejection._fields, rejections)
     identical = identical_images(records)
     near = near_duplicates(np.load(folder / layout.THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
     near = differing_pairs(near, manifest.contents)
@@ -50,7 +48,6 @@ def main(params: Params, outputs: Outputs) -> None:
         "images": len(records),
         "classes": len(manifest.classes),
         "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
-        "left_out": sum(1 for _ in read_table(layout.LEFT_OUT, layout.LEFT_OUT_COLUMNS)),
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
         "identical_pairs": len(identical.first),
@@ -62,14 +59,6 @@ def main(params: Params, outputs: Outputs) -> None:
     for kind, (black, white) in ranges.items():
         images = counted(len(wide[kind]), "image")
         print(f"scan: {images} of more than 8 bits ({kind}): {black:,g} is black and {white:,g} white in all of them")
-
-
-def _scan(keys: list[str], ranges: Ranges) -> Iterator[ScannedImage | Rejection]:
-    if is_cluster_named():
-        yield from scan_images_on_cluster(layout.IMAGES, keys, ranges)
-        return
-    with user_cache("scan", scan_version()) as cache:
-        yield from scan_images(layout.IMAGES, keys, cache, ranges)
 
 
 def _describe(figures: dict[str, int]) -> Iterator[str]:
@@ -95,11 +84,12 @@ def _keep_pixels(
     wide: dict[str, list[np.ndarray]] = {}
     (folder / layout.PREVIEWS.name).mkdir()
     with (
+        user_cache("scan", scan_version(ranges)) as cache,
         open_array(folder / layout.THUMBNAILS.name) as add_thumbnail,
         open_array(folder / layout.HISTOGRAMS.name) as add_histogram,
         open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
-        for image in track(_scan(keys, ranges), "scan", len(keys)):
+        for image in track(scan_images(layout.IMAGES, keys, cache, ranges), "scan", len(keys)):
             if isinstance(image, Rejection):
                 rejections.append(image)
                 continue
@@ -112,14 +102,14 @@ def _keep_pixels(
                 remarks.append((image.record.path, image.remark))
             if image.wide:
                 wide.setdefault(image.wide.kind, []).append(image.wide.levels)
-    write_table(folder / layout.REMARKS.name, layout.REMARKS_COLUMNS, remarks)
+    write_table(folder / layout.REMARKS.name, REMARKS_COLUMNS, remarks)
     return records, rejections, wide, decoded
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
         with replaced_file(layout.REJECTED) as path:  # what the user needs in order to correct the data set
-            write_table(path, layout.REJECTED_COLUMNS, rejections)
+            write_table(path, Rejection._fields, rejections)
         reasons = list_first([": ".join(rejection) for rejection in rejections])
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "

@@ -37,8 +37,12 @@ def test_every_color_mode_becomes_rgb_of_the_same_size(mode: str, file_format: s
 
 
 def test_transparency_is_laid_over_white_and_a_palette_keeps_its_colors() -> None:
-    transparent = Image.fromarray(np.dstack([ROCK, np.zeros((48, 48), np.uint8)]), "RGBA")
-    assert (read_image(encode(transparent, "PNG")) == 255).all()
+    alpha = np.zeros((48, 48), np.uint8)
+    nothing = Image.fromarray(np.dstack([ROCK, alpha]), "RGBA")  # by programs that know no transparency
+    np.testing.assert_array_equal(read_image(encode(nothing, "PNG")), ROCK)
+    alpha[:24] = 255
+    half = read_image(encode(Image.fromarray(np.dstack([ROCK, alpha]), "RGBA"), "PNG"))
+    np.testing.assert_array_equal(half, np.concatenate([ROCK[:24], np.full((24, 48, 3), 255)]))
     palette = Image.fromarray(ROCK).quantize(256)
     np.testing.assert_array_equal(read_image(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
 
@@ -81,7 +85,7 @@ def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_
         b"\n<!DOCTYPE HTML><title>Not found</title>": "a web page",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0": "a pointer of Git LFS",
         b"\0\0\0\x18ftypmp42" + bytes(16): "a video",
-        b"II*\0" + bytes(60): "a kind of TIFF that is not read",
+        b"II*\0" + bytes(60): "damaged TIFF, or a kind of TIFF that is not read",
         bytes(4096): "zeros",
     }
     for content, reason in refused.items():

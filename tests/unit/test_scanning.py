@@ -15,7 +15,7 @@ from similarity.errors import UserError
 
 
 def scan(folder: Path, cache: Path) -> list[Rejection | ScannedImage]:
-    return list(scan_images(folder, list_keys(folder), ContentCache(cache, scan_version(), 1), {}))
+    return list(scan_images(folder, list_keys(folder), ContentCache(cache, scan_version({}), 1), {}))
 
 
 @pytest.mark.usefixtures("unicode_names")

@@ -21,6 +21,8 @@ from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty
 
+_ALLOWED = "a key, a path, the bytes of a file, an open file, pixels, an image of Pillow or an embedding"
+
 
 class Embedded(NamedTuple):
     """An embedding, float32 (E,), its distance from the nearest indexed image in the features, and the image's size."""
@@ -68,11 +70,13 @@ class ImageEmbedder:
         """Decode an image, or a region of it, to float32 (size, size, 3)."""
         size = self._embedder.extractor.image_size
         try:
-            if not isinstance(source, bytes):
+            if isinstance(source, bytes) or (region and isinstance(source, Path)):
+                decoded = decode_query(source, region, size, self._max_pixels, self._ranges)
+            else:
                 pixels = pixels_of(source, size, self._ranges)
                 decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
-            else:
-                decoded = decode_query(source, region, size, self._max_pixels, self._ranges)
+                if region:
+                    raise UserError("a region is cut out of a file: cut it out of the pixels before")
             return decoded._replace(pixels=resize(decoded.pixels, size))
         except (UserError, UnreadableImageError) as error:
             return error
@@ -92,7 +96,7 @@ def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.nda
     if isinstance(source, Path):
         return decode_image(source, side, ranges=ranges).pixels
     if not isinstance(source, np.ndarray):
-        raise UserError(f"a key, a path, pixels or an image of Pillow is needed, and this is a {type(source).__name__}")
+        raise UserError(f"{_ALLOWED} is needed, and this is a {type(source).__name__}")
     if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
         raise UserError(f"pixels must be uint8 (height, width, 3), RGB, and these are {source.dtype} {source.shape}")
     return source

@@ -4,18 +4,18 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.data.cluster import cluster_map
+from similarity.data.cluster import cluster_map, is_cluster_named
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.images.decoding import WideImage, decode_with_levels, read_file
-from similarity.data.images.formats import MissingReaderError, UnreadableImageError
+from similarity.data.images.formats import MissingReaderError, UnreadableImageError, can_read_heic
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
 from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
 from similarity.data.images.wide import LEVELS, Ranges
@@ -24,11 +24,11 @@ from similarity.errors import UserError
 
 THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel
+REMARKS_COLUMNS = ("path", "remark")
 _KEYS_SENT = 64  # at a time to a core of a cluster
 _AHEAD = 2 * (os.cpu_count() or 1)  # files that are held in memory before they are decoded, and once more while
 _PLAIN = 2  # of 255, standard deviation
 _LOST = 0.01  # share of the samples without a value that is remarked on
-_DECIDING_PACKAGES = ("pillow", "pillow-heif", "numpy", "scipy")
 _KEPT = np.dtype(
     [
         ("size", "<u4", 2),
@@ -80,46 +80,37 @@ def scan_images(
 ) -> Iterator[ScannedImage | Rejection]:
     """Read each image once, and yield what is kept of it or its rejection, in the order of the keys.
 
-    The cache, in the namespace `scan_version`, has what was kept of an image before. Samples of more than 8 bits are
-    mapped by the range of their kind, or by each image's own if there is none.
+    This is done in threads, or on the cluster that the environment names, if any, without the cache.
+
+    Args:
+        images: their folder.
+        keys: of the images.
+        cache: what was kept of images before, in the namespace `scan_version`.
+        ranges: by which samples of more than 8 bits are mapped; where one is missing, by each image's own.
 
     Raises:
         UserError: an image is HEIC, and the package that reads it is not installed; or something is no file.
     """
-
-    def look_up() -> Iterator[_Content]:
-        for file in ordered_map(partial(_read, images), keys, _AHEAD):
-            kept = cache.get_many([file.digest]).get(file.digest)
-            if kept and (name := _name(file.digest, kept, ranges)) != file.digest:
-                kept = cache.get_many([name]).get(name)
-            yield file._replace(kept=kept)
-
+    if is_cluster_named():
+        for file, kept in cluster_map(lambda key: _scan(ranges, _read(images, key)), keys, _KEYS_SENT):
+            yield _unpack(file, kept)
+        return
+    files = ordered_map(partial(_read, images), keys, _AHEAD)
+    known = (file._replace(kept=cache.get_many([file.digest]).get(file.digest)) for file in files)
     with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
-        for file, kept in ordered_map(partial(_scan, ranges), look_up(), _AHEAD):
+        for file, kept in ordered_map(partial(_scan, ranges), known, _AHEAD):
             if isinstance(kept, bytes) and file.kept is None:
-                cache.put_many({_name(file.digest, kept, ranges): kept})
+                cache.put_many({file.digest: kept})
             yield _unpack(file, kept)
 
 
-def scan_images_on_cluster(images: Path, keys: Sequence[str], ranges: Ranges) -> Iterator[ScannedImage | Rejection]:
-    """Do what `scan_images` does on the cluster that the environment names, without a cache."""
-    yield from cluster_map(partial(_scan_file, images, ranges), keys, _KEYS_SENT)
-
-
-def scan_version() -> str:
-    """Return a digest of all that decides what is kept of an image: this package's code, and the libraries."""
-    digest = sha256()
-    for path in [Path(__file__), *sorted(Path(__file__).parents[1].joinpath("images").glob("*.py"))]:
-        digest.update(path.read_bytes())
-    digest.update(" ".join(map(_version_of, _DECIDING_PACKAGES)).encode())
-    return digest.hexdigest()[:16]
-
-
-def _version_of(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
+def scan_version(ranges: Ranges) -> str:
+    """Return a digest of all that decides what is kept of an image: this package's code, the libraries, the ranges."""
+    code = [Path(__file__), *sorted(Path(__file__).parents[1].joinpath("images").glob("*.py"))]
+    versions = [version(package) for package in ("pillow", "numpy", "scipy")]
+    versions += [version("pillow-heif")] if can_read_heic() else []
+    facts = [*(path.read_bytes() for path in code), " ".join([*versions, *map(str, ranges.items())]).encode()]
+    return sha256(b"".join(facts)).hexdigest()[:16]
 
 
 def _read(images: Path, key: str) -> _Content:
@@ -128,10 +119,6 @@ def _read(images: Path, key: str) -> _Content:
     except UnreadableImageError as error:  # which `fetch` does not bring
         raise UserError(f"{images / key}: {error}: remove it") from error
     return _Content(key, content, sha256(content).hexdigest())
-
-
-def _scan_file(images: Path, ranges: Ranges, key: str) -> ScannedImage | Rejection:
-    return _unpack(*_scan(ranges, _read(images, key)))
 
 
 def _scan(ranges: Ranges, file: _Content) -> tuple[_Content, bytes | Rejection]:
@@ -149,12 +136,6 @@ def _scan(ranges: Ranges, file: _Content) -> tuple[_Content, bytes | Rejection]:
     facts = wide or ("", np.nan, 0)
     packed = np.array(((width, height), is_plain, *facts, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
     return file._replace(content=b""), packed.tobytes() + encode_preview(pixels)
-
-
-def _name(digest: str, kept: bytes, ranges: Ranges) -> str:
-    """Name what is kept of an image in the cache: it depends on its content, and on the range of its kind if any."""
-    kind = np.frombuffer(kept, _KEPT, 1)["kind"][0].decode()
-    return f"{digest} {ranges[kind]}" if kind in ranges else digest
 
 
 def _unpack(file: _Content, kept: bytes | Rejection) -> ScannedImage | Rejection:

@@ -1,5 +1,6 @@
 """From an image file to upright RGB pixels: one decoder for indexing, baselines and queries alike."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ _queue, _free_shares = Lock(), Semaphore(_SHARES)
 
 # Remarks on odd but readable metadata. Set once: changing filters within threads is not safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class WideImage(NamedTuple):
@@ -195,11 +197,14 @@ def _upright_rgb(
         black, white = ranges.get(samples.kind) or find_range(samples.kind, levels)
         mapped, lost = to_8_bits(samples.samples, black, white)
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        image, wide = Image.fromarray(mapped), WideImage(samples.kind, levels, lost)
+        image = Image.fromarray(255 - mapped if samples.is_inverted else mapped)
+        wide = WideImage(samples.kind, levels, lost)
         if alpha is not None:
             image.putalpha(alpha)
     if image.has_transparency_data:
         image = image.convert("RGBA")
+        if image.getextrema()[-1] == (0, 0):  # all is transparent: programs that know no transparency leave it so
+            image.putalpha(255)
         image = Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image)
     image = image if image.mode == "RGB" else image.convert("RGB")
     return image if method is None else image.transpose(method), wide

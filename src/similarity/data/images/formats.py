@@ -34,7 +34,7 @@ _READ = {
 _NAMED = {
     "nothing: the file has no bytes": rb"\Z",
     "zeros, as an interrupted copy leaves them": rb"\0{64}",
-    "a web page or XML, as a server may send": rb"(\xef\xbb\xbf)?\s*(?i:<(!doctype|html|\?xml|svg|error))",
+    "a web page, as a server may send": rb"(\xef\xbb\xbf)?\s*(?i:<(!doctype|html|\?xml|svg|error)|\{\s*\")",
     "a pointer of Git LFS: run `git lfs pull` where it comes from": rb"version https://git-lfs",
     "what macOS keeps about another file": rb"\0\x05\x16[\0\x07]",
     "a list of thumbnails of Windows, or an old Office document": rb"\xd0\xcf\x11\xe0",
@@ -43,9 +43,11 @@ _NAMED = {
     "a document of Photoshop": rb"8BPS",
     "a PDF": rb"%PDF",
     "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
-    "an icon": rb"\0\0[\x01\x02]\0",
+    "an icon": rb"\0\0\x01\0",
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "DICOM": rb".{128}DICM",
+    "FITS": rb"SIMPLE  =",
+    "OpenEXR": rb"v/1\x01",
     "an archive": rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!",
 }  # what people's folders have under the names of images
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)  # of JPEG; in a scan, 0 follows 0xff
@@ -108,9 +110,8 @@ def open_image(content: bytes, max_pixels: int | None = None) -> ImageFile:
         # Not `Image.open`, whose limit of pixels is one for the whole program, and does not know at what scale.
         image = _opener(name)(io.BytesIO(content), "")
     except (SyntaxError, ValueError) as error:
-        if name == "TIFF":
-            raise UnreadableImageError(f"a kind of TIFF that is not read, or a damaged one ({error})") from error
-        raise UnreadableImageError(f"damaged {'HEIC' if name == 'HEIF' else name}") from error
+        name = "HEIC" if name == "HEIF" else name
+        raise UnreadableImageError(f"damaged {name}, or a kind of {name} that is not read: {error}") from error
     size, pixels = f"{image.width} × {image.height} pixels", image.width * image.height
     if max_pixels is not None and pixels > max_pixels:
         raise TooManyPixelsError(f"{size} are too many: {max_pixels / 1e6:g} million are allowed")

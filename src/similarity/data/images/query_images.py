@@ -12,11 +12,12 @@ import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
 from math import ceil
+from pathlib import Path
 from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
-from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image
+from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, read_file
 from similarity.data.images.wide import Ranges
 from similarity.errors import UserError
 
@@ -69,7 +70,7 @@ def _is_within(start: float, length: float) -> bool:
 
 
 def decode_query(
-    content: bytes, region: Region | None, side: int | None, max_pixels: int | None, ranges: Ranges
+    source: Path | bytes, region: Region | None, side: int | None, max_pixels: int | None, ranges: Ranges
 ) -> DecodedImage:
     """Decode an image or a region of it; width and height are those of the whole.
 
@@ -77,6 +78,7 @@ def decode_query(
     """
     if region is not None and side is not None:
         side = ceil(side / min(region.width, region.height))
+    content = source if isinstance(source, bytes) else read_file(source)
     if max_pixels is None:
         decoded = decode_image(content, side, ranges=ranges)
     else:

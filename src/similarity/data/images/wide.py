@@ -1,7 +1,8 @@
 """Samples of more than 8 bits: what is black and what is white is the data set's, not each image's."""
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil, floor, log2
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -20,6 +21,7 @@ _SAMPLED = 1_000_000  # samples of an image, at least, if it has as many
 _FEW = 8  # different levels, of which none is taken for a mark of missing data
 _STEPS = 16  # that a range is rounded to, so that new images seldom change it
 _ROWS = 256  # that are converted at a time: floats of all take gigabytes
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -28,24 +30,43 @@ class Wide(NamedTuple):
 
     kind: str
     samples: np.ndarray
+    is_inverted: bool = False  # 0 is white
 
 
 def has_wide_colors(image: ImageFile) -> bool:
     """Return whether an image that is not loaded yet has 16 bits per color, of which Pillow takes the higher 8."""
-    raw_modes = {_raw_mode(tile.args) for tile in image.tile}
-    return image.mode in {"RGB", "RGBA"} and bool(raw_modes) and all(mode[:-1].endswith(";16") for mode in raw_modes)
+    _correct_planes(image)
+    modes = {_raw_mode(tile.args) for tile in image.tile}
+    return bool(modes) and all(re.fullmatch(r"(RGB[AX]?|[RGB]);16[BLN]", mode) for mode in modes)
 
 
 def take_low_bytes(image: ImageFile) -> None:
     """Make Pillow decode the lower 8 bits of an image that `has_wide_colors`, as if its bytes came the other way."""
+    _correct_planes(image)
+    _replace_raw_modes(image, lambda mode: f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}")
+
+
+def _correct_planes(image: ImageFile) -> None:
+    """Correct that Pillow takes 16 bits for 8 if each color of a TIFF is in a plane of its own."""
+    if _tag(image, _BITS) == 16 and {_raw_mode(tile.args) for tile in image.tile} == {"R", "G", "B"}:
+        order = "L" if image.tag_v2.prefix.startswith(b"I") else "B"  # type: ignore[attr-defined]
+        _replace_raw_modes(image, lambda mode: f"{mode};16{order}")
+
+
+def _replace_raw_modes(image: ImageFile, replace: Callable[[str], str]) -> None:
     for place, tile in enumerate(image.tile):
-        mode = _raw_mode(tile.args)
-        swapped = f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}"
-        image.tile[place] = tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
+        mode = replace(_raw_mode(tile.args))
+        image.tile[place] = tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode)
 
 
 def _raw_mode(args: Any) -> str:
     return args if isinstance(args, str) else str(args[0]) if args else ""
+
+
+def _tag(image: Image.Image, number: int, default: int = 1) -> int | None:
+    """Return the first value of a tag of a TIFF, None of other formats."""
+    tags = getattr(image, "tag_v2", None)
+    return None if tags is None else int(np.ravel(tags.get(number, default))[0])
 
 
 def wide_samples(image: Image.Image, low: Image.Image | None = None) -> Wide | None:
@@ -53,9 +74,12 @@ def wide_samples(image: Image.Image, low: Image.Image | None = None) -> Wide | N
     if low is not None:
         high, rest = (np.asarray(each)[..., :3].astype(np.uint16) for each in (image, low))
         return Wide("integer", high << 8 | rest)
-    if image.mode.startswith("I"):
-        return Wide("integer", np.asarray(image))
-    return Wide("float", np.asarray(image)) if image.mode == "F" else None
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return None
+    samples, is_inverted = np.asarray(image), _tag(image, _PHOTOMETRIC) == 0
+    if image.mode == "I" and _tag(image, _SAMPLE_FORMAT) == 1:
+        samples = samples.view(np.uint32)  # which Pillow has no mode for
+    return Wide("float" if image.mode == "F" else "integer", samples, is_inverted)
 
 
 def find_levels(samples: np.ndarray) -> np.ndarray:
