@@ -16,12 +16,12 @@ from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_split
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
-from similarity.data.sources.folders import bring_images, fold
-from similarity.data.sources.layouts import Choices, Layout, correct_layout, list_folder
+from similarity.data.sources.folders import bring_images, check_source, fold
+from similarity.data.sources.layouts import Choices, Layout, LeftOut, correct_layout, list_folder
 from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
-from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
+from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT
 from similarity.params import Params
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
@@ -41,7 +41,7 @@ def main(params: Params, outputs: Outputs) -> None:
     for _ in track(images, "fetch: copy", len(layout.images)):
         pass
     shutil.rmtree(folder / UNPACKED)
-    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, layout.left_out)
+    write_table(outputs.file(LEFT_OUT), LeftOut._fields, layout.left_out)
     given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
     write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
     _report(source, layout)
@@ -56,14 +56,10 @@ def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixP
     if source.is_dir():
         shards = list_shards(source)
         return (unpacked, _unpack(shards, unpacked)) if shards else (source, {})
-    if source.is_file() and is_archive(source):
+    check_source(source)
+    if is_archive(source):
         return unpacked, _unpack([source], unpacked)
-    if source.exists():
-        raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
-    raise UserError(
-        f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
-        "--temp has another working folder, so a path outside of the repository must be absolute"
-    )
+    raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
 
 
 def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:

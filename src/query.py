@@ -14,9 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from similarity.engine.image_index import ImageIndex
+from similarity.engine.answering import Engine
 from similarity.engine.project import images_below
-from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result
+from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result, draw_matches
 from similarity.errors import UserError
 
 MAX_BATCH = 16  # images that the backbone runs on at once
@@ -29,7 +29,7 @@ def main() -> None:
         raise UserError(f"--save {arguments.save}: the name must end in {', '.join(PICTURES)}")
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
     is_one = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])  # noqa: PTH112
-    index = ImageIndex(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
+    index = Engine(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
     queries = [query for name in arguments.images for query in resolve(name, index)]
     results = index.answer(queries, options, lambda images, count: track(images, "embed", count))
     answered = [result for result in results if isinstance(result, Result)]
@@ -66,7 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
+def resolve(name: str, index: Engine) -> list[Query | Failure]:
     """Find out whether a name is a key, a file or a folder; a name that is both a key and a file is the key."""
     files = images_below(Path(name)) if os.path.isdir(name) else None  # noqa: PTH112  # no error for a name too long
     if files is None or index.key_of(name):
@@ -112,10 +112,10 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
     }
 
 
-def save_sheet(index: ImageIndex, results: Sequence[Result], path: Path) -> None:
+def save_sheet(index: Engine, results: Sequence[Result], path: Path) -> None:
     from similarity.data.files import replaced_file
 
-    sheet = index.draw(Matches(results))
+    sheet = draw_matches(Matches(results), index.images)
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)

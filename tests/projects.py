@@ -10,6 +10,7 @@ from typing import NamedTuple
 import yaml
 from dvc.utils.serialize import modify_yaml
 
+WAY_BACK = "git checkout HEAD -- . && dvc checkout"  # README's
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
     "src",

@@ -3,47 +3,37 @@
 from pipeline.stage import track
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
 import orjson
-import yaml
 
+from similarity.engine.dvc_lock import DvcLock, md5s
 from similarity.errors import UserError
 
 _LOCK, _RUNNING = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
 
 
 def check_dvc_files() -> None:
-    """Check that DVC can read its own files.
-
-    Raises:
-        UserError: it cannot; the message has the command that repairs it.
-    """
-    if _LOCK.exists() and not _is_lock(_LOCK):
-        raise UserError(f"{_LOCK} is damaged, as by a run that was killed: run `git checkout HEAD -- {_LOCK}`")
-    if _RUNNING.exists() and not _is_json(_RUNNING):
-        raise UserError(f"{_RUNNING} is damaged, as by a run that was killed: run `rm {_RUNNING}`")
+    """Raise a `UserError` with the command that repairs it if one of DVC's own files is cut off."""
+    for path, end, repair in ((_LOCK, b"\n", "git checkout HEAD --"), (_RUNNING, b"}", "rm")):
+        if path.exists() and not path.read_bytes().endswith(end):
+            raise UserError(f"{path} is cut off, as by a run that was killed: run `{repair} {path}`")
 
 
-def _is_lock(path: Path) -> bool:
-    """Whether DVC would take a file as its lock, and it is not cut off: DVC ends it with a line break."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # takes a tenth of a second
-    from voluptuous import Invalid
+def list_unknown(folder: Path, files: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """List the files of an output folder that DVC could not bring back: neither dvc.lock nor its cache has them."""
+    if not files:
+        return []
+    from dvc.repo import Repo  # takes a second
 
-    content = path.read_bytes()
-    try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.load(content, yaml.CSafeLoader))  # it is a safe loader
-    except (yaml.YAMLError, Invalid):
-        return False
-    return content.endswith(b"\n")
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return isinstance(orjson.loads(path.read_bytes()), dict)
-    except orjson.JSONDecodeError:
-        return False
+    cache, recorded = Repo().cache.local, set[str]()
+    with suppress(UserError, FileNotFoundError):  # as before the first run, or in a clone
+        listing = Path(cache.oid_to_path(DvcLock(Path()).md5(folder)))
+        recorded = {entry["relpath"] for entry in orjson.loads(listing.read_bytes())}
+    others = [path for path in files if str(path) not in recorded]
+    digests = md5s([folder / path for path in others])
+    return [path for path, md5 in zip(others, digests, strict=True) if not Path(cache.oid_to_path(md5)).exists()]
 
 
 def read_file(path: Path, revision: str) -> str:
@@ -58,6 +48,19 @@ def read_file(path: Path, revision: str) -> str:
 
     with _reading(path, revision):
         return dvc.api.read(str(path), rev=revision, encoding="utf-8")
+
+
+def read_files(paths: Sequence[Path], revision: str) -> dict[Path, str]:
+    """Read those of some text files that a revision has, by their paths.
+
+    Raises:
+        UserError: there is no such revision, or a file is neither in the cache nor in a remote.
+    """
+    from dvc.api import DVCFileSystem
+
+    with _reading(paths[0], revision):
+        files = DVCFileSystem(".", rev=revision)
+        return {path: files.read_text(str(path), encoding="utf-8") for path in paths if files.exists(str(path))}
 
 
 def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
@@ -80,10 +83,13 @@ def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
 def _reading(path: Path, revision: str) -> Iterator[None]:
     """Turn DVC's errors about a file of a revision into a `UserError`."""
     from dvc.exceptions import DvcException
+    from pygit2 import GitError
     from scmrepo.exceptions import SCMError
 
     try:
         yield
-    except (DvcException, SCMError, FileNotFoundError) as error:
+    except (DvcException, GitError, SCMError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"cannot read {path} of {revision!r} ({reason}): see `dvc exp list --all`") from error
+        trust = f"run `git config --global --add safe.directory {Path.cwd()}`"  # where it is somebody else's
+        advice = trust if isinstance(error, GitError) else "see `dvc exp list --all`"
+        raise UserError(f"cannot read {path} of {revision!r} ({reason}): {advice}") from error

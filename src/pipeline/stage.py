@@ -1,48 +1,65 @@
-"""How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure."""
+"""How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure.
 
+What only some commands need is imported where it is used.
+"""
+
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from tqdm import tqdm
-
-from similarity.data.files import Outputs, replaced_file
 from similarity.errors import DataError, UserError
 from similarity.layout import PROBLEMS
-from similarity.params import Params, load_params
 
-WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+if TYPE_CHECKING:
+    from similarity.data.files import Outputs
+    from similarity.params import Params
+
+ADVICE = "Correct this, and run `dvc repro`: it brings back what comes out as before."
+SECONDS = Path(".dvc/tmp/stage-seconds.json")
+"""How long each stage took when it ran the last time in this folder."""
 _LOCK = Path(".dvc/tmp/stage.lock")
 _UNNOTICED = 0.5  # seconds
 
 Item = TypeVar("Item")
 
 
-def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
+def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
     """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit.
 
-    See `run_command` for the exit status. A failure also prints the command that restores the last commit, since DVC
-    removes a stage's outputs before it runs the stage.
+    See `run_command` for the exit status. A failure also prints how to get the outputs back, since DVC removes them
+    before it runs the stage.
     """
+    from similarity.data.files import Outputs
+    from similarity.params import load_params
 
     def run() -> None:
         start = time.monotonic()
         with only_stage(), _listing_problems(), Outputs() as outputs:
             main(load_params(), outputs)
-        print(f"{Path(sys.argv[0]).stem}: {time.monotonic() - start:.1f} s")
+        stage, seconds = Path(sys.argv[0]).stem, time.monotonic() - start
+        _note_seconds(stage, seconds)
+        print(f"{stage}: {seconds:.1f} s")
 
     try:
         run_command(run)
     except SystemExit as end:
         if isinstance(end.code, str):
-            end.code += f"\nTo get the last committed results back: {WAY_BACK}"
+            end.code += f"\n{ADVICE}"
         raise
+
+
+def _note_seconds(stage: str, seconds: float) -> None:
+    """Keep how long a stage took, for `show_report.py`; nothing depends on it, and no stage may read it."""
+    with suppress(OSError, ValueError):
+        known = json.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
+        SECONDS.write_text(json.dumps({**known, stage: round(seconds, 1)}), encoding="utf-8")
 
 
 def run_command(main: Callable[[], object]) -> NoReturn:
@@ -99,6 +116,8 @@ def _listing_problems() -> Iterator[None]:
     except DataError as error:
         if error.is_complete:
             raise
+        from similarity.data.files import replaced_file
+
         with replaced_file(PROBLEMS) as path:
             path.write_text("".join(f"{problem}\n" for problem in error.problems), encoding="utf-8")
         raise UserError(f"{error}; all are in {PROBLEMS}") from error
@@ -114,6 +133,8 @@ def _how_to_get(path: str) -> str:
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
     """Show the progress of an iteration that takes a while, if the output is a terminal and there are several steps."""
+    from tqdm import tqdm
+
     if total is None and isinstance(items, Sized):
         total = len(items)
     return tqdm(

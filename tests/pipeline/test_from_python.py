@@ -1,7 +1,9 @@
 """Asking from Python: `from similarity import open_index`."""
 
+import io
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import similarity
 from projects import ROOT, Project
 from similarity import ImageIndex, Match, UserError, open_index
 from similarity.data.images.decoding import read_image
@@ -67,6 +70,58 @@ def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_
         assert by_file.neighbors == by_image.neighbors
 
 
+def test_programs_ask_with_what_they_have(index: ImageIndex, reproduced: Project) -> None:
+    file = reproduced.folder / "data/images" / KEY
+    content, [embedding] = file.read_bytes(), index.embed(file)
+    with file.open("rb") as opened:
+        for image in (content, io.BytesIO(content), opened, embedding):
+            assert index.search(image, 1)[0].key == KEY
+    assert [match.query for match in index.search((key for key in index.keys[:2]), 1)] == index.keys[:2]
+    assert [match.key for match in index.search(index.embeddings[:3], 1)] == index.keys[:3]
+    assert not index.search([])
+
+
+def test_one_bad_image_does_not_lose_the_others(index: ImageIndex) -> None:
+    with pytest.warns(UserWarning, match=r"1 of 3 images failed: no image 'x\.jpg' is indexed"):
+        found = index.search([KEY, "x.jpg", KEY], 2)
+    assert len(found) == 4
+    assert [failure.name for failure in found.failures] == ["x.jpg"]
+    assert "error: no image 'x.jpg' is indexed" in repr(found)
+    with pytest.raises(UserError, match=r"x\.jpg"):
+        index.search(["x.jpg", "y.jpg"])
+
+
+def test_copies_for_other_processes_and_other_folders_find_the_same(
+    reproduced: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(reproduced.folder)
+    index, content = open_index("."), (reproduced.folder / "data/images" / KEY).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for each in (index, pickle.loads(pickle.dumps(index))):
+        assert each.search(content, 1)[0].cosine == 1
+    assert dir(similarity) == sorted(["ImageIndex", "Match", "Matches", "Result", "UserError", "open_index"])
+
+
+def test_queries_are_refined_by_likes_regions_classes_and_findings(index: ImageIndex) -> None:
+    near, far = (match.key for match in index.search(KEY, 2, label=["schist", "gneiss"]))
+    assert {near.split("/")[0], far.split("/")[0]} <= {"schist", "gneiss"}
+    assert "marble" not in {match.label for match in index.search(KEY, 30, not_label=["marble"])}
+    kept = {match.key: match.cosine for match in index.search(KEY, 143, any=True)}
+    moved = {match.key: match.cosine for match in index.search(KEY, 143, like=[near], unlike=[far])}
+    assert not {KEY, near, far} & moved.keys()
+    assert moved != kept
+    whole, part = index.search(KEY, 1, region=(0, 0, 1, 1)), index.search(KEY, 1, region=(0, 0, 0.5, 0.5))
+    assert whole[0].key == index.search(KEY, 1)[0].key
+    assert part[0].cosine != whole[0].cosine
+    with pytest.raises(UserError, match="no region of the image"):
+        index.search(KEY, region=(0, 0, 2, 1))
+    assert len(index.search(KEY, 5, finding="none")) == 5
+
+
+def test_a_notebook_shows_thumbnails(index: ImageIndex) -> None:
+    assert index.search(KEY, 3)._repr_html_().count('<img src="data:image/jpeg;base64,/9j/') == 3
+
+
 def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels[4:, 4:]).save(tmp_path / "cut.png")
     options = {"label": "schist", "look": 0.9, "any": True}
@@ -115,7 +170,9 @@ def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) ->
         (np.zeros((5, 5, 3), np.float32), r"these are float32 \(5, 5, 3\)"),
         (np.zeros((0, 5, 3), np.uint8), r"these are uint8 \(0, 5, 3\)"),
         (ROOT / "params.yaml", r"params.yaml: not an image in a known format"),
-        (None, r"image 1: a key, a path, pixels or an image of Pillow is needed, and this is a NoneType"),
+        (None, r"image 1: a key, a path, .* or an embedding is needed, and this is a NoneType"),
+        ({"image": KEY}, r"image 1: a key, a path, .* or an embedding is needed, and this is a dict"),
+        (np.zeros(5), r"image 1: an embedding is \d+ finite numbers"),
         (ROOT / "src", r"src: Is a directory"),
     ],
 )

@@ -8,7 +8,7 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
-from similarity.data.images.decoding import HEIC_PACKAGE
+from similarity.data.images.formats import HEIC_PACKAGE
 from similarity.data.sources.label_tables import PYARROW, Row, find_rows, read_label_table
 from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
 from similarity.errors import DataError, UserError
@@ -186,7 +186,7 @@ def test_a_table_gives_the_classes_of_a_folder(photos: Path) -> None:
 def test_a_single_folder_around_all_images_is_no_part_of_the_keys(folder: str, table: str) -> None:
     files = [PurePosixPath(f"{folder}a.jpg"), PurePosixPath(f"{folder}b.jpg"), PurePosixPath(f"{table}labels.csv")]
     below = folder.removeprefix(table)
-    layout = plan_layout(files, Choices(), lambda _: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
+    layout = plan_layout(files, Choices(), lambda *_: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
     assert [str(key) for key in layout.images.values()] == ["x/a.jpg", "y/b.jpg"]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 import yaml
 
-from similarity.data.files import replaced_file
 from similarity.errors import UserError
 
 _MOST_REMEMBERED = 2000  # digests
@@ -109,6 +108,8 @@ def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
     found = {file: remembered[state] for file, (state, _) in states.items() if state in remembered}
     if new := [file for file in files if file not in found]:
         from concurrent.futures import ThreadPoolExecutor
+
+        from similarity.data.files import replaced_file
 
         with ThreadPoolExecutor() as pool:
             found |= zip(new, pool.map(_md5_of_file, new), strict=True)

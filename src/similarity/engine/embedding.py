@@ -14,11 +14,14 @@ from PIL import Image
 
 from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.data.images.pixels import resize
-from similarity.data.images.query_images import Region, decode_bytes, decode_region
+from similarity.data.images.query_images import Region, decode_query
+from similarity.data.images.wide import Ranges
 from similarity.embedding.embedder import Embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty
+
+_ALLOWED = "a key, a path, the bytes of a file, an open file, pixels, an image of Pillow or an embedding"
 
 
 class Embedded(NamedTuple):
@@ -32,10 +35,12 @@ class Embedded(NamedTuple):
 class ImageEmbedder:
     """Decodes and embeds images. Threads may share it; the model runs for one of them at a time, on all cores."""
 
-    def __init__(self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None) -> None:
-        """Take the model, what measures novelty, the images per call of the model, and the pixels of an upload."""
+    def __init__(
+        self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None, ranges: Ranges
+    ) -> None:
+        """Take the model, what measures novelty, the images per call of the model, and how uploads are decoded."""
         self._embedder, self._novelty = embedder, novelty
-        self._max_batch, self._max_pixels = max_batch, max_pixels
+        self._max_batch, self._max_pixels, self._ranges = max_batch, max_pixels, ranges
         self._model = Lock()
         self._decoders = ThreadPoolExecutor(os.cpu_count())
 
@@ -65,13 +70,13 @@ class ImageEmbedder:
         """Decode an image, or a region of it, to float32 (size, size, 3)."""
         size = self._embedder.extractor.image_size
         try:
-            if not isinstance(source, bytes):
-                pixels = pixels_of(source, size)
-                decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
-            elif region is None:
-                decoded = decode_bytes(source, size, self._max_pixels)
+            if isinstance(source, bytes) or (region and isinstance(source, Path)):
+                decoded = decode_query(source, region, size, self._max_pixels, self._ranges)
             else:
-                decoded = decode_region(source, region, size, self._max_pixels)
+                pixels = pixels_of(source, size, self._ranges)
+                decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
+                if region:
+                    raise UserError("a region is cut out of a file: cut it out of the pixels before")
             return decoded._replace(pixels=resize(decoded.pixels, size))
         except (UserError, UnreadableImageError) as error:
             return error
@@ -79,7 +84,7 @@ class ImageEmbedder:
             return UserError(error.strerror or str(error))
 
 
-def pixels_of(source: Source, side: int) -> np.ndarray:
+def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.ndarray:
     """Return the pixels of an image, uint8 (height, width, 3), RGB; a file's may be fewer if they suffice for `side`.
 
     Raises:
@@ -87,11 +92,11 @@ def pixels_of(source: Source, side: int) -> np.ndarray:
         UnreadableImageError: it cannot be decoded.
     """
     if isinstance(source, Image.Image):
-        return upright_pixels(source)
+        return upright_pixels(source, ranges)
     if isinstance(source, Path):
-        return decode_image(source, side).pixels
+        return decode_image(source, side, ranges=ranges).pixels
     if not isinstance(source, np.ndarray):
-        raise UserError(f"a key, a path, pixels or an image of Pillow is needed, and this is a {type(source).__name__}")
+        raise UserError(f"{_ALLOWED} is needed, and this is a {type(source).__name__}")
     if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
         raise UserError(f"pixels must be uint8 (height, width, 3), RGB, and these are {source.dtype} {source.shape}")
     return source

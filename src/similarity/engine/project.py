@@ -3,6 +3,8 @@
 What only some of them need is imported where it is used, so that stored neighbors are read at once.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -11,7 +13,6 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import orjson
 
 from similarity.engine.dvc_lock import DvcLock
@@ -27,11 +28,15 @@ from similarity.layout import (
     MANIFEST,
     MAP,
     NOVELTY,
+    RANGES,
     SPLITS,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from similarity.data.dataset.manifest import Manifest
+    from similarity.data.images.wide import Ranges
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
     from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
 
-NEEDED = (EMBEDDER, NOVELTY)
+NEEDED = (EMBEDDER, NOVELTY, RANGES)
 SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
 OPTIONAL = (SPLITS, FINDINGS, MAP)
 _CHECKED_IMAGES, _CANDIDATES = 3, 300
@@ -104,7 +109,7 @@ class Project:
         self.lock.check(*needed, *(path for path in OPTIONAL if (self.root / path).exists()))
 
     @cached_property
-    def gallery(self) -> "Gallery":
+    def gallery(self) -> Gallery:
         """All that is searched."""
         with self._loading:
             if not self._is_published:
@@ -119,7 +124,7 @@ class Project:
         return ImageFiles(self.root / IMAGES, self.gallery.added)
 
     @cached_property
-    def parts(self) -> "Parts":
+    def parts(self) -> Parts:
         """How embeddings are made of two parts."""
         from similarity.embedding.embedder import load_embedding_model
         from similarity.engine.stores import Parts
@@ -128,7 +133,7 @@ class Project:
         return Parts(model.size, model.class_size, model.visual_weight)
 
     @cached_property
-    def findings(self) -> "list[Finding] | None":
+    def findings(self) -> list[Finding] | None:
         """What the audit lists, the most important first, if there was one."""
         from similarity.findings.finding import read_findings
 
@@ -140,6 +145,8 @@ class Project:
 
         Both are missing if there is no map of these images.
         """
+        import numpy as np
+
         if not (self.root / MAP).exists():
             return {}
         with np.load(self._checked(MAP)) as arrays:
@@ -147,21 +154,28 @@ class Project:
         return found if all(len(places) == len(self) for places in found.values()) else {}
 
     @cached_property
-    def novelty(self) -> "Novelty":
+    def novelty(self) -> Novelty:
         """What decides whether an image is similar to anything indexed."""
         from similarity.evaluation.novelty import load_novelty
 
         return load_novelty(self._checked(NOVELTY))
 
     @cached_property
-    def likeness(self) -> "Likeness":
+    def ranges(self) -> Ranges:
+        """The samples that are black and white in images of more than 8 bits."""
+        from similarity.data.images.wide import read_ranges
+
+        return read_ranges(self._checked(RANGES))
+
+    @cached_property
+    def likeness(self) -> Likeness:
         """The scale of likeness."""
         from similarity.evaluation.likeness import load_likeness
 
         return load_likeness(self._checked(NOVELTY))
 
     @property
-    def embedder(self) -> "ImageEmbedder":
+    def embedder(self) -> ImageEmbedder:
         """What embeds images that are not indexed, with a model that gives the stored embeddings of a few images."""
         with self._loading:
             return self._embedder
@@ -185,7 +199,9 @@ class Project:
         self.lock.check(path)
         return self.root / path
 
-    def _open_gallery(self) -> "Gallery":
+    def _open_gallery(self) -> Gallery:
+        import numpy as np
+
         from similarity.data.dataset.manifest import read_manifest
         from similarity.data.vectors import normalize
         from similarity.engine.gallery import Gallery
@@ -199,8 +215,10 @@ class Project:
         store = InMemoryStore(units, forest, search_k, self.parts)
         return Gallery(manifest, store, self._read_splits(manifest), self.findings)
 
-    def _read_splits(self, manifest: "Manifest") -> np.ndarray | None:
+    def _read_splits(self, manifest: Manifest) -> np.ndarray | None:
         """Read the place in `SPLIT_NAMES` of each image's split, int8 (N,), if the images were split."""
+        import numpy as np
+
         from similarity.data.dataset.manifest import SPLIT_NAMES, read_splits
 
         if not (self.root / SPLITS).exists():
@@ -215,7 +233,9 @@ class Project:
         return map_inverted_index(self._checked(INVERTED_INDEX))
 
     @cached_property
-    def _embedder(self) -> "ImageEmbedder":
+    def _embedder(self) -> ImageEmbedder:
+        import numpy as np
+
         from similarity.data.features.computing import load_pixels
         from similarity.embedding.embedder import load_embedder
         from similarity.engine.embedding import ImageEmbedder
@@ -225,14 +245,14 @@ class Project:
         rows = rows[gallery.vectors[rows].any(axis=1)]  # the others have no cosine
         rows = rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES]
         size = model.extractor.image_size
-        pixels = [load_pixels(self.images / gallery.manifest.keys[row], size) for row in rows]
+        pixels = [load_pixels(self.images / gallery.manifest.keys[row], size, ranges=self.ranges) for row in rows]
         model.check(np.reshape(pixels, (len(rows), size, size, 3)), gallery.vectors[rows])
-        return ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels)
+        return ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels, self.ranges)
 
 
 def images_below(folder: Path) -> list[Path]:
     """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
-    from similarity.data.images.decoding import IMAGE_SUFFIXES
+    from similarity.data.images.formats import IMAGE_SUFFIXES
 
     def is_shown(path: Path) -> bool:
         return not any(part.startswith(".") for part in path.relative_to(folder).parts)

@@ -1,17 +1,19 @@
 """Queries and what is found for them, as records, as a table, and as a contact sheet."""
 
+from __future__ import annotations
+
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-
 from similarity.errors import UserError
 from similarity.evaluation.likeness import words
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
     from similarity.data.images.query_images import Region
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from similarity.findings.finding import FindingKind
 
 NOTHING_SIMILAR = "nothing similar is indexed"
+_PICTURES = 100  # rows of a notebook's table that show one
 _SAME = 1 - 1e-5  # cosine above which two images are one: embeddings that are computed again differ by less
 
 Picture: TypeAlias = "np.ndarray | Image.Image"
@@ -40,7 +43,7 @@ class Query:
     images: Sequence[Source] = ()  # others
     like: Sequence[str] = ()  # keys of images to move the query towards
     unlike: Sequence[str] = ()  # keys of images to move it away from
-    region: "Region | None" = None  # of the only image; a key then only leaves itself out of the answer
+    region: Region | None = None  # of the only image; a key then only leaves itself out of the answer
     vectors: Sequence[np.ndarray] = ()  # embeddings, float (E,) each
 
     @property
@@ -60,10 +63,10 @@ class Options:
 
     count: int  # neighbors to return
     label: Names = None  # the only classes to return
-    index: "Index | None" = None  # None for the default
+    index: Index | None = None  # None for the default
     look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
     split: str | None = None  # the only split to return
-    finding: "FindingKind | str | None" = None  # return only images with this kind, with ``any`` or with ``none``
+    finding: FindingKind | str | None = None  # return only images with this kind, with ``any`` or with ``none``
     any: bool = False  # return the nearest images even if none is similar
     offset: int = 0  # nearest images to skip
     stored: bool = True  # whether stored neighbors may answer
@@ -91,7 +94,7 @@ class Prepared(NamedTuple):
     query: Query
     embedding: np.ndarray | None = None  # float32 (E,); None for an indexed image, whose stored neighbors may do
     excluded: Sequence[int] = ()  # rows not to return
-    embedded: "Sequence[Embedded]" = ()  # the images of the query that are not indexed
+    embedded: Sequence[Embedded] = ()  # the images of the query that are not indexed
     distance: float | None = None  # of the nearest of these to the gallery, in the features; None with indexed ones
     seconds: float | None = None  # that embedding took, if there was any
 
@@ -114,7 +117,7 @@ class Result:
     """The images found for a query."""
 
     query: Query
-    index: "Index"  # that was searched
+    index: Index  # that was searched
     source: str  # the file of stored neighbors, or a search
     neighbors: list[Neighbor]  # best first
     matches: int | None = None  # images that could be returned in all; None if neighbors are stored
@@ -165,41 +168,59 @@ class Matches(list[Match]):
 
     Attributes:
         results: the same by query, including queries that nothing indexed is similar to.
+        failures: queries that could not be answered.
     """
 
-    def __init__(self, results: Sequence[Result]) -> None:
+    def __init__(
+        self, results: Sequence[Result], failures: Sequence[Failure] = (), images: ImageFiles | None = None
+    ) -> None:
         """List the neighbors of all results, in order."""
         super().__init__(
             Match(result.query.name, rank, each.key, each.key.split("/")[0], each.cosine, each.likeness, each.words)
             for result in results
             for rank, each in enumerate(result.neighbors, start=1)
         )
-        self.results = list(results)
+        self.results, self.failures, self._images = list(results), list(failures), images
 
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.likeness:3}  {match.words:12}  {match.key}" for match in self]
-        return "\n".join([*lines, *self._without_similar()])
+        return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        def row(tag: str, cells: Sequence[object]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        def row(tag: str, cells: Sequence[object], picture: str) -> str:
+            texts = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+            return f"<tr><{tag}>{picture}</{tag}>{texts}</tr>"
 
-        body = "".join(row("td", match) for match in self)
-        notes = "".join(f"<p>{escape(line)}</p>" for line in self._without_similar())
-        return f"<table><thead>{row('th', Match._fields)}</thead><tbody>{body}</tbody></table>{notes}"
+        shown = [row("td", match, self._thumbnail(match.key) if n < _PICTURES else "") for n, match in enumerate(self)]
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self._notes())
+        return f"<table><thead>{row('th', Match._fields, '')}</thead><tbody>{''.join(shown)}</tbody></table>{notes}"
 
-    def _without_similar(self) -> list[str]:
-        return [f"{result.query.name}: {NOTHING_SIMILAR}" for result in self.results if not result.similar]
+    def _thumbnail(self, key: str) -> str:
+        """Return a small picture of an indexed image as HTML; nothing if its file is gone."""
+        from similarity.data.images.decoding import read_image
+        from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
+
+        if self._images is None:
+            return ""
+        try:
+            content = encode_preview(read_image(self._images / key, PREVIEW_SIZE))
+        except (OSError, ValueError):
+            return ""
+        return f'<img src="data:image/jpeg;base64,{b64encode(content).decode()}" alt="">'
+
+    def _notes(self) -> list[str]:
+        unlike = [f"{result.query.name}: {NOTHING_SIMILAR}" for result in self.results if not result.similar]
+        return [*unlike, *(f"error: {failure.reason}" for failure in self.failures)]
 
 
-def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
+def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     """Draw a contact sheet with a row for each query: its first image, then the images found for it.
 
     Raises:
         UserError: an image can no longer be read.
     """
+    from similarity.data.images.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
     from similarity.engine.embedding import pixels_of
-    from similarity.reporting.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
     def shown(source: Source, name: str) -> np.ndarray:
         try:

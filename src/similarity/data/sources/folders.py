@@ -100,16 +100,26 @@ def list_files(source: Path) -> list[PurePosixPath]:
     return list(_walk(source, PurePosixPath(), frozenset()))
 
 
-def check_source(source: Path) -> None:
-    """Refuse what could be read for ever, by `fetch` or by DVC, which looks through the source before.
+def check_source(source: Path) -> list[PurePosixPath]:
+    """Refuse what DVC, which reads the source before `fetch`, cannot read, or would for ever; return all files in it.
 
     Raises:
-        UserError: as `list_files`, and also for `source` itself.
+        DataError: names are not valid UTF-8; it names all.
+        UserError: there is no such source, it has a ``.dvcignore``, or as `list_files`.
     """
-    if source.is_dir():
-        list_files(source)
-    elif source.exists() and not source.is_file():
+    if not source.exists():
+        other = "an experiment that is queued or runs with --temp has another working folder, so give an absolute path"
+        advice = f"write {source.expanduser()}" if source.parts[:1] == ("~",) else other
+        raise UserError(f"data.source: {source} does not exist: {advice}")
+    if not source.is_dir() and not source.is_file():
         raise _no_file(source)
+    files = list_files(source) if source.is_dir() else []
+    if ignoring := [path for path in files if path.name == ".dvcignore"]:
+        raise UserError(f"data.source has {str(ignoring[0])!r}, with which DVC tracks no folder: rename it")
+    if odd := [printable(path) for path in files if any(category(each) == "Cs" for each in str(path))]:
+        problems = [f"the name '{path}' is not valid UTF-8" for path in odd]
+        raise DataError(problems, "rename this in the source, since DVC cannot list it")
+    return files
 
 
 def bring_images(source: Path, keys: Mapping[PurePosixPath, PurePosixPath], target: Path, move: bool) -> Iterator[Path]:
