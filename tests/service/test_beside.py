@@ -12,7 +12,7 @@ from service.options import parse_arguments
 from service_process import client_of
 from similarity.errors import UserError
 
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from page_checks import KEY, box_of, expect_address, expect_found, expect_keys, 
 
 
 def test_an_upload_shows_its_neighbors_with_similarity_and_class(page: Page, service: str) -> None:
-    content = picture_of("schist")
+    content = picture_of("vase")
     page.goto("/")
     upload(page, "my photo.png", content)
     expect_found(page, service, [content])
@@ -27,7 +27,7 @@ def test_an_upload_shows_its_neighbors_with_similarity_and_class(page: Page, ser
 
 
 def test_a_click_on_a_result_searches_from_it_and_back_forward_and_reload_work(page: Page, service: str) -> None:
-    content = picture_of("schist")
+    content = picture_of("vase")
     page.goto("/")
     upload(page, "my photo.png", content)
     found = expect_found(page, service, [content])
@@ -48,18 +48,18 @@ def test_a_click_on_a_result_searches_from_it_and_back_forward_and_reload_work(p
 def test_settings_change_results_and_address_and_an_address_can_be_shared(page: Page, service: str) -> None:
     page.goto(f"/?key={KEY}")
     expect_found(page, service, key=KEY)
-    page.select_option("#label", "gneiss")
-    expect_found(page, service, key=KEY, label="gneiss")
+    page.select_option("#label", "bowl")
+    expect_found(page, service, key=KEY, label="bowl")
     page.locator("#k").fill("3")
-    expect_found(page, service, key=KEY, label="gneiss", k=3)
+    expect_found(page, service, key=KEY, label="bowl", k=3)
     page.get_by_label("Index", exact=True).select_option("Annoy")
-    expect_address(page, "k=3&label=gneiss&index=annoy")
+    expect_address(page, "k=3&label=bowl&index=annoy")
     shared = page.url
     page.goto("/")
     page.goto(shared)
-    expect_found(page, service, key=KEY, label="gneiss", k=3, index="annoy")
+    expect_found(page, service, key=KEY, label="bowl", k=3, index="annoy")
     expect(page.locator("#k")).to_have_value("3")
-    expect(page.locator("#label")).to_have_value("gneiss")
+    expect(page.locator("#label")).to_have_value("bowl")
     expect(page.locator("#index")).to_have_value("annoy")
 
 
@@ -107,7 +107,7 @@ def test_the_slider_works_by_keyboard_and_speaks_to_screen_readers(page: Page, s
 
 def test_an_upload_is_matched_by_appearance_as_well_and_a_click_on_a_result_keeps_it(page: Page) -> None:
     page.goto("/")
-    upload(page, "my photo.png", picture_of("schist"))
+    upload(page, "my photo.png", picture_of("vase"))
     page.locator("#look").fill("85")
     expect_address(page, "look=0.85")
     expect(page.locator("#comparison tbody tr")).to_have_count(2)  # the exact search and the embedding
@@ -120,7 +120,7 @@ def test_an_upload_is_matched_by_appearance_as_well_and_a_click_on_a_result_keep
     ("address", "content", "message"),
     [
         ("/", b"\xff\xd8\xff\xe0 not really", "This cannot be read as an image"),
-        ("/?key=marble%2Fgone.jpg", None, "no image 'marble/gone.jpg' is indexed"),
+        ("/?key=jug%2Fgone.jpg", None, "no image 'jug/gone.jpg' is indexed"),
     ],
 )
 def test_what_cannot_be_searched_with_is_explained(

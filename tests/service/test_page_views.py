@@ -15,12 +15,12 @@ from service_process import TOKEN, ServiceProcesses
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
-COPY, ODD = "schist/schist_0004.jpg", "gneiss/gneiss_0005.jpg"
+COPY, ODD = "vase/vase_0004.jpg", "bowl/bowl_0005.jpg"
 PHONE: ViewportSize = {"width": 360, "height": 740}
 FINDINGS = [
-    Finding("near_duplicate", KEY, "marble", "0.97", "", COPY, "schist", "correlation of the thumbnails"),
-    Finding("odd", ODD, "gneiss", "0", "", "", "", "nearly one color"),
-    Finding("class_imbalance", "", "schist", "3", "", "", "", "3 images, where the median class has 24"),
+    Finding("near_duplicate", KEY, "jug", "0.97", "", COPY, "vase", "correlation of the thumbnails"),
+    Finding("odd", ODD, "bowl", "0", "", "", "", "nearly one color"),
+    Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
 ]
 
 
@@ -53,14 +53,14 @@ def test_images_are_browsed_by_class_split_and_name(page: Page, service: str) ->
     expect(images).to_have_count(60)
     page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
     expect(images).to_have_count(120)  # as one scrolls
-    page.get_by_role("link", name=re.compile("^marble")).first.click()
+    page.get_by_role("link", name=re.compile("^jug")).first.click()
     expect(page.locator("#images img")).to_have_count(24)
     page.select_option("#browse-split", "test")
-    listed = httpx.get(f"{service}/api/images", params={"label": "marble", "split": "test"}).json()["images"]
+    listed = httpx.get(f"{service}/api/images", params={"label": "jug", "split": "test"}).json()["images"]
     expect_keys(page, "images", [image["key"] for image in listed])
-    expect_address(page, "view=browse&label=marble&split=test")
+    expect_address(page, "view=browse&label=jug&split=test")
     page.select_option("#browse-split", "")
-    page.get_by_role("searchbox", name="File name").fill("marble_0003")
+    page.get_by_role("searchbox", name="File name").fill("jug_0003")
     expect_keys(page, "images", [KEY])
     page.locator("#images a").click()
     expect_found(page, service, key=KEY)
@@ -75,7 +75,7 @@ def test_findings_are_looked_through_and_shown_with_their_images(odd_page: Page)
     cards = page.locator("#found-findings > li")
     expect(cards).to_have_count(3)
     expect(cards.first.locator("img")).to_have_count(2)
-    expect(cards.first).to_contain_text("which is of class schist")
+    expect(cards.first).to_contain_text("which is of class vase")
     page.get_by_role("link", name="Odd 1").click()
     expect(cards).to_have_count(1)
     cards.locator("a").click()
@@ -197,7 +197,7 @@ ADDRESSES = ["/", REGION, SEVERAL, "/?view=browse", "/?view=map", "/?view=findin
 def test_each_view_fits_a_phone_and_axe_finds_nothing(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size(PHONE)
-    for address in [*ADDRESSES, "/?key=marble/gone.jpg"]:
+    for address in [*ADDRESSES, "/?key=jug/gone.jpg"]:
         page.goto(address)
         page.wait_for_load_state("networkidle")
         if "view=browse" in address:
@@ -254,7 +254,7 @@ def test_calls_can_be_read_and_tried(page: Page) -> None:
     call.get_by_role("button", name="Try it out").click()
     call.locator("[data-param-name=size] input").fill("1")
     call.get_by_role("button", name="Execute").click()
-    expect(call.locator(".live-responses-table")).to_contain_text("andesite/andesite_0000.jpg")
+    expect(call.locator(".live-responses-table")).to_contain_text("bottle/bottle_0000.jpg")
 
 
 def test_a_form_of_the_own_page_downloads_images(page: Page) -> None:
