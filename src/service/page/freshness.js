@@ -48,6 +48,6 @@ function show(info) {
 }
 
 const reasonOf = (stale) => (stale === true
-  ? 'The files have changed since the service has read them. Reload the service (docs/security.md says how) or restart it, '
+  ? 'The files have changed since the service has read them. Reload the service (docs/explanation/threat-model.md says how) or restart it, '
     + 'then reload this page.'
   : stale || '');
