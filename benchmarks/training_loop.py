@@ -39,10 +39,10 @@ def main() -> None:
         epochs = len(list(csv.DictReader(file)))
 
     def bare_loop() -> None:
-        keras.utils.set_random_seed(params.base.seed)
-        standard = standardization(inputs) if settings.standardize else None
+        keras.utils.set_random_seed(settings.seed)
+        standard = standardization(inputs) if settings.loss == "normalized_softmax" else None
         network = build_network(inputs.shape[1], params.embedding.size, len(manifest.classes), settings, standard)
-        compile_network(network, settings, epochs * -(-len(inputs) // settings.batch_size))
+        compile_network(network, settings, -(-len(inputs) // settings.batch_size))
         network.fit(inputs, labels, batch_size=settings.batch_size, epochs=epochs, verbose=0)
 
     imported, bare, ours = "importing Keras", "a bare loop, without the import", "the stage"

@@ -24,8 +24,6 @@ from similarity.index.inverted_index import read_cosines, write_inverted_index
 from similarity.params import Params
 
 TARGET_QUERIES = 5000
-MANY_CANDIDATES = 0.1  # share of the images; above it, an approximate search is hardly faster than an exact one
-FEW_IMAGES = 10_000  # with which any search is fast
 SWEEP_QUERIES = 2000
 SWEEP_MULTIPLES = (1, 3, 10, 30, 100, 300, 1000)  # of top_k + 1, the smallest search_k that makes sense
 
@@ -83,8 +81,6 @@ def reach(search: Search, exact: np.ndarray, sample: np.ndarray, target: float, 
             f"ann.target_recall in params.yaml: {target:g} is not reached with as many candidates as images "
             f"({images}), but {bound(images):.4f}; lower it, or raise ann.trees (now {trees})"
         )
-    if search_k > MANY_CANDIDATES * images and images > FEW_IMAGES:
-        print(f"ann: {search_k} candidates are a large share of {images} images; raise ann.trees to need fewer")
     return search_k
 
 

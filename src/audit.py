@@ -14,13 +14,14 @@ from PIL import Image
 from similarity import layout
 from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import Manifest, read_manifest
+from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
 from similarity.data.files import Outputs, read_table, write_metrics, write_table
 from similarity.data.images.previews import Previews
+from similarity.data.images.sheets import Tile, draw_sheet
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
 from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
 from similarity.params import Params
-from similarity.reporting.sheets import Tile, draw_sheet
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
 WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
@@ -40,7 +41,7 @@ def main(params: Params, outputs: Outputs) -> None:
     labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, FOLDS)[labeled]
     progress = partial(track, label="audit: labels", unit=" folds")
     judgement = judge_labels(components[labeled], labels, draw_folds(labels, groups, seed), progress)
-    rejected = read_table(layout.REJECTED, layout.REJECTED_COLUMNS)
+    rejected = read_table(layout.REJECTED, Rejection._fields)
     findings = [
         *pairs(manifest, "duplicate", identical, "the same bytes"),
         *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
@@ -103,7 +104,7 @@ def outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
 
 def odd_images(manifest: Manifest) -> Iterator[Finding]:
     """List images that `scan` remarked on, and those of odd sizes."""
-    remarks = dict(read_table(layout.REMARKS, layout.REMARKS_COLUMNS))
+    remarks = dict(read_table(layout.REMARKS, REMARKS_COLUMNS))
     for row, (key, odd_size) in enumerate(zip(manifest.keys, odd_sizes(manifest.records), strict=True)):
         if reason := "; ".join(filter(None, (remarks.get(key), odd_size))):
             yield about(manifest, "odd", row, 0, reason)

@@ -1,6 +1,8 @@
-"""Compare two commits or experiments query by query: `python src/compare.py HEAD my-experiment`.
+"""Compare two commits or experiments query by query: `python src/compare.py HEAD my-experiment --seeds 3`.
 
-Both are measured with the same test images, so the difference of each pair says more than two separate intervals.
+Both are measured with the same images, by default those that parameters are chosen with: a choice by the test images
+would make their figures worthless. Trainings of the same parameters differ by chance, more than queries do; so whether
+a difference is real is decided by several trainings of each, which `--seeds` queues as experiments and then reads.
 """
 
 from pipeline.dvc_files import read_file
@@ -8,38 +10,122 @@ from pipeline.stage import run_command
 
 import argparse
 import csv
+import hashlib
 import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import yaml
 
 from similarity.data.confidence import LEVEL, paired_difference
 from similarity.errors import UserError
 from similarity.layout import QUERY_SCORES, QUERY_SCORES_COLUMNS
 
+PARAMS = Path("params.yaml")
+NAMES = QUERY_SCORES_COLUMNS[2:]
+Scores = dict[str, list[float]]
+"""The scores of each query, by its key."""
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="compare.py", description="Compare two models on the same test images.")
+    parser = argparse.ArgumentParser(prog="compare.py", description="Compare two models on the same images.")
     parser.add_argument("first", help="a commit, a tag, or an experiment; `workspace` is what is there now")
     parser.add_argument("second", help="likewise")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="compare N trainings of each, at least 2")
+    parser.add_argument("--test", action="store_true", help="by the test images: once, after everything is chosen")
     arguments = parser.parse_args()
-    first, second = (read_scores(revision) for revision in (arguments.first, arguments.second))
-    keys = [key for key in first if key in second]
+    revisions, split = (arguments.first, arguments.second), "test" if arguments.test else "valid"
+    if arguments.seeds > 1:
+        trainings = [prepare_trainings(revision, arguments.seeds) for revision in revisions]
+        if queued := sum(missing for _, missing in trainings):
+            print(
+                f"{queued} trainings are queued: run `dvc queue start`, wait until `dvc queue status` shows them done,"
+            )
+            print("and repeat this command")
+            return
+        scores = [[read_scores(name, split) for name in names] for names, _ in trainings]
+    else:
+        scores = [[read_scores(revision, split)] for revision in revisions]
+    keys = [key for key in scores[0][0] if all(key in each for model in scores for each in model)]
     if not keys:
-        raise UserError(f"{arguments.first} and {arguments.second} have no labeled test images in common")
-    print(f"{len(keys)} test images; {arguments.first}, {arguments.second}, difference with its {LEVEL:.0%} interval")
-    for column, name in enumerate(QUERY_SCORES_COLUMNS[1:]):
-        one, other = (np.array([scores[key][column] for key in keys]) for scores in (first, second))
-        difference = paired_difference(one, other, seed=0)
-        print(
-            f"{name:9} {one.mean():.4f} {other.mean():.4f}  {difference.mean:+.4f} "
-            f"({difference.low:+.4f} to {difference.high:+.4f}), p = {difference.p_value:.2g}"
-        )
+        raise UserError(f"{arguments.first} and {arguments.second} have no labeled {split} images in common")
+    arrays = [np.array([[each[key] for key in keys] for each in model]) for model in scores]
+    print("\n".join(describe(revisions, split, arrays)))
 
 
-def read_scores(revision: str) -> dict[str, list[float]]:
-    """Read the scores of each query, by its key."""
+def describe(revisions: tuple[str, str], split: str, scores: list[np.ndarray]) -> Iterator[str]:
+    """Describe the scores of two models, each float (trainings, queries, scores), NaN where a query has none."""
+    trainings, queries = scores[0].shape[:2]
+    several = f", {trainings} trainings of each" if trainings > 1 else ""
+    yield f"{queries} {'test' if split == 'test' else 'validation'} images{several}; {', '.join(revisions)}, difference"
+    for column, name in enumerate(NAMES):
+        one, other = (each[:, :, column] for each in scores)
+        known = ~np.isnan(one).any(axis=0)
+        one, other = one[:, known], other[:, known]
+        if not known.any():
+            continue
+        line = f"{name:15} {one.mean():.4f} {other.mean():.4f}  {other.mean() - one.mean():+.4f}"
+        if trainings > 1 and known.sum() > 1:
+            found = paired_difference(one, other)
+            verdict = "no difference shown" if found.p_value >= 1 - LEVEL else "a difference"
+            line += f" ({found.low:+.4f} to {found.high:+.4f}), p = {found.p_value:.2g}: {verdict}"
+        yield line
+    if trainings == 1:
+        yield "One training of each does not show whether they differ: add `--seeds 3`."
+
+
+def prepare_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
+    """Name the experiments that are trainings of a revision with other seeds, and queue those that there are not yet.
+
+    They have the parameters of the revision and the code of the workspace. Return the names, and how many were queued.
+
+    Raises:
+        UserError: the revision has other code, so that its parameters are not all that differs.
+    """
+    experiments = dict(
+        line.split()
+        for line in git("for-each-ref", "--format=%(refname:lstrip=-1) %(objectname)", "refs/exps").splitlines()
+    )
+    commit = "HEAD" if revision == "workspace" else experiments.get(revision, revision)
+    if git("diff", "--name-only", commit, "--", "src", "dvc.yaml"):
+        raise UserError(f"the workspace has other code than {revision}: commit it, and compare with that commit")
+    text = read_file(PARAMS, revision)
+    digest = hashlib.sha256(f"{text}{git('rev-parse', 'HEAD:src')}".encode()).hexdigest()[:8]
+    changes = [
+        f"--set-param={name}={json.dumps(value)}"
+        for name, value in flatten(yaml.safe_load(text))
+        if (name, value) not in flatten(yaml.safe_load(PARAMS.read_text(encoding="utf-8")))
+    ]
+    names = {seed: f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)}
+    missing = {seed: name for seed, name in names.items() if name not in experiments}
+    for seed, name in missing.items():
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", f"--name={name}", *changes]
+        if subprocess.run([*command, f"--set-param=train.seed={seed}"], check=False).returncode:
+            raise UserError(f"`dvc exp run --queue --name {name}` failed")
+    return list(names.values()), len(missing)
+
+
+def flatten(params: dict[str, dict[str, object]]) -> list[tuple[str, object]]:
+    """List parameters by their names with a dot."""
+    return [(f"{section}.{name}", value) for section, values in params.items() for name, value in values.items()]
+
+
+def git(*arguments: str) -> str:
+    """Return what a command of Git prints."""
+    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise UserError(f"`git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
+
+
+def read_scores(revision: str, split: str) -> Scores:
+    """Read the scores of the queries of one split; NaN where a query has none."""
     rows = csv.DictReader(io.StringIO(read_file(QUERY_SCORES, revision)))
-    return {row["path"]: [float(row[name]) for name in QUERY_SCORES_COLUMNS[1:]] for row in rows}
+    return {row["path"]: [float(row[name] or "nan") for name in NAMES] for row in rows if row["split"] == split}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.features.extractor import tapped_columns
-from similarity.data.files import Outputs, write_array, write_arrays, write_json_entries, write_metrics
+from similarity.data.files import Outputs, write_array, write_arrays, write_json_entries
 from similarity.data.vectors import count_zero_rows
 from similarity.embedding.embedder import save_embedder
 from similarity.embedding.model import EmbeddingModel, load_head, without_embedding
@@ -33,20 +33,18 @@ def main(params: Params, outputs: Outputs) -> None:
         raise UserError("the backbone sees no difference between the images, so they cannot be compared: add others")
     with np.errstate(over="ignore", invalid="ignore"):  # check_finite names the images
         embeddings = model(features)
-    check_finite(layout.EMBEDDINGS, np.flatnonzero(~np.isfinite(embeddings).all(axis=1)), manifest)
+    check_finite(embeddings, manifest, "the features are too large for the model: leave the images out")
     save_embedder(outputs.folder(layout.EMBEDDER), layout.BACKBONE, model)
     write_array(outputs.file(layout.EMBEDDINGS), [embeddings])
     entries = track(zip(manifest.keys, embeddings, strict=True), "embed: write", len(embeddings))
     write_json_entries(outputs.file(layout.EMBEDDINGS_JSON), entries)
     write_arrays(outputs.file(layout.MAP), lay_out(embeddings, model.class_size, params.base.seed))
+    print(f"embed: {counted(len(embeddings), 'embedding')} of {counted(model.size, 'number')}")
     class_part = embeddings[:, : model.class_size]
-    figures = {
-        "dimensions": model.size,
-        "dead_dimensions": int((~class_part.any(axis=0)).sum()),
-        "zero_class_parts": count_zero_rows(class_part) if model.class_size else 0,
-    }
-    write_metrics(outputs.file(layout.DETAILS / "embed.json"), figures)
-    print(f"embed: {summary(len(embeddings), **figures)}")
+    if dead := int((~class_part.any(axis=0)).sum()):
+        print(f"embed: {counted(dead, 'dimension')} of the class part zero for all images")
+    if model.class_size and (zero := count_zero_rows(class_part)):
+        print(f"embed: the class part of {counted(zero, 'image')} is all zeros")
 
 
 def fit_visual(features: np.ndarray, manifest: Manifest, params: Params) -> VisualPart:
@@ -67,15 +65,6 @@ def lay_out(embeddings: np.ndarray, class_size: int, seed: int) -> dict[str, np.
     positions = layout(embeddings, "map")
     has_both = 0 < class_size < embeddings.shape[1]
     return {"all": positions, "look": layout(embeddings[:, class_size:], "map by look") if has_both else positions}
-
-
-def summary(images: int, dimensions: int, dead_dimensions: int, zero_class_parts: int) -> str:
-    dead = f"; {counted(dead_dimensions, 'dimension')} of the class part zero for all images"
-    zero = f"; the class part of {counted(zero_class_parts, 'image')} is all zeros"
-    return (
-        f"{counted(images, 'embedding')} of {counted(dimensions, 'number')}"
-        f"{dead if dead_dimensions else ''}{zero if zero_class_parts else ''}"
-    )
 
 
 if __name__ == "__main__":

@@ -13,15 +13,15 @@ import numpy as np
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.computing import load_pixels
 from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
-from similarity.data.files import replaced_folder
+from similarity.data.files import Outputs
 from similarity.embedding.embedder import load_embedding_model
 from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
-from similarity.exporting import README, TITLE, build_model, export_onnx, export_saved_model, require_onnx
+from similarity.exporting import build_model, export_onnx, export_saved_model, read_notes, require_onnx
 from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
 from similarity.params import load_params
 
-NOTES = "README.md"
+NOTES, TITLE = "README.md", "# Exported embedding model"
 CHECKED_IMAGES = 100
 EXPORTERS = {"saved_model": ("saved_model", export_saved_model), "onnx": ("model.onnx", export_onnx)}
 
@@ -49,7 +49,8 @@ def main() -> None:
     prepare_tensorflow()
     model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))
     formats = list(EXPORTERS) if arguments.format == "all" else [arguments.format]
-    with replaced_folder(out) as folder:
+    with Outputs() as outputs:
+        folder = outputs.folder(out)
         for name, export in (EXPORTERS[each] for each in formats):
             run = export(model, folder / name)
             lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, name)]), embeddings)
@@ -60,7 +61,7 @@ def main() -> None:
                     f"backbone.weights ({weights}) is the file that models/backbone was made from"
                 )
             print(f"{name}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
-        text = README.replace("<size>", str(description["image_size"])).replace("<E>", str(embeddings.shape[1]))
+        text = read_notes(description["image_size"], embeddings.shape[1])
         (folder / NOTES).write_text(text, encoding="utf-8")
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
 

@@ -17,10 +17,10 @@ from similarity.data.sources.archives import DamagedArchiveError, is_archive, li
 from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import GeneratedSet, Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import How, bring_images
-from similarity.data.sources.layouts import Choices, Layout, list_folder
+from similarity.data.sources.layouts import Choices, Layout, LeftOut, list_folder
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
-from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT, LEFT_OUT_COLUMNS
+from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT
 from similarity.params import DataParams, Params
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
@@ -52,7 +52,7 @@ def main(params: Params, outputs: Outputs) -> None:
 def _generate(generated: GeneratedSet, title: str, outputs: Outputs) -> None:
     folder = outputs.folder(IMAGES)
     paths = list(track(generate_images(generated, folder), "fetch: draw", len(CLASSES) * generated.images_per_class))
-    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, [])
+    write_table(outputs.file(LEFT_OUT), LeftOut._fields, [])
     write_splits(outputs.file(GIVEN_SPLITS), [], [])
     print(f"fetch: drew {counted(len(paths), 'image')}: {title}")
 
@@ -107,7 +107,7 @@ def _unpack(source: Path, archives: Sequence[Path], settings: DataParams, output
 
 
 def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
-    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, layout.left_out)
+    write_table(outputs.file(LEFT_OUT), LeftOut._fields, layout.left_out)
     given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
     write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
     folders = [key.parts[0] for key in layout.images.values()]

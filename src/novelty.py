@@ -1,4 +1,4 @@
-"""Stage `novelty`: find the novelty limit, and measure what it refuses."""
+"""Stage `novelty`: find the novelty limit and the scale of likeness, and measure what the limit refuses."""
 
 from pipeline.inputs import load_rows
 from pipeline.stage import run_stage, track
@@ -11,10 +11,25 @@ from similarity.data.features.extractor import Extractor, load_extractor, tapped
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.pixels import resize
 from similarity.data.parallel import ordered_map
+from similarity.data.vectors import normalize
+from similarity.embedding.embedder import load_embedding_model
 from similarity.evaluation import novelty
 from similarity.evaluation.foreign import KINDS, draw_foreign
+from similarity.evaluation.likeness import LOOKS, Likeness, add_likeness, fit_likeness
 from similarity.evaluation.retrieval import sample_queries
-from similarity.layout import BACKBONE, DETAILS, DUPLICATES, FEATURES, MANIFEST, METRICS, NOVELTY, PLOTS, SPLITS
+from similarity.layout import (
+    BACKBONE,
+    DETAILS,
+    DUPLICATES,
+    EMBEDDER,
+    EMBEDDINGS,
+    FEATURES,
+    MANIFEST,
+    METRICS,
+    NOVELTY,
+    PLOTS,
+    SPLITS,
+)
 from similarity.params import Params
 
 MAX_IMAGES = 10_000  # gallery images that are kept, and test images that are tried
@@ -54,7 +69,10 @@ def main(params: Params, outputs: Outputs) -> None:
         **({"refused_held_out": held_out.mean()} if classes else {}),
         "auroc": roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign])),
     }
-    novelty.save_novelty(fitted, outputs.file(NOVELTY))
+    path = outputs.file(NOVELTY)
+    novelty.save_novelty(fitted, path)
+    embeddings, labels = load_rows(EMBEDDINGS, manifest)[rows], manifest.labels[rows]
+    add_likeness(scale_of(embeddings, groups[rows], labels if classes else np.zeros_like(labels), seed), path)
     write_metrics(outputs.file(METRICS / "novelty.json"), {"novelty": figures["refused"]})
     write_metrics(outputs.file(DETAILS / "novelty.json"), figures)
     shares = ((name, f"{share:.6f}") for name, share in refused.items())
@@ -65,6 +83,17 @@ def main(params: Params, outputs: Outputs) -> None:
     )
     if figures["refused"] < WEAK:
         print(f"novelty: only {figures['refused']:.0%} of unrelated images are refused: do not rely on refusals")
+
+
+def scale_of(embeddings: np.ndarray, groups: np.ndarray, labels: np.ndarray, seed: int) -> Likeness:
+    """Fit the scale of likeness to embeddings, float32 (m, E), for each of some looks, if there are two parts."""
+    model = load_embedding_model(EMBEDDER)
+    units, weight = {model.visual_weight: normalize(embeddings)}, model.visual_weight
+    if 0 < model.class_size < model.size and 0 < weight < 1:
+        parts = [normalize(part) for part in np.split(embeddings, [model.class_size], axis=1)]
+        for look in LOOKS:
+            units[look] = np.hstack([(1 - look) ** 0.5 * parts[0], look**0.5 * parts[1]]).astype(np.float32)
+    return fit_likeness(units, weight, groups, labels, seed)
 
 
 def distances_of_drawn_images(

@@ -1,30 +1,21 @@
 """Write all embeddings to a vector database, for services to search there: `python src/publish.py --to FOLDER`.
 
-With `--add IMAGES`, new images are embedded with the present model and added to what is published of this run.
-The database is LanceDB's, in a folder or, as s3://…, in a bucket; search it with `--index lancedb` and SIMILARITY_URI.
+It is LanceDB's, in a folder or, as s3://…, in a bucket. `--add FOLDER` embeds new images with the present model.
 """
 
 from pipeline.stage import counted, run_command, track
 
 import argparse
 import os
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from similarity.data.dataset.manifest import UNLABELED, ImageRecord
 from similarity.data.vectors import normalize
-from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.project import images_below
-from similarity.engine.published import VARIABLE, Row, add, open_table, publish, table_of
-from similarity.engine.results import Options
+from similarity.engine.published import VARIABLE, Row, add, publish, table_of
 from similarity.errors import UserError
-from similarity.index.approximate import recall
-
-MEASURED = 1000  # images whose neighbors are looked for
 
 
 def main() -> None:
@@ -46,18 +37,7 @@ def publish_all(index: ImageIndex, name: str, arguments: argparse.Namespace) -> 
     records = track(enumerate(gallery.manifest.records), "publish", len(index))
     rows = (Row(record, gallery.split(row) or "", "", gallery.vectors[row]) for row, record in records)
     publish(arguments.to, name, rows, index.parts.size)
-    found = measure(open_table(arguments.to, name, index.parts), gallery)
-    print(f"publish: {counted(len(index), 'image')} at {arguments.to} as {name}; recall@10 {found:.4f}")
-
-
-def measure(published: Gallery, gallery: Gallery) -> float:
-    """Compare what the index finds for some images with their exact neighbors."""
-    rows, found, exact = np.unique(np.linspace(0, len(gallery.vectors) - 1, MEASURED).astype(int)).tolist(), [], []
-    for row in track(rows, "measure"):
-        options, unit = Options(min(10, len(gallery.vectors) - 1)), gallery.vectors[row]
-        found.append(published.search(unit, options, [row]).cosines)
-        exact.append(gallery.search(unit, replace(options, index="exact"), [row]).cosines)
-    return recall(np.array(found), np.array(exact))
+    print(f"publish: {counted(len(index), 'image')} at {arguments.to} as {name}")
 
 
 def add_images(index: ImageIndex, name: str, arguments: argparse.Namespace) -> None:

@@ -7,27 +7,29 @@ an error in its place, and the exit status is 1. A key is answered at once, as l
 from pipeline.stage import run_command, track
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 
-from similarity.engine.image_index import ImageIndex
+from similarity.engine.answering import Engine
 from similarity.engine.project import images_below
-from similarity.engine.results import Failure, Matches, Options, Query, Result
+from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result, draw_matches
 from similarity.errors import UserError
 
 MAX_BATCH = 16  # images that the backbone runs on at once
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.save:
-        check_picture_name(arguments.save)
+    if arguments.save and arguments.save.suffix.lower() not in PICTURES:
+        raise UserError(f"--save {arguments.save}: the name must end in {', '.join(PICTURES)}")
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
-    is_one = len(arguments.images) == 1 and not Path(arguments.images[0]).is_dir()
-    index = ImageIndex(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
+    is_one = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])  # noqa: PTH112
+    index = Engine(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
     queries = [query for name in arguments.images for query in resolve(name, index)]
     results = index.answer(queries, options, lambda images, count: track(images, "embed", count))
     answered = [result for result in results if isinstance(result, Result)]
@@ -50,13 +52,13 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="query.py", description="Show the indexed images most similar to some.")
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, an image file, or a folder of these")
-    add("-k", type=positive, default=10, help="how many to show for each (default: 10)")
+    add("-k", type=int, default=10, help="how many to show for each (default: 10)")
     add("--index", choices=("exact", "annoy", "lancedb"),
         help="which index to search; lancedb is what publish.py wrote to SIMILARITY_URI (default: exact; annoy above "
         "a million images)")  # fmt: skip
     add("--label", metavar="CLASS", help="show images of this class only")
     add("--split", choices=("train", "valid", "test"), help="show images of this split only")
-    add("--look", type=share, metavar="0…1",
+    add("--look", type=float, metavar="0…1",
         help="0: images of the same kind, 1: those of the same look (default: embedding.visual_weight)")  # fmt: skip
     add("--any", action="store_true", help="show the nearest images even if none is similar")
     add("--json", action="store_true", help="print one JSON object and nothing else")
@@ -64,28 +66,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: a whole number of at least 1 is needed")
-    return int(text)
-
-
-def share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: a number from 0 to 1 is needed")
-    return number
-
-
-def resolve(name: str, index: ImageIndex) -> list[Query | Failure]:
+def resolve(name: str, index: Engine) -> list[Query | Failure]:
     """Find out whether a name is a key, a file or a folder; a name that is both a key and a file is the key."""
-    try:
-        files = images_below(Path(name)) if Path(name).is_dir() else None
-    except OSError as error:
-        return [Failure(name, UserError(f"{name}: {error.strerror or error}"))]
+    files = images_below(Path(name)) if os.path.isdir(name) else None  # noqa: PTH112  # no error for a name too long
     if files is None or index.key_of(name):
         return [index.resolve(name)]
     return [query for file in files for query in resolve(str(file), index)] or [
@@ -101,12 +84,13 @@ def printable(name: str) -> str:
 def as_text(result: Result | Failure) -> str:
     if isinstance(result, Failure):
         return f"error: {printable(result.reason)}"
-    state = "indexed" if result.query.key else "not indexed"
-    lines = [f"{printable(result.query.name)} ({state}; {result.index}, {result.source})"]
-    lines += [f"{n:4}  {cosine:.4f}  {key}" for n, (key, cosine) in enumerate(result.neighbors, start=1)]
+    name, key = printable(result.query.name), result.indexed_as
+    state = "indexed" if result.query.key else f"indexed as {key}" if key else "not indexed"
+    lines = [f"{name} ({state}; {result.index}, {result.source})"]
+    lines += [f"{n:4}  {each.likeness:3}  {each.words:12}  {each.key}" for n, each in enumerate(result.neighbors, 1)]
     if not result.similar:
         shown = "these are only the nearest" if result.neighbors else "--any shows the nearest"
-        lines.append(f"      {result.explain_novelty()} ({shown})")
+        lines.append(f"      {NOTHING_SIMILAR} ({shown})")
     return "\n".join(lines)
 
 
@@ -121,27 +105,22 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
         "similar": result.similar,
         "distance": result.distance,
         "max_distance": result.max_distance,
-        "neighbors": [{"key": key, "label": key.split("/")[0], "cosine": cosine} for key, cosine in result.neighbors],
+        "indexed_as": result.indexed_as,
+        "neighbors": [
+            {**each._asdict(), "label": each.key.split("/")[0], "words": each.words} for each in result.neighbors
+        ],
     }
 
 
-def check_picture_name(path: Path) -> None:
-    from PIL import Image
-
-    if Image.registered_extensions().get(path.suffix.lower()) not in {"PNG", "JPEG", "WEBP"}:
-        raise UserError(f"--save {path}: the name must end in .png, .jpg or .webp")
-
-
-def save_sheet(index: ImageIndex, results: Sequence[Result], path: Path) -> None:
+def save_sheet(index: Engine, results: Sequence[Result], path: Path) -> None:
     from similarity.data.files import replaced_file
 
-    sheet = index.draw(Matches(results))
+    sheet = draw_matches(Matches(results), index.images)
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)
-        except (ValueError, OSError) as error:
-            size, reason = f"{sheet.width} × {sheet.height} pixels", getattr(error, "strerror", None) or error
-            raise UserError(f"--save {path}: cannot write {size}: {reason}") from error
+        except ValueError as error:  # more pixels than the format can hold
+            raise UserError(f"--save {path}: {error}") from error
 
 
 if __name__ == "__main__":

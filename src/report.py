@@ -1,7 +1,7 @@
 """Stage `report`: put all that a run has found on one page, with pictures, to look at and to hand on."""
 
 from pipeline.inputs import check_rows, read_metrics_file
-from pipeline.stage import run_stage
+from pipeline.stage import counted, run_stage
 
 import csv
 from pathlib import Path
@@ -9,37 +9,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similarity.data.dataset.manifest import Manifest, read_manifest
+from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.files import Outputs
 from similarity.data.images.previews import Previews
 from similarity.findings.finding import read_findings
-from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, PLOTS, PREVIEWS, REPORT
+from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, PLOTS, PREVIEWS, REPORT, SPLITS
 from similarity.params import Params
 from similarity.reporting import page
 
-DETAILED = ("scan", "split", "embed", "ann", "novelty", "baselines", "evaluate", "audit")
-SETTINGS = {
-    "data": ("source",),
-    "backbone": ("name",),
-    "embedding": ("size", "visual_size", "visual_weight"),
-    "train": ("loss", "lr", "epochs"),
-    "ann": ("trees",),
-}  # the parameters that distinguish runs the most
+DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, positions = read_manifest(MANIFEST), np.load(MAP)["all"]
+    splits = {split: len(rows) for split, rows in read_splits(SPLITS, manifest).items()}
     check_rows(MAP, len(positions), manifest)
     metrics = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
     history = read_rows(HISTORY)
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
     confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
     refused = [(row["images"], float(row["refused"])) for row in read_rows(PLOTS / "novelty.csv")]
-    values = params.model_dump()
-    settings = {f"{section}.{name}": values[section][name] for section, names in SETTINGS.items() for name in names}
     text = page.render_page(
         "Image similarity",
-        introduction(params, manifest, metrics["split"]),
+        introduction(params, manifest, splits),
         page.headline(metrics),
         [
             page.baselines_section(metrics),
@@ -50,7 +42,7 @@ def main(params: Params, outputs: Outputs) -> None:
             page.map_section([each.label for each in manifest.records], positions, Previews(PREVIEWS).__getitem__),
             page.training_section(curves),
             page.novelty_section(refused),
-            page.figures_section(metrics, settings),
+            page.figures_section(metrics),
         ],
     )
     outputs.file(REPORT).write_text(text, encoding="utf-8", errors="replace")
@@ -58,10 +50,9 @@ def main(params: Params, outputs: Outputs) -> None:
 
 
 def introduction(params: Params, manifest: Manifest, splits: dict[str, int]) -> str:
-    classes = f"{len(manifest.classes)} class{'es' * (len(manifest.classes) != 1)}"
     return (
-        f"{len(manifest.keys):,} images in {classes} from {params.data.source}: {splits['train']:,} to learn from, "
-        f"{splits['valid']:,} to choose by, {splits['test']:,} to measure with"
+        f"{len(manifest.keys):,} images in {counted(len(manifest.classes), 'class')} from {params.data.source}: "
+        f"{splits['train']:,} training, {splits['valid']:,} validation, {splits['test']:,} test"
     )
 
 

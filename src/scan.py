@@ -1,19 +1,18 @@
 """Stage `scan`: looks at every image once, keeps what the later stages need of its pixels, and finds duplicates."""
 
+from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from similarity.data.cluster import is_cluster_named
-from similarity.data.content_cache import ContentCache, cache_limit_gb
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
+    REMARKS_COLUMNS,
     Rejection,
     ScannedImage,
     list_keys,
@@ -21,7 +20,7 @@ from similarity.data.dataset.scanning import (
     scan_images_on_cluster,
     scan_version,
 )
-from similarity.data.files import Outputs, open_array, read_table, replaced_file, write_metrics, write_table
+from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.previews import open_previews
 from similarity.errors import DataError, UserError, list_first
 from similarity.layout import (
@@ -29,34 +28,27 @@ from similarity.layout import (
     DUPLICATES,
     HISTOGRAMS,
     IMAGES,
-    LEFT_OUT,
-    LEFT_OUT_COLUMNS,
     MANIFEST,
     METRICS,
     PREVIEWS,
     REJECTED,
-    REJECTED_COLUMNS,
     REMARKS,
-    REMARKS_COLUMNS,
     SCAN,
     THUMBNAILS,
 )
 from similarity.params import Params
-
-CACHE = user_cache_path("image-similarity") / "scan"
 
 
 def main(params: Params, outputs: Outputs) -> None:
     keys = list_keys(IMAGES)
     if not keys:
         raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
-    left_out = sum(1 for _ in read_table(LEFT_OUT, LEFT_OUT_COLUMNS))
     folder = outputs.folder(SCAN)
     records, rejections, decoded = _keep_pixels(track(_scan(keys), "scan", len(keys)), folder)
     _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
     write_manifest(outputs.file(MANIFEST), records)
-    write_table(folder / REJECTED.name, REJECTED_COLUMNS, rejections)
+    write_table(folder / REJECTED.name, Rejection._fields, rejections)
     identical = identical_images(records)
     near = near_duplicates(np.load(folder / THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
     near = differing_pairs(near, manifest.contents)
@@ -65,7 +57,6 @@ def main(params: Params, outputs: Outputs) -> None:
         "images": len(records),
         "classes": len(manifest.classes),
         "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
-        "left_out": left_out,
         "rejected": len(rejections),
         "duplicates": len(records) - len({record.sha256 for record in records}),
         "identical_pairs": len(identical.first),
@@ -80,11 +71,8 @@ def _scan(keys: list[str]) -> Iterator[ScannedImage | Rejection]:
     if is_cluster_named():
         yield from scan_images_on_cluster(IMAGES, keys)
         return
-    cache = ContentCache(CACHE, scan_version(), limit := cache_limit_gb())
-    yield from scan_images(IMAGES, keys, cache)
-    cache.close()
-    if limit and cache.problem:
-        print(f"warning: {CACHE} is not used: {cache.problem}", file=sys.stderr)
+    with user_cache("scan", scan_version()) as cache:
+        yield from scan_images(IMAGES, keys, cache)
 
 
 def _describe(figures: dict[str, int]) -> Iterator[str]:
@@ -108,8 +96,8 @@ def _keep_pixels(
     records, rejections, plain, decoded = list[ImageRecord](), list[Rejection](), list[str](), 0
     (folder / PREVIEWS.name).mkdir()
     with (
-        open_array(folder / THUMBNAILS.name) as thumbnails,
-        open_array(folder / HISTOGRAMS.name) as histograms,
+        open_array(folder / THUMBNAILS.name) as add_thumbnail,
+        open_array(folder / HISTOGRAMS.name) as add_histogram,
         open_previews(folder / PREVIEWS.name) as add_preview,
     ):
         for image in results:
@@ -117,8 +105,8 @@ def _keep_pixels(
                 rejections.append(image)
                 continue
             records.append(image.record)
-            thumbnails.append(image.thumbnail[None])
-            histograms.append(image.histogram[None])
+            add_thumbnail(image.thumbnail[None])
+            add_histogram(image.histogram[None])
             add_preview(image.preview)
             decoded += image.is_decoded
             if image.is_plain:
@@ -130,7 +118,7 @@ def _keep_pixels(
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
         with replaced_file(REJECTED) as path:  # the list is what the user needs in order to correct the data set
-            write_table(path, REJECTED_COLUMNS, rejections)
+            write_table(path, Rejection._fields, rejections)
         reasons = list_first([": ".join(rejection) for rejection in rejections])
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "

@@ -7,8 +7,8 @@ import numpy as np
 from similarity.data.dataset.duplicates import bounded_groups, differing_pairs, pairs_among, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
 from similarity.data.dataset.splitting import complete_splits
-from similarity.data.files import Outputs, write_metrics
-from similarity.layout import DETAILS, DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
+from similarity.data.files import Outputs
+from similarity.layout import DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params
 
 
@@ -25,22 +25,13 @@ def main(params: Params, outputs: Outputs) -> None:
     splits = complete_splits(manifest, given, group, settings.valid, settings.test, params.base.seed)
     write_splits(outputs.file(SPLITS), manifest.keys, splits)
     parted, nearly_parted = (len(differing_pairs(pairs, splits).first) for pairs in (identical, near))
-    figures = {
-        **{name: splits.count(name) for name in SPLIT_NAMES},
-        "given": sum(map(bool, given)),
-        "identical_across_splits": parted,
-        "near_duplicates_across_splits": nearly_parted,
-    }
-    write_metrics(outputs.file(DETAILS / "split.json"), figures)
-    print(
-        f"split: {counted(figures['train'], 'image')} to learn from, {figures['valid']:,} to choose by, "
-        f"{figures['test']:,} to measure with"
-    )
+    train, valid, test = map(splits.count, SPLIT_NAMES)
+    print(f"split: {train:,} training, {valid:,} validation and {test:,} test images")
     if any(given):
         drawn = sorted({split for split, kept in zip(splits, given, strict=True) if split != kept})
         print("split: kept those that the source gives" + (f"; drawn for others: {', '.join(drawn)}" if drawn else ""))
-    if pairs := parted + nearly_parted:
-        print(f"split: {counted(pairs, 'pair')} of identical or nearly identical images are in two splits")
+    if parted or nearly_parted:
+        print(f"split: identical images in two splits: {counted(parted, 'pair')}; near duplicates: {nearly_parted:,}")
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.embedding.model import Head, save_head, untaught_head
 from similarity.errors import UserError
 from similarity.layout import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from similarity.params import EmbeddingParams, Params
+from similarity.params import EmbeddingParams, Params, TrainParams
 
 HISTORY, FIGURES = METRICS / "history.csv", METRICS / "train.json"
-COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
+COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")
 TENSORBOARD = "IMAGE_SIMILARITY_TENSORBOARD"
 SECONDS = 1.0  # between two versions of the files while a training runs
 
@@ -38,9 +38,9 @@ def main(params: Params, outputs: Outputs) -> None:
     features = load_rows(FEATURES, manifest)
     if manifest.can_teach:
         head, history = fit(features, manifest, params)
-        figures = best_epoch(history)
+        figures = best_epoch(history, params.train)
         print(
-            f"train: epoch {figures['best_epoch']} of {len(history['loss'])} is the best: validation loss "
+            f"train: epoch {figures['best_epoch']} of {len(history['loss'])} is kept: validation loss "
             f"{figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.4f}; all are in {HISTORY}"
         )
     else:
@@ -68,12 +68,10 @@ def fit(features: np.ndarray, manifest: Manifest, params: Params) -> tuple[Head,
     splits, labels = read_splits(SPLITS, manifest), manifest.labels
     rows = {split: manifest.labeled(each) for split, each in splits.items()}
     train, valid = (Labeled(features, rows[split], labels[rows[split]]) for split in ("train", "valid"))
-    with watched(params.train.epochs) as end_epoch:
+    with watched(params.train) as end_epoch:
         callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
         callbacks += [keras.callbacks.TensorBoard(folder)] if (folder := tensorboard_folder()) else []
-        return train_network(
-            train, valid, len(manifest.classes), params.embedding.size, params.train, params.base.seed, callbacks
-        )
+        return train_network(train, valid, len(manifest.classes), params.embedding.size, params.train, callbacks)
 
 
 def tensorboard_folder() -> str | None:
@@ -85,7 +83,7 @@ def tensorboard_folder() -> str | None:
 
 
 @contextmanager
-def watched(epochs: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+def watched(settings: TrainParams) -> Iterator[Callable[[int, dict[str, float]], None]]:
     """Show a training while it runs; gives what is to be called with the figures at the end of each epoch.
 
     There is a progress bar and, if DVC runs this stage, a new version of its files about every second, so that
@@ -104,10 +102,10 @@ def watched(epochs: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
         if is_live and time.monotonic() >= written + SECONDS:
             with Outputs() as outputs:
                 write_history(history, outputs)
-                write_metrics(outputs.file(FIGURES), {**best_epoch(history), "epoch": len(history["loss"])})
+                write_metrics(outputs.file(FIGURES), {**best_epoch(history, settings), "epoch": len(history["loss"])})
             written = time.monotonic()
 
-    with tqdm(total=epochs, desc="train", unit=" epochs", disable=None, leave=False) as progress:
+    with tqdm(total=settings.epochs, desc="train", unit=" epochs", disable=None, leave=False) as progress:
         try:
             yield end_epoch
         except BaseException:
@@ -123,9 +121,10 @@ def write_history(history: History, outputs: Outputs) -> None:
     write_table(outputs.file(HISTORY), ("epoch", *COLUMNS), rows)
 
 
-def best_epoch(history: History) -> dict[str, float]:
-    """Return the metrics of the epoch with the lowest validation loss, the first one of equals."""
-    best = history["val_loss"].index(min(history["val_loss"]))
+def best_epoch(history: History, settings: TrainParams) -> dict[str, float]:
+    """Return the metrics of the epoch that is kept, the first one of equals."""
+    figure, mode = settings.best_epoch_by
+    best = history[figure].index({"max": max, "min": min}[mode](history[figure]))
     return {
         "val_loss": history["val_loss"][best],
         "val_accuracy": history["val_accuracy"][best],

@@ -1,13 +1,21 @@
-"""Read what earlier stages made, and refuse what belongs to other images or settings."""
+"""Read what earlier stages and runs made, and refuse what belongs to other images or settings."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
 from similarity.data.dataset.manifest import Manifest
+from similarity.data.vectors import row_blocks
 from similarity.errors import DataError, UserError
 from similarity.layout import EDITS, MANIFEST, METRICS
+
+if TYPE_CHECKING:
+    from similarity.data.content_cache import ContentCache
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
@@ -15,10 +23,13 @@ def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.nd
 
     Raises:
         FileNotFoundError: there is no such file.
-        UserError: it is damaged, or has another number of images, or rows of another width.
+        UserError: it is damaged, holds numbers that are not finite, or has another number of images, or rows of
+            another width.
     """
     rows = _load_array(path, width)
     check_rows(path, len(rows), manifest)
+    if rows.dtype.kind == "f":
+        check_finite(rows, manifest, f"{path} is damaged: run `dvc checkout`, or `dvc repro`")
     return rows
 
 
@@ -39,11 +50,26 @@ def load_edits(name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(rows, edited.shape[1]), np.concatenate(edited)
 
 
-def check_finite(path: Path, rows: np.ndarray, manifest: Manifest) -> None:
-    """Raise a `DataError` that names the images whose numbers are not finite, by their rows, int64 (m,), if any."""
-    if len(rows):
-        problems = [f"{manifest.keys[row]} has numbers that are not finite" for row in rows]
-        raise DataError(problems, f"nothing can be compared with them, so {path} is not written")
+def check_finite(array: np.ndarray, manifest: Manifest, advice: str) -> None:
+    """Raise a `DataError` with some advice that names the images whose rows, of (n, …), have numbers not finite."""
+    finite = np.concatenate([np.isfinite(block).reshape(len(block), -1).all(axis=1) for block in row_blocks(array)])
+    if not finite.all():
+        keys = (manifest.keys[row] for row in np.flatnonzero(~finite).tolist())
+        raise DataError([f"{key} has numbers that are not finite" for key in keys], advice)
+
+
+@contextmanager
+def user_cache(name: str, namespace: str) -> "Iterator[ContentCache]":
+    """Open one of the user's caches for what is computed of images; warn at the end if it could not be used."""
+    from platformdirs import user_cache_path
+
+    from similarity.data.content_cache import ContentCache, cache_limit_gb
+
+    folder, limit = user_cache_path("image-similarity") / name, cache_limit_gb()
+    with closing(ContentCache(folder, namespace, limit)) as cache:
+        yield cache
+    if limit and cache.problem:
+        print(f"warning: {folder} is not used: {cache.problem}", file=sys.stderr)
 
 
 def read_metrics(folder: Path = METRICS) -> dict[str, dict]:

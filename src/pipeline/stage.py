@@ -1,4 +1,7 @@
-"""How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure."""
+"""How every command starts and ends: checked parameters, progress, whole outputs, and one clear line on failure.
+
+What only some commands need is imported where it is used.
+"""
 
 import os
 import signal
@@ -8,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from tqdm import tqdm
-
-from similarity.data.files import Outputs, replaced_file
 from similarity.errors import DataError, UserError
 from similarity.layout import PROBLEMS
-from similarity.params import Params, load_params
+
+if TYPE_CHECKING:
+    from similarity.data.files import Outputs
+    from similarity.params import Params
 
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
 _LOCK = Path(".dvc/tmp/stage.lock")
@@ -24,12 +27,14 @@ _UNNOTICED = 0.5  # seconds
 Item = TypeVar("Item")
 
 
-def run_stage(main: Callable[[Params, Outputs], None]) -> NoReturn:
+def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
     """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit.
 
     See `run_command` for the exit status. A failure also prints the command that restores the last commit, since DVC
     removes a stage's outputs before it runs the stage.
     """
+    from similarity.data.files import Outputs
+    from similarity.params import load_params
 
     def run() -> None:
         start = time.monotonic()
@@ -99,6 +104,8 @@ def _listing_problems() -> Iterator[None]:
     except DataError as error:
         if error.is_complete:
             raise
+        from similarity.data.files import replaced_file
+
         with replaced_file(PROBLEMS) as path:
             path.write_text("".join(f"{problem}\n" for problem in error.problems), encoding="utf-8")
         raise UserError(f"{error}; all are in {PROBLEMS}") from error
@@ -114,6 +121,8 @@ def _how_to_get(path: str) -> str:
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
     """Show the progress of an iteration that takes a while, if the output is a terminal and there are several steps."""
+    from tqdm import tqdm
+
     if total is None and isinstance(items, Sized):
         total = len(items)
     return tqdm(

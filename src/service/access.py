@@ -2,18 +2,21 @@
 
 import hmac
 import socket
-from asyncio import TimeoutError, wait_for  # noqa: A004  # Python 3.10 has one of its own
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from time import monotonic
 
+from anyio import fail_after
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.failures import Refusal, answer
+
 COOKIE = "similarity"
+VERSIONED = "/api/v1/"
+_PROTECTED = ("/api/", "/metrics")
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -29,10 +32,13 @@ SECURITY_HEADERS = {
 _LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_OVERHEAD = 65_536  # bytes of a form besides its files
-_FOREIGN = JSONResponse({"detail": "The page of another site asks for this; only the service's own page may."}, 403)
-_NO_TOKEN = JSONResponse(
-    {"detail": "This service answers only those who know its token: send `Authorization: Bearer <token>`."},
+_FOREIGN = Refusal(
+    403, "foreign_page", "The page of another site asks for this: start the service with --allow-origin if it may."
+)
+_NO_TOKEN = Refusal(
     401,
+    "no_token",
+    "This service answers only those who know its token: send `Authorization: Bearer <token>`.",
     {"www-authenticate": "Bearer"},
 )
 
@@ -57,12 +63,12 @@ class AccessControl:
 
     Browsers name the site of the page in `Origin`; for our own page its host equals `Host`. After an error the
     connection is closed, instead of reading the rest of a body that nobody wants. HEAD is answered like GET, which
-    FastAPI does not; the server leaves the body out.
+    FastAPI does not; the server leaves the body out. A path without a version means the present one.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
-        """Protect an app; without a token, the API is open to all."""
-        self.app, self.token = app, token
+    def __init__(self, app: ASGIApp, token: str | None, origins: Sequence[str]) -> None:
+        """Protect an app; without a token, the API is open to all, and pages of some origins may ask as our own."""
+        self.app, self.token, self.origins = app, token, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,22 +79,20 @@ class AccessControl:
                 MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 
-        headers, answer = Headers(scope=scope), self.app
-        if scope["method"] not in _HARMLESS and _is_foreign(headers):
-            answer = _FOREIGN
-        elif self.token is not None and _is_api(scope) and not _has_token(headers, self.token):
-            answer = _NO_TOKEN
+        headers, app, root = Headers(scope=scope), self.app, scope.get("root_path", "")
+        path = scope["path"].removeprefix(root)
+        if path.startswith("/api/") and not path.startswith(VERSIONED):
+            path = VERSIONED + path.removeprefix("/api/")
+        if scope["method"] not in _HARMLESS and self._is_foreign(headers):
+            app = answer(_FOREIGN)
+        elif self.token and path.startswith(_PROTECTED) and not _has_token(headers, self.token):
+            app = answer(_NO_TOKEN)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        return await answer({**scope, "method": method}, receive, send_closing)
+        return await app({**scope, "method": method, "path": root + path}, receive, send_closing)
 
-
-def _is_foreign(headers: Headers) -> bool:
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
-
-
-def _is_api(scope: Scope) -> bool:
-    return scope["path"].removeprefix(scope.get("root_path", "")).startswith("/api/")
+    def _is_foreign(self, headers: Headers) -> bool:
+        origin, host = headers.get("origin"), headers.get("host", "").lower()
+        return origin is not None and origin not in self.origins and origin.partition("://")[2].lower() != host
 
 
 def _has_token(headers: Headers, token: str) -> bool:
@@ -113,27 +117,25 @@ class UploadLimits:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         length = Headers(scope=scope).get("content-length", "")
-        try:
-            self._check_size(int(length) if length.isdecimal() else 0)
-        except HTTPException as error:
-            return await JSONResponse({"detail": error.detail}, error.status_code)(scope, receive, send)
-        deadline = monotonic() + self.seconds
+        announced, deadline = int(length) if length.isdecimal() else 0, monotonic() + self.seconds
         received, is_complete = 0, False
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_complete
             if is_complete:  # what comes next is the end of the connection
                 return await receive()
+            self._check_size(announced)
             try:
-                message = await wait_for(receive(), deadline - monotonic())
+                with fail_after(deadline - monotonic()):
+                    message = await receive()
             except TimeoutError as error:
-                raise HTTPException(408, f"The upload is too slow: {self.seconds:g} s are allowed.") from error
+                raise Refusal(408, "too_slow", f"The upload is too slow: {self.seconds:g} s are allowed.") from error
             size = len(message.get("body", b""))
             received += size
             self.room -= size
             self._check_size(received)
             if self.room < 0:
-                raise HTTPException(503, "Too many uploads at once; try again in a second.", {"retry-after": "1"})
+                raise Refusal(503, "busy", "Too many uploads at once; try again in a second.", {"retry-after": "1"})
             is_complete = not message.get("more_body", False)
             return message
 
@@ -145,4 +147,6 @@ class UploadLimits:
 
     def _check_size(self, size: int) -> None:
         if size > self.max_bytes + _FORM_OVERHEAD:
-            raise HTTPException(413, f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed.")
+            raise Refusal(
+                413, "too_many_bytes", f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed."
+            )

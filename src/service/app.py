@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import yaml
@@ -9,21 +10,32 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import api
-from service.access import SECURITY_HEADERS, AccessControl, UploadLimits, own_hosts
+from service.access import SECURITY_HEADERS, VERSIONED, AccessControl, UploadLimits, own_hosts
+from service.failures import answer
+from service.forms import add_forms
+from service.measuring import Measuring, metrics
 from service.reloading import ServedCatalog
+from similarity.data.images.decoding import UnreadableImageError
 from similarity.data.images.query_images import start_decoders
+from similarity.errors import UserError
 
 _FOLDER = Path(__file__).parent
 PAGE, DOCUMENTATION, EXAMPLES = _FOLDER / "page", _FOLDER / "documentation", _FOLDER / "examples.yaml"
+_PAGE_FILES = StaticFiles(directory=PAGE, html=True)
 _MAX_HEAD = 65_536  # bytes of a request before its body
 _DESCRIPTION = """Which of the indexed images look like this one?
 
-Every failure is answered with `{"detail": "…"}`, a sentence. A parameter that a call does not have is refused.
+Every failure is answered with `{"code": "…", "detail": "…"}`: a word for programs, and a sentence. A parameter that a
+call does not have is refused. Each call that takes a form takes JSON with the same fields as well (`application/json`),
+with images in base64. Paths without the version mean the present one.
 """
 
 
@@ -33,33 +45,55 @@ def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
         title="Image similarity",
         description=_DESCRIPTION,
         version="1",
-        openapi_url="/api/openapi.json",
+        openapi_url=f"{VERSIONED}openapi.json",
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # short, as generated clients make functions of it
-        lifespan=served.reloading_on_signal,
     )
-    app.state.served = served
-    app.state.token = arguments.token
+    app.state.served, app.state.token = served, arguments.token
     app.include_router(api.router, dependencies=[Depends(_only_known_parameters)])
     app.get("/healthz", summary="Check whether the service is up", tags=["service"])(api.health)
-    app.get("/api/docs", include_in_schema=False)(_to_documentation)
-    app.mount("/api/docs", StaticFiles(directory=DOCUMENTATION, packages=[("fastapi_offline", "static")], html=True))
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
-    app.add_exception_handler(RequestValidationError, _answer_error)
-    for kind in api.REPLIES:
+    app.get("/metrics", include_in_schema=False)(metrics)
+    app.get(f"{VERSIONED}docs", include_in_schema=False)(_to_documentation)
+    documentation = StaticFiles(directory=DOCUMENTATION, packages=[("fastapi_offline", "static")], html=True)
+    app.mount(f"{VERSIONED}docs", documentation)
+    app.router.default = _page
+    for kind in (RequestValidationError, HTTPException, UserError, UnreadableImageError, Exception):
         app.add_exception_handler(kind, _answer_error)
-    for model, example in yaml.safe_load(EXAMPLES.read_text(encoding="utf-8")).items():
-        app.openapi()["components"]["schemas"][model]["examples"] = [example]  # the document is kept
+    _complete(app.openapi(), arguments.token)  # the document is kept
     max_bytes, room_bytes = int(arguments.max_upload_mb * 1e6), int(arguments.upload_room_mb * 1e6)
     MultiPartParser.spool_max_size = 2 * max_bytes  # larger uploads would go to a temporary file
     # The last one added is the first one asked.
     app.add_middleware(UploadLimits, max_bytes=max_bytes, room_bytes=room_bytes, seconds=arguments.upload_seconds)
+    app.add_middleware(Measuring)
+    app.add_middleware(AccessControl, token=arguments.token, origins=arguments.allow_origin)
+    if arguments.allow_origin:
+        allowed = ["authorization", "content-type"]
+        app.add_middleware(CORSMiddleware, allow_origins=arguments.allow_origin, allow_methods=["GET", "POST"],
+            allow_headers=allowed)  # fmt: skip
     hosts = own_hosts(arguments.host) + arguments.allow_host
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.add_middleware(AccessControl, token=arguments.token)
     start_decoders()
     return app
+
+
+def _complete(document: dict[str, Any], token: str | None) -> None:
+    """Add to the OpenAPI document what FastAPI does not know."""
+    schemas = document["components"]["schemas"]
+    add_forms(schemas)
+    for model, example in yaml.safe_load(EXAMPLES.read_text(encoding="utf-8")).items():
+        schemas[model]["examples"] = [example]
+    if token is not None:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+        document["paths"]["/healthz"]["get"]["security"] = []
+
+
+async def _page(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what is no call: with a file of the page, if there is one."""
+    if scope["path"].removeprefix(scope.get("root_path", "")).startswith("/api/"):
+        raise HTTPException(404)
+    await _PAGE_FILES(scope, receive, send)
 
 
 async def _only_known_parameters(request: Request) -> None:
@@ -72,9 +106,13 @@ async def _only_known_parameters(request: Request) -> None:
         )
 
 
-async def _answer_error(_: Request, error: Exception) -> JSONResponse:
-    status, detail = api.reply_to(error)
-    return JSONResponse({"detail": detail}, status)
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
+    response = answer(error)
+    if response.status_code == 405:  # the framework names the methods of one call only
+        matching = [each for each in api.router.routes if each.matches(request.scope)[0] is not Match.NONE]
+        methods = {method for each in matching for method in getattr(each, "methods", ())} or {"GET"}
+        response.headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    return response
 
 
 async def _to_documentation() -> RedirectResponse:

@@ -1,16 +1,17 @@
 """What the service answers from: the engine's results in the words of the API."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from time import perf_counter
 from typing import Any, cast
 from unicodedata import normalize
 
 import numpy as np
-from fastapi import HTTPException
+import orjson
 
 from service import schema
+from service.failures import Refusal
 from service.forms import FindingsQuery, ImagesQuery, SearchOptions
 from service.image_files import read_image_bytes
 from service.schema import Answer, EmbeddingMap, FindingEntry, FindingPage, ImageEntry, ImagePage, Info, SearchResult
@@ -18,12 +19,15 @@ from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
 from similarity.data.features.extractor import describe as describe_backbone
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
-from similarity.engine.results import Failure, Prepared, Query, Result
-from similarity.engine.stores import Index
+from similarity.engine.results import Failure, Prepared, Query
 from similarity.findings.finding import KINDS, Finding, FindingKind, explain
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
+HASH_LENGTH = 16  # hexadecimal digits, which tell the files of a key apart
+_NEAREST_ON_MAP = 3  # images, between which a query is shown
+_VECTOR_DIGITS = 7  # float32 has no more
+_NONE = 255  # no split, or no finding
 
 
 @dataclass(frozen=True)
@@ -68,47 +72,64 @@ class Catalog:
         ]
 
     def _search(self, prepared: Prepared, options: SearchOptions, any_distance: bool) -> SearchResult:
-        indexes: list[Index | None] = [options.index]
-        if options.compare and options.look is None:
-            first_index = options.index or self.gallery.default_index
-            indexes = [first_index, *(index for index in self.gallery.indexes if index != first_index)]
-        results = [self.engine.find(prepared, options.as_engine_options(index, any_distance)) for index in indexes]
-        first, query = results[0], prepared.query
+        query, result = prepared.query, self.engine.find(prepared, options.as_engine_options(any_distance))
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
-        queries = [
-            schema.Query(key=None, label=None, width=width, height=height, split=None, findings=[])
-            for _, _, (width, height) in prepared.embedded[:uploads]
-        ]
+        sizes = [size for _, _, size in prepared.embedded[:uploads]]
+        queries = [schema.Query(width=width, height=height) for width, height in sizes]
         queries += [schema.Query(**self._facts(self.gallery.row(key))) for key in query.keys]
         novelty = None
-        if first.distance is not None and first.max_distance is not None:
-            novelty = schema.Novelty(distance=first.distance, max_distance=first.max_distance)
-        return SearchResult(
-            query=queries[0],
-            queries=queries,
-            answer=self._as_answer(first),
-            comparison=self._as_answer(results[1]) if len(results) > 1 else None,
-            embed_milliseconds=None if prepared.seconds is None else 1000 * prepared.seconds,
-            similar=first.similar,
-            novelty=novelty,
-        )
-
-    def _as_answer(self, result: Result) -> Answer:
-        return Answer(
+        if result.distance is not None and result.max_distance is not None:
+            novelty = schema.Novelty(distance=result.distance, max_distance=result.max_distance)
+        answer = Answer(
             index=result.index,
             source="inverted index" if result.matches is None else "search",
             milliseconds=1000 * result.seconds,
             matches=len(self.engine) - 1 if result.matches is None else result.matches,
             neighbors=[
-                schema.Neighbor(cosine=cosine, **self._facts(self.gallery.row(key))) for key, cosine in result.neighbors
+                schema.Neighbor(
+                    likeness=each.likeness,
+                    words=each.words,
+                    cosine=each.cosine,
+                    **self._facts(self.gallery.row(each.key)),
+                )
+                for each in result.neighbors
             ],
         )
+        return SearchResult(
+            query=queries[0] if queries else None,
+            queries=queries,
+            answer=answer,
+            place=self._place(queries, answer),
+            embed_milliseconds=None if prepared.seconds is None else 1000 * prepared.seconds,
+            similar=result.similar,
+            novel=not result.similar,
+            novelty=novelty,
+        )
+
+    def _place(self, queries: Sequence[schema.Query], answer: Answer) -> list[float] | None:
+        """Return where a query is on the map: among its nearest images, unless it is one of the indexed ones."""
+        known = [each.row for each in queries if each.row is not None]
+        rows = known if len(known) == 1 == len(queries) else [each.row for each in answer.neighbors[:_NEAREST_ON_MAP]]
+        positions = self.engine.map.get("all")
+        return None if positions is None or not rows else positions[rows].mean(axis=0, dtype=float).round(4).tolist()
+
+    def embed(self, images: Sequence[bytes]) -> schema.Embeddings:
+        """Embed uploads; the error of one that cannot be embedded names it."""
+        start, vectors = perf_counter(), []
+        for place, each in enumerate(
+            self.engine.prepare([Query("upload", images=(each,)) for each in images]), start=1
+        ):
+            if isinstance(each, Failure):
+                raise type(each.error)(f"image {place} of {len(images)}, {each.error}")
+            vectors.append(each.embedding)
+        rounded = np.array(vectors, float).round(_VECTOR_DIGITS).tolist()
+        return schema.Embeddings(embeddings=rounded, milliseconds=1000 * (perf_counter() - start))
 
     def _facts(self, row: int) -> dict[str, Any]:
         """Return what answers say about an image."""
         record, split = self.gallery.manifest.records[row], self.gallery.split(row)
-        size = {"width": record.width, "height": record.height}
-        return {"key": record.path, "label": record.label, "split": split, "findings": self.gallery.kinds(row), **size}
+        known = {"row": row, "hash": record.sha256[:HASH_LENGTH], "findings": self.gallery.kinds(row), "split": split}
+        return {"key": record.path, "label": record.label, "width": record.width, "height": record.height, **known}
 
     def record(self, key: str) -> ImageRecord:
         """Return the record of an image, or raise UnknownNameError."""
@@ -117,7 +138,9 @@ class Catalog:
     def image_page(self, query: ImagesQuery) -> ImagePage:
         """List images by key; with a part of a name, the best match first."""
         allowed = self.gallery.allow(query.label, query.split, query.finding)
-        rows = np.arange(len(self.engine)) if allowed is None else np.flatnonzero(allowed)
+        given = np.array([row for row in query.row if 0 <= row < len(self.engine)], np.int64)
+        rows = given if query.row else np.arange(len(self.engine))
+        rows = rows if allowed is None else rows[allowed[rows]]
         if query.name is not None:
             rows = rank_names(self._names, query.name, rows)
         images = [ImageEntry(**self._facts(row)) for row in rows[query.entries].tolist()]
@@ -130,7 +153,7 @@ class Catalog:
     def embedding_map(self) -> EmbeddingMap:
         """Return the images as points in the plane, evenly chosen if there are too many; 404 without a map."""
         if (positions := self.engine.map.get("all")) is None:
-            raise HTTPException(404, "There is no map of these images: run `dvc repro`.")
+            raise Refusal(404, "no_map", "There is no map of these images: run `dvc repro`.")
         manifest, gallery, look = self.gallery.manifest, self.gallery, self.engine.map.get("look")
         rows = np.unique(np.linspace(0, len(positions) - 1, _MAX_POINTS).astype(int))
         places: dict[FindingKind, list[int]] = {}
@@ -146,6 +169,30 @@ class Catalog:
             look=schema.Layout(**_places(look[rows])) if look is not None and gallery.vectors.parts.are_two else None,
             **_places(positions[rows]),
         )
+
+    def packed_map(self) -> bytes:
+        """Return the places of all images in the plane; see `get_map`. There must be a map (404)."""
+        if (positions := self.engine.map.get("all")) is None:
+            raise Refusal(404, "no_map", "There is no map of these images: run `dvc repro`.")
+        gallery, look = self.gallery, self.engine.map.get("look")
+        layouts = [positions] if look is None or not gallery.vectors.parts.are_two else [positions, look]
+        findings = np.full(len(positions), _NONE, np.uint8)
+        for row in gallery.finding_rows.values():
+            findings[row] = KINDS.index(gallery.kinds(row)[0])
+        splits = np.full(len(positions), -1) if gallery.splits is None else gallery.splits
+        header = orjson.dumps(
+            {
+                "images": len(positions),
+                "classes": gallery.manifest.folders,
+                "splits": SPLIT_NAMES,
+                "findings": KINDS,
+                "look": len(layouts) == 2,
+            }
+        )
+        header += b" " * (-len(header) % 4)
+        columns = [*(axis * 65535 for each in layouts for axis in each.T.astype(float)), gallery.manifest.labels]
+        parts = [*(each.round().astype("<u2") for each in columns), splits.astype(np.uint8), findings]
+        return b"".join([len(header).to_bytes(4, "little"), header, *(each.tobytes() for each in parts)])
 
     def finding_page(self, query: FindingsQuery) -> FindingPage:
         """List findings of a kind, about a class or an image."""
@@ -183,16 +230,13 @@ def folded(name: str) -> str:
 def rank_names(names: Sequence[str], part: str, rows: np.ndarray) -> np.ndarray:
     """Find the rows, among some, int64 (n,), whose folded name contains a text.
 
-    The whole name comes first (with or without its suffix), then names that begin with the text, then those with a
-    word that does, then all others; equal ones stay in their order.
+    The whole name comes first (with or without its suffix), then names that begin with the text, then all others.
     """
     part = folded(part)
-    at_word = re.compile(rf"(?<![^\W_]){re.escape(part)}")
 
-    def order(row: int) -> tuple[bool, bool, bool]:
+    def order(row: int) -> tuple[bool, bool]:
         name = names[row]
-        is_whole = part in {name, name.rpartition(".")[0]}
-        return not is_whole, not name.startswith(part), at_word.search(name) is None
+        return part not in {name, name.rpartition(".")[0]}, not name.startswith(part)
 
     return np.array(sorted((row for row in rows.tolist() if part in names[row]), key=order), np.int64)
 

@@ -8,9 +8,9 @@ from threading import Lock
 from typing import TypeAlias
 from zipfile import ZipFile, ZipInfo
 
-from fastapi import HTTPException
 from PIL import Image
 
+from service.failures import Refusal
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.images.decoding import read_image
 from similarity.engine.project import ImageFiles
@@ -23,15 +23,18 @@ def read_image_bytes(folder: ImageFolder, image: ImageRecord) -> bytes:
     """Read the file of an indexed image.
 
     Raises:
-        HTTPException: the file is missing (404), or is another image (409); the message says what to do.
+        Refusal: the file is missing (404), or is another image (409); the message says what to do.
     """
     try:
         content = (folder / image.path).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise HTTPException(404, f"The file of {image.path} is not there: run `dvc checkout` or `dvc pull`.") from error
+        raise Refusal(
+            404, "file_missing", f"The file of {image.path} is not there: run `dvc checkout` or `dvc pull`."
+        ) from error
     if sha256(content).hexdigest() != image.sha256:
-        raise HTTPException(
+        raise Refusal(
             409,
+            "file_changed",
             f"The file of {image.path} is not the image that was indexed: run `dvc repro` and reload the service, "
             "or run `dvc checkout`.",
         )
@@ -58,7 +61,9 @@ def require_room(folder: ImageFolder, images: Sequence[ImageRecord], max_bytes: 
     for each in images:
         total += len(read_image_bytes(folder, each))
         if total > max_bytes:
-            raise HTTPException(413, f"These images are too large together: {max_bytes / 1e6:g} MB are allowed.")
+            raise Refusal(
+                413, "too_many_bytes", f"These images are too large together: {max_bytes / 1e6:g} MB are allowed."
+            )
 
 
 def pack(folder: ImageFolder, images: Sequence[ImageRecord]) -> Iterator[bytes]:

@@ -2,18 +2,15 @@
 
 import asyncio
 import math
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from time import monotonic
 from typing import Literal, NamedTuple
 
 from anyio import to_thread
-from fastapi import HTTPException
 
 from service.catalog import Catalog
+from service.failures import Refusal
 
 _VERSION_SECONDS = 1
 
@@ -45,16 +42,16 @@ class ServedCatalog:
         return self._version_now != self.current.version
 
     def of(self, run: Literal["beside"] | None) -> Catalog:
-        """Return the catalog of a run, or raise HTTPException (404) if there is no second one."""
+        """Return the catalog of a run, or raise Refusal (404) if there is no second one."""
         if run is None:
             return self.current
         if self.beside is None:
             message = "there is no second run: start the service with --compare, and a commit or experiment"
-            raise HTTPException(404, message)
+            raise Refusal(404, "no_second_run", message)
         return self.beside.catalog
 
     async def reload(self) -> None:
-        """Open the catalog again and serve it, or raise HTTPException (409), which says why it cannot be opened."""
+        """Open the catalog again and serve it, or raise Refusal (409), which says why it cannot be opened."""
         async with self._reloading:
             try:
                 self.current = await to_thread.run_sync(self._open)
@@ -63,36 +60,5 @@ class ServedCatalog:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 message = f"Not reloaded, the former version goes on being served: {reason}"
                 print(message, file=sys.stderr, flush=True)
-                raise HTTPException(409, message) from error
+                raise Refusal(409, "not_reloaded", message) from error
             print(f"Reloaded: {len(self.current.engine)} images", file=sys.stderr, flush=True)
-
-    @asynccontextmanager
-    async def reloading_on_signal(self, _: object) -> AsyncIterator[None]:
-        """Reload at each SIGHUP while the context lasts, or end the process if its terminal is gone."""
-        tasks: set[asyncio.Task[None]] = set()  # the loop holds them only weakly
-        had_terminal = _has_terminal()
-
-        def on_signal() -> None:
-            if had_terminal and not _has_terminal():
-                signal.raise_signal(signal.SIGTERM)
-                return
-            task = asyncio.create_task(self._reload_quietly())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, on_signal)
-        yield
-        loop.remove_signal_handler(signal.SIGHUP)
-
-    async def _reload_quietly(self) -> None:
-        with suppress(HTTPException):
-            await self.reload()
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
 from similarity.engine.stores import Index
@@ -18,12 +18,15 @@ Findings = Annotated[
     list[FindingKind], Field(description="Kinds of findings of the audit that are about the image.", examples=[["odd"]])
 ]
 Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
-Milliseconds = Annotated[float, Field(ge=0, description="Time that the server took.")]
+Milliseconds = Annotated[
+    float, AfterValidator(lambda number: round(number, 2)), Field(ge=0, description="Time that the server took.")
+]
 
 
 class Failure(BaseModel):
     """Why there is no answer."""
 
+    code: Annotated[str, Field(description="For programs: it stays the same.", examples=["unknown_name"])]
     detail: Annotated[str, Field(examples=["no image 'jug/x.jpg' is indexed; near it are: jug/jug_0042.jpg"])]
 
 
@@ -37,12 +40,18 @@ class _Indexed(BaseModel):
     label: Label
     split: Split | None
     findings: Findings
+    row: Annotated[int, Field(ge=0, description="Its place among all images, in the order of their keys.")]
+    hash: Annotated[str, Field(description="Begin of the SHA-256 of its file; see `get_image`.", examples=["9f86d081"])]
 
 
 class Neighbor(_Indexed):
     """An indexed image that is similar to the query."""
 
-    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Similarity to the query.", examples=[0.974652])]
+    likeness: Annotated[int, Field(ge=0, le=100, description="How similar it is to the query.", examples=[83])]
+    words: Annotated[str, Field(description="The likeness in words.", examples=["very similar"])]
+    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Of the two embeddings.", examples=[0.974652])]
+    url: Annotated[str | None, Field(description="Of its file, with `include=urls`.")] = None
+    thumbnail_url: Annotated[str | None, Field(description="Of a small JPEG of it, with `include=urls`.")] = None
 
 
 class Answer(BaseModel):
@@ -58,10 +67,12 @@ class Answer(BaseModel):
 class Query(_Sized):
     """An image that was asked for. An uploaded one has neither key nor class."""
 
-    key: Key | None
-    label: Label | None
-    split: Split | None
-    findings: Findings
+    key: Key | None = None
+    label: Label | None = None
+    split: Split | None = None
+    findings: Findings = []
+    row: Annotated[int | None, Field(description="Its place among all images.")] = None
+    hash: str | None = None
 
 
 class Novelty(BaseModel):
@@ -72,16 +83,17 @@ class Novelty(BaseModel):
 
 
 class SearchResult(BaseModel):
-    """The answer of one index and, if a comparison was asked for, that of the other."""
+    """What was asked for, and what was found."""
 
-    query: Annotated[Query, Field(description="The first of `queries`.")]
+    query: Annotated[Query | None, Field(description="The first of `queries`; null for a vector.")]
     queries: Annotated[list[Query], Field(description="All images that were asked for: uploads, then keys.")]
     answer: Answer
-    comparison: Answer | None
+    place: Annotated[list[float] | None, Field(description="Where the query is on the map: x and y.")]
     embed_milliseconds: Milliseconds | None
     similar: Annotated[
         bool, Field(description="False for an upload that is like nothing; see `any` for its neighbors.")
     ]
+    novel: Annotated[bool, Field(description="The opposite of `similar`; a novel region still has neighbors.")]
     novelty: Annotated[Novelty | None, Field(description="Of an upload: what decided `similar`.")]
 
 
@@ -90,6 +102,7 @@ class BatchEntry(BaseModel):
 
     result: SearchResult | None
     error: Annotated[str | None, Field(description="Why there is no result.")]
+    code: Annotated[str | None, Field(description="The same, for programs.")]
     status: Annotated[int, Field(description="As if it had been asked for alone.", examples=[200])]
 
 
@@ -142,6 +155,13 @@ class FindingPage(_Page):
     audited: Annotated[bool, Field(description="Whether there was an audit at all.")]
     counts: Annotated[list[FindingCount], Field(description="Of all findings, the most important kind first.")]
     findings: list[FindingEntry]
+
+
+class Embeddings(BaseModel):
+    """The embeddings of some images, in their order, at length 1."""
+
+    embeddings: list[list[float]]
+    milliseconds: Milliseconds
 
 
 class Layout(BaseModel):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["ImageIndex", "Match", "Matches", "Result", "UserError", "open_index"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     from importlib import import_module
 

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from similarity.errors import UserError
 if TYPE_CHECKING:
     import keras
 
-TITLE = "# Exported embedding model"
 _ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -45,12 +45,14 @@ def build_model(backbone: Backbone, model: EmbeddingModel) -> "keras.Model":
     return Model(pixels, {"embedding": layers.Concatenate()(parts) if len(parts) > 1 else parts[0]})
 
 
-def require_onnx() -> None:
-    """Check that the packages for ONNX are there.
+def read_notes(image_size: int, embedding_size: int) -> str:
+    """Read what says how to use an export, Markdown."""
+    text = files("similarity").joinpath("exporting.md").read_text(encoding="utf-8")
+    return text.replace("<size>", str(image_size)).replace("<E>", str(embedding_size))
 
-    Raises:
-        UserError: one is missing.
-    """
+
+def require_onnx() -> None:
+    """Raise a `UserError` if a package for ONNX is missing."""
     if missing := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
         raise UserError(
             f"--format onnx needs more packages ({', '.join(missing)}): "
@@ -59,11 +61,7 @@ def require_onnx() -> None:
 
 
 def export_saved_model(model: "keras.Model", folder: Path) -> Run:
-    """Write a TensorFlow SavedModel, and load it again.
-
-    Raises:
-        OSError: there is no room for it.
-    """
+    """Write a TensorFlow SavedModel, and load it again."""
     import tensorflow as tf
 
     try:
@@ -84,36 +82,3 @@ def export_onnx(model: "keras.Model", path: Path) -> Run:
     model.export(path, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(["embedding"], {"pixels": pixels})[0]
-
-
-README = f"""{TITLE}
-
-One graph from an image to its embedding: preprocessing, backbone, class part and visual part.
-
-- In: `pixels`, float32 `(n, <size>, <size>, 3)`, red, green, blue, **0…255** (not 0…1): an image, upright, resized
-  without keeping its aspect ratio, bilinear with antialiasing, in float **without rounding** to whole numbers.
-- Out: `embedding`, float32 `(n, <E>)`: compare by cosine. The cosine of all zeros counts as 0.
-
-```python
-import numpy as np
-from PIL import Image, ImageOps
-bands = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB").split()
-pixels = np.stack([b.convert("F").resize((<size>, <size>), Image.Resampling.BILINEAR) for b in bands], axis=-1)[None]
-```
-
-`saved_model/` needs `tensorflow` alone:
-
-```python
-import tensorflow as tf
-embedding = tf.saved_model.load("saved_model").signatures["serving_default"](pixels=tf.constant(pixels))["embedding"]
-```
-
-`model.onnx` needs `onnxruntime`, some versions of which report their use unless the variable is set first:
-
-```python
-import os; os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime
-embedding = onnxruntime.InferenceSession("model.onnx").run(["embedding"], {{"pixels": pixels}})[0]
-```
-"""
-"""How to use an export, Markdown; ``<size>`` and ``<E>`` stand for the sides of images and the length of embeddings."""

@@ -5,16 +5,13 @@ from pathlib import Path
 DATA, MODELS = Path("data"), Path("models")
 IMAGES = DATA / "images"
 LEFT_OUT = DATA / "left-out.csv"
-LEFT_OUT_COLUMNS = ("path", "reason")
 GIVEN_SPLITS = DATA / "given-splits.csv"
 PROBLEMS = DATA / "problems.txt"
 MANIFEST = DATA / "manifest.csv"
 """The rows and keys of all images, in the order that every other file has them."""
 SCAN = DATA / "scan"
 REJECTED = SCAN / "rejected.csv"
-REJECTED_COLUMNS = ("path", "reason")
 REMARKS = SCAN / "remarks.csv"
-REMARKS_COLUMNS = ("path", "remark")
 THUMBNAILS = SCAN / "thumbnails.npy"
 HISTOGRAMS = SCAN / "histograms.npy"
 PREVIEWS = SCAN / "previews"
@@ -39,5 +36,7 @@ DETAILS = METRICS / "details"
 PLOTS = METRICS / "plots"
 HISTORY = METRICS / "history.csv"
 QUERY_SCORES = DETAILS / "query_scores.csv"
-QUERY_SCORES_COLUMNS = ("path", "correct", "p_at_1", "p_at_10", "map_at_r")
+QUERY_SCORES_COLUMNS = (
+    "path", "split", "correct", "p_at_1", "p_at_10", "map_at_r", "unseen_p_at_10", "unseen_map_at_r",
+)  # fmt: skip
 REPORT = METRICS / "report.html"

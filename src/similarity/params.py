@@ -46,7 +46,7 @@ class BaseParams(_Section):
     """What all stages share."""
 
     seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
-    """Seed of everything that is random."""
+    """Seed of everything random but the training."""
 
 
 class DataParams(_Section):
@@ -153,9 +153,10 @@ class TrainParams(_Section):
     lr: Annotated[Number, Field(gt=0, le=10)]
     """Learning rate."""
     epochs: Annotated[Integer, Field(ge=1, le=100_000)]
-    """Passes over the training images at most; the one with the lowest validation loss is kept."""
+    """Passes over the training images at most; the best one is kept, by the MAP@R of the validation images for
+    `normalized_softmax`, by their loss for `softmax`."""
     patience: Annotated[Integer, Field(ge=1)] | None
-    """Epochs without a lower validation loss after which training ends; empty is never."""
+    """Epochs without a better one after which training ends; empty is never."""
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
     """Images per step."""
     optimizer: Optimizer
@@ -165,16 +166,21 @@ class TrainParams(_Section):
     `train.epochs`."""
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     """Nesterov momentum of `sgd`."""
-    weight_decay: Annotated[Number, Field(ge=0, lt=1)]
-    """Share by which each weight shrinks per step, × lr."""
     loss: Loss
-    """Cross-entropy of products with the classes' vectors (`softmax`, the original's) or of cosines to them."""
-    scale: Annotated[Number, Field(gt=0, le=1000)]
-    """Factor of the cosines in `normalized_softmax`; 1 / temperature."""
+    """Cross-entropy of products with the classes' vectors (`softmax`, the original's layers), or of cosines to them
+    (`normalized_softmax`, on standardized features, with dropout and weight decay)."""
+    scale: PositiveNumber | None
+    """Factor of the cosines in `normalized_softmax`, 1 / temperature; empty is ln(9 · (classes − 1)), which gives a
+    class the probability 0.9 if its cosine is 1 and those of all others are 0."""
     dropout: Annotated[Number, Field(ge=0, lt=1)]
-    """Share of the features that a training step does not see."""
-    standardize: bool
-    """Whether features are brought to mean 0 and standard deviation 1."""
+    """Share of the features that a training step of `normalized_softmax` does not see."""
+    seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
+    """Seed of the initial weights, the order of the batches, and dropout; `base.seed` is that of all else."""
+
+    @property
+    def best_epoch_by(self) -> tuple[str, Literal["max", "min"]]:
+        """The figure by which the best epoch is chosen; the loss rises long before retrieval ceases to improve."""
+        return ("val_map_at_r", "max") if self.loss == "normalized_softmax" else ("val_loss", "min")
 
 
 class NeighborsParams(_Section):

@@ -13,10 +13,11 @@ from odd_files import OddFile, write_corpus
 from projects import Project
 from service_process import client_of
 from similarity.data.dataset.manifest import read_manifest
+from similarity.data.dataset.scanning import Rejection
 from similarity.data.files import read_table
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Options, Result
-from similarity.layout import FEATURES, MANIFEST, REJECTED, REJECTED_COLUMNS
+from similarity.layout import FEATURES, MANIFEST, REJECTED
 
 SEED, DAMAGED, UPLOADED = 20, 530, 200
 
@@ -39,7 +40,7 @@ def scanned(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Sc
     corpus = write_corpus(project.folder / "data/images", SEED, DAMAGED)
     project.set_params(scan={"max_rejected": 1})
     project.run("python", "src/scan.py")
-    reasons = dict(read_table(project.folder / REJECTED, REJECTED_COLUMNS))
+    reasons = dict(read_table(project.folder / REJECTED, Rejection._fields))
     return Scanned(project, corpus, read_manifest(project.folder / MANIFEST).keys, reasons)
 
 
@@ -80,7 +81,7 @@ def test_a_query_answers_what_a_scan_reads_and_explains_the_rest(scanned: Scanne
         result = results[key]
         assert isinstance(result, Result)
         assert result.distance is not None
-        assert np.isfinite([result.distance, *(cosine for _, cosine in result.neighbors)]).all()
+        assert np.isfinite([result.distance, *(each.cosine for each in result.neighbors)]).all()
         assert len(result.neighbors) == 5
 
 

@@ -45,7 +45,7 @@ def ask_something(api: httpx.Client, rng: random.Random, keys: list[str], pictur
     damaged = rng.choice((content[:place], content[:place] + b"\xff\0" + content[place:], b"no image", b""))
     what, sent, fields, statuses = rng.choice((
         ("search", content, {"any": "1"}, FINE),
-        ("search", content, {"k": str(rng.randint(1, 100)), "compare": "true", "any": "1"}, FINE),
+        ("search", content, {"k": str(rng.randint(1, 100)), "any": "1"}, FINE),
         ("search", damaged, {}, REFUSED),
         ("similar", None, {"key": key}, FINE),
         ("similar", None, {"key": key, "k": "50", "look": str(rng.random())}, FINE),

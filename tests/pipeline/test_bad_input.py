@@ -192,9 +192,6 @@ def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_pa
     assert listed == sorted(listed)
     hidden = {f"..a/{number:03d}.png" for number in range(10)}
     assert set(listed) == {"notes, old.txt", *hidden, *(f"jug/{number}.heic" for number in range(100))}
-    project.run("python", "src/scan.py")
-    counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
-    assert counts["left_out"] == 111
 
 
 def test_no_stage_takes_results_of_other_images_for_its_own(project: Project, tmp_path: Path) -> None:
@@ -226,18 +223,25 @@ def test_a_damaged_array_is_named(project: Project) -> None:
         path.write_bytes(content)
 
 
-def test_embeddings_that_are_not_finite_are_named_by_their_images(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("value", "stages", "advice"),
+    [
+        (np.nan, ["train", "embed", "audit"], "data/features.npy is damaged: run `dvc checkout`, or `dvc repro`"),
+        (3e38, ["embed"], "the features are too large for the model: leave the images out"),
+    ],
+)
+def test_images_whose_numbers_are_not_finite_are_named(
+    project: Project, value: float, stages: list[str], advice: str
+) -> None:
     path = project.folder / "data/features.npy"
     features, manifest = np.load(path), read_manifest(project.folder / "data/manifest.csv")
     rows = read_splits(project.folder / "data/splits.csv", manifest)["test"][:2]  # which fit no part of the model
-    features[rows] = [[np.nan], [3e38]]
+    features[rows] = value
     replace_array(path, features)
     before = project.contents(*RESULTS)
-    message = refusal(project, "embed")
-    for row in rows:
-        assert f"{manifest.keys[row]} has numbers that are not finite" in message
-    assert message.count("finite") == 2
-    assert message.endswith(": nothing can be compared with them, so models/embeddings.npy is not written")
+    for stage in stages:
+        named = "; ".join(f"{manifest.keys[row]} has numbers that are not finite" for row in rows)
+        assert refusal(project, stage).endswith(f"error: {named}: {advice}")
     assert project.contents(*RESULTS) == before
 
 
@@ -260,7 +264,7 @@ def test_features_that_are_not_finite_are_named_by_their_images(project: Project
         project.run("python", f"src/{stage}.py")
     message = refusal(project, "featurize")
     assert "error: jug/white.png has numbers that are not finite" in message
-    assert message.endswith("so data/features.npy is not written")
+    assert message.endswith(": the backbone cannot compare them: leave them out")
 
 
 def test_training_that_diverges_is_told_and_not_warned_about(project: Project) -> None:

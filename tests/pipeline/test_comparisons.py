@@ -43,13 +43,28 @@ def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, st
 
 
 def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:
+    """By the validation images, unless the test images are asked for; one training each shows no difference."""
     project, _ = experiment
-    printed = project.run("python", "src/compare.py", "HEAD", "untrained").splitlines()
-    queries = len((project.folder / "metrics/details/query_scores.csv").read_text(encoding="utf-8").splitlines()) - 1
-    assert printed[0].startswith(f"{queries} test images; HEAD, untrained")
-    assert [line.split()[0] for line in printed[1:]] == ["correct", "p_at_1", "p_at_10", "map_at_r"]
-    assert float(printed[1].split()[3]) < 0
-    assert "p = 1" in project.run("python", "src/compare.py", "untrained", "workspace")
+    scores = (project.folder / "metrics/details/query_scores.csv").read_text(encoding="utf-8")
+    for option, split, described in (((), "valid", "validation"), (("--test",), "test", "test")):
+        printed = project.run("python", "src/compare.py", "HEAD", "untrained", *option).splitlines()
+        assert printed[0] == f"{scores.count(f',{split},')} {described} images; HEAD, untrained, difference"
+        names = ["correct", "p_at_1", "p_at_10", "map_at_r", "unseen_p_at_10", "unseen_map_at_r"]
+        assert [line.split()[0] for line in printed[1:-1]] == names
+        assert float(printed[1].split()[3]) < 0
+        assert printed[-1] == "One training of each does not show whether they differ: add `--seeds 3`."
     refused = project.run("python", "src/compare.py", "HEAD", "nonsense", status=1)
     assert refused.startswith("error: cannot read metrics/details/query_scores.csv of 'nonsense'")
     assert len(refused.splitlines()) == 1
+
+
+def test_trainings_with_other_seeds_are_queued_once_and_compared(experiment: tuple[Project, str]) -> None:
+    project, _ = experiment
+    compare = ("python", "src/compare.py", "HEAD", "untrained", "--seeds", "2")
+    assert "4 trainings are queued: run `dvc queue start`" in project.run(*compare)
+    project.run("dvc", "exp", "run", "--run-all", "--quiet")
+    printed = project.run(*compare).splitlines()
+    assert ", 2 trainings of each; HEAD, untrained, difference" in printed[0]
+    assert all("p = " in line for line in printed[1:])
+    shown = {line.split()[0]: line.rsplit(": ", 1)[1] for line in printed[1:]}
+    assert shown["map_at_r"] == "a difference"

@@ -1,8 +1,9 @@
 """Asking from Python: `from similarity import open_index`."""
 
-import importlib.util
+import io
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import similarity
 from projects import ROOT, Project
 from similarity import ImageIndex, Match, UserError, open_index
 from similarity.data.images.decoding import read_image
@@ -37,10 +39,8 @@ def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Projec
     stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
     found = index.search(KEY, 3)
     assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
-    assert found[0] == Match(KEY, 1, stored[0][0], stored[0][0].split("/")[0], stored[0][1])
-    assert found.columns() == {name: [getattr(match, name) for match in found] for name in Match._fields}
-    if importlib.util.find_spec("pandas"):
-        assert found.to_pandas().to_dict("list") == found.columns()
+    assert found[0] == Match(KEY, 1, stored[0][0], "jug", stored[0][1], found[0].likeness, found[0].words)
+    assert 40 <= found[0].likeness < 100
 
 
 def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
@@ -50,12 +50,12 @@ def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     Image.fromarray(pixels).save(file)
     assert "&lt;b&gt;&amp;.png" in index.search(file, 1)._repr_html_()
     asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file)]
-    assert index.search(np.stack([pixels, pixels]), 1).columns()["key"] == [KEY, KEY]
+    assert [match.key for match in index.search(np.stack([pixels, pixels]), 1)] == [KEY, KEY]
     found = index.search(asked, 4)
     assert [match.query for match in found[::4]] == ["image 1", str(file), str(file), "image 4", "image 5"]
     rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
     assert rows == [rows[0]] * 5
-    assert rows[0][0][1:] == (KEY, "jug", 1)
+    assert rows[0][0][1:] == (KEY, "jug", 1, 100, "same picture")
 
 
 def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_is(
@@ -70,6 +70,58 @@ def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_
         assert by_file.neighbors == by_image.neighbors
 
 
+def test_programs_ask_with_what_they_have(index: ImageIndex, reproduced: Project) -> None:
+    file = reproduced.folder / "data/images" / KEY
+    content, [embedding] = file.read_bytes(), index.embed(file)
+    with file.open("rb") as opened:
+        for image in (content, io.BytesIO(content), opened, embedding):
+            assert index.search(image, 1)[0].key == KEY
+    assert [match.query for match in index.search((key for key in index.keys[:2]), 1)] == index.keys[:2]
+    assert [match.key for match in index.search(index.embeddings[:3], 1)] == index.keys[:3]
+    assert not index.search([])
+
+
+def test_one_bad_image_does_not_lose_the_others(index: ImageIndex) -> None:
+    with pytest.warns(UserWarning, match=r"1 of 3 images failed: no image 'x\.jpg' is indexed"):
+        found = index.search([KEY, "x.jpg", KEY], 2)
+    assert len(found) == 4
+    assert [failure.name for failure in found.failures] == ["x.jpg"]
+    assert "error: no image 'x.jpg' is indexed" in repr(found)
+    with pytest.raises(UserError, match=r"x\.jpg"):
+        index.search(["x.jpg", "y.jpg"])
+
+
+def test_copies_for_other_processes_and_other_folders_find_the_same(
+    reproduced: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(reproduced.folder)
+    index, content = open_index("."), (reproduced.folder / "data/images" / KEY).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for each in (index, pickle.loads(pickle.dumps(index))):
+        assert each.search(content, 1)[0].cosine == 1
+    assert dir(similarity) == sorted(["ImageIndex", "Match", "Matches", "Result", "UserError", "open_index"])
+
+
+def test_queries_are_refined_by_likes_regions_classes_and_findings(index: ImageIndex) -> None:
+    near, far = (match.key for match in index.search(KEY, 2, label=["vase", "bowl"]))
+    assert {near.split("/")[0], far.split("/")[0]} <= {"vase", "bowl"}
+    assert "jug" not in {match.label for match in index.search(KEY, 30, not_label=["jug"])}
+    kept = {match.key: match.cosine for match in index.search(KEY, 143, any=True)}
+    moved = {match.key: match.cosine for match in index.search(KEY, 143, like=[near], unlike=[far])}
+    assert not {KEY, near, far} & moved.keys()
+    assert moved != kept
+    whole, part = index.search(KEY, 1, region=(0, 0, 1, 1)), index.search(KEY, 1, region=(0, 0, 0.5, 0.5))
+    assert whole[0].key == index.search(KEY, 1)[0].key
+    assert part[0].cosine != whole[0].cosine
+    with pytest.raises(UserError, match="no region of the image"):
+        index.search(KEY, region=(0, 0, 2, 1))
+    assert len(index.search(KEY, 5, finding="none")) == 5
+
+
+def test_a_notebook_shows_thumbnails(index: ImageIndex) -> None:
+    assert index.search(KEY, 3)._repr_html_().count('<img src="data:image/jpeg;base64,/9j/') == 3
+
+
 def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels[4:, 4:]).save(tmp_path / "cut.png")
     options = {"label": "vase", "look": 0.9, "any": True}
@@ -78,10 +130,11 @@ def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_pa
         *("-k", "7", "--label", "vase", "--look", "0.9", "--any"),
     )
     by_shell = [
-        [(each["key"], each["cosine"]) for each in query["neighbors"]] for query in json.loads(printed)["queries"]
+        [(each["key"], each["cosine"], each["likeness"]) for each in query["neighbors"]]
+        for query in json.loads(printed)["queries"]
     ]
     by_python = index.search([tmp_path / "cut.png", KEY], 7, **options)  # type: ignore[arg-type]  # one of each
-    assert [result.neighbors for result in by_python.results] == by_shell
+    assert [list(result.neighbors) for result in by_python.results] == by_shell
 
 
 def test_nothing_similar_is_told_and_shown_only_if_wanted(index: ImageIndex) -> None:
@@ -117,7 +170,9 @@ def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) ->
         (np.zeros((5, 5, 3), np.float32), r"these are float32 \(5, 5, 3\)"),
         (np.zeros((0, 5, 3), np.uint8), r"these are uint8 \(0, 5, 3\)"),
         (ROOT / "params.yaml", r"params.yaml: not an image in a known format"),
-        (None, r"image 1: a key, a path, pixels or an image of Pillow is needed, and this is a NoneType"),
+        (None, r"image 1: a key, a path, .* or an embedding is needed, and this is a NoneType"),
+        ({"image": KEY}, r"image 1: a key, a path, .* or an embedding is needed, and this is a dict"),
+        (np.zeros(5), r"image 1: an embedding is \d+ finite numbers"),
         (ROOT / "src", r"src: Is a directory"),
     ],
 )
@@ -129,7 +184,7 @@ def test_what_is_no_image_is_refused_in_one_line(index: ImageIndex, image: objec
 
 @pytest.mark.parametrize("options", [{"k": 0}, {"k": 2.5}, {"look": 1.5}, {"look": -0.1}])
 def test_a_number_that_is_not_allowed_is_refused(index: ImageIndex, options: dict[str, int]) -> None:
-    with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1 or None"):
+    with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1"):
         index.search(KEY, **options)  # type: ignore[arg-type]  # one of each
 
 
@@ -195,7 +250,7 @@ def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project,
         [sys.executable, "-c", code, str(reproduced.folder)], cwd=tmp_path, check=True, capture_output=True,
         encoding="utf-8", env={**os.environ, "PYTHONPATH": str(reproduced.folder / "src")},
     )  # fmt: skip
-    assert re.fullmatch(rf"photo\.jpg +1  1\.0000  {KEY}", printed.stdout.strip())
+    assert re.fullmatch(rf"photo\.jpg +1  100  same picture  {KEY}", printed.stdout.strip())
 
 
 def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:

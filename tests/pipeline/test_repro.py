@@ -48,8 +48,7 @@ def test_every_file_has_the_keys_of_the_manifest_in_its_order(reproduced: Projec
 
 def test_embeddings_are_the_same_in_both_files(reproduced: Project) -> None:
     array = np.load(reproduced.folder / "models/embeddings.npy")
-    figures = read_json(reproduced, "metrics/details/embed.json")
-    assert (array.dtype, array.shape[1]) == (np.float32, figures["dimensions"])
+    assert (array.dtype, array.shape) == (np.float32, (144, 32 + 16))
     listed = np.array(list(read_json(reproduced, "models/embeddings.json").values()), np.float32)
     np.testing.assert_array_equal(listed, array)
 
@@ -114,7 +113,7 @@ def test_the_report_has_the_figures_and_the_pictures_and_is_small(reproduced: Pr
     page = (reproduced.folder / "metrics/report.html").read_text(encoding="utf-8")
     figures = read_json(reproduced, "metrics/retrieval.json")
     assert f"<b>{figures['p_at_10']:.3f}</b>of the ten nearest images" in page
-    assert "144 images in 6 classes from data/sources/demo.yaml: 84 to learn from" in page
+    assert "144 images in 6 classes from data/sources/demo.yaml: 84 training" in page
     assert page.count('alt="Query ') == 10
     assert not re.search(r"<script|https?:", page)
     assert len(page) < 1_000_000

@@ -13,7 +13,7 @@ from service_process import TOKEN
 
 PAGE = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
 CURL = """
-API={address}/api SIMILARITY_TOKEN='{token}'
+API={address}/api/v1 SIMILARITY_TOKEN='{token}'
 curl() {{ command curl -fsS -H "Authorization: Bearer $SIMILARITY_TOKEN" "$@"; }}
 """
 
@@ -32,7 +32,7 @@ def test_every_example_of_a_call_works(closed: str, reproduced: Project, tmp_pat
 def test_every_call_has_an_example(closed: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     paths = httpx.get(f"{closed}/api/openapi.json", headers=headers).json()["paths"]
-    without = {"/healthz", "/api/session"}  # for those who watch over it, and for the page
+    without = {"/healthz", "/api/v1/session"}  # for those who watch over it, and for the page
     for path in set(paths) - without:
-        named = path.replace("/api/", "$API/").partition("{")[0]
+        named = path.replace("/api/v1/", "$API/").partition("{")[0]
         assert re.search(rf"^curl .*{re.escape(named)}", PAGE, re.MULTILINE), path

@@ -1,6 +1,5 @@
 """Two runs side by side in one service."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,26 +8,9 @@ import pytest
 from projects import Project
 from serve import limits_of, open_beside
 from service.options import parse_arguments
-from service_process import client_of
 from similarity.errors import UserError
 
 KEY = "jug/jug_0003.jpg"
-
-
-@pytest.fixture(scope="module")
-def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose results are of a shorter training than those of its last commit."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
-    project.set_params(train={"epochs": 2})
-    project.run("dvc", "repro", "ann", "evaluate")
-    return project
-
-
-@pytest.fixture(scope="module")
-def both(retrained: Project) -> Iterator[httpx.Client]:
-    """A client of a service of what is there now and of what was committed."""
-    with client_of(retrained, "--compare", "HEAD") as client:
-        yield client
 
 
 def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduced: Project) -> None:

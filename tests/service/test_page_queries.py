@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from pathlib import Path
 from zipfile import ZipFile
@@ -31,7 +30,7 @@ def give(page: Page, kind: str, *files: tuple[str, bytes], text: tuple[str, str]
 def test_what_is_dropped_or_pasted_is_searched_several_images_as_one_query(page: Page, service: str) -> None:
     vase, bowl = picture_of("vase"), picture_of("bowl")
     page.goto("/")
-    expect(page.locator("#samples .card")).to_have_count(8)
+    expect(page.locator("#samples .card").first).to_be_visible()
     give(page, "paste", ("pasted.png", vase))
     expect(page.locator("#query")).to_contain_text("pasted.png")
     expect_found(page, service, [vase])
@@ -49,7 +48,7 @@ def test_what_is_dropped_or_pasted_is_searched_several_images_as_one_query(page:
 @pytest.mark.parametrize(("kind", "type"), [("paste", "text/plain"), ("drop", "text/uri-list")])
 def test_it_is_explained_why_an_address_is_not_fetched(page: Page, kind: str, type: str) -> None:  # noqa: A002  # MIME's
     page.goto("/")
-    expect(page.locator("#samples .card")).to_have_count(8)
+    expect(page.locator("#samples .card").first).to_be_visible()
     give(page, kind, text=(type, "https://example.org/photo.jpg"))
     expect(page.get_by_role("alert")).to_contain_text("fetches nothing from other sites")
     expect_address(page, "/$")
@@ -62,14 +61,14 @@ def test_a_part_of_the_picture_is_searched_by_mouse_and_by_keyboard(page: Page, 
     expect_address(page, "region=")
     region = in_address(page)["region"][0]
     assert [float(share) for share in region.split(",")] == pytest.approx([0.1, 0.2, 0.5, 0.3], abs=0.02)
-    expect_found(page, service, key=KEY, region=region)
+    expect_found(page, service, key=KEY, region=region, any=True)
     frame = page.locator(".region")
     frame.focus()
     for key in ("ArrowRight", "Shift+ArrowDown", "Enter"):
         page.keyboard.press(key)
     expect_address(page, r"region=0\.1[12]")
     expect(frame).to_be_focused()
-    expect_found(page, service, key=KEY, region=in_address(page)["region"][0])
+    expect_found(page, service, key=KEY, region=in_address(page)["region"][0], any=True)
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("region="))
     assert expect_found(page, service, key=KEY) == whole
@@ -92,24 +91,25 @@ def test_more_and_less_like_a_result_move_the_query(page: Page, service: str) ->
     expect_found(page, service, key=KEY, like=first, unlike=moved[2])
 
 
-def test_results_go_on_as_one_scrolls_and_are_there_again_after_going_back(page: Page, service: str) -> None:
-    page.goto(f"/?key={KEY}&k=25")
-    items = page.locator("#results > li")
-    expect(items).to_have_count(25)
-    page.mouse.move(700, 600)
-    page.wait_for_timeout(300)  # nothing comes unless one scrolls
-    expect(items).to_have_count(25)
-    page.mouse.wheel(0, 10_000)
-    expect_found(page, service, key=KEY, k=55)
-    items.nth(50).scroll_into_view_if_needed()
+def test_results_go_on_to_the_last_and_are_there_again_after_going_back(page: Page, service: str) -> None:
+    page.goto(f"/?key={KEY}")
+    expect_found(page, service, key=KEY)
+    page.locator("#results .card").first.focus()
+    page.keyboard.press("End")
+    last = page.locator("#results > li[aria-posinset='143']")
+    expect(last.locator(".card")).to_be_focused()
+    expect(last.locator("img")).to_be_visible()
     page.wait_for_timeout(300)  # until the place is remembered
     before = page.evaluate("scrollY")
-    items.nth(50).locator("a").click()
-    expect(page).not_to_have_url(re.compile(re.escape(f"key={KEY}")))
-    expect(page.locator("#results > li a")).to_have_count(25)
+    assert before > 1000
+    key = last.get_attribute("data-key")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect_address(page, re.escape(f"key={key}"))
+    assert page.evaluate("scrollY") == 0
     page.go_back()
-    expect(items.nth(54)).to_be_attached()
     page.wait_for_function("before => Math.abs(scrollY - before) < 5", arg=before)
+    expect(last.locator("img")).to_be_visible()
 
 
 def saved(page: Page, menu: Locator, choice: str) -> Path:
@@ -138,8 +138,8 @@ def test_what_is_selected_is_downloaded_copied_and_searched_with(page: Page, rep
         }
     bar.get_by_role("button", name="Copy paths").click()
     assert page.evaluate("navigator.clipboard.readText()") == "\n".join(f"data/images/{key}" for key in chosen)
-    listed = json.loads(saved(page, page.locator("#result-tools"), "List as JSON").read_text(encoding="utf-8"))
-    assert [each["key"] for each in listed] == found
+    listed = csv.DictReader(io.StringIO(saved(page, page.locator("#result-tools"), "List as CSV").read_text("utf-8")))
+    assert [row["key"] for row in listed][:10] == found
     page.reload()
     expect(page.locator("#selected")).to_have_text("3 selected")
     bar.get_by_role("button", name="Search with these").click()
@@ -158,6 +158,6 @@ def test_the_first_result_is_on_the_first_screen(page: Page, width: int, height:
         expect(page.locator("#query")).to_contain_text(name)
         box = box_of(page.locator("#results .picture").first)
         assert box["y"] + box["height"] <= height
-        expect(page.locator("#k")).to_be_hidden()  # the settings are folded away
-    page.locator("#settings summary").click()
-    expect(page.locator("#k")).to_be_visible()
+        expect(page.locator("#label")).to_be_hidden()  # the settings are folded away
+    page.locator("#settings > summary").click()
+    expect(page.locator("#label")).to_be_visible()

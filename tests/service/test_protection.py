@@ -91,10 +91,10 @@ def test_room_is_taken_by_what_has_arrived_and_given_back(strict: str, content: 
 @pytest.mark.parametrize(
     ("start", "lines", "status"),
     [
-        ("POST /healthz HTTP/1.1", ["Content-Length: 18000000000"], 413),
+        ("POST /api/search HTTP/1.1", ["Content-Length: 18000000000", "Content-Type: multipart/form-data"], 400),
         ("PUT /healthz HTTP/1.1", ["Content-Length: 18000000000"], 405),
         ("POST /healthz HTTP/1.1", ["Transfer-Encoding: chunked"], 405),
-        ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: text/plain"], 422),
+        ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: text/plain"], 415),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: multipart/form-data"], 400),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Origin: http://evil.example"], 403),
     ],
@@ -154,6 +154,20 @@ def test_what_our_own_page_sends_is_answered_also_behind_a_proxy(service: str, c
             assert upload(client, content).status_code == 200
 
 
+def test_a_page_of_an_allowed_site_may_use_the_api_and_no_other(start_service: StartService, content: bytes) -> None:
+    site, other = "https://lab.example.org", "https://evil.example"
+    address = start_service(f"--allow-origin={site}", before=f"export SIMILARITY_TOKEN='{TOKEN}'")
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        allowed, refused = (client.options("/api/search", headers={"Origin": each, **asked}) for each in (site, other))
+        assert (allowed.status_code, refused.status_code) == (200, 400)
+        assert allowed.headers["access-control-allow-origin"] == site
+        for origin, status in ((site, 200), (other, 403)):
+            response = client.post("/api/search", files={"image": content}, headers={"Origin": origin})
+            assert response.status_code == status
+            assert (response.headers.get("access-control-allow-origin") == site) == (status == 200)
+
+
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/info", f"/api/images/{KEY}", "/api/nothing"])
 def test_head_answers_like_get_without_the_body(api: httpx.Client, path: str) -> None:
     got, asked = api.get(path), api.head(path)
@@ -169,7 +183,8 @@ def test_head_answers_like_get_without_the_body(api: httpx.Client, path: str) ->
 )  # fmt: skip
 def test_without_the_token_no_call_answers(closed: str, headers: dict, content: bytes) -> None:
     with httpx.Client(base_url=closed, headers=headers) as client:
-        for path in ("info", f"images/{KEY}", f"similar?key={KEY}", "openapi.json", "nothing"):
+        assert client.get("/metrics").status_code == 401
+        for path in ("info", f"images/{KEY}", f"similar?key={KEY}", "openapi.json", "nothing", "v1/info"):
             for prefix in ("api", "%61pi"):
                 refused = client.get(f"/{prefix}/{path}")
                 assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
@@ -233,3 +248,5 @@ def test_the_token_is_required_and_its_cookie_is_for_the_prefix(proxied: httpx.C
 )  # fmt: skip
 def test_only_its_own_names_are_answered(behind_proxy: str, host: str, status: int) -> None:
     assert httpx.get(f"{behind_proxy}/healthz", headers={"Host": host}).status_code == status
+    without_token = httpx.get(f"{behind_proxy}/api/info", headers={"Host": host}).status_code
+    assert without_token == (401 if status == 200 else 400)  # nothing is said to those with a wrong name

@@ -111,7 +111,7 @@ def test_a_batch_gives_each_its_own_answer_and_what_fails_its_error(api: httpx.C
     answer = api.post("/api/search/batch", files=files, data={"key": [KEY, "jug/x.jpg"], "k": 1})
     *results, broken, by_key, unknown = answer.json()["results"]
     assert [each["result"]["answer"]["neighbors"][0]["key"] for each in results] == keys
-    assert (broken["status"], broken["result"]) == (415, None)
+    assert (broken["status"], broken["code"], broken["result"]) == (415, "not_an_image", None)
     assert "This cannot be read as an image" in broken["error"]
     assert by_key["result"]["query"]["key"] == KEY
     assert (unknown["status"], unknown["error"][:28]) == (404, "no image 'jug/x.jpg' is inde")

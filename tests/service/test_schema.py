@@ -9,8 +9,10 @@ from types import ModuleType
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from projects import Project
+from service_process import TOKEN
 
 KEY = "jug/jug_0003.jpg"
 FOLDER_OF_CLIENT = "similarity_client"
@@ -26,14 +28,16 @@ def operations(document: dict) -> list[dict]:
 
 
 def test_every_route_is_described_and_has_a_short_name_for_the_function_that_clients_make_of_it(document: dict) -> None:
-    assert set(document["paths"]) == {
-        "/api/search", "/api/search/batch", "/api/similar", "/api/images", "/api/images/{key}", "/api/findings",
-        "/api/download", "/api/map", "/api/info", "/api/session", "/api/reload", "/healthz",
+    assert set(document["paths"]) == {"/healthz"} | {
+        f"/api/v1/{name}"
+        for name in (
+            "search", "search/batch", "similar", "embed", "images", "images/{key}", "findings", "download", "map",
+            "map/packed", "info", "session", "reload",
+        )
     }  # fmt: skip
-    assert {each["operationId"] for each in operations(document)} == {
-        "begin_session", "download", "get_image", "get_info", "get_map", "health", "list_findings", "list_images",
-        "reload", "search", "search_batch", "similar",
-    }  # fmt: skip
+    names = [each["operationId"] for each in operations(document)]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
     for operation in operations(document):
         assert operation["summary"]
         assert operation["description"]
@@ -57,10 +61,24 @@ def test_all_that_is_taken_is_described_and_all_forms_and_answers_have_an_exampl
             assert schemas[body["schema"]["$ref"].rpartition("/")[2]]["examples"], operation
 
 
-def test_uploads_are_files_for_those_who_make_clients(document: dict) -> None:
-    for form in ("SearchForm", "BatchForm"):
-        image = document["components"]["schemas"][form]["properties"]["image"]
+def test_each_example_fits_its_schema(document: dict) -> None:
+    validator = Draft202012Validator(document)
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            found = validator.evolve(
+                schema={"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+            )
+            found.validate(example)
+
+
+def test_the_document_says_how_images_and_the_token_are_sent(document: dict, closed: str) -> None:
+    for name in ("SearchForm", "BatchForm", "EmbedForm"):
+        image = document["components"]["schemas"][name]["properties"]["image"]
         assert image["items"] == {"type": "string", "format": "binary"}
+    assert "security" not in document
+    told = httpx.get(f"{closed}/api/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+    assert told["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert (told["security"], told["paths"]["/healthz"]["get"]["security"]) == ([{"token": []}], [])
 
 
 @pytest.fixture(scope="module")

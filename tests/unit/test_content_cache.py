@@ -40,9 +40,8 @@ def test_a_damaged_database_is_replaced(tmp_path: Path) -> None:
     opened(tmp_path).put_many(ENTRIES)
     for path in tmp_path.iterdir():
         path.write_bytes(b"no database" * 1000)
-    cache = opened(tmp_path)
-    assert cache.get_many(ENTRIES) == {}
-    cache.put_many(ENTRIES)
+    assert "database" in str(opened(tmp_path).problem)
+    opened(tmp_path).put_many(ENTRIES)
     assert opened(tmp_path).get_many(ENTRIES) == ENTRIES
 
 

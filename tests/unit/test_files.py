@@ -13,7 +13,6 @@ from similarity.data.files import (
     open_array,
     read_table,
     replaced_file,
-    replaced_folder,
     write_array,
     write_arrays,
     write_json_entries,
@@ -44,14 +43,14 @@ def test_an_interrupted_folder_leaves_the_old_one_and_what_a_killed_run_left_is_
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "old.jpg").touch()
-    with pytest.raises(KeyboardInterrupt), replaced_folder(folder) as temporary:
-        (temporary / "new.jpg").touch()
+    with pytest.raises(KeyboardInterrupt), Outputs() as outputs:
+        (outputs.folder(folder) / "new.jpg").touch()
         raise KeyboardInterrupt
     assert found() == ["images", "images/old.jpg"]
     (tmp_path / ".new.images").mkdir()
     (tmp_path / ".new.images" / "half.jpg").touch()
-    with replaced_folder(folder) as temporary:
-        (temporary / "new.jpg").touch()
+    with Outputs() as outputs:
+        (outputs.folder(folder) / "new.jpg").touch()
     assert found() == ["images", "images/new.jpg"]
 
 
@@ -62,9 +61,9 @@ def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_pa
     scattered = (np.array([4, 1]), np.array([0]), np.array([3, 2]))
     write_scattered_array(tmp_path / "b.npy", array.shape, [(rows, array[rows]) for rows in scattered])
     assert (tmp_path / "b.npy").read_bytes() == (tmp_path / "a.npy").read_bytes()
-    with open_array(tmp_path / "c.npy") as writer:
+    with open_array(tmp_path / "c.npy") as append:
         for block in (array[:1], array[1:]):
-            writer.append(block)
+            append(block)
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), array)
 
 

@@ -2,8 +2,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from fastapi import HTTPException
 
+from service.failures import Refusal
 from service.image_files import pack, read_image_bytes, require_room
 from similarity.data.dataset.manifest import ImageRecord
 
@@ -22,15 +22,13 @@ def records(tmp_path: Path) -> list[ImageRecord]:
 def test_only_the_image_that_was_indexed_is_read_and_packed(tmp_path: Path, records: list[ImageRecord]) -> None:
     assert read_image_bytes(tmp_path, records[0]) == CONTENTS["a/1.png"]
     require_room(tmp_path, records, 800)
-    with pytest.raises(HTTPException, match=r"413: .* too large together"):
+    with pytest.raises(Refusal, match=r"413: .* too large together"):
         require_room(tmp_path, records, 799)
     (tmp_path / "a/1.png").write_bytes(b"another")
-    with pytest.raises(
-        HTTPException, match=r"409: The file of a/1\.png is not the image that was indexed: run `dvc repro`"
-    ):
+    with pytest.raises(Refusal, match=r"409: The file of a/1\.png is not the image that was indexed: run `dvc repro`"):
         require_room(tmp_path, records, 800)
     (tmp_path / "a/1.png").unlink()
-    with pytest.raises(HTTPException, match=r"404: The file of a/1\.png is not there: run `dvc checkout`"):
+    with pytest.raises(Refusal, match=r"404: The file of a/1\.png is not there: run `dvc checkout`"):
         require_room(tmp_path, records, 800)
 
 
@@ -41,7 +39,7 @@ def test_an_archive_is_the_same_every_time_and_stops_short_at_a_changed_file(
     parts = pack(tmp_path, records)
     given = next(parts)
     (tmp_path / "b/3.png").write_bytes(b"another")
-    with pytest.raises(HTTPException, match="not the image that was indexed"):
+    with pytest.raises(Refusal, match="not the image that was indexed"):
         for part in parts:
             given += part
     assert b"another" not in given

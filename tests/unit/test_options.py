@@ -11,8 +11,7 @@ HOST = "a name, *.NAME for all names below it, or * for any is needed"
     [
         ("--root-path", ["similar", "/a b", "/a?b", "//evil.example", "/a/../b/%2e"], PREFIX),
         ("--allow-host", ["*example.org", "images.*"], HOST),
-        ("--max-connections", ["0"], LIMIT),
-        ("--max-connections", ["0.5"], "a whole number is needed"),
+        ("--max-connections", ["0", "0.5"], "a whole number above 0 is needed"),
         ("--max-upload-mb", ["-1", "nan", "much"], LIMIT),
     ],
 )
@@ -38,11 +37,7 @@ def test_a_token_that_protects_nothing_is_refused(
     assert capsys.readouterr().err.startswith(needed)
 
 
-@pytest.mark.parametrize(("given", "prefix"), [("", ""), ("/", ""), ("/a/", "/a"), ("/a/b-c.d", "/a/b-c.d")])
-def test_a_prefix_is_taken_without_a_slash_at_its_end(given: str, prefix: str) -> None:
-    assert parse_arguments([f"--root-path={given}"]).root_path == prefix
-
-
-def test_host_names_add_up() -> None:
-    assert parse_arguments([]).allow_host == []
+def test_prefixes_lose_a_slash_at_their_end_and_host_names_add_up() -> None:
+    for given, prefix in (("", ""), ("/", ""), ("/a/", "/a"), ("/a/b-c.d", "/a/b-c.d")):
+        assert parse_arguments([f"--root-path={given}"]).root_path == prefix
     assert parse_arguments(["--allow-host=a", "--allow-host", "*.b"]).allow_host == ["a", "*.b"]

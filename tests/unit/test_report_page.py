@@ -48,7 +48,7 @@ def all_sections() -> list[Section]:
         sections.classes_section([row], [(ODD, "b")]),
         sections.map_section([ODD, "b"], np.array([[0, 1], [1, 0.2]], np.float32), lambda _: BLACK),
         sections.novelty_section([(ODD, 0.5)]),
-        sections.figures_section(METRICS, {"data.source": ODD}),
+        sections.figures_section(METRICS),
         sections.queries_section([Image.fromarray(BLACK)]),
         sections.edits_section(METRICS["evaluate"]["likeness"]),
         sections.training_section(HISTORY),

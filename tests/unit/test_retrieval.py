@@ -44,6 +44,23 @@ def test_scores_are_those_of_the_slow_way(vectors: np.ndarray, labels: np.ndarra
     np.testing.assert_allclose(scores["map_at_r"], slow)
 
 
+@given(arrays(np.float32, (20, 3), elements=st.integers(0, 3)))
+@settings(deadline=None, max_examples=30)
+def test_an_image_of_the_gallery_is_not_its_own_neighbor(vectors: np.ndarray) -> None:
+    """Each score is the one among the gallery without the query."""
+    labels, everything = np.arange(20, dtype=np.int32) % 3, np.arange(20)
+    together = evaluate_retrieval(vectors, labels, everything, everything)
+    for query in everything:
+        alone = evaluate_retrieval(vectors, labels, everything[[query]], np.delete(everything, query))
+        assert {name: values[query] for name, values in together.scores.items()} == {
+            name: pytest.approx(values[0]) for name, values in alone.scores.items()
+        }
+
+
+def test_a_query_without_a_score_does_not_count() -> None:
+    assert means({"a": np.array([1, np.nan, 0]), "b": np.array([np.nan])}) == {"a": 0.5}
+
+
 def test_a_perfect_embedding_scores_one_and_names_the_gallery_rows() -> None:
     labels = np.where(np.arange(60) % 20 == 0, 0, 1 + np.arange(60) % 2)  # two images of a class are enough
     vectors = np.eye(3, dtype=np.float32)[labels]

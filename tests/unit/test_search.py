@@ -130,7 +130,7 @@ def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
     with pytest.raises(LookUnavailableError, match="search with the exact one"):
         gallery.search(gallery.vectors[0], Options(5, index="annoy", look=0.5))
     for parts in (Parts(32, 32, 0.3), Parts(32, 20, 0.0)):
-        alone = replace(gallery, vectors=replace(gallery.vectors, parts=parts))  # type: ignore[type-var]
+        alone = replace(gallery, vectors=replace(gallery.vectors, parts=parts))
         with pytest.raises(LookUnavailableError, match="one part only"):
             alone.search(gallery.vectors[0], Options(5, look=0.5))
 

@@ -40,42 +40,10 @@ def read(content: bytes, folder: Path) -> dict[str, np.ndarray]:
     return read_checkpoint(path)
 
 
-@pytest.mark.parametrize(
-    ("offset", "size", "stride", "expected"),
-    [
-        (0, (6,), (1,), [0, 1, 2, 3, 4, 5]),
-        (0, (3, 2), (1, 3), [[0, 3], [1, 4], [2, 5]]),
-        (2, (2, 1), (3, 99), [[2], [5]]),
-        (5, (), (), 5),
-    ],
-)
-def test_a_tensor_is_the_view_of_its_storage_that_it_is_declared_as(
-    offset: int, size: tuple[int, ...], stride: tuple[int, ...], expected: object, tmp_path: Path
-) -> None:
-    (tensor,) = read(checkpoint(offset, size, stride), tmp_path).values()
+def test_a_tensor_is_the_view_of_its_storage_that_it_is_declared_as(tmp_path: Path) -> None:
+    (tensor,) = read(checkpoint(0, (3, 2), (1, 3)), tmp_path).values()
     assert tensor.dtype == np.float32
-    np.testing.assert_array_equal(tensor, np.array(expected))
-
-
-@pytest.mark.parametrize(
-    ("offset", "size", "stride"),
-    [
-        (0, (400,), (1,)),
-        (1, (6,), (1,)),
-        (10**30, (1,), (1,)),
-        (0, (2, 2), (4, 2)),
-        (0, (3,), (-1,)),
-        (0, (10**9,), (0,)),
-        (0, (2.0,), (1,)),
-        (0, 6, 1),
-    ],
-)
-def test_a_tensor_outside_of_its_storage_is_refused(
-    offset: object, size: object, stride: object, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match="cannot read the PyTorch checkpoint") as refusal:
-        read(checkpoint(offset, size, stride), tmp_path)
-    assert "\n" not in str(refusal.value)
+    np.testing.assert_array_equal(tensor, [[0, 3], [1, 4], [2, 5]])
 
 
 def test_a_storage_longer_than_the_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -124,6 +92,10 @@ class _Hostile:
         pickles(*HEAD, {"weight": 1}, []),
         pickles(*HEAD, [1], []),
         checkpoint(storage="load"),
+        checkpoint(offset=10**30, size=(1,)),
+        checkpoint(size=(2.0,)),
+        checkpoint(size=6, stride=1),
+        checkpoint(size=(10**9,), stride=(0,)),
         checkpoint()[:-1],
     ],
 )

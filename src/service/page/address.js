@@ -2,11 +2,15 @@
 // relative, so that the page may lie below any path.
 
 const SEARCH = {
-  key: [], upload: [], like: [], unlike: [], region: '', k: 10, label: '', split: '', finding: '', index: 'exact', look: '',
-  beside: '',
+  key: [], upload: [], like: [], unlike: [], region: '', label: '', split: '', finding: '', look: '', beside: '',
 };
-const BROWSE = { label: '', split: '', finding: '', name: '' };
-const OF_VIEW = { search: SEARCH, browse: BROWSE, findings: { kind: '' }, map: { map: '', color: '' } };
+const OF_VIEW = {
+  search: SEARCH,
+  browse: { label: '', split: '', finding: '', name: '' },
+  findings: { kind: '' },
+  map: { key: [], upload: [], map: '', color: '' },
+  runs: {},
+};
 const DEFAULTS = { view: 'search', ...Object.assign({}, ...Object.values(OF_VIEW)) };
 
 /** Keys hold slashes that stay, and anything else that must not. */
@@ -19,10 +23,8 @@ export function read(query) {
     state[name] = Array.isArray(value) ? [...new Set(given.getAll(name))] : given.get(name) ?? value;
   }
   if (!Object.hasOwn(OF_VIEW, state.view)) state.view = 'search';
-  if (!['annoy', 'lancedb'].includes(state.index)) state.index = 'exact';
   const look = Number.parseFloat(state.look);
   state.look = look >= 0 && look <= 1 ? Math.round(100 * look) / 100 : '';
-  state.k = Math.min(1e9, Math.max(1, Number.parseInt(state.k, 10) || DEFAULTS.k));
   state.region = isRegion(state.region.split(',').map(Number)) ? state.region : '';
   return state;
 }

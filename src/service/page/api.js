@@ -3,16 +3,23 @@
 import { encodePath } from './address.js';
 import { $ } from './dom.js';
 
+/** A failure that may be over when one tries again. */
+export class TransientError extends Error {}
+
 export const fileUrl = (key) => `api/images/${encodePath(key)}`;
-export const thumbnailUrl = (key, size = 256) => `${fileUrl(key)}?thumbnail=${size}`;
+
+/** A small picture of an image; one with its hash is kept by the browser for good. */
+export const thumbnailUrl = ({ key, hash }, size = 256) => `${fileUrl(key)}?thumbnail=${size}${hash ? `&hash=${hash}` : ''}`;
 
 export const getInfo = (options) => ask('api/info', options);
 export const getMap = (options) => ask('api/map', options);
 export const getImages = (fields, options) => ask(`api/images?${query(fields)}`, options);
+export const getChanges = (size, options) => ask(`api/changes?${query({ size })}`, options);
+export const reload = () => ask('api/reload', { method: 'POST' });
 export const getFindings = (fields, options) => ask(`api/findings?${query(fields)}`, options);
 
 /** Why the picture of an image is not given; nothing if it is. */
-export const whyMissing = (key) => respond(thumbnailUrl(key, 16)).then(() => '', ({ message }) => message);
+export const whyMissing = (entry) => respond(thumbnailUrl(entry, 16)).then(() => '', ({ message }) => message);
 
 /**
  * What is similar to the images of a query: indexed ones by `key`, and `files`; nearer to those of `like`, farther from
@@ -28,6 +35,12 @@ export async function search({ key, files, like, unlike, region }, fields, optio
   for (const file of files) body.append('image', file, file.name);
   return ask('api/search', { method: 'POST', body, ...options });
 }
+
+/** The images of a class that are most similar to an indexed one. */
+export const nearestOf = (key, label, k) => ask(`api/similar?${query({ key, label, k })}`).then(({ answer }) => answer.neighbors);
+
+/** Keep what a person has decided about an image: that its label is `right`, to `relabel` it, or to `leave_out` it. */
+export const decide = (correction) => ask('api/corrections', { method: 'POST', body: formOf(correction) });
 
 /** The files of images, as one zip. */
 export async function getZip(keys) {
@@ -61,7 +74,7 @@ async function respond(url, options) {
   options?.signal?.throwIfAborted();
   if (response.ok) return response;
   const { detail } = await response.json().catch(() => ({}));
-  if (response.status === 503) throw new Error('The server is busy. Please try again in a moment.');
+  if (response.status === 503) throw new TransientError('The server is busy.');
   throw new Error(typeof detail === 'string' ? detail : `The server answered with status ${response.status}.`);
 }
 
@@ -82,5 +95,5 @@ async function askForToken() {
 }
 
 const reach = (url, options) => fetch(url, options).catch((error) => {
-  throw error.name === 'AbortError' ? error : new Error('The server cannot be reached. Please try again later.');
+  throw error.name === 'AbortError' ? error : new TransientError('The server cannot be reached.');
 });

@@ -1,38 +1,60 @@
 // The browse view: thumbnails of all images, of a class, of a split, with a finding, or with a name.
 
-import { write } from './address.js';
 import { getImages } from './api.js';
-import { card, drawChips } from './cards.js';
-import { $, count, say } from './dom.js';
-import { showPages } from './endless.js';
+import { card, isClass } from './cards.js';
+import { $, button, count, say } from './dom.js';
+import { Grid } from './grid.js';
 import { filters, settings, setUpFilters, showFilters } from './settings.js';
+import { openViewer } from './viewer.js';
 
-const SIZE = 60;
+const SIZE = 120;
 
+const grid = new Grid($('images'), { size: SIZE, open: openViewer, draw: (image) => card(image, { ...settings(), label: '', split: '', finding: '' }) });
 let current = {}; // the state that is shown
+let folders = []; // [place of the first image, name], of what is shown, where one can jump to classes
 
 export function setUpBrowse(info, counts, visit) {
   const change = (delay) => visit({ ...current, ...filters('browse-'), name: $('name').value.trim() }, { replace: true, delay });
   setUpFilters('browse-', info, counts, () => change(0));
   $('name').addEventListener('input', () => change(200));
   $('narrow').addEventListener('submit', (event) => event.preventDefault());
+  $('jump').addEventListener('input', () => {
+    grid.scrollTo(Number($('jump').value), $('narrow').offsetHeight + 8);
+    showPlace(Number($('jump').value));
+  });
+  addEventListener('scroll', () => {
+    if (!$('browse').hidden && grid.total && document.activeElement !== $('jump')) showPlace(grid.firstInSight);
+  }, { passive: true });
 }
 
-export async function showBrowse(state, { data }, options) {
+function showPlace(i) {
+  const place = Math.min(i, grid.total - 1);
+  const folder = folders.findLast(([first]) => first <= place)?.[1];
+  $('jump').value = place;
+  $('jump-value').value = [isClass(folder) && folder, (place + 1).toLocaleString('en')].filter(Boolean).join(' · ');
+  $('jump').setAttribute('aria-valuetext', `Image ${$('jump-value').value}`);
+}
+
+export async function showBrowse(state, { data }, { signal, commit, visit }) {
+  const { label, split, finding, name } = state;
+  const get = (page, options) => getImages({ label, split, finding, name, page, size: SIZE }, options);
+  const { images, total } = await get(1, { signal });
+  commit();
   current = state;
   showFilters('browse-', state);
-  if (document.activeElement !== $('name')) $('name').value = state.name;
-  const chips = data.classes.map(({ name, images }) => [name, name, images]);
-  drawChips($('classes'), [['All', '', data.images], ...chips], state.label, (label) => write({ ...state, label }));
-  const { label, split, finding, name } = state;
-  const get = (page, size) => getImages({ label, split, finding, name, page, size }, options);
-  const draw = ({ images }) => images.map((image) => card(image, { ...settings(), label: '', split: '', finding: '' }));
-  const { total } = await showPages($('images'), $('more-images'), SIZE, get, draw, options);
-  say(describe(total, state));
-}
-
-function describe(total, { label, split, finding, name }) {
-  const found = finding && (finding === 'none' ? 'without a finding' : 'with a finding');
-  const what = [label && `of class ${label}`, split && `in ${split}`, found, name && `named like “${name}”`].filter(Boolean).join(', ');
-  return total ? `${count(total, 'image')} ${what}`.trim() : `There is no image ${what}.`;
+  if (document.activeElement !== $('name')) $('name').value = name;
+  folders = [];
+  if (!label && !split && !finding && !name) {
+    let first = 0;
+    for (const folder of data.classes) {
+      folders.push([first, folder.name]);
+      first += folder.images;
+    }
+  }
+  $('jump').max = Math.max(0, total - 1);
+  $('jump-control').hidden = total <= SIZE;
+  grid.show(total, async (page) => (await get(page)).images, images);
+  if (total) showPlace(0);
+  say(total ? count(total, 'image') : 'No image is like that.');
+  if (!total) $('status').append(' ', button('Show all images', () => visit({ view: 'browse' })));
 }

@@ -21,16 +21,42 @@ export function button(name, act, properties = {}) {
 
 export const unseen = (text) => element('span', { className: 'unseen' }, text);
 
-/** What goes on, for eyes and screen readers alike. */
+/** What is going on, for eyes and screen readers alike. */
 export const say = (text) => ($('status').textContent = text);
 
-/** What went wrong: stays until it is dismissed or something else is shown. */
-export function complain(text) {
+let again = null; // what the button Retry does
+
+/** What went wrong: stays until it is dismissed or something else is shown. `retry` tries again, where that may help. */
+export function complain(text, retry = null) {
+  again = retry;
   $('message-text').textContent = text;
+  $('retry').hidden = !retry;
   $('message').hidden = false;
 }
 
 export const calm = () => ($('message').hidden = true);
 
+export function setUpMessage() {
+  $('dismiss').addEventListener('click', calm);
+  $('retry').addEventListener('click', () => {
+    calm();
+    again();
+  });
+}
+
 export const count = (number, noun, plural = `${noun}s`) =>
   `${number.toLocaleString('en')} ${number === 1 ? noun : plural}`;
+
+/** A key as text that may go on in the next line after a slash. */
+export const breakable = (key) => key.split(/(?<=\/)/).flatMap((part, i) => (i ? [element('wbr'), part] : [part]));
+
+/** Have keys, as `KeyboardEvent.key` names them, do something; all others are left alone. */
+export function onKeys(target, keys, isMeant = () => true) {
+  target.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !isMeant(event)) return;
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (!Object.hasOwn(keys, name)) return;
+    event.preventDefault();
+    keys[name](event);
+  });
+}

@@ -1,4 +1,4 @@
-// Taking images away: their paths on the clipboard; lists as CSV or JSON, or the images themselves as a zip.
+// Taking images away: their paths on the clipboard; a list as CSV, or the images themselves as a zip.
 
 import { getZip } from './api.js';
 import { button, complain, count, element, say } from './dom.js';
@@ -8,23 +8,12 @@ const pathOf = (key) => `data/images/${key}`;
 
 export async function copyPaths(keys) {
   const text = keys.map(pathOf).join('\n');
-  if (await copy(text)) say(`${count(keys.length, 'path')} copied`);
-  else complain(`The browser does not let this page copy. ${keys.length === 1 ? text : 'Download the list instead.'}`);
-}
-
-const copy = (text) => (navigator.clipboard?.writeText(text) ?? Promise.reject(new Error('no clipboard')))
-  .then(() => true, () => copyBySelecting(text));
-
-/** The way that is left where the page did not come by TLS. */
-function copyBySelecting(text) {
-  const field = element('textarea', { className: 'unseen', value: text });
-  const focused = document.activeElement;
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand('copy');
-  field.remove();
-  focused?.focus();
-  return done;
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${count(keys.length, 'path')} copied`);
+  } catch { // as where the page did not come by TLS
+    complain(`The browser does not let this page copy. ${keys.length === 1 ? text : 'Download the list instead.'}`);
+  }
 }
 
 const COLUMNS = ['key', 'path', 'label', 'split', 'findings', 'similarity'];
@@ -38,8 +27,6 @@ function asCsv(entries) {
   const lines = entries.map(asRow).map((row) => COLUMNS.map((name) => text(row[name])).join(','));
   return `${[COLUMNS.join(','), ...lines].join('\r\n')}\r\n`;
 }
-
-const asJson = (entries) => `${JSON.stringify(entries.map(asRow), null, 2)}\n`;
 
 /** A button that opens the choice of a format for the images that `entries` gives then, after `more` to choose from. */
 export function downloadMenu(name, entries, { title = 'Download', more = [] } = {}) {
@@ -56,7 +43,6 @@ export function downloadMenu(name, entries, { title = 'Download', more = [] } = 
     element('div', { className: 'choices' },
       ...more.map(([text, act]) => offer(text, act)),
       offer('List as CSV', (list) => save(`${name}.csv`, new Blob([asCsv(list)], { type: 'text/csv' }))),
-      offer('List as JSON', (list) => save(`${name}.json`, new Blob([asJson(list)], { type: 'application/json' }))),
       offer('Images as zip', (list) => saveZip(`${name}.zip`, list.map(({ key }) => key)))));
   menu.addEventListener('keydown', ({ key }) => key === 'Escape' && close());
   menu.addEventListener('focusout', ({ relatedTarget }) => !menu.contains(relatedTarget) && (menu.open = false));

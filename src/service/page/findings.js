@@ -1,44 +1,38 @@
-// The view of what the audit has found, and the words for a finding.
+// The view of what the audit has found.
 
 import { getFindings } from './api.js';
 import { write } from './address.js';
-import { breakable, drawChips, thumbnail, titleOfFinding } from './cards.js';
+import { drawChips, thumbnail, titleOfFinding } from './cards.js';
 import { $, count, element, say } from './dom.js';
-import { showPages } from './endless.js';
-import { settings } from './settings.js';
+import { Grid } from './grid.js';
+import { decisionOf, explain, openReview } from './review.js';
 
-const SIZE = 40;
+const SIZE = 60;
 
-const linkTo = (key, ...children) => element('a', { href: write({ ...settings(), view: 'search', key: [key] }) }, ...children);
+const grid = new Grid($('found-findings'), { draw: findingCard, open: openReview, size: SIZE, scale: 1.6 });
 
-/** The words for a finding about an image that is shown; of a pair, the other one is linked. */
-export function describeFinding({ kind, key, other, explanation }, about) {
-  const partner = other && (about === key ? other : key);
-  const words = partner ? [' of ', linkTo(partner, ...breakable(partner))] : [`: ${explanation}`];
-  return [element('b', {}, titleOfFinding(kind)), ...words];
-}
-
-export async function showFindings(state, info, options) {
-  const get = (page, size) => getFindings({ kind: state.kind, page, size }, options);
-  const draw = ({ findings }) => findings.map(findingCard);
-  const first = await showPages($('found-findings'), $('more-findings'), SIZE, get, draw, options);
+export async function showFindings(state, info, { signal, commit }) {
+  const get = (page) => getFindings({ kind: state.kind, page, size: SIZE });
+  const first = await getFindings({ kind: state.kind, page: 1, size: SIZE }, { signal });
+  commit();
   const all = first.counts.reduce((sum, { findings }) => sum + findings, 0);
   const chips = first.counts.map(({ kind, findings }) => [titleOfFinding(kind), kind, findings]);
-  drawChips($('kinds'), [['All', '', all], ...chips], state.kind, (kind) => write({ view: 'findings', kind }));
+  drawChips($('kinds'), all ? [['All', '', all], ...chips] : [], state.kind, (kind) => write({ view: 'findings', kind }));
+  grid.show(first.total, async (page) => (await get(page)).findings, first.findings);
   say(first.total ? count(first.total, 'finding') : nothingFound(first));
 }
 
 const nothingFound = ({ audited }) =>
-  (audited ? 'The audit has found nothing.' : 'The data have not been audited: run `dvc repro audit`.');
+  (audited ? 'Nothing suspicious was found.' : 'The data have not been audited: run `dvc repro audit`.');
 
 function findingCard(finding) {
-  const { kind, key, label, other, other_label: otherLabel, indexed, explanation } = finding;
-  const side = (name, itsLabel, isShown) => (isShown
-    ? linkTo(name, thumbnail(name, { loading: 'lazy' }), element('span', { className: 'class' }, itsLabel),
-      element('span', { className: 'key' }, ...breakable(name)))
-    : element('span', { className: 'side' }, element('span', { className: 'key' }, ...breakable(name))));
-  const sides = [key && side(key, label, indexed), other && side(other, otherLabel, true)].filter(Boolean);
-  return element('li', { className: sides.length > 1 ? 'finding-card pair' : 'finding-card' },
-    element('p', {}, element('b', {}, titleOfFinding(kind)), ' ', explanation),
-    element('div', { className: 'sides' }, ...(sides.length ? sides : [element('b', {}, label ?? '')])));
+  const { kind, key, label, other, indexed } = finding;
+  const shown = [indexed && key, other].filter(Boolean);
+  const decision = decisionOf(finding);
+  return element('li', { className: decision ? 'decided' : '' },
+    element('a', { className: 'card', href: write({ view: 'findings', kind }), title: explain(finding) },
+      element('span', { className: 'pair' }, ...shown.map((each) => thumbnail({ key: each }, { alt: each })),
+        shown.length ? null : element('span', { className: 'picture placeholder' }, key ?? label ?? '')),
+      element('span', { className: 'line' }, element('b', {}, decision ? `✓ ${decision}` : titleOfFinding(kind)), ' ',
+        element('span', {}, explain(finding)))));
 }

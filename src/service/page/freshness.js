@@ -1,12 +1,13 @@
-// Telling when what is served is not what is on the disk any more: a banner that says what to do.
+// A banner that says when there are newer results than those on the page, and what to do.
 
-import { getInfo, whyMissing } from './api.js';
-import { $ } from './dom.js';
+import { getInfo, reload, whyMissing } from './api.js';
+import { $, complain } from './dom.js';
 
 const PAUSE = 60_000; // milliseconds between two questions, at least
 
 let served = null;  // what the page has loaded, by its digests
 let asked = 0;      // when the server was asked last
+let isStale = false; // whether the files are newer than what is served
 let missing = '';   // why the first picture that could not be shown was not there
 
 const version = ({ data, model, indexes }) => [data.md5, model.md5, indexes.approximate.md5].join();
@@ -18,14 +19,21 @@ export function setUpFreshness(info) {
   const askAgain = () => document.visibilityState === 'visible' && Date.now() - asked >= PAUSE && ask();
   document.addEventListener('visibilitychange', askAgain);
   setInterval(askAgain, PAUSE);
-  $('load-new').addEventListener('click', () => location.reload());
+  $('reload').addEventListener('click', async () => {
+    try {
+      if (isStale) await reload();
+      location.reload();
+    } catch (error) {
+      complain(error.message);
+    }
+  });
 }
 
 /** A picture of an indexed image was not given: find out why, and whether all is out of date. */
-export async function noteMissing(key) {
+export async function noteMissing(entry) {
   if (missing) return;
   missing = '…';
-  missing = await whyMissing(key);
+  missing = await whyMissing(entry);
   if (missing) await ask();
 }
 
@@ -39,15 +47,9 @@ async function ask() {
 }
 
 function show(info) {
-  const isNew = served !== version(info);
-  const stale = info.out_of_date;
-  const text = isNew ? 'The service has new results.' : reasonOf(stale) || missing;
-  $('stale').hidden = !text;
-  $('stale-text').textContent = text;
-  $('load-new').hidden = !isNew;
+  isStale = info.out_of_date;
+  const isNew = isStale || served !== version(info);
+  $('stale').hidden = !isNew && !missing;
+  $('stale-text').textContent = isNew ? 'New results are available. Reload to use them.' : missing;
+  $('reload').hidden = !isNew;
 }
-
-const reasonOf = (stale) => (stale === true
-  ? 'The files have changed since the service has read them. Reload the service (docs/explanation/threat-model.md says how) or restart it, '
-    + 'then reload this page.'
-  : stale || '');

@@ -1,37 +1,48 @@
 // The map view: every image as a point on a canvas that can be moved and zoomed, with pictures, a tooltip and a legend.
 
-import { getMap } from './api.js';
+import { search, thumbnailUrl } from './api.js';
+import { loadAtlas } from './atlas.js';
 import { Camera } from './camera.js';
-import { breakable, isClass, thumbnail, titleOfFinding } from './cards.js';
-import { $, count, element, say } from './dom.js';
-import { color, colorOf, drawLegend, stamp } from './marks.js';
+import { isClass, thumbnail } from './cards.js';
+import { $, breakable, button, count, element, onKeys, say } from './dom.js';
+import { followPointers } from './gestures.js';
+import { channels, color, colorOf, drawLegend } from './legend.js';
 import { Mosaic } from './mosaic.js';
 import { Points } from './points.js';
-import { isSelected, remember, select } from './selection.js';
+import { isSelected, remember, select, selectedEntries } from './selection.js';
 import { settings } from './settings.js';
+import { recall, uploads } from './uploads.js';
+import { openViewer } from './viewer.js';
 
 const REACH = { mouse: 12, pen: 12, touch: 24 }; // pixels around the pointer in which a point is found
+const MOST = 1000;     // images that a lasso selects
+const NEIGHBORS = 5;   // of the query, to which lines are drawn
 
 const canvas = $('map');
 const pen = canvas.getContext('2d');
 const camera = new Camera(canvas);
-const pressed = new Map();                // pointers that are down → where they are
-let known = null;                         // what the server has given
-let shown = '';                           // the layout and the coloring that are shown
+let atlas = null;      // what the server has given
+let shown = '';        // the layout and the coloring that are shown
 let points = null;
 let mosaic = null;
-let current = -1;                         // the point with the tooltip
-let emphasized = -1;                      // the group that is pointed at in the legend
-let lasso = null;                         // what is drawn around images, as places on the map
-let moved = false;                        // whether the present press is a drag, not a click
+let current = -1;      // the point with the tooltip
+let entry = null;      // what is known of it
+let emphasized = -1;   // the group that is pointed at in the legend
+let lasso = null;      // what is drawn around images, as places on the map
+let query = null;      // { picture, rows, own }: the query, where it is and what is nearest to it
 let frame = 0;
 let delayed = 0;
-let stamps = { radius: 0 };               // the groups' marks and the colors, as they were drawn last
+let colors = null;     // of the groups and of what stands out, in the scheme that is in use
+let marked = [];       // points with a finding
+let most = 32;         // images in a query
 
 export function setUpMap(visit) {
-  const search = () => current >= 0 && visit({ ...settings(), label: '', split: '', finding: '', key: [points.keys[current]] });
-  setUpPointers(search);
-  setUpKeys(search);
+  setUpPointers();
+  onKeys(canvas, {
+    ArrowLeft: () => step(-1, 0), ArrowRight: () => step(1, 0), ArrowUp: () => step(0, 1), ArrowDown: () => step(0, -1),
+    '+': () => zoom(1.5), '=': () => zoom(1.5), '-': () => zoom(1 / 1.5), 0: reset, Enter: open, ' ': toggleSelected,
+    Escape: () => pointAt(-1),
+  }, () => points);
   $('lasso').addEventListener('click', () => {
     const on = $('lasso').getAttribute('aria-pressed') !== 'true';
     $('lasso').setAttribute('aria-pressed', String(on));
@@ -40,50 +51,44 @@ export function setUpMap(visit) {
   $('zoom-in').addEventListener('click', () => zoom(1.5));
   $('zoom-out').addEventListener('click', () => zoom(1 / 1.5));
   $('zoom-reset').addEventListener('click', reset);
-  const choose = () => visit({ view: 'map', map: $('map-kind').value, color: $('color').value }, { replace: true });
+  const choose = () => visit({ ...query?.state, view: 'map', map: $('map-kind').value, color: $('color').value }, { replace: true });
   for (const control of [$('map-kind'), $('color')]) control.addEventListener('change', choose);
   $('pictures').addEventListener('change', redraw);
   document.addEventListener('selected', redraw);
+  document.addEventListener('search-shared', ({ detail }) => visit({ ...settings(), view: 'search', key: detail }));
   new ResizeObserver(redraw).observe(canvas);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-    stamps.radius = 0;
     if (points) drawKey();
     redraw();
   });
 }
 
-function setUpPointers(search) {
-  canvas.addEventListener('pointerdown', (event) => {
-    if (event.button !== 0 || !points) return;
-    canvas.setPointerCapture(event.pointerId);
-    pressed.set(event.pointerId, { x: event.offsetX, y: event.offsetY, startX: event.offsetX, startY: event.offsetY });
-    moved = pressed.size > 1;
-    const draws = event.shiftKey || $('lasso').getAttribute('aria-pressed') === 'true';
-    lasso = draws && !moved ? [camera.toMap(event.offsetX, event.offsetY)] : null;
-  });
-  canvas.addEventListener('pointermove', (event) => {
-    const pointer = pressed.get(event.pointerId);
-    if (!pointer) return void pointAt(under(event));
-    const before = grip();
-    Object.assign(pointer, { x: event.offsetX, y: event.offsetY });
-    moved ||= Math.hypot(pointer.x - pointer.startX, pointer.y - pointer.startY) > 5;
-    if (lasso) drawAround(camera.toMap(pointer.x, pointer.y));
-    else if (moved) drag(before, grip());
-  });
-  canvas.addEventListener('pointerup', (event) => {
-    if (!pressed.delete(event.pointerId)) return;
-    const drawn = lasso;
-    lasso = null;
-    if (drawn && moved) selectWithin(drawn);
-    if (moved) return;
-    const before = current;
-    pointAt(under(event));
-    if (drawn) toggleSelected();
-    else if (current === before || event.pointerType !== 'touch') search(); // a finger looks first, then chooses
-  });
-  canvas.addEventListener('pointercancel', (event) => {
-    pressed.delete(event.pointerId);
-    lasso = null;
+function setUpPointers() {
+  followPointers(canvas, {
+    start: (event, { x, y }, number) => {
+      const draws = points && number === 1 && (event.shiftKey || $('lasso').getAttribute('aria-pressed') === 'true');
+      lasso = draws ? [camera.toMap(x, y)] : null;
+    },
+    move: (before, after) => {
+      pointAt(-1);
+      if (lasso) lasso.push(camera.toMap(after.x, after.y));
+      else if (points) {
+        move((before.x - after.x) / camera.scale, (after.y - before.y) / camera.scale);
+        if (before.spread && after.spread) zoom(after.spread / before.spread, after.x, after.y);
+      }
+      redraw();
+    },
+    end: (event, { moved }) => {
+      const drawn = lasso;
+      lasso = null;
+      if (moved) return void (drawn && selectWithin(drawn));
+      const before = current;
+      pointAt(under(event));
+      if (drawn) toggleSelected();
+      else if (current === before || event.pointerType !== 'touch') open(); // a finger looks first, then chooses
+    },
+    hover: (event) => pointAt(under(event)),
+    cancel: () => (lasso = null),
   });
   canvas.addEventListener('pointerleave', (event) => event.pointerType !== 'touch' && pointAt(-1));
   canvas.addEventListener('blur', () => pointAt(-1));
@@ -93,40 +98,34 @@ function setUpPointers(search) {
   }, { passive: false });
 }
 
-function setUpKeys(search) {
-  const keys = {
-    ArrowLeft: () => step(-1, 0), ArrowRight: () => step(1, 0), ArrowUp: () => step(0, 1), ArrowDown: () => step(0, -1),
-    '+': () => zoom(1.5), '=': () => zoom(1.5), '-': () => zoom(1 / 1.5), 0: reset, Enter: search, ' ': toggleSelected,
-    Escape: () => pointAt(-1),
-  };
-  canvas.addEventListener('keydown', (event) => {
-    if (!points || !Object.hasOwn(keys, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    keys[event.key]();
-  });
-}
-
-export async function showMap(state, info, options) {
-  if (!known) {
-    say('Loading …');
-    known = await getMap(options);
-    $('atlas').hidden = false;
-    $('map-control').hidden = !known.look;
-    entriesOf(known).forEach(remember);
-  }
-  $('map-kind').value = state.map === 'look' && known.look ? 'look' : '';
-  $('color').value = Object.hasOwn(GROUPS, state.color) ? state.color : '';
+export async function showMap(state, { limits }, { signal, commit }) {
+  most = limits.images;
+  if (!atlas) say('Loading …');
+  atlas ??= await loadAtlas({ signal });
+  marked = [...atlas.finding.numbers.keys()].filter((i) => atlas.finding.numbers[i]);
+  const found = await findQuery(state, { signal });
+  commit();
+  $('map-control').hidden = !atlas.look;
+  $('map-kind').value = state.map === 'look' && atlas.look ? 'look' : '';
+  $('color').value = ['split', 'finding'].includes(state.color) ? state.color : '';
   arrange($('map-kind').value, $('color').value);
+  query = found;
   pointAt(-1);
   redraw();
-  say(`${count(known.keys.length, 'image')}, ${count(known.classes.filter(isClass).length, 'class', 'classes')}`);
+  say(`${count(atlas.total, 'image')}, ${count(atlas.class.names.filter(isClass).length, 'class', 'classes')}`);
 }
 
-/** What the map knows of each image. */
-function entriesOf({ classes, keys, labels, splits, findings }) {
-  const entries = keys.map((key, i) => ({ key, label: classes[labels[i]], split: splits[i], findings: [] }));
-  for (const [kind, places] of Object.entries(findings)) for (const i of places) entries[i].findings.push(kind);
-  return entries;
+/** Where the query of a state is: at its own point, or between those of the images that are nearest to it. */
+async function findQuery({ key, upload }, { signal }) {
+  const known = await recall(upload);
+  if (key.length + known.length !== 1) return null;
+  const files = known.map((number) => uploads.get(number).file);
+  const of = { key, files, like: [], unlike: [], region: '' };
+  const { answer, query: found } = await search(of, { k: NEIGHBORS, any: true }, { signal });
+  const picture = new Image();
+  picture.src = files.length ? uploads.get(known[0]).url : thumbnailUrl(found, 128);
+  picture.onload = redraw;
+  return { picture, own: files.length ? -1 : atlas.rowOf(found), rows: answer.neighbors.map(atlas.rowOf), state: { key, upload } };
 }
 
 /** Have the points where a layout places them, in the colors of a coloring. */
@@ -135,36 +134,17 @@ function arrange(layout, coloring) {
   const isMoved = !points || !shown.startsWith(`${layout} `);
   shown = `${layout} ${coloring}`;
   if (isMoved) {
-    const { x, y } = layout ? known.look : known;
-    points = new Points(known.keys, x, y);
-    mosaic = new Mosaic(points, redraw);
+    points = new Points(layout ? atlas.look : atlas);
+    mosaic = new Mosaic(points, atlas.entries, redraw);
   }
-  points.group(...GROUPS[coloring](known));
-  stamps.radius = 0;
+  points.group(atlas[coloring || 'class']);
   mosaic.regroup();
   drawKey();
   if (isMoved) reset();
 }
 
-/** The groups that points are colored by: their names, and for each point the position of its own. */
-const GROUPS = {
-  '': ({ classes, labels }) => [classes, labels],
-  split: ({ splits }) => grouped(splits.map((split) => split ?? 'No split'), 'No split'),
-  finding: ({ keys, findings }) => {
-    const kinds = keys.map(() => 'No finding');
-    for (const [kind, places] of Object.entries(findings).reverse()) for (const i of places) kinds[i] = titleOfFinding(kind);
-    return grouped(kinds, 'No finding');
-  },
-};
-
-function grouped(names, neutral) {
-  const sizes = new Map();
-  for (const name of names) sizes.set(name, (sizes.get(name) ?? 0) + 1);
-  const order = [...sizes.keys()].sort((a, b) => sizes.get(b) - sizes.get(a));
-  return [order, names.map((name) => order.indexOf(name)), order.indexOf(neutral)];
-}
-
 function drawKey() {
+  readColors();
   const changed = () => {
     mosaic.regroup();
     redraw();
@@ -180,8 +160,8 @@ function drawKey() {
 /** The point whose picture or mark is under a pointer, or -1. */
 function under({ offsetX, offsetY, pointerType }) {
   if (!points) return -1;
-  const picture = showsPictures() ? mosaic.at(offsetX, offsetY) : -1;
-  return picture >= 0 ? picture : points.nearest(...camera.toMap(offsetX, offsetY), (REACH[pointerType] ?? REACH.mouse) / camera.scale);
+  const pictured = showsPictures() ? mosaic.at(offsetX, offsetY) : -1;
+  return pictured >= 0 ? pictured : points.nearest(...camera.toMap(offsetX, offsetY), (REACH[pointerType] ?? REACH.mouse) / camera.scale);
 }
 
 const showsPictures = () => $('pictures').checked;
@@ -202,50 +182,58 @@ function reset() {
   redraw();
 }
 
-/** The middle of the pointers that are down, and how far apart they are. */
-function grip() {
-  const all = [...pressed.values()];
-  const mean = (of) => all.reduce((sum, pointer) => sum + of(pointer), 0) / all.length;
-  const [x, y] = [mean((pointer) => pointer.x), mean((pointer) => pointer.y)];
-  return { x, y, spread: mean((pointer) => Math.hypot(pointer.x - x, pointer.y - y)) };
-}
-
-function drag(before, after) {
-  pointAt(-1);
-  move((before.x - after.x) / camera.scale, (after.y - before.y) / camera.scale);
-  if (before.spread && after.spread) zoom(after.spread / before.spread, after.x, after.y);
-}
-
 /** By keyboard, to the next point in a direction, which comes into sight and is said; at first, to the middle. */
-function step(right, up) {
+async function step(right, up) {
   const next = current < 0 ? points.nearest(camera.x, camera.y) : points.towards(current, right, up);
   if (next < 0) return;
-  pointAt(next);
   const [x, y] = [points.x[next], points.y[next]];
   if (!camera.sees(x, y)) move(x - camera.x, y - camera.y);
-  say(`${points.keys[next]}, ${points.names[points.numbers[next]]}`);
+  await pointAt(next);
+  if (entry) say(`${entry.key}, ${points.names[points.numbers[next]]}`);
+}
+
+function open() {
+  if (current < 0) return;
+  const place = current;
+  openViewer({ total: 1, entry: async () => (await atlas.entries([place]))[0], focus: () => canvas.focus() }, 0);
 }
 
 // Selecting
 
-function drawAround(place) {
-  lasso.push(place);
-  pointAt(-1);
+async function selectWithin(polygon) {
+  const rows = points.within(polygon);
+  say(`${count(rows.length, 'image')} within the line`);
+  drawShared(rows);
   redraw();
+  if (rows.length > MOST) return;
+  const entries = await atlas.entries(rows);
+  entries.forEach(remember);
+  select(entries.map(({ key }) => key));
 }
 
-function selectWithin(polygon) {
-  const found = points.within(polygon).map((i) => points.keys[i]);
-  select(found);
-  say(`${count(found.length, 'image')} selected`);
-  redraw();
+/** What images have in common, in words. */
+function drawShared(rows) {
+  const lines = [atlas.class, atlas.split, atlas.finding].map(({ names, numbers, neutral = -1 }) => {
+    const sizes = new Array(names.length).fill(0);
+    for (const i of rows) sizes[numbers[i]] += 1;
+    const ranked = names.map((name, i) => [name, sizes[i], i]).filter(([, size, i]) => size && i !== neutral).sort((a, b) => b[1] - a[1]);
+    return ranked.slice(0, 3).map(([name, size]) => `${name} ${Math.round((100 * size) / rows.length)} %`).join(', ');
+  });
+  const searchAll = async () => {
+    const spread = Array.from({ length: Math.min(most, rows.length) }, (_, i) => rows[Math.floor((i * rows.length) / Math.min(most, rows.length))]);
+    const keys = (await atlas.entries(spread)).map(({ key }) => key);
+    document.dispatchEvent(new CustomEvent('search-shared', { detail: keys }));
+  };
+  $('shared').replaceChildren(...(rows.length ? [element('b', {}, `${count(rows.length, 'image')} share`),
+    ...lines.filter(Boolean).map((line) => element('p', {}, line)), button('Search for what they share', searchAll)] : []));
 }
 
-function toggleSelected() {
+async function toggleSelected() {
   if (current < 0) return;
-  const key = points.keys[current];
-  select([key], !isSelected(key));
-  say(`${key} ${isSelected(key) ? 'selected' : 'not selected any more'}`);
+  const [chosen] = await atlas.entries([current]);
+  remember(chosen);
+  select([chosen.key], !isSelected(chosen.key));
+  say(`${chosen.key} ${isSelected(chosen.key) ? 'selected' : 'not selected any more'}`);
 }
 
 // Drawing
@@ -260,71 +248,95 @@ function draw() {
   const ratio = devicePixelRatio || 1;
   const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  drawMarks(ratio, width, height);
-  pen.globalAlpha = 1;
+  const radius = drawDots(ratio, width, height);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  if (showsPictures()) drawPictures();
-  drawSelected();
+  if (!shown.endsWith('finding')) marked.forEach((i) => points.shows(i) && circle(i, radius + 3, colors.surprise, 1.5));
+  const selected = new Set(selectedEntries().map(atlas.rowOf));
+  if (showsPictures()) drawPictures(selected);
+  for (const i of selected) if (i !== undefined && points.shows(i)) circle(i, 7, colors.text, 2);
+  if (query) drawQuery();
   if (lasso) drawLasso();
   placeTooltip();
 }
 
-function drawMarks(ratio, width, height) {
+/** Draw a dot for each point in sight, straight into the pixels, which is fast enough for very many. */
+function drawDots(ratio, width, height) {
   const { x, y, members, hidden } = points;
-  const { marks } = stampsFor(ratio);
-  const size = marks[0]?.width;
-  const [perUnit, left, top] = [camera.scale * ratio, (width - size) / 2, (height - size) / 2];
-  const order = [...members.keys()].sort((a, b) => (a === emphasized) - (b === emphasized));
-  for (const group of order.filter((each) => !hidden.has(each))) {
-    pen.globalAlpha = emphasized < 0 || emphasized === group ? 0.9 : 0.12;
+  const { words } = colors;
+  const size = Math.min(1, canvas.clientWidth / 700) * Math.max(1, 4.5 - Math.log10(points.total + 1) * 0.7);
+  const radius = ratio * Math.min(9, Math.max(1, size) * camera.zoom ** 0.3);
+  const halves = Array.from({ length: 2 * Math.round(radius) }, (_, row) =>
+    Math.max(1, Math.round(Math.sqrt(radius ** 2 - (row + 0.5 - Math.round(radius)) ** 2)) || 1));
+  const scale = camera.scale * ratio;
+  const [left, top] = [width / 2 - camera.x * scale, height / 2 + camera.y * scale - halves.length / 2];
+  const image = pen.createImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (const group of [...members.keys()].sort((a, b) => (a === emphasized) - (b === emphasized))) {
+    if (hidden.has(group)) continue;
+    const word = emphasized < 0 || emphasized === group ? words[group] : (words[group] & 0xffffff) | 0x28000000;
     for (const i of members[group]) {
-      const atX = Math.round(left + (x[i] - camera.x) * perUnit);
-      const atY = Math.round(top - (y[i] - camera.y) * perUnit);
-      if (atX < -size || atY < -size || atX > width || atY > height) continue;
-      pen.drawImage(marks[group], atX, atY);
+      const [atX, atY] = [Math.round(left + x[i] * scale), Math.round(top - y[i] * scale)];
+      if (atX < radius || atY < 0 || atX + radius > width || atY + halves.length > height) continue;
+      halves.forEach((half, row) => pixels.fill(word, (atY + row) * width + atX - half, (atY + row) * width + atX + half));
     }
   }
+  pen.putImageData(image, 0, 0);
+  return radius / ratio;
 }
 
-/** The groups' marks in the size that suits the number of points and the zoom. */
-function stampsFor(ratio) {
-  const small = Math.min(1, canvas.clientWidth / 700) * Math.max(2, 4.5 - points.keys.length / 5000);
-  const radius = Math.round(4 * ratio * Math.min(9, Math.max(1.5, small) * camera.zoom ** 0.3)) / 4;
-  if (radius !== stamps.radius) {
-    const { marks } = points;
-    stamps = { radius, marks: marks.map((mark) => stamp(mark, radius)), colors: marks.map(colorOf), text: color('--text') };
-  }
-  return stamps;
+/** The colors of the groups, as text and as pixels, and others. */
+function readColors() {
+  const names = points.marks.map(colorOf);
+  const words = names.map((name) => {
+    const [red, green, blue] = channels(name);
+    return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+  });
+  colors = { words, groups: names.map(color), text: color('--text'), accent: color('--accent'), surprise: color('--another') };
 }
 
-function drawPictures() {
+function drawPictures(selected) {
   const { scale, zoom: zoomed, width, height } = camera;
   const [left, top] = camera.toScreen(0, 0); // once, and not for each of many points
   mosaic.draw(pen, {
     place: (i) => [left + points.x[i] * scale, top - points.y[i] * scale],
-    frame: (i) => (isSelected(points.keys[i]) ? [stamps.text, 4] : [stamps.colors[points.numbers[i]], 2]),
+    frame: (i) => (selected.has(i) ? [colors.text, 4] : [atlas.finding.numbers[i] ? colors.surprise : colors.groups[points.numbers[i]], 2]),
     scale, zoom: zoomed, width, height,
   });
 }
 
-function drawSelected() {
-  pen.strokeStyle = stamps.text;
-  pen.lineWidth = 2;
-  for (let i = 0; i < points.keys.length; i += 1) {
-    if (!isSelected(points.keys[i]) || !points.shows(i) || (showsPictures() && mosaic.shows(i))) continue;
+function circle(i, radius, style, width) {
+  pen.beginPath();
+  pen.arc(...camera.toScreen(points.x[i], points.y[i]), radius, 0, 2 * Math.PI);
+  pen.strokeStyle = style;
+  pen.lineWidth = width;
+  pen.stroke();
+}
+
+/** The query's picture where it belongs, with lines to the images that are nearest to it. */
+function drawQuery() {
+  const { picture, own, rows } = query;
+  const near = rows.slice(0, 3);
+  const mean = (values) => near.reduce((sum, i) => sum + values[i], 0) / near.length;
+  const [x, y] = camera.toScreen(...(own >= 0 ? [points.x[own], points.y[own]] : [mean(points.x), mean(points.y)]));
+  pen.strokeStyle = pen.fillStyle = colors.accent;
+  pen.lineWidth = 1.5;
+  for (const i of rows) {
     pen.beginPath();
-    pen.arc(...camera.toScreen(points.x[i], points.y[i]), 7, 0, 2 * Math.PI);
+    pen.moveTo(x, y);
+    pen.lineTo(...camera.toScreen(points.x[i], points.y[i]));
     pen.stroke();
   }
+  const share = 72 / Math.max(picture.naturalWidth, picture.naturalHeight, 1);
+  const [width, height] = picture.naturalWidth ? [picture.naturalWidth * share, picture.naturalHeight * share] : [14, 14];
+  pen.fillRect(x - width / 2 - 4, y - height / 2 - 4, width + 8, height + 8);
+  if (picture.naturalWidth) pen.drawImage(picture, x - width / 2, y - height / 2, width, height);
 }
 
 function drawLasso() {
   pen.beginPath();
   for (const place of lasso) pen.lineTo(...camera.toScreen(...place));
   pen.closePath();
-  pen.strokeStyle = pen.fillStyle = color('--accent');
+  pen.strokeStyle = pen.fillStyle = colors.accent;
   pen.lineWidth = 2;
   pen.stroke();
   pen.globalAlpha = 0.12;
@@ -334,23 +346,26 @@ function drawLasso() {
 
 // Tooltip
 
-function pointAt(i) {
+async function pointAt(i) {
   if (i === current) return;
   current = i;
+  entry = null;
   canvas.classList.toggle('pointing', i >= 0);
   clearTimeout(delayed);
-  if (i >= 0) {
-    const empty = element('span', { className: 'picture' });
-    const label = element('b', {}, points.names[points.numbers[i]]);
-    $('point').replaceChildren(empty, label, element('span', {}, ...breakable(points.keys[i])));
-    delayed = setTimeout(() => empty.replaceWith(thumbnail(points.keys[i])), 60); // not for all that are passed
-  }
+  placeTooltip();
+  if (i < 0) return;
+  await new Promise((resolve) => (delayed = setTimeout(resolve, 60))); // not for all that are passed
+  const [found] = await atlas.entries([i]);
+  if (i !== current) return;
+  entry = found;
+  $('point').replaceChildren(thumbnail(entry), element('b', {}, points.names[points.numbers[i]]), element('span', {}, ...breakable(entry.key)));
   placeTooltip();
 }
 
 function placeTooltip() {
   const [ring, tooltip] = [$('ring'), $('point')];
-  ring.hidden = tooltip.hidden = current < 0;
+  ring.hidden = current < 0;
+  tooltip.hidden = !entry;
   if (current < 0) return;
   const [x, y] = camera.toScreen(points.x[current], points.y[current]);
   const [width, height] = [tooltip.offsetWidth, tooltip.offsetHeight];

@@ -13,9 +13,11 @@ const ROOM = 1.5;      // times their size that pictures are apart when all of t
 const priority = (i) => Math.imul(i + 1, 2654435761) >>> 0; // as good as chance, and always the same
 
 export class Mosaic {
-  /** `redraw` is called when a picture has come. */
-  constructor(points, redraw) {
-    Object.assign(this, { points, redraw });
+  /** `entries` promises what is known of points, and `redraw` is called when a picture has come. */
+  constructor(points, entries, redraw) {
+    Object.assign(this, { points, entries, redraw });
+    const ranked = Float64Array.from({ length: points.total }, (_, i) => priority(i) * 2 ** 20 + i).sort();
+    this.order = Uint32Array.from(ranked, (rank) => rank % 2 ** 20);
     this.levels = new Map();   // level → the points that stand for its cells, the first in priority first
     this.pictures = new Map(); // point → image, or null if there is none
     this.placed = [];          // [point, left, top, width, height] in CSS pixels, as drawn last
@@ -30,15 +32,16 @@ export class Mosaic {
   draw(pen, { place, scale, zoom, width, height, frame }) {
     const size = Math.min(LARGEST, SMALLEST * zoom ** 0.4);
     const apart = size * Math.max(1, ROOM / zoom ** 0.5);
-    const chosen = this.choose(Math.ceil(Math.log2(scale / apart)));
     const taken = new Map();
+    const missing = [];
     this.placed = [];
-    for (const i of chosen) {
+    for (const i of this.choose(Math.ceil(Math.log2(scale / apart)))) {
       const [x, y] = place(i);
       if (x < -size || y < -size || x > width + size || y > height + size || collides(taken, x, y, apart)) continue;
       if (this.pictures.has(i)) this.drawOne(pen, i, x, y, size, frame(i));
-      else if (x > 0 && y > 0 && x < width && y < height) this.load(i);
+      else if (x > 0 && y > 0 && x < width && y < height) missing.push(i);
     }
+    if (missing.length) this.load(missing);
   }
 
   drawOne(pen, i, x, y, size, [color, edge]) {
@@ -53,11 +56,6 @@ export class Mosaic {
     this.placed.push([i, left, top, width, height]);
   }
 
-  /** Whether a point has its picture on the map. */
-  shows(i) {
-    return this.placed.some(([each]) => each === i);
-  }
-
   /** The point whose picture is at a place, or -1. */
   at(x, y) {
     const found = this.placed.findLast(([, left, top, width, height]) => x >= left && y >= top && x <= left + width && y <= top + height);
@@ -68,29 +66,35 @@ export class Mosaic {
   choose(level) {
     if (!this.levels.has(level)) {
       const { x, y } = this.points;
-      const cells = new Map();
-      for (let i = 0; i < x.length; i += 1) {
-        if (!this.points.shows(i)) continue;
-        const cell = Math.floor(x[i] * 2 ** level) * 1e6 + Math.floor(y[i] * 2 ** level);
-        if (!cells.has(cell) || priority(i) < priority(cells.get(cell))) cells.set(cell, i);
-      }
-      this.levels.set(level, [...cells.values()].sort((a, b) => priority(a) - priority(b)));
+      const cells = new Set();
+      const share = 2 ** level;
+      this.levels.set(level, this.order.filter((i) => {
+        const cell = Math.floor(x[i] * share) * 1e6 + Math.floor(y[i] * share);
+        if (!this.points.shows(i) || cells.has(cell)) return false;
+        cells.add(cell);
+        return true;
+      }));
     }
     return this.levels.get(level);
   }
 
-  async load(i) {
-    if (this.pictures.size >= MOST) this.pictures.delete(this.pictures.keys().next().value);
-    this.pictures.set(i, null);
-    const image = new Image();
-    image.src = thumbnailUrl(this.points.keys[i], SIZE);
-    try {
-      await image.decode();
-      this.pictures.set(i, image);
-      this.redraw();
-    } catch {
-      noteMissing(this.points.keys[i]);
+  async load(missing) {
+    for (const i of missing) {
+      if (this.pictures.size >= MOST) this.pictures.delete(this.pictures.keys().next().value);
+      this.pictures.set(i, null);
     }
+    const entries = await this.entries(missing).catch(() => []);
+    entries.forEach(async (entry, place) => {
+      const image = new Image();
+      image.src = thumbnailUrl(entry, SIZE);
+      try {
+        await image.decode();
+        this.pictures.set(missing[place], image);
+        this.redraw();
+      } catch {
+        noteMissing(entry);
+      }
+    });
   }
 }
 

@@ -1,21 +1,23 @@
 // The points of the map and the questions asked of them: which is nearest, which lies in a direction. No drawing here.
 
 export class Points {
-  /** `keys`, `x` and `y` (0…1, y upwards) run in parallel. */
-  constructor(keys, x, y) {
-    Object.assign(this, { keys, x, y });
-    const [left, right] = [Math.min(...x), Math.max(...x)];
-    const [bottom, top] = [Math.min(...y), Math.max(...y)];
+  /** `x` and `y` (0…1, y upwards) run in parallel. */
+  constructor({ x, y }) {
+    Object.assign(this, { x, y, total: x.length });
+    let [left, right, bottom, top] = [1, 0, 1, 0];
+    for (let i = 0; i < x.length; i += 1) {
+      [left, right] = [Math.min(left, x[i]), Math.max(right, x[i])];
+      [bottom, top] = [Math.min(bottom, y[i]), Math.max(top, y[i])];
+    }
     this.middle = [(left + right) / 2, (bottom + top) / 2];
     this.extent = [Math.max(right - left, 1e-6), Math.max(top - bottom, 1e-6)];
-    this.group([''], keys.map(() => 0));
   }
 
   /**
    * Divide the points into groups, which have a name and a mark, and can be hidden: `numbers` are positions in `names`. The
    * group `neutral`, if any, gets no color.
    */
-  group(names, numbers, neutral = -1) {
+  group({ names, numbers, neutral = -1 }) {
     const marks = names.map((_, i) => (i === neutral ? -1 : i - (neutral >= 0 && i > neutral)));
     Object.assign(this, { names, numbers, marks, hidden: new Set(), members: names.map(() => []) });
     numbers.forEach((number, i) => this.members[number].push(i));
@@ -28,7 +30,7 @@ export class Points {
   /** The visible point nearest to a place, or -1 if none is within `reach`. */
   nearest(x, y, reach = Infinity) {
     let [best, least] = [-1, reach ** 2];
-    for (let i = 0; i < this.keys.length; i += 1) {
+    for (let i = 0; i < this.total; i += 1) {
       const distance = (this.x[i] - x) ** 2 + (this.y[i] - y) ** 2;
       if (distance <= least && this.shows(i)) [best, least] = [i, distance];
     }
@@ -38,7 +40,7 @@ export class Points {
   /** The next visible point from one in a direction (right, up: -1, 0 or 1), at most 45° aside; or -1. */
   towards(from, right, up) {
     let [best, least] = [-1, Infinity];
-    for (let i = 0; i < this.keys.length; i += 1) {
+    for (let i = 0; i < this.total; i += 1) {
       const [x, y] = [this.x[i] - this.x[from], this.y[i] - this.y[from]];
       const ahead = x * right + y * up;
       const aside = Math.abs(x * up) + Math.abs(y * right);
@@ -49,13 +51,18 @@ export class Points {
 
   /** The visible points within a polygon, [[x, y], …]. */
   within(polygon) {
-    return [...this.keys.keys()].filter((i) => this.shows(i) && isWithin(polygon, this.x[i], this.y[i]));
+    const found = [];
+    for (let i = 0; i < this.total; i += 1) if (this.shows(i) && isWithin(polygon, this.x[i], this.y[i])) found.push(i);
+    return found;
   }
 }
 
 /** Whether a ray to the right of a place crosses the polygon's sides an odd number of times. */
-const isWithin = (polygon, x, y) => polygon.reduce((inside, [x1, y1], j) => {
-  const [x2, y2] = polygon[(j + 1) % polygon.length];
-  const crosses = y1 > y !== y2 > y && x < x1 + ((y - y1) / (y2 - y1)) * (x2 - x1);
-  return crosses ? !inside : inside;
-}, false);
+function isWithin(polygon, x, y) {
+  let inside = false;
+  for (let j = 0; j < polygon.length; j += 1) {
+    const [[x1, y1], [x2, y2]] = [polygon[j], polygon[(j + 1) % polygon.length]];
+    if (y1 > y !== y2 > y && x < x1 + ((y - y1) / (y2 - y1)) * (x2 - x1)) inside = !inside;
+  }
+  return inside;
+}

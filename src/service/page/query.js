@@ -1,18 +1,19 @@
 // The query: its pictures, of which a part may be chosen, what is known of it, and what it is to be nearer to.
 
 import { fileUrl, getFindings, thumbnailUrl } from './api.js';
-import { breakable, picture, thumbnail } from './cards.js';
+import { picture, thumbnail, titleOfFinding } from './cards.js';
+import { write } from './address.js';
 import { copyPaths } from './download.js';
-import { $, button, element } from './dom.js';
-import { describeFinding } from './findings.js';
+import { $, breakable, button, element } from './dom.js';
 import { regionChooser } from './region.js';
+import { explain, openReview } from './review.js';
 import { uploads } from './uploads.js';
 
 /** The images that are asked for: [{ name, source, key or upload }]. */
-function imagesOf({ key, upload }) {
+export function imagesOf({ key, upload }) {
   return [
     ...upload.map((number) => ({ upload: number, name: uploads.get(number).file.name, source: uploads.get(number).url })),
-    ...key.map((each) => ({ key: each, name: each, source: thumbnailUrl(each) })),
+    ...key.map((each) => ({ key: each, name: each, source: thumbnailUrl({ key: each }, 512) })),
   ];
 }
 
@@ -41,14 +42,14 @@ function drawImages(images, state, change) {
 
 function drawOne({ key, name, source }, change) {
   const image = picture(source, { className: 'picture whole', alt: `Query: ${name}` }, 'No preview of this format');
-  const { stage, toggle, show } = regionChooser(image, (region) => change({ region }, { replace: true }));
+  const { stage, tools, show } = regionChooser(image, (region) => change({ region }, { replace: true }));
   showRegion = show;
   const copying = key ? [button('Copy path', () => copyPaths([key]))] : [];
   const original = key && element('a', { href: fileUrl(key), target: '_blank', rel: 'noopener' }, 'Original');
   return [stage, element('figcaption', {},
     element('b', {}, ...breakable(name)),
     element('span', { className: 'facts' }), original || null,
-    element('div', { className: 'actions' }, toggle, ...copying),
+    element('div', { className: 'actions' }, ...tools, ...copying),
     element('ul', { className: 'found-of-it', role: 'list', 'aria-label': 'Findings about it', hidden: true }))];
 }
 
@@ -56,12 +57,12 @@ function drawSeveral(images, state, change) {
   const without = ({ key, upload }) => change({
     key: state.key.filter((each) => each !== key), upload: state.upload.filter((each) => each !== upload),
   });
-  return element('div', {}, element('b', {}, images.length ? `${images.length} images as one query` : 'What is wanted'),
+  return element('div', {}, element('b', {}, images.length ? `What ${images.length} images share` : 'Wanted'),
     element('ul', { className: 'few', 'aria-label': 'Images of the query' }, ...images.map((image) => small(image, () => without(image)))));
 }
 
 function small({ key, name, source }, remove) {
-  const shown = key ? thumbnail(key, { alt: name, title: name }) : picture(source, { alt: name, title: name }, name);
+  const shown = key ? thumbnail({ key }, { alt: name, title: name }) : picture(source, { alt: name, title: name }, name);
   return element('li', {}, shown, button('✕', remove, { className: 'remove', title: 'Remove', 'aria-label': `Remove ${name}` }));
 }
 
@@ -81,5 +82,13 @@ export async function describeQuery({ key, label, split, width, height, findings
   list.hidden = !key || !findings.length;
   if (list.hidden) return;
   const { findings: found } = await getFindings({ key, size: 20 }, options);
-  list.replaceChildren(...found.map((finding) => element('li', {}, ...describeFinding(finding, key))));
+  list.replaceChildren(...found.map((finding, i) => element('li', {}, element('b', {}, titleOfFinding(finding.kind)), ': ',
+    ...(finding.other ? [partnerOf(finding, key)] : [explain(finding)]), ' ',
+    button('Review', () => openReview({ total: found.length, entry: async (place) => found[place], redraw: () => {} }, i)))));
+}
+
+/** A link to the other image of a pair. */
+function partnerOf({ key, other }, about) {
+  const partner = about === key ? other : key;
+  return element('a', { href: write({ key: [partner] }) }, ...breakable(partner));
 }

@@ -15,7 +15,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 /**
  * Let a region be chosen on a picture. `change` is called with it as text, or with '' for all of the picture. Gives what to
- * show in place of the picture, the button to show beneath, and what to call when the region is another.
+ * show in place of the picture, the buttons to show beneath, and what to call when the region is another.
  */
 export function regionChooser(image, change) {
   let region = null;
@@ -27,23 +27,26 @@ export function regionChooser(image, change) {
   const draw = () => {
     frame.hidden = !region;
     stage.classList.toggle('has-region', Boolean(region));
-    toggle.textContent = region ? 'Search all of it' : 'Search a part';
+    go.hidden = !stage.classList.contains('choosing');
+    toggle.textContent = region ? 'Use whole image' : 'Select a region';
     if (!region) return;
     const [x, y, width, height] = region;
     Object.assign(frame.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * width}%`, height: `${100 * height}%` });
     frame.setAttribute('aria-label', `Region from ${percent(x)} across and ${percent(y)} down, ${percent(width)} wide and `
-      + `${percent(height)} high. Arrow keys move it, with Shift they resize it; Enter searches, Escape takes all of the picture.`);
+      + `${percent(height)} high. Arrow keys move it, with Shift they resize it; Enter searches, Escape uses the whole image.`);
   };
   const placeOf = ({ clientX, clientY }) => {
     const { left, top, width, height } = image.getBoundingClientRect();
     return [clamp((clientX - left) / width, 1), clamp((clientY - top) / height, 1)];
   };
-  const finish = () => change(region ? format(region) : '');
+  const finish = () => {
+    stage.classList.remove('choosing');
+    draw();
+    change(region ? format(region) : '');
+  };
   const clear = () => {
     region = null;
-    stage.classList.remove('choosing');
     if (document.activeElement === frame) toggle.focus();
-    draw();
     finish();
   };
 
@@ -66,8 +69,7 @@ export function regionChooser(image, change) {
     start = null;
     if (region && (region[2] < LEAST || region[3] < LEAST)) region = before; // a click, not a drag
     draw();
-    if (region !== before) finish();
-    if (event.pointerType === 'touch') stage.classList.remove('choosing');
+    if (region !== before && event.pointerType !== 'touch') finish(); // a finger may still move it
   });
   stage.addEventListener('pointercancel', () => {
     if (start) region = start.region;
@@ -91,9 +93,10 @@ export function regionChooser(image, change) {
     stage.classList.add('choosing');
     draw();
     frame.focus();
-    say('Draw a frame on the picture, or move this one; Enter searches.');
+    say('Draw a frame on the picture, or move this one, then choose Search.');
   };
   const toggle = button('', () => (region ? clear() : choose()));
+  const go = button('Search', finish, { className: 'button strong' });
   const show = (text) => {
     region = parseRegion(text);
     draw();
@@ -102,7 +105,7 @@ export function regionChooser(image, change) {
   image.addEventListener('load', fit);
   image.addEventListener('error', () => (toggle.hidden = true)); // nobody chooses a part of what is not seen
   show('');
-  return { stage, toggle, show };
+  return { stage, tools: [go, toggle], show };
 }
 
 const span = ({ at: [x, y] }, [toX, toY]) => [Math.min(x, toX), Math.min(y, toY), Math.abs(toX - x), Math.abs(toY - y)];

@@ -1,13 +1,13 @@
 // Images that are selected, in any view: a bar at the foot of the page says what can be done with them.
 
-import { $, button, complain } from './dom.js';
+import { $, button, complain, onKeys } from './dom.js';
 import { copyPaths, downloadMenu } from './download.js';
 
 const STORED = 'selection';
 
 const known = new Map(load().map((entry) => [entry.key, entry])); // of images: key → { key, label, split, findings }
 const selected = new Set(known.keys());
-let last = null;            // the box that was clicked last, from which Shift selects
+let last = null; // the grid and the place that were clicked last, from which Shift selects
 
 function load() {
   try {
@@ -18,8 +18,10 @@ function load() {
 }
 
 export const isSelected = (key) => selected.has(key);
-export const remember = ({ key, label, split, findings }) => known.set(key, { key, label, split, findings });
+export const remember = ({ key, label, split, findings, row }) => known.set(key, { key, label, split, findings, row });
 export const recallEntry = (key) => known.get(key) ?? { key, label: key.split('/')[0] };
+
+export const selectedEntries = () => [...selected].map(recallEntry);
 
 /** Select images, or (with `on` false) do so no more. */
 export function select(keys, on = true) {
@@ -29,7 +31,7 @@ export function select(keys, on = true) {
 
 function show() {
   try {
-    sessionStorage.setItem(STORED, JSON.stringify([...selected].map(recallEntry)));
+    sessionStorage.setItem(STORED, JSON.stringify(selectedEntries()));
   } catch {
     // too many to be kept over a reload
   }
@@ -43,24 +45,46 @@ function show() {
 const boxes = (within) => [...within.querySelectorAll('[data-key] > .tools [type=checkbox]')];
 const keyOf = (box) => box.closest('[data-key]').dataset.key;
 
+const pressed = (kind) => ({ target }) => target.closest('[data-key]').querySelector(`[data-feedback=${kind}]`)?.click();
+
 /** `searchWith` is called with the selected keys, where they are no more than `most`. */
 export function setUpSelection(searchWith, most) {
   document.addEventListener('click', (event) => {
     if (!event.target.matches?.('[data-key] > .tools [type=checkbox]')) return;
     const box = event.target;
-    const all = boxes(box.closest('.grid'));
-    const from = event.shiftKey ? all.indexOf(last) : -1;
-    const [first, end] = [from, all.indexOf(box)].sort((a, b) => a - b);
-    last = box;
-    select(from < 0 ? [keyOf(box)] : all.slice(first, end + 1).map(keyOf), box.checked);
+    const grid = box.closest('.grid')?.grid;
+    const place = Number(box.closest('[data-place]')?.dataset.place);
+    if (grid && event.shiftKey && last?.grid === grid) {
+      const [first, end] = [last.place, place].sort((a, b) => a - b);
+      grid.entries(first, end).then((entries) => {
+        entries.forEach(remember);
+        select(entries.map(({ key }) => key), box.checked);
+      }, (error) => complain(error.message));
+    } else select([keyOf(box)], box.checked);
+    last = grid && { grid, place };
   });
+  document.addEventListener('contextmenu', (event) => { // a long press with a finger
+    const item = event.pointerType === 'touch' && event.target.closest?.('.grid [data-key]');
+    if (!item) return;
+    event.preventDefault();
+    select([item.dataset.key], !isSelected(item.dataset.key));
+  });
+  document.addEventListener('click', (event) => { // once there is a selection, a touch adds to it
+    const item = selected.size && event.pointerType === 'touch' && event.target.closest?.('.grid [data-key] .card');
+    if (!item) return;
+    event.preventDefault();
+    const { key } = item.closest('[data-key]').dataset;
+    select([key], !isSelected(key));
+  }, { capture: true });
+  onKeys(document, { x: ({ target, shiftKey }) => target.closest('[data-key]').querySelector('[type=checkbox]')
+    .dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, shiftKey })),
+  '+': pressed('like'), '-': pressed('unlike') }, ({ target }) => target.matches?.('.card') && target.closest('[data-key]'));
   const searchWithAll = () => (selected.size > most
-    ? complain(`A query is made of up to ${most} images; ${selected.size.toLocaleString('en')} are selected.`)
+    ? complain(`A search takes up to ${most} images; ${selected.size.toLocaleString('en')} are selected.`)
     : searchWith([...selected]));
-  const entries = () => [...selected].map(recallEntry);
   $('selection-tools').replaceChildren(
     button('Search with these', searchWithAll, { className: 'button strong' }),
-    downloadMenu('selection', entries),
+    downloadMenu('selection', selectedEntries),
     button('Copy paths', () => copyPaths([...selected])),
     button('Clear', () => select([...selected], false)),
   );

@@ -1,12 +1,8 @@
-// The settings of a search: neighbors, filters, what to match by, index, and whether the other run answers as well.
+// The settings of a search: what to match by, filters, and whether the other run answers as well.
 
 import { titleOfFinding } from './cards.js';
 import { $, element } from './dom.js';
 
-export const NAMES = { exact: 'exact search', annoy: 'Annoy', lancedb: 'LanceDB' };
-export const TITLES = { ...NAMES, exact: 'Exact' };
-
-const MOST_NEIGHBORS = 50;
 const FILTERS = ['label', 'split', 'finding'];
 const PAUSE = 120; // milliseconds between two searches: browsers allow about a hundred addresses in ten seconds
 
@@ -44,9 +40,7 @@ export function showFilters(prefix, state) {
 /** What the controls say, for a search to go on with. */
 export function settings() {
   return {
-    k: Number($('k').value),
     ...filters(''),
-    index: $('index').value,
     look: chosenLook(),
     beside: $('beside').checked ? 'yes' : '',
   };
@@ -64,51 +58,42 @@ function showLook(look) {
   $('look').value = shown;
   $('look').setAttribute('aria-valuetext', `${shown} % by appearance, ${100 - shown} % by type`);
   $('look-value').value = `${shown} %${look === '' ? ' (default)' : ''}`;
-  $('index').disabled = look !== '';
 }
 
 /** `search` is called when something is changed, with a delay in milliseconds. */
 export function setUpSettings(info, counts, search) {
-  const { backend } = info.indexes.approximate;
-  Object.assign($('approximate'), { value: backend, textContent: TITLES[backend] });
-  $('k').max = Math.min(info.limits.k, MOST_NEIGHBORS);
   ownLook = info.model.visual_weight;
   $('look-control').hidden = ownLook === null;
   showLook('');
   $('beside-control').hidden = !info.beside;
-  $('beside-name').textContent = $('beside-title').textContent = info.beside?.revision ?? '';
   setUpFilters('', info, counts, () => search(0));
-  $('k').addEventListener('input', () => {
-    $('k-value').value = $('k').value;
-    search(PAUSE);
-  });
   $('look').addEventListener('input', () => {
     showLook(chosenLook());
     search(PAUSE);
   });
-  for (const control of [$('beside'), $('index')]) control.addEventListener('change', () => search(0));
+  $('beside').addEventListener('change', () => search(0));
   const wide = matchMedia('(min-width: 50rem)'); // as in search.css
   const fit = () => ($('settings').open = wide.matches);
   wide.addEventListener('change', fit);
   fit();
 }
 
-/** Have the controls say what a state says; gives the state with what does not go together set right. */
-export function showSettings(given, { beside }) {
-  const look = lookOf(given.look);
-  const state = { ...given, look, index: look === '' ? given.index : 'exact', beside: beside ? given.beside : '' };
-  $('k').value = state.k;
-  $('k-value').value = $('k').value;
+/** A state with what does not go together set right. */
+export function normalize(given, { beside }) {
+  return { ...given, look: lookOf(given.look), beside: beside ? given.beside : '' };
+}
+
+/** Have the controls say what a state says. */
+export function showSettings(state) {
   showFilters('', state);
-  showLook(look);
-  $('index').value = state.index === 'exact' ? 'exact' : $('approximate').value;
+  if (document.activeElement !== $('look')) showLook(state.look); // else the slider is under way
   $('beside').checked = Boolean(state.beside);
-  return state;
+  if (state.split || state.finding || state.beside) $('advanced').open = true;
 }
 
 /** The settings that are not at their usual values, in words, for where the settings are folded away. */
-export function summarize({ k, label, split, finding, look, index }) {
+export function summarize({ label, split, finding, look }) {
   const shownLook = look === '' ? '' : `${percent(look)} % by appearance`;
-  return [`${k} neighbors`, label, split, finding && titleOfFinding(finding), shownLook, index === 'exact' ? '' : TITLES[index]]
+  return [label, split, finding && titleOfFinding(finding), shownLook]
     .filter(Boolean).join(' · ');
 }

@@ -31,7 +31,7 @@ export async function recall(numbers) {
 export function setUpUploads(limit, accept) {
   const take = async (files, joins = false) => {
     if (!files.length) return;
-    const most = await limit;
+    const most = await limit();
     const good = files.filter(({ size }) => size <= most);
     const numbers = good.map((file) => {
       const number = nextNumber();

@@ -1,22 +1,24 @@
 // What a first visitor sees: some of the images, to start from.
 
 import { getImages } from './api.js';
-import { begin, card, finish } from './cards.js';
+import { card } from './cards.js';
 import { $, say } from './dom.js';
+import { Grid } from './grid.js';
 import { settings } from './settings.js';
 
-const SAMPLES = 8;
+const SAMPLES = 12;
 
 let samples = null; // chosen once, so that Back leads to the same ones
+const grid = new Grid($('samples'), { draw: (image) => card(image, settings()) });
+$('samples').classList.add('bare');
 
 export async function showWelcome({ data }, options) {
   if (!samples) {
     say('');
-    begin($('samples'), Math.min(SAMPLES, data.images));
     const pages = await Promise.all(drawSamples(data.classes).map((page) => getImages({ ...page, size: 1 }, options)));
     samples = pages.flatMap((page) => page.images);
   }
-  finish($('samples'), samples.map((image) => card(image, settings())));
+  grid.showAll(samples);
   say('');
 }
 

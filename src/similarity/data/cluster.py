@@ -7,12 +7,12 @@ node needs the same versions of everything, and the same files at the same paths
 import logging
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from similarity.data.parallel import queued
 from similarity.data.quiet import held_stderr
 from similarity.errors import UserError
 
@@ -40,28 +40,20 @@ def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block
         UserError: Ray is not installed, or the cluster cannot be reached; or the function raised one, or an
             `OSError`, and the message names the node.
     """
-    if not items:
+    blocks = [items[start : start + block] for start in range(0, len(items), block)]
+    if not blocks:
         return
-    address, pending = os.environ[ADDRESS], deque[Any]()
-    with _connected(address) as ray:
-
-        def results() -> list[Result]:
-            try:
-                found = ray.get(pending.popleft())
-            except ray.exceptions.RayError as error:
-                raise UserError(f"{address}: the cluster failed: {str(error).strip().splitlines()[-1]}") from error
-            if isinstance(found, UserError):
-                raise found
-            return found
-
+    with _connected(os.environ[ADDRESS]) as ray:
         apply, folder = ray.remote(num_cpus=1)(_apply), str(Path.cwd())
-        ahead = _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"])
-        for start in range(0, len(items), block):
-            pending.append(apply.remote(function, folder, items[start : start + block]))
-            if len(pending) > ahead:
-                yield from results()
-        while pending:
-            yield from results()
+        tasks = (apply.remote(function, folder, each) for each in blocks)
+        for task in queued(tasks, _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"])):
+            try:
+                results = ray.get(task)
+            except ray.exceptions.RayError as error:
+                raise UserError(f"the cluster failed: {str(error).strip().splitlines()[-1]}") from error
+            if isinstance(results, UserError):
+                raise results
+            yield from results
 
 
 def _apply(function: Callable[[Any], Any], folder: str, items: Sequence[Any]) -> list[Any] | UserError:
@@ -78,8 +70,7 @@ def _apply(function: Callable[[Any], Any], folder: str, items: Sequence[Any]) ->
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Connect quietly to a cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # there is no telemetry
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}  # there is no telemetry
     sources = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -5,7 +5,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ class ContentCache:
     """Bytes by key in one bounded database, which processes may share.
 
     It never stops a run: if the folder cannot be used, nothing is found and nothing is kept. A damaged entry counts as
-    missing, and a damaged database is replaced by an empty one.
+    missing, and a damaged database is removed, so that the next run begins an empty one.
 
     Attributes:
         problem: why the cache is not used, None while it is.
@@ -60,7 +59,10 @@ class ContentCache:
         self._cache: Any = None
         if limit_gb:
             with self._without_stopping():
-                self._cache = _open(folder, limit_gb)
+                self._cache = diskcache.Cache(
+                    folder, disk=_BytesOnly, eviction_policy="least-recently-used", size_limit=int(limit_gb * 1e9),
+                    cull_limit=_DROPPED_PER_ENTRY, disk_min_file_size=_LARGEST_ROW,
+                )  # fmt: skip
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Look up entries, at best a few hundred, in one transaction; return those that are there and intact."""
@@ -93,7 +95,9 @@ class ContentCache:
         except _FAILURES as error:
             self.close()
             self.problem = " ".join(str(error).split()) or "it is locked by another process, or read-only"
-            _remove_damaged(self._folder, error)
+            if type(error) is sqlite3.DatabaseError:  # it is damaged; subclasses stand for other things
+                for path in self._folder.glob("cache.db*"):
+                    path.unlink(missing_ok=True)
 
 
 def cache_limit_gb() -> float:
@@ -107,25 +111,6 @@ def cache_limit_gb() -> float:
         if 0 <= float(text) < 1e9:
             return float(text)
     raise UserError(f"IMAGE_SIMILARITY_CACHE_GB: {text!r} is not a size in GB (10⁹ bytes); 0 turns the cache off")
-
-
-def _open(folder: Path, limit_gb: float) -> Any:
-    settings = {"size_limit": int(limit_gb * 1e9), "cull_limit": _DROPPED_PER_ENTRY, "disk_min_file_size": _LARGEST_ROW}
-    open_cache = partial(diskcache.Cache, folder, disk=_BytesOnly, eviction_policy="least-recently-used", **settings)
-    try:
-        return open_cache()
-    except sqlite3.DatabaseError as error:
-        if not _remove_damaged(folder, error):
-            raise
-        return open_cache()
-
-
-def _remove_damaged(folder: Path, error: Exception) -> bool:
-    """Remove the database if it is useless, rather than locked, read-only or on a full disk; return whether it was."""
-    is_damaged = type(error) is sqlite3.DatabaseError  # its subclasses stand for other things
-    for path in folder.glob("cache.db*") if is_damaged else ():
-        path.unlink(missing_ok=True)
-    return is_damaged
 
 
 def _checksum(key: str, value: bytes) -> bytes:

@@ -4,7 +4,7 @@ import csv
 import math
 import mmap
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from similarity.errors import UserError
 
-METRIC_DECIMALS = 6
+_METRIC_DECIMALS = 6
 _TEMPORARY = ".new."
 
 
@@ -52,26 +52,18 @@ class Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            self._rename()
+            for path, temporary in self._temporaries.items():
+                if path.is_dir():  # which a rename does not replace
+                    _remove(path)
+                temporary.replace(path)
             return
         for temporary in self._temporaries.values():
             _remove(temporary)
-        if isinstance(error, OSError):
-            self._name(error)
-
-    def _rename(self) -> None:
-        for path, temporary in self._temporaries.items():
-            if path.is_dir():  # which a rename does not replace
-                _remove(path)
-            temporary.replace(path)
-
-    def _name(self, error: OSError) -> None:
-        """Name the file that the user knows: a failed write names none, or the temporary one."""
-        finals = {str(temporary): str(path) for path, temporary in self._temporaries.items()}
-        if error.errno is not None and error.filename is None and self._temporaries:
-            error.filename = str(list(self._temporaries)[-1])
-        elif str(error.filename) in finals:
-            error.filename = finals[str(error.filename)]
+        if isinstance(error, OSError) and error.errno is not None and self._temporaries:
+            # A failed write names no file, or the temporary one; the user knows the other.
+            finals = {str(temporary): str(path) for path, temporary in self._temporaries.items()}
+            name = str(error.filename or list(finals)[-1])
+            error.filename = finals.get(name, name)
 
 
 def _remove(path: Path) -> None:
@@ -94,13 +86,6 @@ def replaced_file(path: Path) -> Iterator[Path]:
         yield outputs.file(path)
 
 
-@contextmanager
-def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces `path` only if the block ends without an error."""
-    with Outputs() as outputs:
-        yield outputs.folder(path)
-
-
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write nested finite numbers as JSON, rounded to 6 decimals, so that `dvc metrics diff` shows no noise.
 
@@ -116,7 +101,7 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         if not math.isfinite(value):
             raise ValueError(f"a metric must be finite, not {value}")
-        return round(float(value), METRIC_DECIMALS)
+        return round(float(value), _METRIC_DECIMALS)
     return int(value)
 
 
@@ -133,40 +118,32 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
         file.write(b"\n}\n" if separator == b",\n" else b"{}\n")
 
 
-class ArrayWriter:
-    """Writes an array as ``.npy`` block by block; unlike with a memory map, a full disk is a clear error."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._rows = file, 0
-        self._last = np.empty(0, np.float32)
-
-    def append(self, block: np.ndarray) -> None:
-        """Write the next rows, (n, …), all of one dtype and of one shape but for n."""
-        if self._rows == 0:
-            _write_header(self._file, block.shape, block.dtype)
-        self._rows, self._last = self._rows + len(block), block[:0]
-        self._file.write(np.ascontiguousarray(block).data)
-
-    def finish(self) -> None:
-        """Correct the number of rows in the header, which keeps its length: NumPy leaves room for growth."""
-        self._file.seek(0)
-        _write_header(self._file, (self._rows, *self._last.shape[1:]), self._last.dtype)
-
-
 @contextmanager
-def open_array(path: Path) -> Iterator[ArrayWriter]:
-    """Open an array to append rows to; their number need not be known."""
+def open_array(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
+    """Open a ``.npy`` file; yield what appends rows, (n, …), of one dtype and of one shape but for n, to it.
+
+    Their number need not be known. Unlike with a memory map, a full disk is a clear error.
+    """
+    count, last = 0, np.empty(0, np.float32)
+
+    def append(rows: np.ndarray) -> None:
+        nonlocal count, last
+        if count == 0:
+            _write_header(file, rows.shape, rows.dtype)
+        count, last = count + len(rows), rows[:0]
+        file.write(np.ascontiguousarray(rows).data)
+
     with path.open("wb") as file:
-        writer = ArrayWriter(file)
-        yield writer
-        writer.finish()
+        yield append
+        file.seek(0)  # the header keeps its length: NumPy leaves room for the number of rows
+        _write_header(file, (count, *last.shape[1:]), last.dtype)
 
 
 def write_array(path: Path, blocks: Iterable[np.ndarray]) -> None:
     """Write an array as ``.npy`` from consecutive blocks of its rows, (n, …), all of one dtype."""
-    with open_array(path) as writer:
+    with open_array(path) as append:
         for block in blocks:
-            writer.append(block)
+            append(block)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
@@ -200,7 +177,6 @@ def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[t
         shape: of the whole array.
         blocks: numbers of rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each row in one block.
     """
-    # Written, not mapped into memory: a full disk is then a clear error, not a crash.
     with path.open("wb") as file:
         _write_header(file, shape, np.dtype(np.float32))
         start, size = file.tell(), 4 * math.prod(shape[1:])

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,13 +17,19 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], ahead
     If no more of them are taken, as after a signal, nothing is waited for.
     """
     pool = ThreadPoolExecutor(os.cpu_count())
-    pending: deque[Future[Result]] = deque()
     try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        for future in queued((pool.submit(function, item) for item in items), ahead):
+            yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def queued(tasks: Iterable[Item], ahead: int) -> Iterator[Item]:
+    """Yield tasks, which an iteration starts, in their order, when `ahead` further ones are started or none is left."""
+    started = deque[Item]()
+    for task in tasks:
+        started.append(task)
+        if len(started) > ahead:
+            yield started.popleft()
+    while started:
+        yield started.popleft()

@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 import yaml
 
-from similarity.data.files import replaced_file
 from similarity.errors import UserError
 
 _MOST_REMEMBERED = 2000  # digests
@@ -27,18 +26,16 @@ class DvcLock:
         self._root = root
         self._deps: dict[str, dict[str, str]] = {}  # the MD5 that each stage used, by stage and path
         self._outs: dict[str, tuple[str, str]] = {}  # the stage that made each output, and its MD5, by path
-        self._frozen = set[str]()
         locked = _read_stages(root / "dvc.lock")
         defined = _read_stages(root / "dvc.yaml") if (root / "dvc.yaml").exists() else locked
         try:
+            self._frozen = {name for name, stage in defined.items() if stage.get("frozen")}
             for name in locked.keys() & defined.keys():  # DVC keeps the entries of stages that were removed
-                used, made = (
+                self._deps[name], made = (
                     {each["path"]: each["md5"] for each in locked[name].get(kind, ()) if "md5" in each}
                     for kind in ("deps", "outs")
                 )
-                self._deps[name] = used
                 self._outs |= {path: (name, md5) for path, md5 in made.items()}
-                self._frozen |= {name} if defined[name].get("frozen") else set()
         except (TypeError, KeyError, AttributeError) as error:
             raise _damaged(root / "dvc.lock") from error
 
@@ -96,8 +93,8 @@ def md5s(paths: Sequence[Path]) -> list[str]:
 
 
 def _folder_md5(folder: Path, files: Sequence[Path], found: dict[Path, str]) -> str:
-    listed = [{"md5": found[file], "relpath": file.relative_to(folder).as_posix()} for file in files]
-    content = json.dumps(sorted(listed, key=lambda entry: entry["relpath"]), sort_keys=True).encode()
+    listed = {file.relative_to(folder).as_posix(): found[file] for file in files}
+    content = json.dumps([{"md5": listed[name], "relpath": name} for name in sorted(listed)]).encode()
     return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
 
 
@@ -111,6 +108,8 @@ def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
     found = {file: remembered[state] for file, (state, _) in states.items() if state in remembered}
     if new := [file for file in files if file not in found]:
         from concurrent.futures import ThreadPoolExecutor
+
+        from similarity.data.files import replaced_file
 
         with ThreadPoolExecutor() as pool:
             found |= zip(new, pool.map(_md5_of_file, new), strict=True)

@@ -20,6 +20,8 @@ from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty
 
+_ALLOWED = "a key, a path, the bytes of a file, an open file, pixels, an image of Pillow or an embedding"
+
 
 class Embedded(NamedTuple):
     """An embedding, float32 (E,), its distance from the nearest indexed image in the features, and the image's size."""
@@ -65,13 +67,15 @@ class ImageEmbedder:
         """Decode an image, or a region of it, to float32 (size, size, 3)."""
         size = self._embedder.extractor.image_size
         try:
-            if not isinstance(source, bytes):
-                pixels = pixels_of(source, size)
-                decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
-            elif region is None:
+            if region and isinstance(source, bytes | Path):
+                decoded = decode_region(source, region, size, self._max_pixels)
+            elif isinstance(source, bytes):
                 decoded = decode_bytes(source, size, self._max_pixels)
             else:
-                decoded = decode_region(source, region, size, self._max_pixels)
+                pixels = pixels_of(source, size)
+                decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
+                if region:
+                    raise UserError("a region is cut out of a file: cut it out of the pixels before")
             return decoded._replace(pixels=resize(decoded.pixels, size))
         except (UserError, UnreadableImageError) as error:
             return error
@@ -91,7 +95,7 @@ def pixels_of(source: Source, side: int) -> np.ndarray:
     if isinstance(source, Path):
         return decode_image(source, side).pixels
     if not isinstance(source, np.ndarray):
-        raise UserError(f"a key, a path, pixels or an image of Pillow is needed, and this is a {type(source).__name__}")
+        raise UserError(f"{_ALLOWED} is needed, and this is a {type(source).__name__}")
     if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
         raise UserError(f"pixels must be uint8 (height, width, 3), RGB, and these are {source.dtype} {source.shape}")
     return source

@@ -11,7 +11,7 @@ import numpy as np
 
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest
 from similarity.data.vectors import normalize
-from similarity.engine.results import Options
+from similarity.engine.results import Names, Options
 from similarity.engine.stores import Index, LookUnavailableError, VectorStore
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, FindingKind
@@ -80,19 +80,21 @@ class Gallery:
         """Return the kinds of findings about an image, the most important first."""
         return self._kinds.get(row, [])
 
-    def allow(self, label: str | None, split: str | None, finding: str | None) -> np.ndarray | None:
+    def allow(
+        self, label: Names = None, split: str | None = None, finding: str | None = None, not_label: Names = None
+    ) -> np.ndarray | None:
         """Return which images pass all filters, bool (N,), or None for all; findings are a kind, ``any`` or ``none``.
 
         Raises:
             UserError: there is no such class or split.
         """
-        if label is split is finding is None:
+        if label is split is finding is not_label is None:
             return None
         allowed = np.ones(len(self.manifest.records), bool)
-        if label is not None:
-            if label not in self.manifest.folders:
-                raise unknown_name("class", label, self.manifest.folders)
-            allowed &= self.manifest.labels == self.manifest.folders.index(label)
+        for names, is_wanted in ((label, True), (not_label, False)):
+            if names is not None:
+                places = [self._place(name) for name in ([names] if isinstance(names, str) else names)]
+                allowed &= np.isin(self.manifest.labels, places) == is_wanted
         if split is not None:
             if split not in SPLIT_NAMES:
                 raise UserError(f"split: {split!r} is none of {', '.join(SPLIT_NAMES)}")
@@ -111,7 +113,7 @@ class Gallery:
             LookUnavailableError: the embeddings have only one part, or the index is not the exact one.
         """
         start, index = time.perf_counter(), self._index(options)
-        allowed = self.allow(options.label, options.split, options.finding)
+        allowed = self.allow(options.label, options.split, options.finding, options.not_label)
         if excluded:
             allowed = np.ones(len(self.vectors), bool) if allowed is None else allowed
             allowed[list(excluded)] = False
@@ -136,6 +138,11 @@ class Gallery:
                 if row is not None and each.finding not in kinds.setdefault(row, []):
                     kinds[row].append(each.finding)
         return kinds
+
+    def _place(self, label: str) -> int:
+        if label not in self.manifest.folders:
+            raise unknown_name("class", label, self.manifest.folders)
+        return self.manifest.folders.index(label)
 
     def _index(self, options: Options) -> Index:
         index = options.index or (self.default_index if options.look is None else "exact")

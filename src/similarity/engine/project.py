@@ -3,6 +3,8 @@
 What only some of them need is imported where it is used, so that stored neighbors are read at once.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -11,7 +13,6 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import orjson
 
 from similarity.engine.dvc_lock import DvcLock
@@ -31,10 +32,13 @@ from similarity.layout import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from similarity.data.dataset.manifest import Manifest
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
+    from similarity.evaluation.likeness import Likeness
     from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
 
@@ -97,20 +101,20 @@ class Project:
         """Load everything but the model, or everything, so that nothing can be missing or replaced later."""
         needed = NEEDED if self._is_published else NEEDED + SEARCHED
         self.lock.check(*needed)
-        loaded = [self.gallery, self.map, self.novelty]
+        loaded = [self.gallery, self.map, self.novelty, self.likeness]
         loaded += [] if self._is_published else [self._inverted_index]
         loaded += [self.embedder] if with_model else []
         self.lock.check(*needed, *(path for path in OPTIONAL if (self.root / path).exists()))
 
     @cached_property
-    def gallery(self) -> "Gallery":
+    def gallery(self) -> Gallery:
         """All that is searched."""
         with self._loading:
             if not self._is_published:
                 return self._open_gallery()
-            from similarity.engine.published import open_published
+            from similarity.engine.published import VARIABLE, open_table, table_of
 
-            return open_published(self.lock, self.parts, self.findings)
+            return open_table(os.environ.get(VARIABLE, ""), table_of(self.lock), self.parts, self.findings)
 
     @property
     def images(self) -> ImageFiles:
@@ -118,7 +122,7 @@ class Project:
         return ImageFiles(self.root / IMAGES, self.gallery.added)
 
     @cached_property
-    def parts(self) -> "Parts":
+    def parts(self) -> Parts:
         """How embeddings are made of two parts."""
         from similarity.embedding.embedder import load_embedding_model
         from similarity.engine.stores import Parts
@@ -127,7 +131,7 @@ class Project:
         return Parts(model.size, model.class_size, model.visual_weight)
 
     @cached_property
-    def findings(self) -> "list[Finding] | None":
+    def findings(self) -> list[Finding] | None:
         """What the audit lists, the most important first, if there was one."""
         from similarity.findings.finding import read_findings
 
@@ -139,6 +143,8 @@ class Project:
 
         Both are missing if there is no map of these images.
         """
+        import numpy as np
+
         if not (self.root / MAP).exists():
             return {}
         with np.load(self._checked(MAP)) as arrays:
@@ -146,14 +152,21 @@ class Project:
         return found if all(len(places) == len(self) for places in found.values()) else {}
 
     @cached_property
-    def novelty(self) -> "Novelty":
+    def novelty(self) -> Novelty:
         """What decides whether an image is similar to anything indexed."""
         from similarity.evaluation.novelty import load_novelty
 
         return load_novelty(self._checked(NOVELTY))
 
+    @cached_property
+    def likeness(self) -> Likeness:
+        """The scale of likeness."""
+        from similarity.evaluation.likeness import load_likeness
+
+        return load_likeness(self._checked(NOVELTY))
+
     @property
-    def embedder(self) -> "ImageEmbedder":
+    def embedder(self) -> ImageEmbedder:
         """What embeds images that are not indexed, with a model that gives the stored embeddings of a few images."""
         with self._loading:
             return self._embedder
@@ -177,7 +190,9 @@ class Project:
         self.lock.check(path)
         return self.root / path
 
-    def _open_gallery(self) -> "Gallery":
+    def _open_gallery(self) -> Gallery:
+        import numpy as np
+
         from similarity.data.dataset.manifest import read_manifest
         from similarity.data.vectors import normalize
         from similarity.engine.gallery import Gallery
@@ -191,8 +206,10 @@ class Project:
         store = InMemoryStore(units, forest, search_k, self.parts)
         return Gallery(manifest, store, self._read_splits(manifest), self.findings)
 
-    def _read_splits(self, manifest: "Manifest") -> np.ndarray | None:
+    def _read_splits(self, manifest: Manifest) -> np.ndarray | None:
         """Read the place in `SPLIT_NAMES` of each image's split, int8 (N,), if the images were split."""
+        import numpy as np
+
         from similarity.data.dataset.manifest import SPLIT_NAMES, read_splits
 
         if not (self.root / SPLITS).exists():
@@ -207,7 +224,9 @@ class Project:
         return map_inverted_index(self._checked(INVERTED_INDEX))
 
     @cached_property
-    def _embedder(self) -> "ImageEmbedder":
+    def _embedder(self) -> ImageEmbedder:
+        import numpy as np
+
         from similarity.data.features.computing import load_pixels
         from similarity.embedding.embedder import load_embedder
         from similarity.engine.embedding import ImageEmbedder
@@ -223,18 +242,11 @@ class Project:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
+    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
     from similarity.data.images.decoding import IMAGE_SUFFIXES
 
-    def fail(error: OSError) -> None:
-        raise error
+    def is_shown(path: Path) -> bool:
+        return not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
-    found = []
-    for root, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    return sorted((path for path in found if path.suffix.lower() in IMAGE_SUFFIXES), key=str)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and is_shown(path))
+    return sorted(found, key=str)

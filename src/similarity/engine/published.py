@@ -1,12 +1,11 @@
 """Publishing a gallery to LanceDB, and searching it there: one table per run, no embedding in memory."""
 
 import os
-import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,7 @@ from similarity.data.vectors import COSINE_DECIMALS
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts
-from similarity.errors import UserError
+from similarity.errors import UserError, one_line
 from similarity.findings.finding import Finding
 from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 
@@ -28,15 +27,13 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no type information
 
 VARIABLE = "SIMILARITY_URI"
-Table = Any  # of LanceDB, whose type information lacks half of what is in it
 _FEWEST_INDEXED = 1000  # rows; fewer are compared one by one in a millisecond
 _ROWS_PER_BATCH = 20_000
 _FOREVER = timedelta(days=36500)  # versions are kept, as a service may have one open
 _FEWEST_CLUSTERS, _SEARCHED_CLUSTERS = 20, 0.1  # of all, if that is more
 _FEW = 2000  # embeddings that are fetched and compared rather than searched
-_MOST_EXCLUDED = 100  # images that a query leaves out; if more are, they are filtered
+_MOST_EXCLUDED = 100  # images that a query leaves out; if more are, the index might find few of the others
 _GROWTH = 4  # of the number of candidates, if there were too few
-_PLACE_IN_SOURCES = re.compile(r", \S+\.rs:\d+(:\d+)?")
 
 
 class Row(NamedTuple):
@@ -56,14 +53,13 @@ def table_of(lock: DvcLock) -> str:
 
 def publish(uri: str, name: str, rows: Iterable[Row], size: int) -> None:
     """Write a table with embeddings of length `size` to a folder or bucket, in the place of one with the same name."""
-    schema = _schema(size)
     with _one_line_errors(uri):
+        schema = _schema(size)
         table = _connect(uri).create_table(name, _batches(rows, schema), schema=schema, mode="overwrite")
         if (count := table.count_rows()) >= _FEWEST_INDEXED:
             from lancedb.index import IvfFlat
 
-            clusters = IvfFlat(distance_type="dot", num_partitions=round(count**0.5))
-            table.create_index("embedding", config=clusters)
+            table.create_index("embedding", config=IvfFlat(distance_type="dot", num_partitions=round(count**0.5)))
 
 
 def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
@@ -76,20 +72,14 @@ def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
         return table.count_rows()
 
 
-def open_published(lock: DvcLock, parts: Parts, findings: Sequence[Finding] | None) -> Gallery:
-    """Open what this run published to SIMILARITY_URI, without loading embeddings.
+def open_table(uri: str, name: str, parts: Parts, findings: Sequence[Finding] | None = None) -> Gallery:
+    """Open the latest version of a table as a gallery, without loading embeddings.
 
     Raises:
-        UserError: SIMILARITY_URI is not set, or nothing is published there from this run.
+        UserError: there is no URI, or nothing is published there under this name.
     """
-    uri = os.environ.get(VARIABLE)
     if not uri:
         raise UserError(f"--index lancedb: set {VARIABLE} to what `python src/publish.py --to` was given")
-    return open_table(uri, table_of(lock), parts, findings)
-
-
-def open_table(uri: str, name: str, parts: Parts, findings: Sequence[Finding] | None = None) -> Gallery:
-    """Open the latest version of a table as a gallery; see `open_published`."""
     table, names = _open_table(uri, name), ["key", *ImageRecord._fields[1:], "split", "file"]
     with _one_line_errors(uri):
         table.checkout(table.version)
@@ -97,20 +87,20 @@ def open_table(uri: str, name: str, parts: Parts, findings: Sequence[Finding] | 
     *facts, splits, files = (stored[name].to_pylist() for name in names)
     manifest = Manifest([ImageRecord(*each) for each in zip(*facts, strict=True)])
     places = np.array([SPLIT_NAMES.index(split) if split else -1 for split in splits], np.int8)
-    store = PublishedStore(uri, table, parts, stored["_rowid"].to_numpy().astype(np.int64), manifest)
+    store = PublishedStore(uri, table, parts, manifest.keys, stored["_rowid"].to_numpy().astype(np.int64))
     added = {key: Path(file) for key, file in zip(manifest.keys, files, strict=True) if file}
     return Gallery(manifest, store, places, findings, added)
 
 
 @dataclass
 class PublishedStore:
-    """A version of a table, as a `VectorStore`; `row_ids` has LanceDB's number of each row, int64 (N,)."""
+    """A version of a table, as an `InMemoryStore`; `row_ids` has LanceDB's number of each row, int64 (N,)."""
 
     uri: str
-    table: Table
+    table: Any  # of LanceDB, whose type information lacks half of what is in it
     parts: Parts
+    keys: Sequence[str]
     row_ids: np.ndarray
-    manifest: Manifest
     backend: Index = "lancedb"
     search_k: int | None = None
 
@@ -131,23 +121,22 @@ class PublishedStore:
     ) -> tuple[np.ndarray, np.ndarray]:
         query = unit if look is None else self.parts.weigh(unit, look)
         given = np.ones(len(self), bool) if allowed is None else allowed
-        rows, barred = np.flatnonzero(given), int(np.count_nonzero(~given))
+        rows = np.flatnonzero(given)
+        by_clusters = not exact and len(self) - len(rows) <= _MOST_EXCLUDED
         if not query.any():
             return rows[:count], np.zeros(count)
         if len(rows) <= max(_FEW, count):
             return self._best(query, rows, self[rows], look, count)
-        sql, left = self._condition(rows)
-        by_clusters = not exact and barred <= _MOST_EXCLUDED
-        asked = (count + SPARE + min(barred, _MOST_EXCLUDED)) * max(1, left // len(rows))
+        asked = (count + SPARE) * len(self) // len(rows)
         while True:
-            found, units, bound = self._search(query, asked, by_clusters, sql)
+            found, units, bound = self._search(query, asked, by_clusters)
             rows, cosines = self._best(query, found[given[found]], units[given[found]], look, count)
             # Parts of other lengths can be nearer than LanceDB knows, but those that are all zeros give 0 at most.
             bound = bound if look is None else max(bound, 0)
             is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= COSINE_ERROR)
-            if is_sure or len(found) == left:
+            if is_sure or len(found) == len(self):
                 return rows, cosines
-            by_clusters, asked = False, min(_GROWTH * asked, left)
+            by_clusters, asked = False, min(_GROWTH * asked, len(self))
 
     def _best(
         self, query: np.ndarray, rows: np.ndarray, units: np.ndarray, look: float | None, count: int
@@ -158,33 +147,18 @@ class PublishedStore:
         order = np.lexsort((rows, -cosines))[:count]
         return rows[order], cosines[order]
 
-    def _condition(self, rows: np.ndarray) -> tuple[str | None, int]:
-        """Return the class that some rows share, in SQL, if they do, and how many rows of the table that leaves."""
-        labels, label = self.manifest.labels, self.manifest.labels[rows[0]]
-        if (labels[rows] != label).any():
-            return None, len(self)
-        name = self.manifest.folders[label].replace("'", "''")
-        return f"label = '{name}'", int(np.count_nonzero(labels == label))
-
-    def _search(
-        self, query: np.ndarray, count: int, by_clusters: bool, sql: str | None
-    ) -> tuple[np.ndarray, np.ndarray, float]:
+    def _search(self, query: np.ndarray, count: int, by_clusters: bool) -> tuple[np.ndarray, np.ndarray, float]:
         """Return rows, their embeddings, and the highest cosine that any other row can have."""
         clusters = max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5))
         with _one_line_errors(self.uri):
             search = self.table.search(query, vector_column_name="embedding").distance_type("dot").limit(count)
             search = search.nprobes(clusters) if by_clusters else search.bypass_vector_index()
-            search = search.where(sql, prefilter=True) if sql else search
-            found = search.select(["embedding", "_distance"]).with_row_id(True).to_arrow()
-        rows = self._order[np.searchsorted(self.row_ids, found["_rowid"].to_numpy(), sorter=self._order)]
+            found = search.select(["key", "embedding", "_distance"]).to_arrow()
+        rows = np.array([bisect_left(self.keys, key) for key in found["key"].to_pylist()], np.int64)
         return rows, self._units(found), float(1 - max(found["_distance"].to_numpy(), default=0))
 
     def _units(self, fetched: "pa.Table") -> np.ndarray:
         return fetched["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, self.parts.size)
-
-    @cached_property
-    def _order(self) -> np.ndarray:
-        return np.argsort(self.row_ids)
 
 
 def _schema(size: int) -> "pa.Schema":
@@ -214,17 +188,17 @@ def _connect(uri: str) -> Any:
     return lancedb.connect(uri)
 
 
-def _open_table(uri: str, name: str) -> Table:
+def _open_table(uri: str, name: str) -> Any:
     nothing = UserError(f"nothing is published as {name} at {uri}: run `python src/publish.py --to {uri}`")
     if "://" not in uri and not Path(uri).is_dir():  # LanceDB would create it
         raise nothing
-    with _one_line_errors(uri):
-        try:
+    try:
+        with _one_line_errors(uri):
             return _connect(uri).open_table(name)
-        except ValueError as error:
-            if "was not found" in str(error):
-                raise nothing from error
-            raise
+    except UserError as error:
+        if "was not found" in str(error):
+            raise nothing from error
+        raise
 
 
 @contextmanager
@@ -232,6 +206,5 @@ def _one_line_errors(uri: str) -> Iterator[None]:
     """Turn an error of LanceDB into one of one line."""
     try:
         yield
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(_PLACE_IN_SOURCES.sub("", str(error)).split()).removeprefix("lance error: ")
-        raise UserError(f"{uri}: {reason[:500]}") from error
+    except (RuntimeError, ValueError, OSError) as error:  # most are long
+        raise UserError(f"{uri}: {one_line(error)}") from error

@@ -1,17 +1,19 @@
 """Queries and what is found for them, as records, as a table, and as a contact sheet."""
 
+from __future__ import annotations
+
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-
 from similarity.errors import UserError
+from similarity.evaluation.likeness import words
 
 if TYPE_CHECKING:
-    import pandas  # type: ignore[import-untyped]  # its types are a package of their own
+    import numpy as np
     from PIL import Image
 
     from similarity.data.images.query_images import Region
@@ -20,10 +22,16 @@ if TYPE_CHECKING:
     from similarity.engine.stores import Index
     from similarity.findings.finding import FindingKind
 
+NOTHING_SIMILAR = "nothing similar is indexed"
+_PICTURES = 100  # rows of a notebook's table that show one
+_SAME = 1 - 1e-5  # cosine above which two images are one: embeddings that are computed again differ by less
+
 Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""
 Source: TypeAlias = "Path | bytes | Picture"
 """An image that is not indexed: a file, an upload, or pixels. Uploads are decoded with care, as nobody knows them."""
+Names: TypeAlias = "str | Sequence[str] | None"
+"""One or several, or any."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +43,38 @@ class Query:
     images: Sequence[Source] = ()  # others
     like: Sequence[str] = ()  # keys of images to move the query towards
     unlike: Sequence[str] = ()  # keys of images to move it away from
-    region: "Region | None" = None  # of the only image; a key then only leaves itself out of the answer
+    region: Region | None = None  # of the only image; a key then only leaves itself out of the answer
+    vectors: Sequence[np.ndarray] = ()  # embeddings, float (E,) each
 
     @property
     def key(self) -> str | None:
         """The key of the indexed image that is all of the query, if it is one."""
-        is_one = len(self.keys) == 1 and not (self.images or self.like or self.unlike)
+        is_one = len(self.keys) == 1 and not (self.images or self.vectors or self.like or self.unlike)
         return self.keys[0] if is_one else None
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to search."""
+    """How to search.
+
+    Raises:
+        UserError: a number is not allowed.
+    """
 
     count: int  # neighbors to return
-    label: str | None = None  # the only class to return
-    index: "Index | None" = None  # None for the default
+    label: Names = None  # the only classes to return
+    index: Index | None = None  # None for the default
     look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
     split: str | None = None  # the only split to return
-    finding: "FindingKind | str | None" = None  # return only images with this kind, with ``any`` or with ``none``
+    finding: FindingKind | str | None = None  # return only images with this kind, with ``any`` or with ``none``
     any: bool = False  # return the nearest images even if none is similar
     offset: int = 0  # nearest images to skip
     stored: bool = True  # whether stored neighbors may answer
+    not_label: Names = None  # classes not to return
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.count, int) or self.count < 1 or not (self.look is None or 0 <= self.look <= 1):
+            raise UserError(f"k must be at least 1, and look from 0 to 1; they are {self.count} and {self.look}")
 
     @property
     def end(self) -> int:
@@ -66,7 +84,7 @@ class Options:
     @property
     def is_plain(self) -> bool:
         """Whether the stored neighbors of an image are what is asked for."""
-        filters = self.label, self.split, self.finding, self.look
+        filters = self.label, self.not_label, self.split, self.finding, self.look
         return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
 
 
@@ -76,9 +94,22 @@ class Prepared(NamedTuple):
     query: Query
     embedding: np.ndarray | None = None  # float32 (E,); None for an indexed image, whose stored neighbors may do
     excluded: Sequence[int] = ()  # rows not to return
-    embedded: "Sequence[Embedded]" = ()  # the images of the query that are not indexed
+    embedded: Sequence[Embedded] = ()  # the images of the query that are not indexed
     distance: float | None = None  # of the nearest of these to the gallery, in the features; None with indexed ones
     seconds: float | None = None  # that embedding took, if there was any
+
+
+class Neighbor(NamedTuple):
+    """An image found for a query; its likeness is 0…100."""
+
+    key: str
+    cosine: float
+    likeness: int
+
+    @property
+    def words(self) -> str:
+        """The likeness in words."""
+        return words(self.likeness)
 
 
 @dataclass(frozen=True)
@@ -86,9 +117,9 @@ class Result:
     """The images found for a query."""
 
     query: Query
-    index: "Index"  # that was searched
+    index: Index  # that was searched
     source: str  # the file of stored neighbors, or a search
-    neighbors: list[tuple[str, float]]  # keys and cosines, best first
+    neighbors: list[Neighbor]  # best first
     matches: int | None = None  # images that could be returned in all; None if neighbors are stored
     seconds: float = 0  # the search took
     distance: float | None = None  # to the nearest indexed image, in the features; None if the query is indexed
@@ -99,12 +130,11 @@ class Result:
         """Whether anything indexed is similar to the query, shown or not."""
         return self.distance is None or self.max_distance is None or self.distance <= self.max_distance
 
-    def explain_novelty(self) -> str:
-        """Say why nothing is similar."""
-        return (
-            f"nothing similar is indexed: the nearest image is at a distance of {self.distance:.4f}, up to "
-            f"{self.max_distance:.4f} is similar"
-        )
+    @property
+    def indexed_as(self) -> str | None:
+        """The key of the indexed image that the query is, whether it was given by its key or not."""
+        same = self.neighbors[0] if self.neighbors else None
+        return self.query.key or (same.key if same and same.cosine > _SAME else None)
 
 
 @dataclass(frozen=True)
@@ -122,65 +152,75 @@ class Failure:
 
 
 class Match(NamedTuple):
-    """A row of the table: an image found for a query, its rank from 1, its key, its class, and its similarity."""
+    """A row of the table: an image found for a query, its rank from 1, its key and class, and how similar it is."""
 
     query: str
     rank: int
     key: str
     label: str
     cosine: float
+    likeness: int
+    words: str
 
 
 class Matches(list[Match]):
-    """The images found for some queries, one row each; a notebook shows a table.
+    """The images found for some queries, one row each; a notebook shows a table, ``pandas.DataFrame`` takes it.
 
     Attributes:
         results: the same by query, including queries that nothing indexed is similar to.
+        failures: queries that could not be answered.
     """
 
-    def __init__(self, results: Sequence[Result]) -> None:
+    def __init__(
+        self, results: Sequence[Result], failures: Sequence[Failure] = (), images: ImageFiles | None = None
+    ) -> None:
         """List the neighbors of all results, in order."""
         super().__init__(
-            Match(result.query.name, rank, key, key.split("/")[0], cosine)
+            Match(result.query.name, rank, each.key, each.key.split("/")[0], each.cosine, each.likeness, each.words)
             for result in results
-            for rank, (key, cosine) in enumerate(result.neighbors, start=1)
+            for rank, each in enumerate(result.neighbors, start=1)
         )
-        self.results = list(results)
+        self.results, self.failures, self._images = list(results), list(failures), images
 
     def __repr__(self) -> str:
-        lines = [f"{match.query}  {match.rank:4}  {match.cosine:.4f}  {match.key}" for match in self]
-        return "\n".join([*lines, *self._without_similar()])
+        lines = [f"{match.query}  {match.rank:4}  {match.likeness:3}  {match.words:12}  {match.key}" for match in self]
+        return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        def row(tag: str, cells: Sequence[object]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        def row(tag: str, cells: Sequence[object], picture: str) -> str:
+            texts = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+            return f"<tr><{tag}>{picture}</{tag}>{texts}</tr>"
 
-        body = "".join(row("td", [*match[:4], f"{match.cosine:.4f}"]) for match in self)
-        notes = "".join(f"<p>{escape(line)}</p>" for line in self._without_similar())
-        return f"<table><thead>{row('th', Match._fields)}</thead><tbody>{body}</tbody></table>{notes}"
+        shown = [row("td", match, self._thumbnail(match.key) if n < _PICTURES else "") for n, match in enumerate(self)]
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self._notes())
+        return f"<table><thead>{row('th', Match._fields, '')}</thead><tbody>{''.join(shown)}</tbody></table>{notes}"
 
-    def _without_similar(self) -> list[str]:
-        return [f"{result.query.name}: {result.explain_novelty()}" for result in self.results if not result.similar]
+    def _thumbnail(self, key: str) -> str:
+        """Return a small picture of an indexed image as HTML; nothing if its file is gone."""
+        from similarity.data.images.decoding import read_image
+        from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
 
-    def columns(self) -> dict[str, list]:
-        """Return the table by column: ``query``, ``rank``, ``key``, ``label`` and ``cosine``."""
-        return {name: [getattr(match, name) for match in self] for name in Match._fields}
+        if self._images is None:
+            return ""
+        try:
+            content = encode_preview(read_image(self._images / key, PREVIEW_SIZE))
+        except (OSError, ValueError):
+            return ""
+        return f'<img src="data:image/jpeg;base64,{b64encode(content).decode()}" alt="">'
 
-    def to_pandas(self) -> "pandas.DataFrame":
-        """Return the table as a data frame, if pandas is installed; `columns` does not need it."""
-        import pandas
-
-        return pandas.DataFrame(self.columns())
+    def _notes(self) -> list[str]:
+        unlike = [f"{result.query.name}: {NOTHING_SIMILAR}" for result in self.results if not result.similar]
+        return [*unlike, *(f"error: {failure.reason}" for failure in self.failures)]
 
 
-def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
+def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     """Draw a contact sheet with a row for each query: its first image, then the images found for it.
 
     Raises:
         UserError: an image can no longer be read.
     """
+    from similarity.data.images.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
     from similarity.engine.embedding import pixels_of
-    from similarity.reporting.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
 
     def shown(source: Source, name: str) -> np.ndarray:
         try:
@@ -194,6 +234,6 @@ def draw_matches(matches: Matches, images: "ImageFiles") -> "Image.Image":
         pixels = shown(images / key if key else query.images[0], query.name)
         first = tile_of(pixels, key, "query", None) if key else Tile(pixels, ("query", Path(query.name).name), None)
         label = key.split("/")[0] if key else None
-        found = ((shown(images / other, other), other, f"{cosine:.3f}") for other, cosine in result.neighbors)
+        found = ((shown(images / each.key, each.key), each.key, str(each.likeness)) for each in result.neighbors)
         rows.append([first, *(tile_of(*each, label) for each in found)])
     return draw_sheet(rows)

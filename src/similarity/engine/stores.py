@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from similarity.data.vectors import normalize
 from similarity.errors import UserError
 from similarity.index.approximate import AnnoyForest, search_forest
 
+if TYPE_CHECKING:
+    from similarity.engine.published import PublishedStore
+
 Index = Literal["exact", "annoy", "lancedb"]
+VectorStore: TypeAlias = "InMemoryStore | PublishedStore"
 _ASKED, _LIKED, _UNLIKED = 1.0, 0.75, -0.15
 """Weights of Manning, Raghavan & Schütze, "Introduction to Information Retrieval", 2008, section 9.1.1."""
 
@@ -83,56 +87,38 @@ class Parts:
         return np.concatenate(moved).astype(np.float32)
 
 
-class VectorStore(Protocol):
-    """The embeddings of N images at length 1, float32 (N, E). Threads may search it at the same time."""
-
-    parts: Parts
-    backend: Index  # the name of the approximate search
-    search_k: int | None  # candidates that it examines per query, if set
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the embedding of a row, float32 (E,), or of m rows, (m, E)."""
-
-    def nearest(
-        self, unit: np.ndarray, count: int, exact: bool, look: float | None = None, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the rows most similar to a query.
-
-        Args:
-            unit: the query, of length 1 or all zeros, float32 (E,).
-            count: number of rows to return, at least 1; as many must be allowed.
-            exact: whether to compare the query with all rows.
-            look: weight of the visual part in the cosines, for an exact search; None is the embeddings' own.
-            allowed: the only rows to return, bool (N,); None allows all.
-
-        Returns:
-            The rows and their cosines as `nearest_to` gives them.
-
-        Raises:
-            LookUnavailableError: a look is given, and the embeddings have only one part.
-        """
-
-
 @dataclass
 class InMemoryStore:
-    """Embeddings in memory, with an Annoy forest over them; see `VectorStore`."""
+    """The embeddings of N images at length 1, with an Annoy forest over them. Threads may search it together."""
 
-    units: np.ndarray
+    units: np.ndarray  # float32 (N, E)
     forest: AnnoyForest
-    search_k: int | None
+    search_k: int | None  # candidates that an approximate search examines
     parts: Parts
-    backend: Index = "annoy"
+    backend: Index = "annoy"  # the name of the approximate search
 
     def __len__(self) -> int:
         return len(self.units)
 
     def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the embedding of a row, float32 (E,), or of m rows, (m, E)."""
         return self.units[rows]
 
     def nearest(
         self, unit: np.ndarray, count: int, exact: bool, look: float | None = None, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the rows most similar to a query of length 1, or all zeros, float32 (E,), as `nearest_to` does.
+
+        Args:
+            unit: the query.
+            count: number of rows to return, at least 1; as many must be allowed.
+            exact: whether to compare the query with all rows.
+            look: weight of the visual part in the cosines, for an exact search; None is the embeddings' own.
+            allowed: the only rows to return, bool (N,); None allows all.
+
+        Raises:
+            LookUnavailableError: a look is given, and the embeddings have only one part.
+        """
         if look is not None:
             return nearest_to(self._restored, self.parts.weigh(unit, look), count, allowed)
         if exact:

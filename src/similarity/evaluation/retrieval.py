@@ -55,11 +55,11 @@ def evaluate_retrieval(
     prepare: Prepare = np.asarray,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> Retrieval:
-    """Rank a gallery by cosine for each query, and score the rankings.
+    """Rank a gallery by cosine for each query, which is not its own neighbor, and score the rankings.
 
     Args:
         vectors: embeddings or descriptors of all images, (n, …); may be mapped from a file.
-        labels: class indices, int (n,); each query's class must occur in the gallery.
+        labels: class indices, int (n,); another image of each query's class must be in the gallery.
         queries: rows of the queries, int64 (q,).
         gallery: rows of the gallery, int64 (g,).
         prepare: applied to vectors before they are compared.
@@ -71,9 +71,13 @@ def evaluate_retrieval(
     compared = _compare(vectors, queries, gallery, prepare, block)
     parts = []
     for start, similarities in zip(progress(range(0, len(queries), block)), compared, strict=True):
-        wanted = labels[queries[start : start + block]]
+        rows = queries[start : start + block]
+        own = gallery == rows[:, None]
+        similarities[own] = -2  # below all cosines
+        wanted = labels[rows]
         ranked = rank(similarities, min(len(gallery), max(10, class_sizes[wanted].max())))
-        scores = score(gallery_labels[ranked] == wanted[:, None], class_sizes[wanted])
+        relevant = (gallery_labels[ranked] == wanted[:, None]) & (gallery[ranked] != rows[:, None])
+        scores = score(relevant, class_sizes[wanted] - own.any(axis=1))
         top = ranked[:, :10]
         parts.append((*scores, gallery[top], np.take_along_axis(similarities, top, axis=1)))
     *values, nearest, cosines = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -123,8 +127,8 @@ def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> tuple[np.ndarray
 
 
 def means(scores: dict[str, np.ndarray]) -> dict[str, float]:
-    """Average scores over all queries."""
-    return {name: float(values.mean()) for name, values in scores.items()}
+    """Average scores over the queries that have them; others are NaN."""
+    return {name: float(np.nanmean(values)) for name, values in scores.items() if not np.isnan(values).all()}
 
 
 def ranks_of_originals(

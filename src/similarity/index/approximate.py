@@ -1,5 +1,6 @@
 """Approximate nearest neighbors by cosine, from a forest of random projection trees (Annoy), and their recall."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -72,18 +73,9 @@ def approximate_neighbors(
     search_k: int | None,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search a forest for the most similar other rows of some rows.
+    """Search a forest over embeddings, float32 (n, d), for the most similar other rows of some; see `search_forest`.
 
-    Args:
-        forest: over all `embeddings`.
-        embeddings: float32 (n, d).
-        rows: the m rows to search for.
-        top_k: neighbors per row; k = min(top_k, n − 1) are returned.
-        search_k: candidates to examine per query; None is the forest's default.
-        progress: wraps the iteration over `rows`.
-
-    Returns:
-        As `nearest_neighbors`, but for m rows.
+    It gives the neighbors' rows and cosines as `nearest_neighbors` does; `progress` wraps the iteration over `rows`.
     """
     count, units = min(top_k, len(embeddings) - 1), normalize(embeddings)
     found, cosines = np.empty((len(rows), count), np.int64), np.empty((len(rows), count))
@@ -137,7 +129,7 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
 def recall_lower_bound(found: np.ndarray, exact: np.ndarray) -> float:
     """Return the lower end of a one-sided 95 % confidence interval for the recall, from a sample of queries.
 
-    It depends on the number of queries: 72 queries without a miss prove 0.959. See `recall` for the arguments.
+    It depends on the number of queries: 72 queries without a miss prove 0.959.
     """
     return mean_lower_bound(_is_found(found, exact).mean(axis=1))
 
@@ -160,18 +152,12 @@ def smallest_search_k(recall_with: Callable[[int], float], target: float, highes
         target: the recall to reach, in 0…1.
         highest: the most candidates to try; None is returned if they do not reach the target.
     """
-    lowest = enough = 1
+    too_few, enough = 0, 1
     while recall_with(enough) < target:
         if enough >= highest:
             return None
-        lowest, enough = enough + 1, min(2 * enough, highest)
-    while lowest < enough:
-        middle = (lowest + enough) // 2
-        if recall_with(middle) >= target:
-            enough = middle
-        else:
-            lowest = middle + 1
-    return enough
+        too_few, enough = enough, min(2 * enough, highest)
+    return bisect_left(range(enough), target, too_few + 1, key=recall_with)
 
 
 def _is_found(found: np.ndarray, exact: np.ndarray) -> np.ndarray:

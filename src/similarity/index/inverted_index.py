@@ -1,18 +1,24 @@
 """The inverted index: the key of every image with the keys and cosines of its neighbors, best first."""
 
+from __future__ import annotations
+
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import orjson
 
-from similarity.data.files import write_json_entries
 from similarity.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Write ``{key: [[key, cosine], …]}``, one image per line, from rows, int64 (k,), and cosines, float64 (k,)."""
+    from similarity.data.files import write_json_entries
+
     rows = (
         (key, [[keys[row], cosine] for row, cosine in zip(found.tolist(), cosines.tolist(), strict=True)])
         for key, (found, cosines) in zip(keys, neighbors, strict=True)
@@ -42,14 +48,19 @@ def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
     Raises:
         UserError: it is damaged, or lists other images or another number of neighbors.
     """
+    import numpy as np
+
     count = min(top_k, len(keys) - 1)
-    cosines, listed = np.empty((len(keys), count)), iter(keys)
-    for row, (key, neighbors) in enumerate(read_inverted_index(path)):
-        if key != next(listed, None) or len(neighbors) != count:
-            raise UserError(f"{path} does not list {count} neighbors of each image of the manifest: run `dvc repro`")
-        cosines[row] = [cosine for _, cosine in neighbors]
-    if next(listed, None) is not None:
-        raise UserError(f"{path} does not list all images of the manifest: run `dvc repro`")
+    cosines = np.empty((len(keys), count))
+    try:
+        for row, (key, (listed, neighbors)) in enumerate(zip(keys, read_inverted_index(path), strict=True)):
+            if key != listed:
+                raise ValueError
+            cosines[row] = [cosine for _, cosine in neighbors]
+    except ValueError as error:
+        raise UserError(
+            f"{path} does not list {count} neighbors of each image of the manifest: run `dvc repro`"
+        ) from error
     return cosines
 
 

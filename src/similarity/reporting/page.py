@@ -188,14 +188,10 @@ def map_section(labels: Sequence[str], positions: np.ndarray, picture_of: Callab
     return Section("Map", _paragraph(note) + _columns(_chart(dots, "Map of the images by class"), pictures))
 
 
-def figures_section(metrics: Metrics, settings: Mapping[str, object]) -> Section:
-    """List the parameters that distinguish runs the most, and every figure."""
+def figures_section(metrics: Metrics) -> Section:
+    """List every figure."""
     rows = ((stage, name, f"{value:g}") for stage, figures in metrics.items() for name, value in _flat(figures))
-    chosen = [(name, f"{value}") for name, value in settings.items()]
-    content = _table(("parameter", "value"), chosen) + _folded(
-        "all metrics", _table(("stage", "metric", "value"), rows)
-    )
-    return Section("Parameters and metrics", content)
+    return Section("All metrics", _folded("show them", _table(("stage", "metric", "value"), rows)))
 
 
 def _flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

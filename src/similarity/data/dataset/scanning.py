@@ -21,6 +21,7 @@ from similarity.errors import UserError
 
 THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel
+REMARKS_COLUMNS = ("path", "remark")
 _KEYS_SENT = 64  # at a time to a core of a cluster
 _KEYS_LOOKED_UP = 500  # at a time
 _PLAIN = 2  # of 255, standard deviation

@@ -1,4 +1,4 @@
-"""The features of image files: from the user's cache, or computed in threads of this machine or on a cluster."""
+"""Features of image files: from the user's cache, or computed in threads of this machine or on a cluster."""
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.data.cluster import cluster_map
+from similarity.data.cluster import cluster_map, is_cluster_named
 from similarity.data.content_cache import ContentCache, digest_file
 from similarity.data.features import extractor as extractor_module
 from similarity.data.features import graphs
@@ -76,45 +76,29 @@ def compute_features(
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
 
-    Each core has a thread that reads the images of a batch and runs the extractor, in `folder`, on them.
+    Each core has a thread that reads the images of a batch and runs the extractor, in `folder`, on them. If the
+    environment names a cluster, its cores do so, and every node needs the files and the folder at the same paths.
 
     Raises:
-        UserError: an image cannot be decoded, or its content has another SHA-256 than its digest.
+        UserError: an image cannot be decoded, or its content has another SHA-256 than its digest; or from
+            `cluster_map`, or a node would compute other features.
     """
-    if not files:
+    images = list(zip(files, digests, strict=True))
+    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    if not batches:
+        return
+    if is_cluster_named():
+        load = partial(_extractor_of_node, folder, batch_size, fingerprint(folder, batch_size))
+        yield from cluster_map(partial(_compute_batch, load), batches, _BATCHES_SENT)
         return
     extractor = load_extractor(folder, (batch_size,), throughput=True)
     with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
-        yield from ordered_map(partial(_compute_batch, extractor), _batches(files, digests, batch_size))
+        yield from ordered_map(partial(_compute_batch, lambda: extractor), batches)
 
 
-def compute_features_on_cluster(
-    files: Sequence[Path], digests: Sequence[str], folder: Path, batch_size: int, expected: str
-) -> Iterator[np.ndarray]:
-    """Compute the features of image files on a cluster: the same as those of `compute_features`.
-
-    Files and folder are needed under paths that every node sees, and every node must have the `expected` fingerprint.
-
-    Raises:
-        UserError: from `load_pixels` or `cluster_map`; or a node would compute other features.
-    """
-    compute = partial(_compute_batch_on_node, folder, batch_size, expected)
-    return cluster_map(compute, _batches(files, digests, batch_size), _BATCHES_SENT)
-
-
-def _batches(files: Sequence[Path], digests: Sequence[str], size: int) -> list[list[tuple[Path, str]]]:
-    images = list(zip(files, digests, strict=True))
-    return [images[start : start + size] for start in range(0, len(images), size)]
-
-
-def _compute_batch(extractor: Extractor, batch: Sequence[tuple[Path, str]]) -> np.ndarray:
+def _compute_batch(load: Callable[[], Extractor], batch: Sequence[tuple[Path, str]]) -> np.ndarray:
+    extractor = load()
     return extractor(np.stack([load_pixels(file, extractor.image_size, digest) for file, digest in batch]))
-
-
-def _compute_batch_on_node(
-    folder: Path, batch_size: int, expected: str, batch: Sequence[tuple[Path, str]]
-) -> np.ndarray:
-    return _compute_batch(_extractor_of_node(folder, batch_size, expected), batch)
 
 
 @cache

@@ -1,0 +1,75 @@
+"""Likeness: cosines on a scale that reads the same for every gallery."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samples import relu_clusters
+from similarity.data.vectors import normalize
+from similarity.errors import UserError
+from similarity.evaluation.likeness import Likeness, add_likeness, fit_likeness, load_likeness, words
+from similarity.evaluation.novelty import fit_novelty, load_novelty, save_novelty
+
+UNITS, GROUPS = normalize(relu_clusters(900) + np.float32(0.2)), np.arange(900)
+LABELS = (UNITS @ UNITS[:3].T).argmax(axis=1)
+
+
+def fitted(units: np.ndarray = UNITS, labels: np.ndarray = LABELS, groups: np.ndarray = GROUPS) -> Likeness:
+    return fit_likeness({0.3: units}, 0.3, groups[: len(units)], labels[: len(units)], 0)
+
+
+def test_strangers_neighbors_and_edited_pictures_have_their_places() -> None:
+    likeness, cosines = fitted(), UNITS @ UNITS.T
+    strangers = cosines[LABELS[:, None] != LABELS]
+    nearest = np.sort(cosines, axis=1)[:, -2]
+    assert likeness(float(np.median(strangers))) == 0
+    assert words(likeness(float(np.quantile(strangers, 0.95)))) == "not similar"
+    assert likeness(float(np.median(nearest))) == pytest.approx(70, abs=2)
+    assert np.mean([likeness(cosine) >= 95 for cosine in nearest.tolist()]) == pytest.approx(0.01, abs=0.01)
+    assert likeness(1.0) == 100
+
+
+@given(st.lists(st.floats(-1, 1.000001), min_size=2, max_size=2), st.sampled_from([None, 0, 0.1, 0.3, 0.9, 1]))
+def test_likeness_never_falls_as_the_cosine_rises_and_a_new_image_is_not_similar(
+    cosines: list[float], look: float | None
+) -> None:
+    likeness = Likeness(0.3, [(0, [0.1, 0.6, 0.9, 0.95]), (0.3, [0, 0.4, 0.7, 0.9]), (1, [-0.1, 0.1, 0.3, 0.7])])
+    low, high = sorted(cosines)
+    assert 0 <= likeness(low, look) <= likeness(high, look) <= 100
+    assert words(likeness(high, look, is_new=True)) == "not similar"
+    assert likeness(0.65, 0.3) == likeness(0.65)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("units", [np.zeros((7, 4)), np.ones((7, 4)) / 2, normalize(np.eye(7, 4))])
+@pytest.mark.parametrize("groups", [np.arange(7), np.zeros(7, int)])
+def test_few_or_equal_images_give_a_scale(units: np.ndarray, groups: np.ndarray, rows: int) -> None:
+    likeness = fitted(units[:rows].astype(np.float32), np.zeros(7, int), groups)
+    [(_, anchors)] = likeness.cosines
+    assert (np.diff([*anchors, 1]) > 0).all()
+    assert likeness(1.0) == 100
+
+
+def test_duplicates_do_not_count_as_the_nearest() -> None:
+    doubled, groups = np.repeat(UNITS, 2, axis=0), np.repeat(GROUPS, 2)
+    [(_, anchors)] = fitted(doubled, np.repeat(LABELS, 2), groups).cosines
+    assert anchors[3] < 0.9999
+    [(_, anchors)] = fitted(doubled, np.repeat(LABELS, 2), np.arange(1800)).cosines
+    assert anchors[3] == 0.999
+
+
+def test_a_file_holds_both_scales_and_says_if_one_is_missing(tmp_path: Path) -> None:
+    path, novelty = tmp_path / "novelty.npz", fit_novelty(UNITS, np.arange(32), GROUPS, 0.98, 0)
+    save_novelty(novelty, path)
+    with pytest.raises(UserError, match=r"novelty\.npz has no scale of likeness: run `dvc repro`"):
+        load_likeness(path)
+    add_likeness(fitted(), path)
+    content = path.read_bytes()
+    assert load_likeness(path)(0.5) == fitted()(0.5)
+    assert load_novelty(path).limit == novelty.limit
+    save_novelty(novelty, path)
+    add_likeness(fitted(), path)
+    assert path.read_bytes() == content
