@@ -15,10 +15,10 @@ from similarity.data.dataset.corrections import Correction, read_corrections
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
+from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import bring_images, check_source, fold
 from similarity.data.sources.layouts import Choices, Layout, LeftOut, correct_layout, list_folder
-from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
 from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT

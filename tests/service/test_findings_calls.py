@@ -11,14 +11,14 @@ from service_process import TOKEN, client_of
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
-KEY, COPY, ODD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"
+KEY, COPY, ODD = "jug/jug_0003.jpg", "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
 FINDINGS = [  # in the order of the stage `audit`
-    Finding("duplicate", KEY, "marble", "1.000000", "", COPY, "schist", "the same bytes"),
-    Finding("wrong_label", COPY, "schist", "0.910000", "marble", "", "", "probability that the label is wrong"),
-    Finding("doubtful_label", ODD, "gneiss", "0.300000", "schist", "", "", "probability that the label is wrong"),
-    Finding("odd", ODD, "gneiss", "0.000000", "", "", "", "nearly one color"),
-    Finding("unreadable", "gneiss/broken.png", "gneiss", "", "", "", "", "truncated"),
-    Finding("class_imbalance", "", "schist", "3", "", "", "", "3 images, where the median class has 24"),
+    Finding("duplicate", KEY, "jug", "1.000000", "", COPY, "vase", "the same bytes"),
+    Finding("wrong_label", COPY, "vase", "0.910000", "jug", "", "", "probability that the label is wrong"),
+    Finding("doubtful_label", ODD, "bowl", "0.300000", "vase", "", "", "probability that the label is wrong"),
+    Finding("odd", ODD, "bowl", "0.000000", "", "", "", "nearly one color"),
+    Finding("unreadable", "bowl/broken.png", "bowl", "", "", "", "", "truncated"),
+    Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
 ]
 
 
@@ -51,24 +51,24 @@ def test_the_most_important_findings_are_told_first_and_in_words(audited: httpx.
     assert (page["audited"], page["total"], page["pages"]) == (True, 6, 1)
     assert {each["kind"]: each["findings"] for each in page["counts"]} == dict.fromkeys(kinds, 1)
     duplicate, _, unreadable, *_, imbalance = page["findings"]
-    assert duplicate["explanation"] == f"The same as {COPY}, which is of class schist (the same bytes)."
+    assert duplicate["explanation"] == f"The same as {COPY}, which is of class vase (the same bytes)."
     assert (duplicate["key"], duplicate["other"], duplicate["score"], duplicate["indexed"]) == (KEY, COPY, 1, True)
     assert (unreadable["indexed"], unreadable["score"]) == (False, None)
-    assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "schist", False)
+    assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "vase", False)
 
 
 def test_findings_can_be_chosen_by_kind_class_and_image_and_come_in_pages(audited: httpx.Client) -> None:
     assert [each["key"] for each in listed(audited, kind="odd")] == [ODD]
     assert [each["kind"] for each in listed(audited, key=COPY)] == ["duplicate", "wrong_label"]
-    assert [each["kind"] for each in listed(audited, label="marble")] == ["duplicate"]
+    assert [each["kind"] for each in listed(audited, label="jug")] == ["duplicate"]
     assert [each["kind"] for each in listed(audited, page=2, size=4)] == ["doubtful_label", "class_imbalance"]
     assert listed(audited, page=3, size=4) == []
 
 
 def test_an_image_tells_its_findings_wherever_it_is_given(audited: httpx.Client) -> None:
-    [entry] = audited.get("/api/images", params={"name": "schist_0005"}).json()["images"]
+    [entry] = audited.get("/api/images", params={"name": "vase_0005"}).json()["images"]
     assert entry["findings"] == ["wrong_label", "duplicate"]
-    answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "schist"}).json()
+    answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "vase"}).json()
     assert answer["query"]["findings"] == ["duplicate"]
     found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
     assert found[COPY] == ["wrong_label", "duplicate"]
@@ -113,14 +113,14 @@ def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
     path = project.folder / "data/corrections.csv"
     with client_of(project) as client:
         assert client.get("/api/corrections").json() == {"writable": True, "corrections": []}
-        decide(client, key=COPY, decision="relabel", label="marble")
+        decide(client, key=COPY, decision="relabel", label="jug")
         decide(client, key=ODD, decision="right")
-        answer = decide(client, key="gneiss/broken.png", decision="leave_out")  # it is not indexed
-        assert [each["key"] for each in answer.json()["corrections"]] == ["gneiss/broken.png", ODD, COPY]
-        rows = "key,decision,label", "gneiss/broken.png,leave_out,", f"{ODD},right,", f"{COPY},relabel,marble"
+        answer = decide(client, key="bowl/broken.png", decision="leave_out")  # it is not indexed
+        assert [each["key"] for each in answer.json()["corrections"]] == ["bowl/broken.png", ODD, COPY]
+        rows = "key,decision,label", "bowl/broken.png,leave_out,", f"{ODD},right,", f"{COPY},relabel,jug"
         assert path.read_text(encoding="utf-8").splitlines() == [*rows]
         [found] = listed(client, kind="wrong_label")
-        assert (found["decision"], found["decided_label"]) == ("relabel", "marble")
+        assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
         assert [each["kind"] for each in listed(client, decided=False)] == ["duplicate", "class_imbalance"]
         decide(client, key=COPY, decision="undecided")
         assert [each["kind"] for each in listed(client, decided=False)] == [
@@ -129,9 +129,9 @@ def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
             "class_imbalance",
         ]
         for fields, status, code in (
-            ({"key": "marble/none.jpg", "decision": "right"}, 404, "unknown_name"),
+            ({"key": "jug/none.jpg", "decision": "right"}, 404, "unknown_name"),
             ({"key": KEY, "decision": "relabel"}, 422, "invalid"),
-            ({"key": KEY, "decision": "right", "label": "marble"}, 422, "invalid"),
+            ({"key": KEY, "decision": "right", "label": "jug"}, 422, "invalid"),
             ({"key": KEY, "decision": "relabel", "label": "../x"}, 422, "invalid"),
             ({"key": KEY, "decision": "perhaps"}, 422, "invalid"),
         ):
