@@ -116,8 +116,8 @@ def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
         decide(client, key=COPY, decision="relabel", label="jug")
         decide(client, key=ODD, decision="right")
         answer = decide(client, key="bowl/broken.png", decision="leave_out")  # it is not indexed
-        assert [each["key"] for each in answer.json()["corrections"]] == ["bowl/broken.png", ODD, COPY]
-        rows = "key,decision,label", "bowl/broken.png,leave_out,", f"{ODD},right,", f"{COPY},relabel,jug"
+        assert [each["key"] for each in answer.json()["corrections"]] == [ODD, "bowl/broken.png", COPY]
+        rows = "key,decision,label", f"{ODD},right,", "bowl/broken.png,leave_out,", f"{COPY},relabel,jug"
         assert path.read_text(encoding="utf-8").splitlines() == [*rows]
         [found] = listed(client, kind="wrong_label")
         assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
