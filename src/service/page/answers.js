@@ -41,7 +41,7 @@ function nearness(novelty) {
 /** What to say in place of results, and what to do about it. */
 export function drawNothing({ similar, novelty }, { showAnyway, widen }) {
   const parts = similar
-    ? [element('h3', {}, 'No other image is like this'), element('p', {}, 'None has the class, split or finding that is chosen.'),
+    ? [element('h3', {}, 'Nothing found'), element('p', {}, 'No other image has the chosen class, split or finding.'),
       button('Search all images', widen, { className: 'button strong' })]
     : [element('h3', {}, 'No close match'), element('p', {}, nearness(novelty)),
       button('Show the nearest anyway', showAnyway, { className: 'button strong' })];

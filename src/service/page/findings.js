@@ -19,11 +19,9 @@ export async function showFindings(state, info, { signal, commit }) {
   const chips = first.counts.map(({ kind, findings }) => [titleOfFinding(kind), kind, findings]);
   drawChips($('kinds'), all ? [['All', '', all], ...chips] : [], state.kind, (kind) => write({ view: 'findings', kind }));
   grid.show(first.total, async (page) => (await get(page)).findings, first.findings);
-  say(first.total ? count(first.total, 'finding') : nothingFound(first));
+  const nothing = first.audited ? 'Nothing suspicious was found.' : 'The data have not been audited: run `dvc repro audit`.';
+  say(first.total ? count(first.total, 'finding') : nothing);
 }
-
-const nothingFound = ({ audited }) =>
-  (audited ? 'Nothing suspicious was found.' : 'The data have not been audited: run `dvc repro audit`.');
 
 function findingCard(finding) {
   const { kind, key, label, other, indexed } = finding;

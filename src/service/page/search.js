@@ -69,7 +69,7 @@ export async function showSearch(given, info, { signal, commit }) {
     say('Searching …');
     await showAnswer(state, info.limits, { signal, commit });
   }
-  if (isLost) complain('The picture of this search is not kept any more. Please choose it again.');
+  if (isLost) complain('The picture from this search is no longer stored. Please choose it again.');
 }
 
 async function showAnswer(state, limits, { signal, commit }) {

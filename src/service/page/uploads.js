@@ -42,7 +42,7 @@ export function setUpUploads(limit, accept) {
     if (numbers.length) await accept(numbers, joins);
     const large = files.filter(({ size }) => size > most);
     if (large.length) complain(large.map(({ name, size }) =>
-      `“${name}” has ${megabytes(size)}; a picture may have up to ${megabytes(most)}.`).join(' '));
+      `“${name}” is too large: ${megabytes(size)}, where ${megabytes(most)} are allowed.`).join(' '));
   };
 
   for (const input of [$('upload'), $('add-upload')]) {
@@ -78,8 +78,7 @@ export function setUpUploads(limit, accept) {
 function refuseText(text) {
   if (!text.trim()) return;
   complain(/^\s*(https?|data|ftp):/i.test(text)
-    ? 'This is an address, and this service fetches nothing from other sites. Copy the picture itself (“Copy image” in its '
-      + 'menu) and paste that, or save it and drop the file here.'
+    ? 'This is a link, and pictures are not fetched from other sites. Use “Copy image” and paste, or save it and drop the file.'
     : 'This is text, not a picture. To find an indexed image by its name, use Browse.');
 }
 
