@@ -45,6 +45,17 @@ def test_what_is_dropped_or_pasted_is_searched_several_images_as_one_query(page:
     expect_found(page, service, [gneiss])
 
 
+def test_a_picture_dropped_on_the_map_lands_on_it(page: Page, service: str) -> None:
+    page.goto("/?view=map")
+    expect(page.locator("#status")).to_contain_text("144 images")
+    before = page.locator("#map").evaluate("map => map.toDataURL()")
+    give(page, "drop", ("one.png", picture_of("schist")))
+    expect_address(page, "view=map&upload=")
+    page.wait_for_function("before => document.getElementById('map').toDataURL() !== before", arg=before)
+    page.get_by_role("button", name="Show the results").click()
+    expect_found(page, service, [picture_of("schist")])
+
+
 @pytest.mark.parametrize(("kind", "type"), [("paste", "text/plain"), ("drop", "text/uri-list")])
 def test_it_is_explained_why_an_address_is_not_fetched(page: Page, kind: str, type: str) -> None:  # noqa: A002  # MIME's
     page.goto("/")

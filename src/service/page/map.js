@@ -54,6 +54,7 @@ export function setUpMap(visit) {
   const choose = () => visit({ ...query?.state, view: 'map', map: $('map-kind').value, color: $('color').value }, { replace: true });
   for (const control of [$('map-kind'), $('color')]) control.addEventListener('change', choose);
   $('pictures').addEventListener('change', redraw);
+  $('to-results').addEventListener('click', () => visit({ ...settings(), view: 'search', ...query.state }));
   document.addEventListener('selected', redraw);
   document.addEventListener('search-shared', ({ detail }) => visit({ ...settings(), view: 'search', key: detail }));
   new ResizeObserver(redraw).observe(canvas);
@@ -111,6 +112,7 @@ export async function showMap(state, { limits }, { signal, commit }) {
   $('color').value = ['split', 'finding'].includes(state.color) ? state.color : '';
   arrange($('map-kind').value, $('color').value);
   query = found;
+  $('to-results').hidden = !query;
   pointAt(-1);
   redraw();
   say(`${count(atlas.total, 'image')}, ${count(atlas.class.names.filter(isClass).length, 'class', 'classes')}`);
