@@ -12,8 +12,8 @@ const SIZE = 60;
 const grid = new Grid($('found-findings'), { draw: findingCard, open: openReview, size: SIZE, scale: 1.6 });
 
 export async function showFindings(state, info, { signal, commit }) {
-  const get = (page) => getFindings({ kind: state.kind, page, size: SIZE });
-  const first = await getFindings({ kind: state.kind, page: 1, size: SIZE }, { signal });
+  const get = (page, options) => getFindings({ kind: state.kind, page, size: SIZE }, options);
+  const first = await get(1, { signal });
   commit();
   const all = first.counts.reduce((sum, { findings }) => sum + findings, 0);
   const chips = first.counts.map(({ kind, findings }) => [titleOfFinding(kind), kind, findings]);

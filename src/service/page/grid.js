@@ -21,18 +21,13 @@ export class Grid {
   /** Show `total` entries: `get` promises those of a page, from 1. The `first` page is there already. */
   show(total, get, first) {
     Object.assign(this, { total, get, pages: new Map([[1, first]]) });
-    this.clear();
-    this.list.removeAttribute('aria-busy');
+    this.items.clear();
+    this.list.replaceChildren();
     this.layOut();
   }
 
   showAll(entries) {
     this.show(entries.length, null, entries);
-  }
-
-  clear() {
-    this.items.clear();
-    this.list.replaceChildren();
   }
 
   /** The entries of the page with a place: a promise, until they have come. */
@@ -101,9 +96,14 @@ export class Grid {
     item.style.height = `${this.row - GAP}px`;
   }
 
+  /** The entry at a place, as far as it is known; one is not asked for while it only passes. */
+  peek(i) {
+    const page = this.pages.get(this.get ? 1 + Math.floor(i / this.size) : 1);
+    return Array.isArray(page) ? page[this.get ? i % this.size : i] : undefined;
+  }
+
   made(i) {
-    const page = this.pages.get(this.get ? 1 + Math.floor(i / this.size) : 1); // not asked for while one only passes
-    const entry = Array.isArray(page) ? page[this.get ? i % this.size : i] : null;
+    const entry = this.peek(i);
     const item = entry ? this.draw(entry, i) : element('li', { className: 'skeleton', tabIndex: -1 });
     item.dataset.place = i;
     this.place(item, i);

@@ -74,7 +74,7 @@ function setUpPointers() {
       pointAt(-1);
       if (lasso) lasso.push(camera.toMap(after.x, after.y));
       else if (points) {
-        move((before.x - after.x) / camera.scale, (after.y - before.y) / camera.scale);
+        camera.moveBy((before.x - after.x) / camera.scale, (after.y - before.y) / camera.scale);
         if (before.spread && after.spread) zoom(after.spread / before.spread, after.x, after.y);
       }
       redraw();
@@ -174,11 +174,6 @@ function zoom(factor, x, y) {
   redraw();
 }
 
-function move(x, y) {
-  camera.moveBy(x, y);
-  redraw();
-}
-
 function reset() {
   if (!points) return;
   camera.showAll(points);
@@ -190,7 +185,7 @@ async function step(right, up) {
   const next = current < 0 ? points.nearest(camera.x, camera.y) : points.towards(current, right, up);
   if (next < 0) return;
   const [x, y] = [points.x[next], points.y[next]];
-  if (!camera.sees(x, y)) move(x - camera.x, y - camera.y);
+  if (!camera.sees(x, y)) camera.moveBy(x - camera.x, y - camera.y);
   await pointAt(next);
   if (entry) say(`${entry.key}, ${points.names[points.numbers[next]]}`);
 }
