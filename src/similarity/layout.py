@@ -9,6 +9,8 @@ GIVEN_SPLITS = DATA / "given-splits.csv"
 PROBLEMS = DATA / "problems.txt"
 MANIFEST = DATA / "manifest.csv"
 """The rows and keys of all images, in the order that every other file has them."""
+RANGES = DATA / "ranges.json"
+"""The samples that are black and white in images of more than 8 bits."""
 SCAN = DATA / "scan"
 REJECTED = SCAN / "rejected.csv"
 REMARKS = SCAN / "remarks.csv"
@@ -39,4 +41,6 @@ QUERY_SCORES = DETAILS / "query_scores.csv"
 QUERY_SCORES_COLUMNS = (
     "path", "split", "correct", "p_at_1", "p_at_10", "map_at_r", "unseen_p_at_10", "unseen_map_at_r",
 )  # fmt: skip
+QUERY_NEIGHBORS = DETAILS / "query_neighbors.csv"
+QUERY_NEIGHBORS_COLUMNS = ("path", "neighbor", "cosine")
 REPORT = METRICS / "report.html"

@@ -13,20 +13,26 @@ from PIL import Image
 
 from onnx_files import write_onnx
 from projects import Project, stages_run
-from samples import write_rocks
-from similarity.data.sources.rocks import draw_rock
+from samples import write_wares
+from similarity.data.sources.ceramics import draw_picture
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
 
 def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
-    printed = project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")
+    printed = project.run("dvc", "exp", "run", "--name", "one-tree", "-S", "ann.trees=1", "-S", "ann.search_k=11")
     assert set(stages_run(printed)) == {"ann", "report"}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert metrics["metrics/ann.json"]["recall_at_k"]["diff"] < 0
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["ann.trees"] == {"old": 10, "new": 1, "diff": -9}
     assert project.run("git", "diff", "--numstat", "params.yaml").split()[:2] == ["2", "2"]
+    project.run("python", "src/show_report.py", "--out", "shown.html")
+    shown = (project.folder / "shown.html").read_text(encoding="utf-8")
+    assert "<dt>name</dt><dd>one-tree</dd>" in shown
+    assert "<td>ann.trees</td><td>10</td><td>1</td>" in shown
+    assert "0 of 30 test images have other nearest images than before." in shown
+    assert "up to date" in project.run("dvc", "status")  # what is true of a run only is in a copy of its report
 
 
 def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Project, tmp_path: Path) -> None:
@@ -44,7 +50,7 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
     printed = project.run("dvc", "exp", "run", *changes)
     assert "backbone: " in printed
     assert "32 features by openvino" in printed
-    key = "marble/marble_0003.jpg"
+    key = "jug/jug_0003.jpg"
     shutil.copyfile(project.folder / "data/images" / key, tmp_path / "photo.jpg")
     answer = project.run("python", "src/query.py", str(tmp_path / "photo.jpg")).splitlines()
     assert answer[1].split()[1:] == ["1.0000", key]
@@ -84,10 +90,10 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("unicode_names")
 def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, tmp_path: Path) -> None:
     """Some in class folders, and two beside them."""
-    photos = write_rocks(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
+    photos = write_wares(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
     loose = [photos / "stray.png", photos / "another.png"]
     for number, path in enumerate(loose):
-        Image.fromarray(draw_rock("schist", 1, number, 32)).save(path)
+        Image.fromarray(draw_picture("vase", 1, number, 32)).save(path)
     project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
     counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
     assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)
