@@ -19,9 +19,9 @@ def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduc
     answers = [both.get("/api/similar", params={"key": KEY, "run": run}).json()["answer"] for run in ("", "beside")]
     assert answers[1]["neighbors"] == committed != answers[0]["neighbors"]
     content = (reproduced.folder / "data/images" / KEY).read_bytes()
-    [found] = both.post("/api/search/batch", files={"image": content}, data={"run": "beside"}).json()["results"]
+    found = both.post("/api/search", files={"image": content}, data={"run": "beside"}).json()
     keys = [each["key"] for each in committed]
-    assert [each["key"] for each in found["result"]["answer"]["neighbors"]][1:] == keys[:-1]
+    assert [each["key"] for each in found["answer"]["neighbors"]][1:] == keys[:-1]
     part = both.post("/api/search", data={"key": KEY, "region": "0,0,1,1", "run": "beside", "any": "true"}).json()
     assert [each["key"] for each in part["answer"]["neighbors"]] == keys
 

@@ -1,4 +1,4 @@
-"""What can be searched with and among: several images, likes, regions, filters, pages, batches."""
+"""What can be searched with and among: several images, likes, regions, filters, pages."""
 
 import io
 from zipfile import ZipFile
@@ -146,18 +146,6 @@ def test_a_query_has_its_place_on_the_map(api: httpx.Client, data: Data) -> None
     assert np.allclose(uploaded["place"], places[rows].mean(axis=0), atol=1e-4)
 
 
-def test_a_batch_gives_each_its_own_answer_and_what_fails_its_error(api: httpx.Client, data: Data) -> None:
-    keys = data.manifest.keys[::8]
-    files = [("image", data.file(key)) for key in keys] + [("image", ("x", b"no image"))]
-    answer = api.post("/api/search/batch", files=files, data={"key": [KEY, "jug/x.jpg"], "k": 1})
-    *results, broken, by_key, unknown = answer.json()["results"]
-    assert [each["result"]["answer"]["neighbors"][0]["key"] for each in results] == keys
-    assert (broken["status"], broken["code"], broken["result"]) == (415, "not_an_image", None)
-    assert "This cannot be read as an image" in broken["error"]
-    assert by_key["result"]["query"]["key"] == KEY
-    assert (unknown["status"], unknown["error"][:28]) == (404, "no image 'jug/x.jpg' is inde")
-
-
 def test_among_several_images_one_like_nothing_counts_no_more_and_one_that_cannot_be_read_is_named(
     api: httpx.Client, data: Data, foreign: bytes
 ) -> None:
@@ -172,15 +160,16 @@ def test_among_several_images_one_like_nothing_counts_no_more_and_one_that_canno
     assert "image 2 of 2, not an image in a known format" in unreadable.json()["detail"]
 
 
-def test_images_are_found_by_a_part_of_their_name(api: httpx.Client) -> None:
+def test_images_are_found_by_a_part_of_their_name_in_any_form_those_that_begin_with_it_first(
+    api: httpx.Client, data: Data
+) -> None:
     def listed(**fields: str | int) -> list[str]:
         return [each["key"] for each in api.get("/api/images", params=fields).json()["images"]]
 
     assert listed(name="JUG_0003") == [KEY]
-    assert listed(name="0003", size=500) == [f"{label}/{label}_0003.jpg" for label in
-        ("bottle", "bowl", "jug", "mug", "teapot", "vase")]  # fmt: skip
+    assert listed(name="0003", size=500) == [key for key in data.manifest.keys if "_0003" in key]
     assert listed(name="0003", label="vase") == ["vase/vase_0003.jpg"]
-    assert listed(name="jug/") == []
+    assert listed(name="jug/") == listed(name=".*") == []
 
 
 def test_images_are_listed_by_split(api: httpx.Client, data: Data) -> None:
