@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
+from similarity.data.sources.ceramics import CLASSES
 
 from similarity.data.content_cache import digest_file
 from similarity.data.dataset.corrections import Correction, read_corrections
@@ -18,7 +19,6 @@ from similarity.data.sources.archives import DamagedArchiveError, is_archive, li
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import bring_images, check_source, fold
 from similarity.data.sources.layouts import Choices, Layout, LeftOut, correct_layout, list_folder
-from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
 from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from projects import Project
-from samples import write_rocks
+from samples import write_wares
 
 
 def facts(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
@@ -15,16 +15,16 @@ def facts(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 
 def test_hard_links_give_what_copies_give_and_leave_the_originals_alone(project: Project, tmp_path: Path) -> None:
-    rocks = write_rocks(tmp_path / "rocks", ("gneiss", "marble", "schist"), 3)
-    (rocks / "marble" / "000.png").chmod(0o664)
-    before = facts(rocks)
-    project.set_params(data={"source": str(rocks)})
+    wares = write_wares(tmp_path / "wares", ("bowl", "jug", "vase"), 3)
+    (wares / "jug" / "000.png").chmod(0o664)
+    before = facts(wares)
+    project.set_params(data={"source": str(wares)})
     project.run("python", "src/fetch.py")
     copied = project.contents("data/images/*/*", "data/left-out.csv", "data/given-splits.csv")
     project.run("dvc", "config", "cache.type", "hardlink,copy")
     project.run("dvc", "repro", "fetch")
     assert project.contents("data/images/*/*", "data/left-out.csv", "data/given-splits.csv") == copied
-    image = project.folder / "data/images/marble/000.png"
+    image = project.folder / "data/images/jug/000.png"
     assert image.stat().st_nlink == 2  # with DVC's cache
-    assert not image.samefile(rocks / "marble" / "000.png")
-    assert facts(rocks) == before
+    assert not image.samefile(wares / "jug" / "000.png")
+    assert facts(wares) == before

@@ -195,27 +195,27 @@ def test_one_more_image_renames_no_other(files: set[str], label: str) -> None:
 
 
 def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
-    rocks: Path, monkeypatch: pytest.MonkeyPatch
+    wares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which images there are does not depend on what is installed."""
-    picture = (rocks / "marble/000.png").read_bytes()
+    picture = (wares / "jug/000.png").read_bytes()
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
     for name, content in {
         "IMG_1.JPG": heic, "IMG_2.heic": heic, "IMG_3.HEIC": picture, "8c3f": picture, "cut.heif": b"x", "notes": b"x",
     }.items():  # fmt: skip
-        (rocks / "marble" / name).write_bytes(content)
-    everything = set(map(str, list_folder(rocks).images))
+        (wares / "jug" / name).write_bytes(content)
+    everything = set(map(str, list_folder(wares).images))
     assert len(everything) == 6 + 5  # what is cut is for `scan` to judge
-    left_out = list_folder(rocks, Choices(heic=False))
-    assert everything - set(map(str, left_out.images)) == {"marble/IMG_1.JPG", "marble/IMG_2.heic"}
+    left_out = list_folder(wares, Choices(heic=False))
+    assert everything - set(map(str, left_out.images)) == {"jug/IMG_1.JPG", "jug/IMG_2.heic"}
     reason = "HEIC: to read it, run `pip install 'pillow-heif>=1,<2'` and set data.heic to read"
     assert left_out.left_out == [
-        ("marble/IMG_1.JPG", reason), ("marble/IMG_2.heic", reason), ("marble/notes", "not named like an image"),
+        ("jug/IMG_1.JPG", reason), ("jug/IMG_2.heic", reason), ("jug/notes", "not named like an image"),
     ]  # fmt: skip
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"2 of 11 images in data\.source are HEIC, .* `pip install 'pillow-heif"):
-        list_folder(rocks)
-    assert list_folder(rocks, Choices(heic=False)) == left_out
+        list_folder(wares)
+    assert list_folder(wares, Choices(heic=False)) == left_out
 
 
 def test_every_suffix_that_the_decoder_reads_is_taken() -> None:
