@@ -9,13 +9,13 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
-from similarity.data.sources.ceramics import CLASSES
 
 from similarity.data.content_cache import digest_file
 from similarity.data.dataset.corrections import Correction, read_corrections
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
+from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import bring_images, check_source, fold
 from similarity.data.sources.layouts import Choices, Layout, LeftOut, correct_layout, list_folder

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from similarity.data.sources.ceramics import draw_picture
 
 from onnx_files import write_onnx
 from projects import ROOT, Project, obey_interrupts, stages_run
 from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
+from similarity.data.sources.ceramics import draw_picture
 
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 
@@ -316,7 +316,7 @@ def test_features_that_are_not_finite_are_named_by_their_images(project: Project
 
 
 def test_training_that_diverges_is_told_and_not_warned_about(project: Project) -> None:
-    project.set_params(train={"lr": 10, "momentum": 0.99, "loss": "softmax", "standardize": False})
+    project.set_params(train={"lr": 10, "momentum": 0.99, "loss": "softmax"})
     path = project.folder / "data/features.npy"
     replace_array(path, 1e36 * np.load(path))
     assert "training diverged in epoch" in refusal(project, "train")

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
-from similarity.data.sources.ceramics import draw_picture
 
 from samples import encode
 from similarity.data.images import decoding
 from similarity.data.images.decoding import decode_image, read_image, read_image_file
 from similarity.data.images.formats import MissingReaderError, UnreadableImageError
 from similarity.data.images.pixels import resize
+from similarity.data.sources.ceramics import draw_picture
 from similarity.errors import UserError
 
 PICTURE = draw_picture("bowl", 0, 0, 48)
@@ -174,12 +174,12 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
 
 
 def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "rock.png"
+    path = tmp_path / "x.png"
     Image.fromarray(PICTURE).save(path)
     digest = sha256(path.read_bytes()).hexdigest()
     np.testing.assert_array_equal(read_image_file(path, digest), PICTURE)
     Image.fromarray(PICTURE[::-1]).save(path)
-    with pytest.raises(UserError, match=r"rock\.png has changed since it was scanned"):
+    with pytest.raises(UserError, match=r"x\.png has changed since it was scanned"):
         read_image_file(path, digest)
 
 
