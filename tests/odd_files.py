@@ -12,7 +12,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from similarity.data.images.decoding import IMAGE_SUFFIXES
+from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 MODES = {
