@@ -14,7 +14,7 @@ import numpy as np
 from comparison import as_markdown, make_parser, publish, run_command
 from similarity.data.dataset.manifest import read_manifest
 from similarity.findings.images import principal_components
-from similarity.findings.labels import draw_folds, judge_labels
+from similarity.findings.labels import ask_neighbors, draw_folds, judge_labels
 from similarity.layout import FEATURES, MANIFEST
 
 SHARE, SEEDS, COMPONENTS, WRONG = 0.03, 3, 256, 0.5
@@ -30,26 +30,33 @@ def main() -> None:
 
 
 def row(folder: Path) -> list[str]:
-    labels = read_manifest(folder / MANIFEST).labels
-    components = principal_components(np.load(folder / FEATURES, mmap_mode="r"), COMPONENTS, 0)
-    clean = f"{(judge(components, labels, 0) > WRONG).sum()} of {len(labels)}"
-    exchanged, called, precision, recall = np.mean(list(trials(components, labels)), axis=0)
+    labels, features = read_manifest(folder / MANIFEST).labels, np.load(folder / FEATURES, mmap_mode="r")
+    components = principal_components(features, COMPONENTS, 0)
+    clean = f"{len(called_wrong(features, components, labels, 0))} of {len(labels)}"
+    exchanged, called, precision, recall = np.mean(list(trials(features, components, labels)), axis=0)
     return [folder.name, f"{exchanged:.0f}", f"{called:.0f}", f"{precision:.3f}", f"{recall:.3f}", clean]
 
 
-def trials(components: np.ndarray, truth: np.ndarray) -> Iterator[tuple[float, ...]]:
+def trials(features: np.ndarray, components: np.ndarray, truth: np.ndarray) -> Iterator[tuple[float, ...]]:
     classes = int(truth.max()) + 1
     for seed in range(SEEDS):
         rng, labels = np.random.default_rng(seed), truth.copy()
         exchanged = rng.choice(len(truth), int(SHARE * len(truth)), replace=False)
         labels[exchanged] = (labels[exchanged] + rng.integers(1, classes, len(exchanged))) % classes
-        found = np.flatnonzero(judge(components, labels, seed) > WRONG)
+        found = called_wrong(features, components, labels, seed)
         hits = len(np.intersect1d(found, exchanged))
         yield len(exchanged), len(found), hits / max(1, len(found)), hits / len(exchanged)
 
 
-def judge(components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    return judge_labels(components, labels, draw_folds(labels, np.arange(len(labels)), seed)).wrong
+def called_wrong(features: np.ndarray, components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Find the rows whose labels the audit calls wrong: by the classifier and by the neighbors."""
+    rows = np.arange(len(labels))
+    judgement = judge_labels(components, labels, draw_folds(labels, rows, seed))
+    doubted = np.flatnonzero(judgement.wrong >= WRONG)
+    if not len(doubted):
+        return doubted
+    asked = ask_neighbors(features, rows, labels, rows, doubted, judgement.suggested[doubted])
+    return doubted[asked.suggested > asked.own]
 
 
 if __name__ == "__main__":

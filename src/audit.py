@@ -20,7 +20,7 @@ from similarity.data.images.previews import Previews
 from similarity.data.images.sheets import Tile, draw_sheet
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
-from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
+from similarity.findings.labels import FOLDS, VOTERS, Judgement, ask_neighbors, draw_folds, judge_labels, small_classes
 from similarity.params import Params
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
@@ -41,11 +41,12 @@ def main(params: Params, outputs: Outputs) -> None:
     labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, FOLDS)[labeled]
     progress = partial(track, label="audit: labels", unit=" folds")
     judgement = judge_labels(components[labeled], labels, draw_folds(labels, groups, seed), progress)
+    doubts, evidence = doubted_labels(manifest, features, labeled, groups, judgement)
     rejected = read_table(layout.REJECTED, Rejection._fields)
     findings = [
         *pairs(manifest, "duplicate", identical, "the same bytes"),
         *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
-        *doubted_labels(manifest, labeled, judgement),
+        *doubts,
         *outliers(manifest, distances),
         *odd_images(manifest),
         *(Finding("unreadable", key, key.split("/")[0], reason=reason) for key, reason in rejected),
@@ -56,7 +57,7 @@ def main(params: Params, outputs: Outputs) -> None:
     details = {kind: counts[kind] for kind in KINDS} | {
         f"{kind}_across_classes": across[kind] for kind in KINDS if kind in {"duplicate", "near_duplicate"}
     }
-    sheets = draw(manifest, findings, Previews(layout.PREVIEWS))
+    sheets = draw(manifest, findings, evidence, Previews(layout.PREVIEWS))
     write_table(outputs.file(layout.FINDINGS), Finding._fields, findings)
     write_metrics(outputs.file(layout.METRICS / "audit.json"), {"findings": len(findings)})
     write_metrics(
@@ -88,12 +89,28 @@ def about(manifest: Manifest, kind: FindingKind, row: int, score: float, reason:
     return Finding(kind, record.path, record.label, f"{score:.6f}", suggested, reason=reason)
 
 
-def doubted_labels(manifest: Manifest, rows: np.ndarray, judgement: Judgement) -> Iterator[Finding]:
-    """List the labels of some rows that are probably or perhaps wrong, the most probable first."""
-    for i in np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= DOUBTFUL).sum()].tolist():
+def doubted_labels(
+    manifest: Manifest, features: np.ndarray, rows: np.ndarray, groups: np.ndarray, judgement: Judgement
+) -> tuple[list[Finding], dict[str, list[int]]]:
+    """List labels of some rows that are probably or possibly wrong, the most probable first, with rows as evidence.
+
+    There are two witnesses, the classifier and the nearest images. A label is called wrong if both say so, and doubtful
+    if the neighbors are divided or the classifier is less sure. Where they speak for the label, it is right.
+    """
+    order = np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= DOUBTFUL).sum()]
+    if not len(order):
+        return [], {}
+    asked = ask_neighbors(features, rows, manifest.labels[rows], groups, order, judgement.suggested[order])
+    findings, evidence = [], {}
+    for i, own, other, *nearest in zip(order.tolist(), *asked, strict=True):
         probability, suggested = judgement.wrong[i], manifest.classes[judgement.suggested[i]]
-        kind: FindingKind = "wrong_label" if probability >= WRONG else "doubtful_label"
-        yield about(manifest, kind, int(rows[i]), probability, "probability that the label is wrong", suggested)
+        if other < own or (other == own and probability < WRONG):
+            continue
+        kind: FindingKind = "wrong_label" if probability >= WRONG and other > own else "doubtful_label"
+        reason = f"of its {VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
+        findings.append(about(manifest, kind, int(rows[i]), probability, reason, suggested))
+        evidence[findings[-1].path] = [row for row in np.concatenate(nearest).tolist() if row >= 0]
+    return sorted(findings, key=lambda each: each.finding != "wrong_label"), evidence
 
 
 def outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
@@ -110,23 +127,29 @@ def odd_images(manifest: Manifest) -> Iterator[Finding]:
             yield about(manifest, "odd", row, 0, reason)
 
 
-def draw(manifest: Manifest, findings: list[Finding], previews: Previews) -> dict[FindingKind, Image.Image]:
-    """Draw the first ten of each kind, pairs side by side, as one sheet for each kind that is about images."""
+def draw(
+    manifest: Manifest, findings: list[Finding], evidence: dict[str, list[int]], previews: Previews
+) -> dict[FindingKind, Image.Image]:
+    """Draw the first ten of each kind, one sheet for each kind that is about images.
+
+    Pairs are side by side; doubted labels are followed by the nearest images of both classes.
+    """
     rows, sheets = {key: row for row, key in enumerate(manifest.keys)}, {}
 
-    def tile(key: str, *lines: str, is_match: bool | None = None) -> Tile:
-        return Tile(previews[rows[key]], (*lines, key.split("/")[1]), is_match)
+    def tile(row: int, *lines: str, is_match: bool | None = None) -> Tile:
+        return Tile(previews[row], (*lines, manifest.keys[row].split("/")[1]), is_match)
 
     for kind in dict.fromkeys(each.finding for each in findings if each.path in rows):
         drawn = []
         for found in [each for each in findings if each.finding == kind][:WORST]:
             caption = found.reason if kind == "odd" else f"{float(found.score):.3g}"
-            drawn.append([tile(found.path, caption, found.label, *([f"→ {found.suggested}?"] * bool(found.suggested)))])
-            if found.other:
-                is_match = found.label == found.other_label
-                drawn[-1].append(tile(found.other, "", found.other_label, is_match=is_match))
-        in_pairs = len(drawn[0]) > 1
-        sheets[kind] = draw_sheet(drawn if in_pairs else [list(chain.from_iterable(drawn))], query_apart=in_pairs)
+            suggested = [f"→ {found.suggested}?"] * bool(found.suggested)
+            drawn.append([tile(rows[found.path], caption, found.label, *suggested)])
+            for row in [rows[found.other]] if found.other else evidence.get(found.path, []):
+                label = manifest.records[row].label
+                drawn[-1].append(tile(row, "", label, is_match=label == found.label))
+        with_others = len(drawn[0]) > 1
+        sheets[kind] = draw_sheet(drawn if with_others else [list(chain.from_iterable(drawn))], query_apart=with_others)
     return sheets
 
 

@@ -94,6 +94,7 @@ def main(params: Params, outputs: Outputs) -> None:
         (layout.PLOTS / "confusion.csv", ("actual", "nearest"), nearest_classes(manifest, test)),
     ):  # without classes, they are empty
         write_table(outputs.file(path), columns, rows if manifest.can_teach else ())
+    write_table(outputs.file(layout.QUERY_NEIGHBORS), layout.QUERY_NEIGHBORS_COLUMNS, query_neighbors(manifest, test))
     folder, sheets = outputs.folder(layout.PLOTS / "queries"), draw_queries(manifest, test, Previews(layout.PREVIEWS))
     for number, sheet in enumerate(track(sheets, "evaluate: draw", QUERY_ROWS), 1):
         sheet.save(folder / f"query_{number:02d}.png")
@@ -190,6 +191,13 @@ def query_scores(manifest: Manifest, measured: dict[str, Measured]) -> Iterator[
     for split, each in measured.items():
         for query, values in zip(each.queries.tolist(), np.column_stack(list(each.scores.values())), strict=True):
             yield manifest.keys[query], split, *("" if np.isnan(value) else f"{value:.6f}" for value in values)
+
+
+def query_neighbors(manifest: Manifest, test: Measured) -> Iterator[tuple[str, str, str]]:
+    """List the nearest training images of each query, best first."""
+    for query, nearest, cosines in zip(test.queries.tolist(), test.found.nearest, test.found.cosines, strict=True):
+        for row, cosine in zip(nearest.tolist(), cosines.tolist(), strict=True):
+            yield manifest.keys[query], manifest.keys[row], f"{cosine:.6f}"
 
 
 def class_scores(manifest: Manifest, test: Measured, groups: np.ndarray) -> Iterator[tuple[object, ...]]:

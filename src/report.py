@@ -4,44 +4,69 @@ from pipeline.inputs import check_rows, read_metrics_file
 from pipeline.stage import counted, run_stage
 
 import csv
+import io
+from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-from PIL import Image
 
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.files import Outputs
 from similarity.data.images.previews import Previews
+from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import read_findings
-from similarity.layout import DETAILS, FINDINGS, HISTORY, MANIFEST, MAP, PLOTS, PREVIEWS, REPORT, SPLITS
+from similarity.layout import (
+    DETAILS,
+    FINDINGS,
+    HISTORY,
+    MANIFEST,
+    MAP,
+    METRICS,
+    NOVELTY,
+    PLOTS,
+    PREVIEWS,
+    QUERY_NEIGHBORS,
+    QUERY_SCORES,
+    REPORT,
+    SPLITS,
+)
 from similarity.params import Params
 from similarity.reporting import page
+from similarity.reporting.album import Album, Query
+from similarity.reporting.markup import render_page
 
 DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, positions = read_manifest(MANIFEST), np.load(MAP)["all"]
-    splits = {split: len(rows) for split, rows in read_splits(SPLITS, manifest).items()}
     check_rows(MAP, len(positions), manifest)
     metrics = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
+    splits, findings, album = read_splits(SPLITS, manifest), read_findings(FINDINGS), open_album(manifest)
+    scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(QUERY_SCORES) if row["split"] == "test"}
+    queries = read_queries(QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
     history = read_rows(HISTORY)
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
+    per_class = {row["class"]: row for row in read_rows(PLOTS / "per_class.csv")}
     confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
     refused = [(row["images"], float(row["refused"])) for row in read_rows(PLOTS / "novelty.csv")]
-    text = page.render_page(
+    text = render_page(
         "Image similarity",
         introduction(params, manifest, splits),
         page.headline(metrics),
         [
-            page.baselines_section(metrics),
-            page.queries_section(list(read_pictures(PLOTS / "queries").values())),
-            *([page.classes_section(read_rows(PLOTS / "per_class.csv"), confused)] if confused else []),
+            page.failures_section(queries, findings, album),
+            page.classes_section(page.class_counts(manifest, splits), per_class, confused),
+            page.queries_section(queries, album),
+            page.map_section(manifest, positions, album.preview),
             page.edits_section(metrics["evaluate"]["likeness"]),
-            page.audit_section(read_findings(FINDINGS), read_pictures(PLOTS / "audit")),
-            page.map_section([each.label for each in manifest.records], positions, Previews(PREVIEWS).__getitem__),
-            page.training_section(curves),
             page.novelty_section(refused),
+            page.baselines_section(metrics),
+            page.audit_section(findings, album),
+            page.training_section(curves, read_metrics_file(METRICS / "train.json").get("best_epoch")),
             page.figures_section(metrics),
         ],
     )
@@ -49,15 +74,31 @@ def main(params: Params, outputs: Outputs) -> None:
     print(f"report: {REPORT}, a page of {len(text) / 1e6:.1f} MB")
 
 
-def introduction(params: Params, manifest: Manifest, splits: dict[str, int]) -> str:
+def introduction(params: Params, manifest: Manifest, splits: dict[str, np.ndarray]) -> str:
+    train, valid, test = (len(splits[name]) for name in ("train", "valid", "test"))
     return (
         f"{len(manifest.keys):,} images in {counted(len(manifest.classes), 'class')} from {params.data.source}: "
-        f"{splits['train']:,} training, {splits['valid']:,} validation, {splits['test']:,} test"
+        f"{train:,} training, {valid:,} validation, {test:,} test"
     )
 
 
-def read_pictures(folder: Path) -> dict[str, Image.Image]:
-    return {path.stem: Image.open(path) for path in sorted(folder.glob("*.png"))}
+def open_album(manifest: Manifest) -> Album:
+    """Open the previews of all images, and the words for their likeness."""
+    likeness = load_likeness(NOVELTY)
+
+    def in_words(cosine: float) -> str:
+        return f"{(value := likeness(cosine))}, {words(value)}"
+
+    rows = {key: row for row, key in enumerate(manifest.keys)}
+    return Album(Previews(PREVIEWS).__getitem__, rows, in_words, manifest.can_teach)
+
+
+def read_queries(table: str, scores: Mapping[str, float] = MappingProxyType({})) -> list[Query]:
+    """Read the test images with their neighbors, by the text of the table that `evaluate` wrote."""
+    rows = groupby(csv.DictReader(io.StringIO(table)), itemgetter("path"))
+    return [
+        Query(key, [(row["neighbor"], float(row["cosine"])) for row in found], scores.get(key)) for key, found in rows
+    ]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

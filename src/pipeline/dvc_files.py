@@ -50,6 +50,19 @@ def read_file(path: Path, revision: str) -> str:
         return dvc.api.read(str(path), rev=revision, encoding="utf-8")
 
 
+def read_files(paths: Sequence[Path], revision: str) -> dict[Path, str]:
+    """Read those of some text files that a revision has, by their paths.
+
+    Raises:
+        UserError: there is no such revision, or a file is neither in the cache nor in a remote.
+    """
+    from dvc.api import DVCFileSystem
+
+    with _reading(paths[0], revision):
+        files = DVCFileSystem(".", rev=revision)
+        return {path: files.read_text(str(path), encoding="utf-8") for path in paths if files.exists(str(path))}
+
+
 def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
     """Copy files and folders of a revision into a folder, where they have the same paths.
 

@@ -3,12 +3,13 @@
 What only some commands need is imported where it is used.
 """
 
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from similarity.params import Params
 
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+SECONDS = Path(".dvc/tmp/stage-seconds.json")
+"""How long each stage took when it ran the last time in this folder."""
 _LOCK = Path(".dvc/tmp/stage.lock")
 _UNNOTICED = 0.5  # seconds
 
@@ -40,7 +43,9 @@ def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
         start = time.monotonic()
         with only_stage(), _listing_problems(), Outputs() as outputs:
             main(load_params(), outputs)
-        print(f"{Path(sys.argv[0]).stem}: {time.monotonic() - start:.1f} s")
+        stage, seconds = Path(sys.argv[0]).stem, time.monotonic() - start
+        _note_seconds(stage, seconds)
+        print(f"{stage}: {seconds:.1f} s")
 
     try:
         run_command(run)
@@ -48,6 +53,13 @@ def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
         if isinstance(end.code, str):
             end.code += f"\nTo get the last committed results back: {WAY_BACK}"
         raise
+
+
+def _note_seconds(stage: str, seconds: float) -> None:
+    """Keep how long a stage took, for `show_report.py`; nothing depends on it, and no stage may read it."""
+    with suppress(OSError, ValueError):
+        known = json.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
+        SECONDS.write_text(json.dumps({**known, stage: round(seconds, 1)}), encoding="utf-8")
 
 
 def run_command(main: Callable[[], object]) -> NoReturn:

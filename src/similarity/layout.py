@@ -39,4 +39,6 @@ QUERY_SCORES = DETAILS / "query_scores.csv"
 QUERY_SCORES_COLUMNS = (
     "path", "split", "correct", "p_at_1", "p_at_10", "map_at_r", "unseen_p_at_10", "unseen_map_at_r",
 )  # fmt: skip
+QUERY_NEIGHBORS = DETAILS / "query_neighbors.csv"
+QUERY_NEIGHBORS_COLUMNS = ("path", "neighbor", "cosine")
 REPORT = METRICS / "report.html"

@@ -20,13 +20,19 @@ TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
 
 def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
-    printed = project.run("dvc", "exp", "run", "-S", "ann.trees=1", "-S", "ann.search_k=11")
+    printed = project.run("dvc", "exp", "run", "--name", "one-tree", "-S", "ann.trees=1", "-S", "ann.search_k=11")
     assert set(stages_run(printed)) == {"ann", "report"}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert metrics["metrics/ann.json"]["recall_at_k"]["diff"] < 0
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["ann.trees"] == {"old": 10, "new": 1, "diff": -9}
     assert project.run("git", "diff", "--numstat", "params.yaml").split()[:2] == ["2", "2"]
+    project.run("python", "src/show_report.py", "--out", "shown.html")
+    shown = (project.folder / "shown.html").read_text(encoding="utf-8")
+    assert "<dt>name</dt><dd>one-tree</dd>" in shown
+    assert "<td>ann.trees</td><td>10</td><td>1</td>" in shown
+    assert "0 of 30 test images have other nearest images than before." in shown
+    assert "up to date" in project.run("dvc", "status")  # what is true of a run only is in a copy of its report
 
 
 def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Project, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its
     first = uploaded["answer"]["neighbors"][0]
     assert {name: first[name] for name in known} == known
     assert (first["cosine"], first["url"], first["thumbnail_url"]) == (1, None, None)
+    assert (first["likeness"], first["words"]) == (100, "same picture")
     keys = [[each["key"] for each in answer["answer"]["neighbors"]] for answer in (uploaded, by_key)]
     assert keys[0][1:] == keys[1]
     assert uploaded["embed_milliseconds"] == round(uploaded["embed_milliseconds"], 2) > 0

@@ -11,12 +11,12 @@ from similarity.data.vectors import standardization
 from similarity.errors import UserError
 from similarity.findings.finding import Finding, explain, read_findings
 from similarity.findings.images import odd_sizes, principal_components
-from similarity.findings.labels import FOLDS, Judgement, draw_folds, judge_labels, small_classes
+from similarity.findings.labels import FOLDS, Judgement, ask_neighbors, draw_folds, judge_labels, small_classes
 
 FINDINGS = {
     "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),
     "outlier": Finding("outlier", "a/2.png", "a", "49.721272", "", "", "", "distance to its ten nearest"),
-    "wrong_label": Finding("wrong_label", "a/3.png", "a", "0.931234", "b", "", "", "probability"),
+    "wrong_label": Finding("wrong_label", "a/3.png", "a", "0.931234", "b", "", "", "7 of 10 are"),
     "same class": Finding("duplicate", "a/4.png", "a", "1.000000", "", "a/5.png", "a", "the same bytes"),
     "two classes": Finding("near_duplicate", "a/6.png", "a", "0.981000", "", "b/7.png", "b", "correlation"),
 }  # fmt: skip
@@ -54,6 +54,28 @@ def test_what_cannot_be_judged_is_not(sizes: list[int], groups: list[int] | None
     assert not judgement.judged.any()
     assert not judgement.wrong.any()
     assert judgement.noise == 0
+
+
+def test_neighbors_are_asked_without_copies_and_the_nearest_of_both_classes_are_named() -> None:
+    features, labels = classes_of([12, 12], 3)
+    labels[0], features[1] = 1, features[0]  # a wrong label, and a copy of its image with the right one
+    rows, groups = np.arange(24), np.array([0, 0, *range(2, 24)])
+    asked = ask_neighbors(features, rows, labels, groups, np.array([0]), np.array([0]))
+    assert (asked.own.tolist(), asked.suggested.tolist()) == ([0], [10])
+    mean, scale = standardization(features)
+    units = (features - mean) / scale
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    order = np.argsort(-units @ units[0])
+    for found, label in ((asked.nearest_own, 1), (asked.nearest_suggested, 0)):
+        assert found.tolist() == [[row for row in order.tolist() if labels[row] == label and row > 1][:3]]
+    alone = ask_neighbors(features, rows[[0, 5, 20]], labels[[0, 5, 20]], rows[:3], np.array([1]), np.array([1]))
+    assert sorted(alone.nearest_suggested[0].tolist()) == [-1, 0, 20]
+
+
+def test_no_probability_is_one() -> None:
+    features, labels = classes_of([50, 50], 5)
+    labels[0] = 1
+    assert judge(features, labels).wrong[0] == 0.99
 
 
 def test_constant_features_and_copies_of_one_image_are_no_error() -> None:
@@ -134,7 +156,7 @@ def test_one_image_in_two_classes_matters_most_and_then_labels_and_copies(tmp_pa
     [
         ("odd", "Nearly one color."),
         ("outlier", "Unlike all others (distance to its ten nearest: 49.7)."),
-        ("wrong_label", "Probably of class b: the label is wrong with a probability of 0.931."),
+        ("wrong_label", "Looks more like b (93%): 7 of 10 are."),
         ("same class", "The same as a/5.png (the same bytes)."),
         ("two classes", "Nearly the same as b/7.png, which is of class b (correlation 0.981)."),
     ],

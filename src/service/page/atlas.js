@@ -1,23 +1,45 @@
 // What the map knows of all images, in columns that run in the order of their keys; what else it needs, it asks for.
 
-import { getMap } from './api.js';
+import { getImages, getMap } from './api.js';
 import { titleOfFinding } from './cards.js';
 
-/** Load the map: places (0…1, y upwards) of all images, and the number of each one's class, split and finding. */
+const AT_ONCE = 200; // images that are asked for in one call
+
+/**
+ * Load the map: places (0…1, y upwards) of all images, and the number of each one's class, split and finding. The answer is
+ * the length of a header, the header, and then the columns, one after the other.
+ */
 export async function loadAtlas(options) {
-  const { classes, keys, labels, splits, findings, x, y, look } = await getMap(options);
-  const splitNames = [...new Set(splits)].map((split) => split ?? 'No split');
-  const kinds = Object.keys(findings);
-  const kindOf = new Uint8Array(keys.length);
-  kinds.forEach((kind, number) => findings[kind].forEach((i) => (kindOf[i] ||= number + 1)));
-  const rows = new Map(keys.map((key, i) => [key, i]));
+  const packed = await getMap(options);
+  const length = new DataView(packed).getUint32(0, true);
+  const { images: total, classes, splits, findings, look } = JSON.parse(new TextDecoder().decode(new Uint8Array(packed, 4, length)));
+  let at = 4 + length;
+  const column = (Kind) => {
+    const values = new Kind(packed, at, total);
+    at += values.byteLength;
+    return values;
+  };
+  const places = () => Float32Array.from(column(Uint16Array), (value) => value / 65535);
+  const all = { x: places(), y: places() };
+  const looks = look ? { x: places(), y: places() } : null;
+  const labels = column(Uint16Array);
+  const grouped = (names, neutral) => ({
+    names: [...names, neutral], numbers: column(Uint8Array).map((number) => Math.min(number, names.length)), neutral: names.length,
+  });
+  const known = new Map(); // row → what the server has said of an image
+  const load = async (rows) => {
+    const { images } = await getImages({ row: rows, size: AT_ONCE });
+    for (const image of images) known.set(image.row, image);
+  };
   return {
-    total: keys.length, x: Float32Array.from(x), y: Float32Array.from(y),
-    look: look && { x: Float32Array.from(look.x), y: Float32Array.from(look.y) },
-    class: { names: classes, numbers: Uint16Array.from(labels) },
-    split: { names: splitNames, numbers: Uint8Array.from(splits, (split) => splitNames.indexOf(split ?? 'No split')), neutral: splitNames.indexOf('No split') },
-    finding: { names: ['No finding', ...kinds.map(titleOfFinding)], numbers: kindOf, neutral: 0 },
-    rowOf: ({ key }) => rows.get(key),
-    entries: async (asked) => asked.map((i) => ({ key: keys[i], label: classes[labels[i]], split: splits[i], findings: [] })),
+    total, all, look: looks,
+    class: { names: classes, numbers: labels },
+    split: grouped(splits, 'No split'),
+    finding: grouped(findings.map(titleOfFinding), 'No finding'),
+    entries: async (rows) => {
+      const missing = rows.filter((row) => !known.has(row));
+      for (let i = 0; i < missing.length; i += AT_ONCE) await load(missing.slice(i, i + AT_ONCE));
+      return rows.map((row) => known.get(row));
+    },
   };
 }

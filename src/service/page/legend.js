@@ -34,6 +34,7 @@ export function drawLegend({ names, marks, members, hidden }, changed, emphasize
     const entry = element('button', { type: 'button', className: 'chip' },
       swatch, name, ' ', element('span', {}, members[group].length.toLocaleString('en')));
     entry.addEventListener('click', () => change(() => hidden.delete(group) || hidden.add(group)));
+    entry.hidden = !members[group].length;
     for (const start of ['pointerenter', 'focus']) entry.addEventListener(start, () => emphasize(group));
     for (const end of ['pointerleave', 'blur']) entry.addEventListener(end, () => emphasize(-1));
     return entry;

@@ -102,7 +102,8 @@ export async function showMap(state, { limits }, { signal, commit }) {
   most = limits.images;
   if (!atlas) say('Loading …');
   atlas ??= await loadAtlas({ signal });
-  marked = [...atlas.finding.numbers.keys()].filter((i) => atlas.finding.numbers[i]);
+  const { numbers, neutral } = atlas.finding;
+  marked = [...numbers.keys()].filter((i) => numbers[i] !== neutral);
   const found = await findQuery(state, { signal });
   commit();
   $('map-control').hidden = !atlas.look;
@@ -125,7 +126,7 @@ async function findQuery({ key, upload }, { signal }) {
   const picture = new Image();
   picture.src = files.length ? uploads.get(known[0]).url : thumbnailUrl(found, 128);
   picture.onload = redraw;
-  return { picture, own: files.length ? -1 : atlas.rowOf(found), rows: answer.neighbors.map(atlas.rowOf), state: { key, upload } };
+  return { picture, own: found.row ?? -1, rows: answer.neighbors.map(({ row }) => row), state: { key, upload } };
 }
 
 /** Have the points where a layout places them, in the colors of a coloring. */
@@ -134,7 +135,7 @@ function arrange(layout, coloring) {
   const isMoved = !points || !shown.startsWith(`${layout} `);
   shown = `${layout} ${coloring}`;
   if (isMoved) {
-    points = new Points(layout ? atlas.look : atlas);
+    points = new Points(layout ? atlas.look : atlas.all);
     mosaic = new Mosaic(points, atlas.entries, redraw);
   }
   points.group(atlas[coloring || 'class']);
@@ -250,8 +251,8 @@ function draw() {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const radius = drawDots(ratio, width, height);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  if (!shown.endsWith('finding')) marked.forEach((i) => points.shows(i) && circle(i, radius + 3, colors.surprise, 1.5));
-  const selected = new Set(selectedEntries().map(atlas.rowOf));
+  marked.forEach((i) => points.shows(i) && circle(i, radius + 3, colors.surprise, 1.5));
+  const selected = new Set(selectedEntries().map(({ row }) => row));
   if (showsPictures()) drawPictures(selected);
   for (const i of selected) if (i !== undefined && points.shows(i)) circle(i, 7, colors.text, 2);
   if (query) drawQuery();
@@ -263,7 +264,7 @@ function draw() {
 function drawDots(ratio, width, height) {
   const { x, y, members, hidden } = points;
   const { words } = colors;
-  const size = Math.min(1, canvas.clientWidth / 700) * Math.max(1, 4.5 - Math.log10(points.total + 1) * 0.7);
+  const size = Math.min(1, canvas.clientWidth / 700) * Math.max(1, 7 - Math.log10(points.total + 1) * 1.15);
   const radius = ratio * Math.min(9, Math.max(1, size) * camera.zoom ** 0.3);
   const halves = Array.from({ length: 2 * Math.round(radius) }, (_, row) =>
     Math.max(1, Math.round(Math.sqrt(radius ** 2 - (row + 0.5 - Math.round(radius)) ** 2)) || 1));
@@ -271,7 +272,8 @@ function drawDots(ratio, width, height) {
   const [left, top] = [width / 2 - camera.x * scale, height / 2 + camera.y * scale - halves.length / 2];
   const image = pen.createImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  for (const group of [...members.keys()].sort((a, b) => (a === emphasized) - (b === emphasized))) {
+  const rank = (group) => (group === emphasized ? 1 : points.marks[group] < 0 ? -1 : 0); // what stands out lies on top
+  for (const group of [...members.keys()].sort((a, b) => rank(a) - rank(b))) {
     if (hidden.has(group)) continue;
     const word = emphasized < 0 || emphasized === group ? words[group] : (words[group] & 0xffffff) | 0x28000000;
     for (const i of members[group]) {
@@ -299,7 +301,7 @@ function drawPictures(selected) {
   const [left, top] = camera.toScreen(0, 0); // once, and not for each of many points
   mosaic.draw(pen, {
     place: (i) => [left + points.x[i] * scale, top - points.y[i] * scale],
-    frame: (i) => (selected.has(i) ? [colors.text, 4] : [atlas.finding.numbers[i] ? colors.surprise : colors.groups[points.numbers[i]], 2]),
+    frame: (i) => (selected.has(i) ? [colors.text, 4] : [atlas.finding.numbers[i] !== atlas.finding.neutral ? colors.surprise : colors.groups[points.numbers[i]], 2]),
     scale, zoom: zoomed, width, height,
   });
 }

@@ -18,7 +18,7 @@ export class Points {
    * group `neutral`, if any, gets no color.
    */
   group({ names, numbers, neutral = -1 }) {
-    const marks = names.map((_, i) => (i === neutral ? -1 : i - (neutral >= 0 && i > neutral)));
+    const marks = names.map((_, i) => (i === neutral ? -1 : i));
     Object.assign(this, { names, numbers, marks, hidden: new Set(), members: names.map(() => []) });
     numbers.forEach((number, i) => this.members[number].push(i));
   }

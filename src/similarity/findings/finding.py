@@ -70,8 +70,8 @@ def explain(finding: Finding) -> str:
     kind, reason = finding.finding, finding.reason
     score = f"{float(finding.score):.3g}" if finding.score else ""
     if kind in {"wrong_label", "doubtful_label"}:
-        adverb = "Probably" if kind == "wrong_label" else "Perhaps"
-        return f"{adverb} of class {finding.suggested}: the label is wrong with a probability of {score}."
+        chance = f"{float(finding.score):.0%}" if finding.score else "perhaps"
+        return f"Looks more like {finding.suggested} ({chance}): {reason}."
     if finding.other:
         amount, measure = ("The same as", reason) if kind == "duplicate" else ("Nearly the same as", None)
         clash = f", which is of class {finding.other_label}" if finding.is_across_classes else ""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similarity.data.vectors import normalize, rank, row_blocks, standardization
 from similarity.findings.finding import Finding
 
 FOLDS = 5  # parts of the images; the labels of each are judged by a classifier trained on the others
@@ -14,6 +15,9 @@ _ROUNDS = 60  # of expectation maximization
 _ROWS_PER_BLOCK = 1024
 _PRIOR_CORRECT, _PRIOR_WRONG = 50, 0.5  # images that count as judged before any is: wrong labels are rare
 _TIMES_SMALLER = 10  # than the median class
+_MOST = 0.99  # the highest probability: no classifier is surer than its labels
+VOTERS, _SHOWN = 10, 3  # nearest images that are asked, and those of a class that are shown
+_ASKED_PER_BLOCK = 256
 
 
 class Judgement(NamedTuple):
@@ -81,8 +85,60 @@ def judge_labels(
             if len(held_out):
                 right[held_out], suggested[held_out] = _judge_fold(components, labels, train, held_out)
         wrong[judged], noise = _probability_wrong(right[judged], classes)
+        wrong = np.minimum(wrong, _MOST)
         wrong[suggested == labels] = 0
     return Judgement(judged, wrong, suggested, noise)
+
+
+class Witnesses(NamedTuple):
+    """What the nearest images of m doubted ones say.
+
+    Attributes:
+        own: how many of the ten nearest have the label of the image, int64 (m,).
+        suggested: how many have the suggested one, int64 (m,).
+        nearest_own: rows of the nearest images with the same label, int64 (m, 3); −1 where there are fewer.
+        nearest_suggested: rows of the nearest images with the suggested label, likewise.
+    """
+
+    own: np.ndarray
+    suggested: np.ndarray
+    nearest_own: np.ndarray
+    nearest_suggested: np.ndarray
+
+
+def ask_neighbors(
+    features: np.ndarray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    doubted: np.ndarray,
+    suggested: np.ndarray,
+) -> Witnesses:
+    """Ask the images nearest to doubted ones by their standardized features, of which no label has a part.
+
+    Args:
+        features: of all images, float32 (N, D); may be mapped from a file.
+        rows: the n images that have a class, int64 (n,).
+        labels: their class indices, int (n,).
+        groups: int (n,), the same for copies, which do not speak for each other.
+        doubted: which of the n, int64 (m,).
+        suggested: another class for each of these, int64 (m,).
+    """
+    mean, scale = standardization(features, rows)
+    parts: list[list[np.ndarray]] = []
+    for start in range(0, len(doubted), _ASKED_PER_BLOCK):
+        asked, classes = (each[start : start + _ASKED_PER_BLOCK, None] for each in (doubted, suggested))
+        units = normalize((features[rows[asked[:, 0]]] - mean) / scale)
+        blocks = (units @ normalize((block - mean) / scale).T for block in row_blocks(features, rows))
+        cosines = np.concatenate(list(blocks), axis=1)
+        cosines[groups == groups[asked]] = -2  # below all others
+        voters = labels[rank(cosines, min(VOTERS, len(rows)))]
+        parts.append([(voters == labels[asked]).sum(axis=1), (voters == classes).sum(axis=1)])
+        for wanted in (labels[asked], classes):
+            among = np.where(labels == wanted, cosines, np.float32(-2))
+            nearest = rank(among, min(_SHOWN, len(rows)))
+            parts[-1].append(np.where(np.take_along_axis(among, nearest, axis=1) > -2, rows[nearest], -1))
+    return Witnesses(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
 def small_classes(classes: Sequence[str], labels: np.ndarray, judged: np.ndarray) -> Iterator[Finding]:

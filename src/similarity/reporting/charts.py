@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from colorsys import hls_to_rgb
 from typing import Any
 
 import matplotlib as mpl
@@ -23,8 +24,8 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "savefig.dpi": 150,  # of what is drawn as pixels
 }
-_BAR_HEIGHT = 0.24  # inches
-_MOST_COLORS = 9  # of classes
+_GOLDEN = 0.618034  # steps of this much around the circle of hues keep any number of colors apart
+_MOST_NAMED = 60  # classes whose names stand on the map
 _CELLS, _CELL_SIZE = 24, 40  # a row of the map in pictures, and pixels of each
 
 
@@ -55,74 +56,36 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
     return draw_svg(draw, 9, 3)
 
 
-def bars(names: Sequence[str], shares: np.ndarray, beyond: np.ndarray | None = None) -> bytes:
-    """Draw shares, 0…1, as horizontal bars, the first at the top.
-
-    They are (n,), or (n, 3) with the bounds of an interval after each share. `beyond` are shares at least as large,
-    (n,), drawn as paler bars behind.
-    """
-    shares = np.asarray(shares, float).reshape(len(names), -1)
-    places = np.arange(len(names))
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        if beyond is not None:
-            axes.barh(places, beyond, color="tab:blue", alpha=0.3)
-        axes.barh(places, shares[:, 0], color="tab:blue")
-        if shares.shape[1] == 3:
-            errors = np.abs(shares[:, 1:] - shares[:, :1]).T
-            axes.errorbar(shares[:, 0], places, xerr=errors, fmt="none", ecolor="black", elinewidth=1)
-        for place, share in zip(places, shares[:, 0], strict=True):
-            axes.annotate(f"{share:.3f}", (1.02, place), va="center", annotation_clip=False)
-        axes.set_yticks(places, [_short(name) for name in names])
-        axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5))
-        axes.tick_params(left=False)
-
-    return draw_svg(draw, 5, 0.5 + _BAR_HEIGHT * len(names))
-
-
-def confusion(classes: Sequence[str], pairs: Sequence[tuple[str, str]]) -> bytes:
-    """Draw how often the nearest image of a query of each class has each class, as shares of the query's class.
-
-    A pair is the class of a query and that of its nearest image.
-    """
-    index = {name: place for place, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)))
-    for actual, nearest in pairs:
-        counts[index[actual], index[nearest]] += 1
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        names = [_short(name) for name in classes]
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
-        axes.set(xlabel="class of the nearest image", ylabel="class of the query")
-        figure.colorbar(drawn, shrink=0.6)
-
-    side = 2 + _BAR_HEIGHT * len(classes)
-    return draw_svg(draw, side + 0.5, side)
-
-
 def points(positions: np.ndarray, labels: Sequence[str]) -> bytes:
-    """Draw a map as points, float32 (n, 2), in the unit square; the largest classes have colors of their own."""
-    counts = Counter(label for label in labels if label != UNLABELED)
-    colored = sorted(name for name, _ in counts.most_common(_MOST_COLORS))
-    of = np.array([colored.index(label) if label in colored else len(colored) for label in labels])
+    """Draw a map as points, float32 (n, 2), in the unit square, a color for each class, with its name in its middle."""
+    classes = sorted(set(labels) - {UNLABELED})
+    largest = {name for name, _ in Counter(labels).most_common(_MOST_NAMED)}
+    of = np.array([classes.index(label) if label in classes else -1 for label in labels])
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for number in np.unique(of).tolist():
-            is_other, chosen = number == len(colored), positions[of == number]
-            label = f"{'others' if is_other else _short(colored[number])} ({len(chosen):,})"
-            color = "lightgray" if is_other else f"C{number}"
-            axes.plot(*chosen.T, ".", color=color, alpha=0.8, markeredgewidth=0, label=label, rasterized=True)
+            chosen = positions[of == number]
+            color = hls_to_rgb(number * _GOLDEN % 1, 0.35 + 0.2 * (number % 2), 0.7) if number >= 0 else "lightgray"
+            axes.plot(*chosen.T, ".", color=color, alpha=0.7, markersize=5, markeredgewidth=0, rasterized=True)
+            if number >= 0 and classes[number] in largest:
+                middle = chosen[np.square(chosen - np.median(chosen, axis=0)).sum(axis=1).argmin()]
+                box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1}
+                axes.text(
+                    middle[0],
+                    middle[1],
+                    _short(classes[number]),
+                    color=color,
+                    fontsize=9,
+                    weight="bold",
+                    ha="center",
+                    bbox=box,
+                    zorder=3,
+                )
         axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.axis("off")
-        figure.legend(loc="outside lower center", ncols=3, handletextpad=0.1, markerscale=2)
 
-    return draw_svg(draw, 5, 5.7)
+    return draw_svg(draw, 7, 7)
 
 
 def collage(positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> Image.Image:

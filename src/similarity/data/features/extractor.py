@@ -3,9 +3,7 @@
 Indexing and queries load the same folder, with OpenVINO and without importing TensorFlow.
 """
 
-import errno
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -20,7 +18,6 @@ from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
 
 if TYPE_CHECKING:
-    import keras
     import openvino as ov
 
 MIN_AGREEMENT = {"openvino": 0.9999, "openvino_bf16": 0.95, "keras": 0.9999}
@@ -29,7 +26,6 @@ MIN_AGREEMENT = {"openvino": 0.9999, "openvino_bf16": 0.95, "keras": 0.9999}
 _DESCRIPTION = "backbone.json"
 _GRAPH = "graph.xml"
 _WEIGHTS = "backbone.weights.h5"
-_HDF5_ROOM = 4 << 20  # bytes that its file takes in addition to the numbers, at most
 
 
 class Extractor:
@@ -91,7 +87,7 @@ def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, eng
     else:
         image_size, tap_features = backbone.image_size, backbone.tap_features
         if engine == "keras":
-            _save_weights(backbone.network, folder / _WEIGHTS)
+            backbone.network.save_weights(folder / _WEIGHTS)
         else:
             save_graph(convert(backbone), folder / _GRAPH)
     description = {"name": name, "engine": engine, "image_size": image_size, "taps": taps, "tap_features": tap_features}
@@ -157,10 +153,3 @@ def lowest_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     norms, dots = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1), (ours * theirs).sum(axis=1)
     return float(np.where(norms > 0, dots / np.where(norms > 0, norms, 1), theirs.any(1) == ours.any(1)).min())
-
-
-def _save_weights(network: "keras.Model", path: Path) -> None:
-    """Write weights as Keras does, if there is room for them: HDF5 crashes on a full disk."""
-    if shutil.disk_usage(path.parent).free < _HDF5_ROOM + sum(weight.nbytes for weight in network.get_weights()):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    network.save_weights(path)

@@ -1,0 +1,138 @@
+"""The page with 100,000 generated images in place of a service: `pytest -n0 -s` on it prints how long things take."""
+
+import io
+import json
+from mimetypes import guess_type
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, Route, expect
+
+ADDRESS, PAGE = "http://images.test/", Path(__file__).parents[2] / "src/service/page"
+IMAGES, CLASSES = 100_000, 40
+MD5 = {"md5": "0" * 32}
+LONG_TASKS = """window.tasks = [];
+new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(task => task.duration)))
+    .observe({type: 'longtask'});"""
+SCROLL = """async () => {
+    tasks.length = 0;
+    const frames = [];
+    let last = performance.now();
+    for (let i = 0; i < 120; i++) {
+        scrollBy(0, i % 30 === 29 ? 200_000 : 400);
+        await new Promise(requestAnimationFrame);
+        frames.push(performance.now() - last);
+        last = performance.now();
+    }
+    return frames;
+}"""
+
+
+def entry(row: int) -> dict[str, object]:
+    label = f"class_{row * CLASSES // IMAGES:02}"
+    same = {"row": row, "hash": f"{row:016x}", "split": "train", "findings": [], "width": 400, "height": 300}
+    return {"key": f"{label}/{row:06}.jpg", "label": label, **same}
+
+
+def packed_map() -> bytes:
+    rng = np.random.default_rng(0)
+    names = [f"class_{i:02}" for i in range(CLASSES)]
+    header = {"images": IMAGES, "classes": names, "splits": ["train"], "findings": ["odd"], "look": False}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 4)
+    labels = np.arange(IMAGES) * CLASSES // IMAGES
+    centers = rng.random((CLASSES, 2))
+    places = np.clip(centers[labels] + rng.normal(0, 0.03, (IMAGES, 2)), 0, 1) * 65535
+    columns = [
+        *places.T.astype("<u2"),
+        labels.astype("<u2"),
+        np.zeros(IMAGES, np.uint8),
+        np.full(IMAGES, 255, np.uint8),
+    ]
+    return b"".join([len(head).to_bytes(4, "little"), head, *(column.tobytes() for column in columns)])
+
+
+def answer(path: str, query: dict[str, list[str]]) -> object:
+    """Answer like the service."""
+    if path == "api/info":
+        classes = [{"name": f"class_{i:02}", "images": IMAGES // CLASSES} for i in range(CLASSES)]
+        data = {"images": IMAGES, "classes": classes, "splits": [], "audited": False, **MD5}
+        model = {"backbone": "generated", "image_size": 224, "embedding_size": 288, "visual_weight": None, **MD5}
+        limits = {"k": 100, "results": 1000, "images": 32, "upload_bytes": 1}
+        indexes = {"approximate": {"backend": "annoy", **MD5}}
+        found = {"model": model, "data": data, "limits": limits, "indexes": indexes, "metrics": {}}
+        return {**found, "out_of_date": False, "beside": None}
+    if path == "api/findings":
+        return {"audited": False, "counts": [], "findings": [], "total": 0, "pages": 1}
+    if path == "api/images":
+        size, page = int(query["size"][0]), int(query.get("page", ["1"])[0])
+        rows = map(int, query["row"]) if "row" in query else range((page - 1) * size, min(page * size, IMAGES))
+        return {"total": IMAGES, "pages": -(-IMAGES // size), "images": [entry(row) for row in rows]}
+    start = int(query.get("offset", ["0"])[0])
+    neighbors = [{**entry(start + i), "likeness": 90, "words": "similar", "cosine": 0.9} for i in range(50)]
+    found = {"neighbors": neighbors, "matches": IMAGES - 1, "milliseconds": 1}
+    return {"query": entry(0), "queries": [entry(0)], "answer": found, "similar": True, "novelty": None}
+
+
+@pytest.fixture
+def page(browser: Browser) -> Page:
+    """A page in front of generated images."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (256, 192), "teal").save(buffer, "JPEG")
+    packed = packed_map()
+
+    def fulfill(route: Route) -> None:
+        parts = urlsplit(route.request.url)
+        path = parts.path.removeprefix("/") or "index.html"
+        if path == "api/map/packed":
+            route.fulfill(body=packed)
+        elif path.startswith("api/images/"):
+            route.fulfill(body=buffer.getvalue(), content_type="image/jpeg")
+        elif path.startswith("api/"):
+            route.fulfill(json=answer(path, parse_qs(parts.query)))
+        else:
+            route.fulfill(body=(PAGE / path).read_bytes(), content_type=guess_type(path)[0])
+
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.add_init_script(LONG_TASKS)
+    page.route("**/*", fulfill)
+    return page
+
+
+def seconds_until(page: Page, selector: str) -> float:
+    expect(page.locator(selector).first).to_be_visible()
+    return page.evaluate("performance.now()") / 1000
+
+
+def test_a_hundred_thousand_images_are_browsed_and_mapped_without_stalling(page: Page) -> None:
+    page.goto(f"{ADDRESS}?key=class_00/000000.jpg")
+    results = seconds_until(page, "#results img")
+    page.goto(f"{ADDRESS}?view=browse")
+    browse = seconds_until(page, "#images img")
+    frames = page.evaluate(SCROLL)
+    scrolling = page.evaluate("tasks")
+    assert page.locator("#images > li").count() < 200  # whatever the number of images
+    page.get_by_label("Jump to").evaluate(
+        "slider => { slider.value = 60_000; slider.dispatchEvent(new Event('input')); }"
+    )
+    expect(page.locator("#images > li[aria-posinset='60001'] img")).to_be_visible()
+    expect(page.locator("#jump-value")).to_have_text("class_24 · 60,001")
+    page.goto(f"{ADDRESS}?view=map")
+    shown = seconds_until(page, "#legend .chip")
+    page.wait_for_timeout(500)
+    page.evaluate("tasks.length = 0")
+    page.mouse.move(400, 400)
+    for _ in range(12):
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(30)
+    zooming = page.evaluate("tasks")
+    print(
+        f"\nfirst results {results:.2f} s, browse {browse:.2f} s, map {shown:.2f} s; frames while scrolling: "
+        f"median {np.median(frames):.0f} ms, longest {max(frames):.0f} ms; tasks above 50 ms: "
+        f"{[round(each) for each in scrolling]} scrolling, {[round(each) for each in zooming]} zooming the map"
+    )
+    assert max(results, browse, shown) < 5  # on a machine that has other things to do; the printed ones count
+    assert np.median(frames) < 50
