@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from projects import ROOT, Project
-from similarity.data.sources.rocks import draw_rock
+from similarity.data.sources.ceramics import draw_picture
 
 
 @pytest.fixture
@@ -21,17 +21,17 @@ def call(project: Project, *arguments: str, status: int = 0) -> str:
 
 def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed: Project, tmp_path: Path) -> None:
     folder = tmp_path / "home/Fotos & mehr, größte #1"
-    for label in ("marble", "schist"):
+    for label in ("jug", "vase"):
         (folder / label).mkdir(parents=True)
         for number in range(12):
-            Image.fromarray(draw_rock(label, 9, number, 48)).save(folder / label / f"{number}.png")
+            Image.fromarray(draw_picture(label, 9, number, 48)).save(folder / label / f"{number}.png")
     at_home = installed._replace(environment={**installed.environment, "HOME": str(tmp_path / "home")})
     printed = call(at_home, "index", f"~/{folder.name}")
     assert "similarity query photo.jpg" in printed
     assert "Running stage" not in printed
     params = (installed.folder / "params.yaml").read_text(encoding="utf-8")
     assert "# a recipe, an archive" in params
-    assert "marble/10.png" in call(installed, "query", "marble/1.png", "-k", "11")
+    assert "jug/10.png" in call(installed, "query", "jug/1.png", "-k", "11")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,6 @@ def test_elsewhere_it_says_where_to_go(installed: Project, tmp_path: Path) -> No
 def test_the_changed_code_of_a_project_and_of_an_experiment_is_what_runs(installed: Project) -> None:
     with (installed.folder / "src/similarity/errors.py").open("a", encoding="utf-8") as file:
         file.write('\nprint("changed")\n')
-    assert "changed" in call(installed, "query", "marble/marble_0003.jpg")
+    assert "changed" in call(installed, "query", "jug/jug_0003.jpg")
     ran = installed.run("dvc", "exp", "run", "--temp", "-S", "ann.trees=2", "ann")
     assert "changed" in ran
