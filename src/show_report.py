@@ -52,7 +52,7 @@ def main() -> None:
 def facts(is_committed: bool) -> dict[str, str]:
     """Find out what identifies the run in the workspace."""
     digest = git("hash-object", str(LOCK))
-    refs = git("for-each-ref", "refs/exps", "--format=%(refname)").split()
+    refs = [ref for ref in git("for-each-ref", "refs/exps", "--format=%(refname)").split() if "/exec/" not in ref]
     experiments = [ref for ref in refs if git("rev-parse", f"{ref}:{LOCK}", check=False) == digest]
     date = datetime.fromtimestamp(LOCK.stat().st_mtime).astimezone().isoformat(" ", "minutes")
     seconds = orjson.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
