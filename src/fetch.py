@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from platformdirs import user_cache_path
+from similarity.data.sources.ceramics import CLASSES
 
 from similarity.data.content_cache import digest_file
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
@@ -17,7 +18,6 @@ from similarity.data.sources.archives import DamagedArchiveError, is_archive, li
 from similarity.data.sources.downloads import GeneratedSet, Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import How, bring_images
 from similarity.data.sources.layouts import Choices, Layout, LeftOut, list_folder
-from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
 from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT

@@ -14,7 +14,7 @@ from projects import Project
 from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upload_head
 from service_process import TOKEN, StartService
 
-KEY, OTHER = "marble/marble_0003.jpg", "schist/schist_0005.jpg"
+KEY, OTHER = "jug/jug_0003.jpg", "vase/vase_0005.jpg"
 NAME = "images.example.org"
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.errors import UserError
 
 _CHUNK = 1 << 20  # bytes
@@ -83,7 +83,7 @@ def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:
         (target / label).mkdir()
         for number in range(settings.images_per_class):
             path = target / label / f"{label}_{number:04d}.jpg"
-            Image.fromarray(draw_rock(label, settings.seed, number, settings.size)).save(path, quality=92)
+            Image.fromarray(draw_picture(label, settings.seed, number, settings.size)).save(path, quality=92)
             yield path
 
 
