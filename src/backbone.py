@@ -5,13 +5,13 @@ from pipeline.stage import run_stage
 from pathlib import Path
 
 import numpy as np
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 from similarity.data.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine, save_extractor
 from similarity.data.features.graphs import read_onnx
 from similarity.data.features.networks import load_backbone
 from similarity.data.files import Outputs
 from similarity.data.quiet import prepare_tensorflow
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.errors import UserError
 from similarity.layout import BACKBONE
 from similarity.params import Params

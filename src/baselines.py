@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from similarity import layout
 from similarity.data.dataset.manifest import ImageRecord, read_manifest, read_splits
 from similarity.data.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
 from similarity.data.features.extractor import load_extractor
@@ -19,6 +20,7 @@ from similarity.data.images.decoding import read_image_file
 from similarity.data.images.edits import EDITS as KINDS
 from similarity.data.images.edits import edit
 from similarity.data.images.pixels import centered_pixels, color_histogram, count_values, resize, thumbnail
+from similarity.data.images.wide import read_ranges
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import standardization
 from similarity.evaluation.retrieval import (
@@ -30,7 +32,6 @@ from similarity.evaluation.retrieval import (
     sample_queries,
     shares_found,
 )
-from similarity.layout import BACKBONE, DETAILS, EDITS, FEATURES, HISTOGRAMS, IMAGES, MANIFEST, SPLITS, THUMBNAILS
 from similarity.params import Params
 
 EDITED_IMAGES = 300
@@ -38,12 +39,12 @@ FEATURE_QUERIES = 1000  # features are much longer than other vectors, and slowe
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, seed = read_manifest(MANIFEST), params.base.seed
-    splits = read_splits(SPLITS, manifest)
+    manifest, seed = read_manifest(layout.MANIFEST), params.base.seed
+    splits = read_splits(layout.SPLITS, manifest)
     vectors = {
-        "color_histogram": load_rows(HISTOGRAMS, manifest),
-        "pixels": load_rows(THUMBNAILS, manifest),
-        "features": load_rows(FEATURES, manifest),
+        "color_histogram": load_rows(layout.HISTOGRAMS, manifest),
+        "pixels": load_rows(layout.THUMBNAILS, manifest),
+        "features": load_rows(layout.FEATURES, manifest),
     }
     mean, scale = standardization(vectors["features"])
     prepare: dict[str, Prepare] = {
@@ -67,10 +68,10 @@ def main(params: Params, outputs: Outputs) -> None:
         edits, originals = np.concatenate(edited[name]), np.repeat(rows, len(KINDS))
         ranks = ranks_of_originals(edits, originals, array, manifest.contents, prepare[name], progress)
         figures[name] |= shares_found(ranks)
-    folder = outputs.folder(EDITS)
+    folder = outputs.folder(layout.EDITS)
     for name, array in {"rows": rows, **edited}.items():
         write_array(folder / f"{name}.npy", [array])
-    write_metrics(outputs.file(DETAILS / "baselines.json"), figures)
+    write_metrics(outputs.file(layout.DETAILS / "baselines.json"), figures)
     print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(KINDS)} ways")
     for name, values in figures.items():
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
@@ -78,11 +79,12 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def edit_images(records: list[ImageRecord]) -> dict[str, np.ndarray]:
     """Edit images in all ways; give, by the name of each baseline, its vectors of the results, (n, edits, …)."""
-    extractor = load_extractor(BACKBONE, (len(KINDS),), throughput=True)
+    extractor = load_extractor(layout.BACKBONE, (len(KINDS),), throughput=True)
+    ranges = read_ranges(layout.RANGES)
     described: dict[str, list[np.ndarray]] = {"color_histogram": [], "pixels": []}
 
     def edit_image(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pixels = read_image_file(IMAGES / record.path, record.sha256, extractor.image_size)
+        pixels = read_image_file(layout.IMAGES / record.path, record.sha256, extractor.image_size, ranges)
         edited = [edit(pixels, name) for name in KINDS]
         return (
             np.stack([resize(each, extractor.image_size) for each in edited]),

@@ -14,11 +14,12 @@ from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.computing import load_pixels
 from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
 from similarity.data.files import Outputs
+from similarity.data.images.wide import read_ranges
 from similarity.embedding.embedder import load_embedding_model
 from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
 from similarity.exporting import build_model, export_onnx, export_saved_model, read_notes, require_onnx
-from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST
+from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST, RANGES
 from similarity.params import load_params
 
 NOTES, TITLE = "README.md", "# Exported embedding model"
@@ -41,7 +42,7 @@ def main() -> None:
     if description["name"].lower().endswith(".onnx"):
         raise UserError(
             f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
-            "programs need, with OpenVINO (docs/export.md)"
+            "programs need, with OpenVINO (docs/how-to/export.md)"
         )
     pixels, embeddings = take_sample(description["image_size"])
     from similarity.data.quiet import prepare_tensorflow
@@ -82,8 +83,8 @@ def take_sample(size: int) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
     manifest = read_manifest(MANIFEST)
-    records = [manifest.records[row] for row in rows]
-    loaded = (load_pixels(IMAGES / record.path, size, record.sha256) for record in records)
+    records, ranges = [manifest.records[row] for row in rows], read_ranges(RANGES)
+    loaded = (load_pixels(IMAGES / record.path, size, record.sha256, ranges) for record in records)
     return np.stack(list(track(loaded, "read", len(records)))), stored[rows]
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from platformdirs import user_cache_path
-from similarity.data.sources.ceramics import CLASSES
 
 from similarity.data.content_cache import digest_file
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
+from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import GeneratedSet, Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import How, bring_images
 from similarity.data.sources.layouts import Choices, Layout, LeftOut, list_folder

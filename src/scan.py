@@ -3,56 +3,47 @@
 from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from similarity.data.cluster import is_cluster_named
+from similarity import layout
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
 from similarity.data.dataset.scanning import (
     REMARKS_COLUMNS,
     Rejection,
-    ScannedImage,
     list_keys,
     scan_images,
-    scan_images_on_cluster,
     scan_version,
 )
 from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.previews import open_previews
+from similarity.data.images.wide import Ranges, find_range, write_ranges
 from similarity.errors import DataError, UserError, list_first
-from similarity.layout import (
-    DETAILS,
-    DUPLICATES,
-    HISTOGRAMS,
-    IMAGES,
-    MANIFEST,
-    METRICS,
-    PREVIEWS,
-    REJECTED,
-    REMARKS,
-    SCAN,
-    THUMBNAILS,
-)
 from similarity.params import Params
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    keys = list_keys(IMAGES)
+    keys = list_keys(layout.IMAGES)
     if not keys:
-        raise UserError(f"there are no images in {IMAGES}: run `dvc repro`, or `dvc pull` to get what others have made")
-    folder = outputs.folder(SCAN)
-    records, rejections, decoded = _keep_pixels(track(_scan(keys), "scan", len(keys)), folder)
+        raise UserError(f"{layout.IMAGES} has no images: run `dvc repro`, or `dvc pull` to get what others have made")
+    folder = outputs.folder(layout.SCAN)
+    records, rejections, wide, decoded = _keep_pixels(keys, {}, folder)
+    ranges = {kind: find_range(kind, np.stack(levels)) for kind, levels in sorted(wide.items())}
+    if ranges:  # as they are the data set's, its images have to be looked at before
+        folder = outputs.folder(layout.SCAN)
+        records, rejections, _, decoded = _keep_pixels(keys, ranges, folder)
     _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
-    write_manifest(outputs.file(MANIFEST), records)
-    write_table(folder / REJECTED.name, Rejection._fields, rejections)
+    write_ranges(outputs.file(layout.RANGES), ranges)
+    write_manifest(outputs.file(layout.MANIFEST), records)
+    write_table(folder / layout.REJECTED.name, Rejection._fields, rejections)
     identical = identical_images(records)
-    near = near_duplicates(np.load(folder / THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
+    near = near_duplicates(np.load(folder / layout.THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
     near = differing_pairs(near, manifest.contents)
-    write_duplicates(folder / DUPLICATES.name, manifest, identical, near)
+    write_duplicates(folder / layout.DUPLICATES.name, manifest, identical, near)
     figures = {
         "images": len(records),
         "classes": len(manifest.classes),
@@ -62,17 +53,12 @@ def main(params: Params, outputs: Outputs) -> None:
         "identical_pairs": len(identical.first),
         "near_pairs": len(near.first),
     }
-    write_metrics(outputs.file(METRICS / "data.json"), {"images": len(records)})
-    write_metrics(outputs.file(DETAILS / "scan.json"), figures)
+    write_metrics(outputs.file(layout.METRICS / "data.json"), {"images": len(records)})
+    write_metrics(outputs.file(layout.DETAILS / "scan.json"), figures)
     print(f"scan: {'; '.join(_describe(figures))}; {counted(decoded, 'image')} decoded")
-
-
-def _scan(keys: list[str]) -> Iterator[ScannedImage | Rejection]:
-    if is_cluster_named():
-        yield from scan_images_on_cluster(IMAGES, keys)
-        return
-    with user_cache("scan", scan_version()) as cache:
-        yield from scan_images(IMAGES, keys, cache)
+    for kind, (black, white) in ranges.items():
+        images = counted(len(wide[kind]), "image")
+        print(f"scan: {images} of more than 8 bits ({kind}): {black:,g} is black and {white:,g} white in all of them")
 
 
 def _describe(figures: dict[str, int]) -> Iterator[str]:
@@ -83,24 +69,27 @@ def _describe(figures: dict[str, int]) -> Iterator[str]:
     if near := figures["near_pairs"]:
         yield f"{counted(near, 'pair')} of near duplicates"
     if rejected := figures["rejected"]:
-        yield f"{counted(rejected, 'file')} cannot be read and left out: {REJECTED}"
+        yield f"{counted(rejected, 'file')} cannot be read and left out: {layout.REJECTED}"
 
 
 def _keep_pixels(
-    results: Iterable[ScannedImage | Rejection], folder: Path
-) -> tuple[list[ImageRecord], list[Rejection], int]:
-    """Write what is kept of the pixels to a folder while the images come in.
+    keys: list[str], ranges: Ranges, folder: Path
+) -> tuple[list[ImageRecord], list[Rejection], dict[str, list[np.ndarray]], int]:
+    """Scan all images, and write what is kept of the pixels to a folder while they come in.
 
-    Return the records of the readable images, the others, and the number of those that were decoded.
+    Return the records of the readable images, the others, the levels of those of more than 8 bits by their kind, and
+    the number of those that were decoded.
     """
-    records, rejections, plain, decoded = list[ImageRecord](), list[Rejection](), list[str](), 0
-    (folder / PREVIEWS.name).mkdir()
+    records, rejections, remarks, decoded = list[ImageRecord](), list[Rejection](), list[tuple[str, str]](), 0
+    wide: dict[str, list[np.ndarray]] = {}
+    (folder / layout.PREVIEWS.name).mkdir()
     with (
-        open_array(folder / THUMBNAILS.name) as add_thumbnail,
-        open_array(folder / HISTOGRAMS.name) as add_histogram,
-        open_previews(folder / PREVIEWS.name) as add_preview,
+        user_cache("scan", scan_version(ranges)) as cache,
+        open_array(folder / layout.THUMBNAILS.name) as add_thumbnail,
+        open_array(folder / layout.HISTOGRAMS.name) as add_histogram,
+        open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
-        for image in results:
+        for image in track(scan_images(layout.IMAGES, keys, cache, ranges), "scan", len(keys)):
             if isinstance(image, Rejection):
                 rejections.append(image)
                 continue
@@ -109,20 +98,22 @@ def _keep_pixels(
             add_histogram(image.histogram[None])
             add_preview(image.preview)
             decoded += image.is_decoded
-            if image.is_plain:
-                plain.append(image.record.path)
-    write_table(folder / REMARKS.name, REMARKS_COLUMNS, [(key, "nearly one color") for key in plain])
-    return records, rejections, decoded
+            if image.remark:
+                remarks.append((image.record.path, image.remark))
+            if image.wide:
+                wide.setdefault(image.wide.kind, []).append(image.wide.levels)
+    write_table(folder / layout.REMARKS.name, REMARKS_COLUMNS, remarks)
+    return records, rejections, wide, decoded
 
 
 def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
     if len(rejections) > max_rejected * len(keys):
-        with replaced_file(REJECTED) as path:  # the list is what the user needs in order to correct the data set
+        with replaced_file(layout.REJECTED) as path:  # what the user needs in order to correct the data set
             write_table(path, Rejection._fields, rejections)
         reasons = list_first([": ".join(rejection) for rejection in rejections])
         raise UserError(
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
-            f"of {max_rejected:g}: {reasons}; all are in {REJECTED}"
+            f"of {max_rejected:g}: {reasons}; all are in {layout.REJECTED}"
         )
     unreadable = sorted({key.split("/")[0] for key in keys} - {record.label for record in records})
     if unreadable:

@@ -2,9 +2,7 @@
 
 from pipeline.stage import counted, run_stage
 
-import numpy as np
-
-from similarity.data.dataset.duplicates import bounded_groups, differing_pairs, pairs_among, read_duplicates
+from similarity.data.dataset.duplicates import bounded_groups, differing_pairs, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
 from similarity.data.dataset.splitting import complete_splits
 from similarity.data.files import Outputs
@@ -14,15 +12,10 @@ from similarity.params import Params
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, settings = read_manifest(MANIFEST), params.split
-    count = len(manifest.records)
     identical, near = read_duplicates(DUPLICATES, manifest)
-
-    def group(rows: np.ndarray) -> np.ndarray:
-        same, alike = (pairs_among(pairs, rows, count) for pairs in (identical, near))
-        return bounded_groups(manifest.of(rows), same, alike, len(SPLIT_NAMES))
-
-    given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * count
-    splits = complete_splits(manifest, given, group, settings.valid, settings.test, params.base.seed)
+    groups = bounded_groups(manifest, identical, near, len(SPLIT_NAMES))
+    given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * len(groups)
+    splits = complete_splits(manifest, given, groups, settings.valid, settings.test, params.base.seed)
     write_splits(outputs.file(SPLITS), manifest.keys, splits)
     parted, nearly_parted = (len(differing_pairs(pairs, splits).first) for pairs in (identical, near))
     train, valid, test = map(splits.count, SPLIT_NAMES)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pillow_heif
 from PIL import Image
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
-from similarity.data.images.decoding import IMAGE_SUFFIXES
+from similarity.data.images.formats import IMAGE_SUFFIXES
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),

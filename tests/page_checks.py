@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, expect
+
 from similarity.data.sources.ceramics import draw_picture
 
 KEY = "jug/jug_0003.jpg"

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 from similarity.data.images.pixels import resize
 from similarity.data.sources.archives import list_archives, unpack_archives
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.data.vectors import normalize
 
 

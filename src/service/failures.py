@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.schema import Failure
-from similarity.data.images.decoding import TooManyPixelsError, UnreadableImageError
+from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
 from similarity.engine.gallery import UnknownNameError
 from similarity.engine.stores import LookUnavailableError
 from similarity.errors import UserError

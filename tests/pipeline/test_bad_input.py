@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from similarity.data.sources.ceramics import draw_picture
 
 from onnx_files import write_onnx
 from projects import ROOT, Project, obey_interrupts
 from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
+from similarity.data.sources.ceramics import draw_picture
 
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 

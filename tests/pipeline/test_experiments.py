@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from similarity.data.sources.ceramics import draw_picture
 
 from onnx_files import write_onnx
 from projects import Project, stages_run
 from samples import write_wares
+from similarity.data.sources.ceramics import draw_picture
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 

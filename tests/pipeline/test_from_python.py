@@ -254,7 +254,7 @@ def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project,
 
 
 def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    notebook = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((ROOT / "docs/tutorials/python.ipynb").read_text(encoding="utf-8"))
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))  # it was run to its end
     assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]

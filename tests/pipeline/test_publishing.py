@@ -10,10 +10,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from similarity.data.sources.ceramics import draw_picture
 
 from projects import Project
 from service_process import ServiceProcesses
+from similarity.data.sources.ceramics import draw_picture
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")
 

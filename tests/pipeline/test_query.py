@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from similarity.data.sources.ceramics import draw_picture
 
 from projects import Project
+from similarity.data.sources.ceramics import draw_picture
 from similarity.evaluation.foreign import draw_foreign
 
 KEY = "jug/jug_0003.jpg"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 from projects import Project
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 KEY = "unlabeled/jug_3.png"
 

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from PIL import Image
 from pillow_heif import register_heif_opener
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 from projects import Project
 from service_process import StartService
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 register_heif_opener()  # which the tests write with
 

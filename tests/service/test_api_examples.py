@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, as they stand there."""
+"""The examples of docs/reference/api.md, as they stand there."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from projects import ROOT, Project
 from service_process import TOKEN
 
-PAGE = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
 CURL = """
 API={address}/api/v1 SIMILARITY_TOKEN='{token}'
 curl() {{ command curl -fsS -H "Authorization: Bearer $SIMILARITY_TOKEN" "$@"; }}

@@ -149,7 +149,7 @@ def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page:
     box = box_of(page.locator("#map"))
     for x, y in ((x, y) for y in range(1, 40) for x in range(1, 40)):
         page.mouse.move(box["x"] + box["width"] * x / 40, box["y"] + box["height"] * y / 40)
-        if page.locator("#ring").is_visible():
+        if page.locator("#map.pointing").is_visible():
             break
     expect(page.locator("#point")).to_contain_text(".jpg")
     expect(page.locator("#point img")).to_be_visible()

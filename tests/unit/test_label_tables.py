@@ -8,7 +8,7 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
-from similarity.data.images.decoding import HEIC_PACKAGE
+from similarity.data.images.formats import HEIC_PACKAGE
 from similarity.data.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
 from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
 from similarity.errors import DataError, UserError

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 from similarity.data.images.sheets import Tile, _font, _shortened, draw_sheet
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])

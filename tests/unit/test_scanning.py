@@ -15,7 +15,7 @@ from similarity.errors import UserError
 
 
 def scan(folder: Path, cache: Path) -> list[Rejection | ScannedImage]:
-    return list(scan_images(folder, list_keys(folder), ContentCache(cache, scan_version(), 1)))
+    return list(scan_images(folder, list_keys(folder), ContentCache(cache, scan_version({}), 1), {}))
 
 
 @pytest.mark.usefixtures("unicode_names")
@@ -31,7 +31,7 @@ def test_every_file_is_either_recorded_or_rejected_with_a_reason(wares: Path, tm
     assert [record.path for record in records] == list_keys(wares)[1:]
     digest = hashlib.sha256((wares / "vase" / "ä b.png").read_bytes()).hexdigest()
     assert records[-1] == ImageRecord("vase/ä b.png", "vase", digest, 9, 5)
-    assert [image.is_plain for image in images if isinstance(image, ScannedImage)] == [False] * 5 + [True]
+    assert [image.remark for image in images if isinstance(image, ScannedImage)] == [""] * 5 + ["nearly one color"]
 
 
 def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(wares: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(wares: Path, t
             assert image.record == before.record._replace(path=image.record.path)
             np.testing.assert_array_equal(image.thumbnail, before.thumbnail)
             np.testing.assert_array_equal(image.histogram, before.histogram)
-            assert (image.preview, image.is_plain) == (before.preview, before.is_plain)
+            assert (image.preview, image.remark) == (before.preview, before.remark)
             assert (image.thumbnail.dtype, image.histogram.dtype) == (np.uint8, np.float32)
 
 

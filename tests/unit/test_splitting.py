@@ -12,7 +12,6 @@ from similarity.data.dataset.duplicates import (
     group_rows,
     identical_images,
     linked_to,
-    pairs_among,
 )
 from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.dataset.splitting import FEW, complete_splits, split_images
@@ -211,7 +210,7 @@ def test_of_a_few_large_groups_one_is_in_each_split_and_a_very_large_one_is_for_
 
 def complete(images: list[ImageRecord], given: list[str], seed: int = 0) -> list[str]:
     """Complete given splits with the shares 0.6, 0.2 and 0.2."""
-    return complete_splits(Manifest(images), given, lambda rows: np.arange(len(rows)), 0.2, 0.2, seed)
+    return complete_splits(Manifest(images), given, np.arange(len(given)), 0.2, 0.2, seed)
 
 
 @settings(deadline=None)
@@ -256,7 +255,5 @@ def test_a_class_that_is_given_no_training_image_is_named() -> None:
 
 def test_pairs_are_chosen_by_their_images() -> None:
     assert linked_to(np.array([2]), 5, pairs((0, 2)), pairs((2, 4), (1, 3))).tolist() == [1, 0, 0, 0, 1]
-    among = pairs_among(pairs((0, 1), (1, 3), (3, 4)), np.array([1, 3, 4]), 5)
-    assert list(zip(among.first, among.second, strict=True)) == [(0, 1), (1, 2)]
     parted = differing_pairs(pairs((0, 1), (1, 2), (0, 3)), ["train", "train", "test", "valid"])
     assert list(zip(parted.first, parted.second, strict=True)) == [(1, 2), (0, 3)]

@@ -20,9 +20,9 @@ export class Grid {
 
   /** Show `total` entries: `get` promises those of a page, from 1. The `first` page is there already. */
   show(total, get, first) {
-    Object.assign(this, { total, get, pages: new Map([[1, first]]), shown: {} });
-    this.clear();
-    this.list.removeAttribute('aria-busy');
+    Object.assign(this, { total, get, pages: new Map([[1, first]]) });
+    this.items.clear();
+    this.list.replaceChildren();
     this.layOut();
   }
 
@@ -30,21 +30,22 @@ export class Grid {
     this.show(entries.length, null, entries);
   }
 
-  clear() {
-    this.items.clear();
-    this.list.replaceChildren();
+  /** The entries of the page with a place: a promise, until they have come. */
+  page(i) {
+    const page = this.get ? 1 + Math.floor(i / this.size) : 1;
+    const { pages } = this;
+    if (!pages.has(page)) {
+      pages.set(page, this.get(page).then((entries) => pages.set(page, entries) && entries, (error) => {
+        pages.delete(page);
+        throw error;
+      }));
+    }
+    return pages.get(page);
   }
 
   /** What the entry at a place is, as soon as it is known. */
   async entry(i) {
-    const page = this.get ? 1 + Math.floor(i / this.size) : 1;
-    if (!this.pages.has(page)) this.pages.set(page, this.get(page));
-    try {
-      return (await this.pages.get(page))[this.get ? i % this.size : i];
-    } catch (error) {
-      this.pages.delete(page);
-      throw error;
-    }
+    return (await this.page(i))[this.get ? i % this.size : i];
   }
 
   entries(from, to) {
@@ -95,9 +96,14 @@ export class Grid {
     item.style.height = `${this.row - GAP}px`;
   }
 
-  made(i) {
+  /** The entry at a place, as far as it is known; one is not asked for while it only passes. */
+  peek(i) {
     const page = this.pages.get(this.get ? 1 + Math.floor(i / this.size) : 1);
-    const entry = Array.isArray(page) ? page[this.get ? i % this.size : i] : null;
+    return Array.isArray(page) ? page[this.get ? i % this.size : i] : undefined;
+  }
+
+  made(i) {
+    const entry = this.peek(i);
     const item = entry ? this.draw(entry, i) : element('li', { className: 'skeleton', tabIndex: -1 });
     item.dataset.place = i;
     this.place(item, i);
@@ -108,20 +114,14 @@ export class Grid {
 
   /** Ask for the pages of places that are in sight and not known, and draw what comes. */
   async load(first, end) {
-    const { shown } = this;
+    const { pages } = this;
     for (let i = first; i < end && this.get; i += this.size - (i % this.size)) {
-      const page = 1 + Math.floor(i / this.size);
-      if (Array.isArray(this.pages.get(page))) continue;
+      if (Array.isArray(this.page(i))) continue;
       try {
-        if (!this.pages.has(page)) this.pages.set(page, this.get(page));
-        const entries = await this.pages.get(page);
-        if (shown !== this.shown) return;
-        this.pages.set(page, entries);
-        this.redraw((place) => 1 + Math.floor(place / this.size) === page);
+        await this.page(i);
+        if (pages === this.pages) this.redraw((place) => Math.floor(place / this.size) === Math.floor(i / this.size));
       } catch (error) {
-        if (shown !== this.shown) return;
-        this.pages.delete(page);
-        if (error.name !== 'AbortError') complain(error.message, () => this.render());
+        if (pages === this.pages) complain(error.message, () => this.render());
         return;
       }
     }

@@ -14,7 +14,8 @@ from PIL import Image
 
 from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.data.images.pixels import resize
-from similarity.data.images.query_images import Region, decode_bytes, decode_region
+from similarity.data.images.query_images import Region, decode_query
+from similarity.data.images.wide import Ranges
 from similarity.embedding.embedder import Embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
@@ -34,10 +35,12 @@ class Embedded(NamedTuple):
 class ImageEmbedder:
     """Decodes and embeds images. Threads may share it; the model runs for one of them at a time, on all cores."""
 
-    def __init__(self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None) -> None:
-        """Take the model, what measures novelty, the images per call of the model, and the pixels of an upload."""
+    def __init__(
+        self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None, ranges: Ranges
+    ) -> None:
+        """Take the model, what measures novelty, the images per call of the model, and how uploads are decoded."""
         self._embedder, self._novelty = embedder, novelty
-        self._max_batch, self._max_pixels = max_batch, max_pixels
+        self._max_batch, self._max_pixels, self._ranges = max_batch, max_pixels, ranges
         self._model = Lock()
         self._decoders = ThreadPoolExecutor(os.cpu_count())
 
@@ -67,12 +70,10 @@ class ImageEmbedder:
         """Decode an image, or a region of it, to float32 (size, size, 3)."""
         size = self._embedder.extractor.image_size
         try:
-            if region and isinstance(source, bytes | Path):
-                decoded = decode_region(source, region, size, self._max_pixels)
-            elif isinstance(source, bytes):
-                decoded = decode_bytes(source, size, self._max_pixels)
+            if isinstance(source, bytes) or (region and isinstance(source, Path)):
+                decoded = decode_query(source, region, size, self._max_pixels, self._ranges)
             else:
-                pixels = pixels_of(source, size)
+                pixels = pixels_of(source, size, self._ranges)
                 decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
                 if region:
                     raise UserError("a region is cut out of a file: cut it out of the pixels before")
@@ -83,7 +84,7 @@ class ImageEmbedder:
             return UserError(error.strerror or str(error))
 
 
-def pixels_of(source: Source, side: int) -> np.ndarray:
+def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.ndarray:
     """Return the pixels of an image, uint8 (height, width, 3), RGB; a file's may be fewer if they suffice for `side`.
 
     Raises:
@@ -91,9 +92,9 @@ def pixels_of(source: Source, side: int) -> np.ndarray:
         UnreadableImageError: it cannot be decoded.
     """
     if isinstance(source, Image.Image):
-        return upright_pixels(source)
+        return upright_pixels(source, ranges)
     if isinstance(source, Path):
-        return decode_image(source, side).pixels
+        return decode_image(source, side, ranges=ranges).pixels
     if not isinstance(source, np.ndarray):
         raise UserError(f"{_ALLOWED} is needed, and this is a {type(source).__name__}")
     if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:

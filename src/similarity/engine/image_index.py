@@ -132,7 +132,7 @@ class ImageIndex(Engine):
         from similarity.data.images.decoding import read_image_file
 
         record = self.gallery.manifest.records[self.gallery.row(key)]
-        return read_image_file(self.images / record.path, record.sha256)
+        return read_image_file(self.images / record.path, record.sha256, ranges=self.ranges)
 
     def draw(self, matches: Matches) -> "Image.Image":
         """Draw a contact sheet with a row for each query: its first image, then the images found for it.

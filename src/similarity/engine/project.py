@@ -28,6 +28,7 @@ from similarity.layout import (
     MANIFEST,
     MAP,
     NOVELTY,
+    RANGES,
     SPLITS,
 )
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from similarity.data.dataset.manifest import Manifest
+    from similarity.data.images.wide import Ranges
     from similarity.engine.embedding import ImageEmbedder
     from similarity.engine.gallery import Gallery
     from similarity.engine.stores import Parts
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from similarity.evaluation.novelty import Novelty
     from similarity.findings.finding import Finding
 
-NEEDED = (EMBEDDER, NOVELTY)
+NEEDED = (EMBEDDER, NOVELTY, RANGES)
 SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
 OPTIONAL = (SPLITS, FINDINGS, MAP)
 _CHECKED_IMAGES, _CANDIDATES = 3, 300
@@ -159,6 +161,13 @@ class Project:
         return load_novelty(self._checked(NOVELTY))
 
     @cached_property
+    def ranges(self) -> Ranges:
+        """The samples that are black and white in images of more than 8 bits."""
+        from similarity.data.images.wide import read_ranges
+
+        return read_ranges(self._checked(RANGES))
+
+    @cached_property
     def likeness(self) -> Likeness:
         """The scale of likeness."""
         from similarity.evaluation.likeness import load_likeness
@@ -236,14 +245,14 @@ class Project:
         rows = rows[gallery.vectors[rows].any(axis=1)]  # the others have no cosine
         rows = rows[:: max(1, len(rows) // _CHECKED_IMAGES)][:_CHECKED_IMAGES]
         size = model.extractor.image_size
-        pixels = [load_pixels(self.images / gallery.manifest.keys[row], size) for row in rows]
+        pixels = [load_pixels(self.images / gallery.manifest.keys[row], size, ranges=self.ranges) for row in rows]
         model.check(np.reshape(pixels, (len(rows), size, size, 3)), gallery.vectors[rows])
-        return ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels)
+        return ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels, self.ranges)
 
 
 def images_below(folder: Path) -> list[Path]:
     """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
-    from similarity.data.images.decoding import IMAGE_SUFFIXES
+    from similarity.data.images.formats import IMAGE_SUFFIXES
 
     def is_shown(path: Path) -> bool:
         return not any(part.startswith(".") for part in path.relative_to(folder).parts)

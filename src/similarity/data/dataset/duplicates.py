@@ -115,14 +115,6 @@ def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
     return linked
 
 
-def pairs_among(pairs: Pairs, rows: np.ndarray, count: int) -> Pairs:
-    """Return the pairs within some rows of `count`, int64 (m,), ascending, and number their images as these."""
-    place = np.full(count, -1, np.int64)
-    place[rows] = np.arange(len(rows))
-    among = (place[pairs.first] >= 0) & (place[pairs.second] >= 0)
-    return Pairs(place[pairs.first[among]], place[pairs.second[among]], pairs.correlations[among])
-
-
 def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
     """Return those pairs whose images have different values, such as splits or contents; `values` has all images'."""
     each = np.asarray(values)

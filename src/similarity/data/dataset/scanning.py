@@ -1,21 +1,24 @@
 """Looking at every image once: what later stages need of its pixels, or why it cannot be used."""
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.data.cluster import cluster_map
-from similarity.data.content_cache import ContentCache, digest_file
+from similarity.data.cluster import cluster_map, is_cluster_named
+from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, decode_image
+from similarity.data.images.decoding import WideImage, decode_with_levels, read_file
+from similarity.data.images.formats import MissingReaderError, UnreadableImageError, can_read_heic
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
 from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
+from similarity.data.images.wide import LEVELS, Ranges
 from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
 
@@ -23,19 +26,20 @@ THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel
 REMARKS_COLUMNS = ("path", "remark")
 _KEYS_SENT = 64  # at a time to a core of a cluster
-_KEYS_LOOKED_UP = 500  # at a time
+_AHEAD = 2 * (os.cpu_count() or 1)  # files that are held in memory before they are decoded, and once more while
 _PLAIN = 2  # of 255, standard deviation
-_DECIDING_PACKAGES = ("pillow", "pillow-heif", "numpy", "scipy")
-
-
+_LOST = 0.01  # share of the samples without a value that is remarked on
 _KEPT = np.dtype(
     [
         ("size", "<u4", 2),
         ("is_plain", "?"),
+        ("kind", "S8"),
+        ("levels", "<f8", LEVELS),
+        ("lost", "<f4"),
         ("thumbnail", "u1", (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)),
         ("histogram", "<f4", 3 * HISTOGRAM_BINS),
     ]
-)  # in the cache, before the preview
+)  # before the preview
 
 
 class Rejection(NamedTuple):
@@ -52,8 +56,18 @@ class ScannedImage(NamedTuple):
     thumbnail: np.ndarray  # RGB, uint8 (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)
     histogram: np.ndarray  # of its colors, float32 (3 · HISTOGRAM_BINS,)
     preview: bytes  # a small JPEG
-    is_plain: bool  # nearly of one color
+    remark: str  # on what is odd about it
+    wide: WideImage | None  # what is known of samples of more than 8 bits
     is_decoded: bool  # which it need not be if the cache has it
+
+
+class _Content(NamedTuple):
+    """A file, and what the cache has kept of its image, if anything."""
+
+    key: str
+    content: bytes
+    digest: str
+    kept: bytes | None = None
 
 
 def list_keys(images: Path) -> list[str]:
@@ -61,79 +75,74 @@ def list_keys(images: Path) -> list[str]:
     return sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
 
 
-def scan_images(images: Path, keys: Sequence[str], cache: ContentCache) -> Iterator[ScannedImage | Rejection]:
-    """Look at each image once, and yield what is kept of it or its rejection, in the order of the keys.
+def scan_images(
+    images: Path, keys: Sequence[str], cache: ContentCache, ranges: Ranges
+) -> Iterator[ScannedImage | Rejection]:
+    """Read each image once, and yield what is kept of it or its rejection, in the order of the keys.
 
-    The cache, in the namespace `scan_version`, has what was kept of an image before.
+    This is done in threads, or on the cluster that the environment names, if any, without the cache.
+
+    Args:
+        images: their folder.
+        keys: of the images.
+        cache: what was kept of images before, in the namespace `scan_version`.
+        ranges: by which samples of more than 8 bits are mapped; where one is missing, by each image's own.
 
     Raises:
-        UserError: an image is HEIC, and the package that reads it is not installed.
+        UserError: an image is HEIC, and the package that reads it is not installed; or something is no file.
     """
+    if is_cluster_named():
+        for file, kept in cluster_map(lambda key: _scan(ranges, _read(images, key)), keys, _KEYS_SENT):
+            yield _unpack(file, kept)
+        return
+    files = ordered_map(partial(_read, images), keys, _AHEAD)
+    known = (file._replace(kept=cache.get_many([file.digest]).get(file.digest)) for file in files)
     with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
-        for start in range(0, len(keys), _KEYS_LOOKED_UP):
-            yield from _scan_some(images, keys[start : start + _KEYS_LOOKED_UP], cache)
+        for file, kept in ordered_map(partial(_scan, ranges), known, _AHEAD):
+            if isinstance(kept, bytes) and file.kept is None:
+                cache.put_many({file.digest: kept})
+            yield _unpack(file, kept)
 
 
-def scan_images_on_cluster(images: Path, keys: Sequence[str]) -> Iterator[ScannedImage | Rejection]:
-    """Do what `scan_images` does on the cluster that the environment names, without a cache."""
-    yield from cluster_map(partial(_scan, images), keys, _KEYS_SENT)
+def scan_version(ranges: Ranges) -> str:
+    """Return a digest of all that decides what is kept of an image: this package's code, the libraries, the ranges."""
+    code = [Path(__file__), *sorted(Path(__file__).parents[1].joinpath("images").glob("*.py"))]
+    versions = [version(package) for package in ("pillow", "numpy", "scipy")]
+    versions += [version("pillow-heif")] if can_read_heic() else []
+    facts = [*(path.read_bytes() for path in code), " ".join([*versions, *map(str, ranges.items())]).encode()]
+    return sha256(b"".join(facts)).hexdigest()[:16]
 
 
-def scan_version() -> str:
-    """Return a digest of all that decides what is kept of an image: this package's code, and the libraries."""
-    digest = sha256()
-    for path in [Path(__file__), *sorted(Path(__file__).parents[1].joinpath("images").glob("*.py"))]:
-        digest.update(path.read_bytes())
-    digest.update(" ".join(map(_version_of, _DECIDING_PACKAGES)).encode())
-    return digest.hexdigest()[:16]
-
-
-def _version_of(package: str) -> str:
+def _read(images: Path, key: str) -> _Content:
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
+        content = read_file(images / key)
+    except UnreadableImageError as error:  # which `fetch` does not bring
+        raise UserError(f"{images / key}: {error}: remove it") from error
+    return _Content(key, content, sha256(content).hexdigest())
 
 
-def _scan_some(images: Path, keys: Sequence[str], cache: ContentCache) -> Iterator[ScannedImage | Rejection]:
-    digests = dict(zip(keys, ordered_map(lambda key: digest_file(images / key), keys), strict=True))
-    known = cache.get_many(digests.values())
-    missing = [key for key in keys if digests[key] not in known]
-    scanned = dict(zip(missing, ordered_map(partial(_scan, images), missing), strict=True))
-    cache.put_many({each.record.sha256: _pack(each) for each in scanned.values() if isinstance(each, ScannedImage)})
-    for key in keys:
-        yield scanned[key] if key in scanned else _unpack(key, digests[key], known[digests[key]])
-
-
-def _scan(images: Path, key: str) -> ScannedImage | Rejection:
-    content = (images / key).read_bytes()
+def _scan(ranges: Ranges, file: _Content) -> tuple[_Content, bytes | Rejection]:
+    """Decode an image unless it is known, and pack what is kept of it."""
+    if file.kept is not None:
+        return file._replace(content=b""), file.kept
     try:
-        pixels, width, height = decode_image(content, max(PREVIEW_SIZE, THUMBNAIL_SIZE))
+        (pixels, width, height), wide = decode_with_levels(file.content, max(PREVIEW_SIZE, THUMBNAIL_SIZE), ranges)
     except MissingReaderError as error:  # what is installed must not decide which images there are
-        raise UserError(f"{key} is {error}") from error
+        raise UserError(f"{file.key} is {error}") from error
     except UnreadableImageError as error:
-        return Rejection(key, str(error))
+        return file._replace(content=b""), Rejection(file.key, str(error))
     counts = count_values(pixels)
-    return ScannedImage(
-        _record(key, sha256(content).hexdigest(), width, height),
-        thumbnail(pixels, THUMBNAIL_SIZE),
-        color_histogram(counts, HISTOGRAM_BINS),
-        encode_preview(pixels),
-        color_spread(counts) < _PLAIN,
-        is_decoded=True,
-    )
+    is_plain, histogram = color_spread(counts) < _PLAIN, color_histogram(counts, HISTOGRAM_BINS)
+    facts = wide or ("", np.nan, 0)
+    packed = np.array(((width, height), is_plain, *facts, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
+    return file._replace(content=b""), packed.tobytes() + encode_preview(pixels)
 
 
-def _record(key: str, digest: str, width: int, height: int) -> ImageRecord:
-    return ImageRecord(key, key.split("/")[0], digest, width, height)
-
-
-def _pack(image: ScannedImage) -> bytes:
-    size = (image.record.width, image.record.height)
-    return np.array((size, image.is_plain, image.thumbnail, image.histogram), _KEPT).tobytes() + image.preview
-
-
-def _unpack(key: str, digest: str, packed: bytes) -> ScannedImage:
-    (width, height), is_plain, pixels, histogram = np.frombuffer(packed, _KEPT, 1)[0]
-    record = _record(key, digest, int(width), int(height))
-    return ScannedImage(record, pixels, histogram, packed[_KEPT.itemsize :], bool(is_plain), is_decoded=False)
+def _unpack(file: _Content, kept: bytes | Rejection) -> ScannedImage | Rejection:
+    if isinstance(kept, Rejection):
+        return kept
+    (width, height), is_plain, kind, levels, lost, pixels, histogram = np.frombuffer(kept, _KEPT, 1)[0]
+    record = ImageRecord(file.key, file.key.split("/")[0], file.digest, int(width), int(height))
+    wide = WideImage(kind.decode(), levels, float(lost)) if kind else None
+    remark = "; ".join(["nearly one color"] * bool(is_plain) + [f"{lost:.1%} of it has no data"] * bool(lost >= _LOST))
+    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], remark, wide, file.kept is None)

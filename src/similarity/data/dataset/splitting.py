@@ -1,6 +1,6 @@
 """Splitting images into those to learn from, those to choose the best epoch by, and those for the final figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -16,12 +16,7 @@ _ADVICE = (
 
 
 def complete_splits(
-    manifest: Manifest,
-    given: Sequence[str],
-    group: Callable[[np.ndarray], np.ndarray],
-    valid: float,
-    test: float,
-    seed: int,
+    manifest: Manifest, given: Sequence[str], groups: np.ndarray, valid: float, test: float, seed: int
 ) -> list[str]:
     """Assign each image to a split: given splits stay, and those that are missing are drawn.
 
@@ -32,8 +27,7 @@ def complete_splits(
     Args:
         manifest: the images.
         given: the split of each image, "" where none is given.
-        group: maps rows, int64 (m,), to the numbers of their images' groups, as `split_images` takes them.
-        valid, test, seed: as `split_images` takes them.
+        groups, valid, test, seed: as `split_images` takes them.
 
     Raises:
         DataError: classes have too few images to draw from, or none for training; it names all.
@@ -47,7 +41,8 @@ def complete_splits(
     if shares and len(pool):
         total = 1 - valid - test + sum(shares.values())
         valid, test = (shares.get(name, 0) / total for name in ("valid", "test"))
-        lacking = split_images(manifest.of(pool), group(pool), valid, test, seed)
+        numbers = np.unique(groups[pool], return_inverse=True)[1]
+        lacking = split_images(manifest.of(pool), numbers, valid, test, seed)
         drawn = dict(zip(pool.tolist(), lacking, strict=True))
     splits = [drawn.get(row, split) for row, split in enumerate(given)]
     taught = {record.label for record, split in zip(manifest.records, splits, strict=True) if split == "train"}

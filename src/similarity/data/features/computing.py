@@ -16,9 +16,10 @@ from similarity.data.content_cache import ContentCache, digest_file
 from similarity.data.features import extractor as extractor_module
 from similarity.data.features import graphs
 from similarity.data.features.extractor import Extractor, load_extractor
-from similarity.data.images import decoding, pixels
+from similarity.data.images import decoding, formats, pixels, wide
 from similarity.data.images.decoding import read_image_file
 from similarity.data.images.pixels import resize
+from similarity.data.images.wide import Ranges
 from similarity.data.parallel import ordered_map
 from similarity.errors import UserError
 
@@ -26,13 +27,13 @@ _ROWS_LOOKED_UP = 500  # at a time, to bound the memory
 _BATCHES_SENT = 16  # at a time to a core of a cluster
 
 
-def load_pixels(file: Path, size: int, digest: str | None = None) -> np.ndarray:
-    """Read an image file as an extractor takes it: float32 (size, size, 3) in 0…255.
+def load_pixels(file: Path, size: int, digest: str | None = None, ranges: Ranges | None = None) -> np.ndarray:
+    """Read an image file as an extractor takes it: float32 (size, size, 3) in 0…255; see `decode_image` for `ranges`.
 
     Raises:
         UserError: it cannot be decoded, or its bytes have another SHA-256 than `digest`, in hexadecimal.
     """
-    return resize(read_image_file(file, digest, size), size)
+    return resize(read_image_file(file, digest, size, ranges), size)
 
 
 def cached_features(
@@ -72,7 +73,7 @@ def cached_features(
 
 
 def compute_features(
-    files: Sequence[Path], digests: Sequence[str], folder: Path, batch_size: int
+    files: Sequence[Path], digests: Sequence[str], folder: Path, batch_size: int, ranges: Ranges | None = None
 ) -> Iterator[np.ndarray]:
     """Compute the features of image files, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
 
@@ -89,16 +90,18 @@ def compute_features(
         return
     if is_cluster_named():
         load = partial(_extractor_of_node, folder, batch_size, fingerprint(folder, batch_size))
-        yield from cluster_map(partial(_compute_batch, load), batches, _BATCHES_SENT)
+        yield from cluster_map(partial(_compute_batch, load, ranges), batches, _BATCHES_SENT)
         return
     extractor = load_extractor(folder, (batch_size,), throughput=True)
     with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
-        yield from ordered_map(partial(_compute_batch, lambda: extractor), batches)
+        yield from ordered_map(partial(_compute_batch, lambda: extractor, ranges), batches)
 
 
-def _compute_batch(load: Callable[[], Extractor], batch: Sequence[tuple[Path, str]]) -> np.ndarray:
+def _compute_batch(
+    load: Callable[[], Extractor], ranges: Ranges | None, batch: Sequence[tuple[Path, str]]
+) -> np.ndarray:
     extractor = load()
-    return extractor(np.stack([load_pixels(file, extractor.image_size, digest) for file, digest in batch]))
+    return extractor(np.stack([load_pixels(file, extractor.image_size, digest, ranges) for file, digest in batch]))
 
 
 @cache
@@ -113,15 +116,15 @@ def _extractor_of_node(folder: Path, batch_size: int, expected: str) -> Extracto
     return load_extractor(folder, (batch_size,), threads=1)
 
 
-def fingerprint(folder: Path, batch_size: int) -> str:
+def fingerprint(folder: Path, batch_size: int, ranges: Ranges | None = None) -> str:
     """Digest all that decides the bits of features but the images: the backbone, what runs it, and where."""
-    code = [Path(__file__)]
-    code += [Path(module.__file__) for module in (decoding, pixels, extractor_module, graphs) if module.__file__]
+    modules = (decoding, formats, pixels, wide, extractor_module, graphs)
+    code = [Path(__file__), *(Path(module.__file__) for module in modules if module.__file__)]
     is_keras = extractor_module.describe(folder)["engine"] == "keras"
     packages = ("numpy", "pillow", "scipy", *(("keras", "tensorflow") if is_keras else ("openvino",)))
     facts = [f"{path.name} {digest_file(path)}" for path in (*code, *sorted(folder.iterdir()))]
     facts += [f"{package} {version(package)}" for package in packages]
-    facts += [str(batch_size), _processor(), *(_gpus() if is_keras else [])]
+    facts += [str(batch_size), *map(str, (ranges or {}).items()), _processor(), *(_gpus() if is_keras else [])]
     return sha256("\n".join(facts).encode()).hexdigest()
 
 

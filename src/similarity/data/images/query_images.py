@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
-from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image
+from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, read_file
+from similarity.data.images.wide import Ranges
 from similarity.errors import UserError
 
 try:
@@ -68,25 +69,30 @@ def _is_within(start: float, length: float) -> bool:
     return start >= 0 and length >= _MIN_SHARE and start + length <= 1 + _TOLERANCE  # which NaN is not
 
 
-def decode_bytes(content: bytes, side: int | None, max_pixels: int | None) -> DecodedImage:
-    """Decode an image; an upload, whose pixels are limited, within limits of time and memory as well."""
-    return decode_image(content, side) if max_pixels is None else decode_upload(content, side, max_pixels)
-
-
-def decode_region(
-    source: Path | bytes, region: Region, side: int | None = None, max_pixels: int | None = None
+def decode_query(
+    source: Path | bytes, region: Region | None, side: int | None, max_pixels: int | None, ranges: Ranges
 ) -> DecodedImage:
-    """Decode a part of an image; width and height are those of the whole. See `decode_bytes`."""
-    least = None if side is None else ceil(side / min(region.width, region.height))
-    content = source if isinstance(source, bytes) else source.read_bytes()
-    pixels, width, height = decode_bytes(content, least, max_pixels)
+    """Decode an image or a region of it; width and height are those of the whole.
+
+    An upload, whose pixels are limited, is decoded within limits of time and memory as well.
+    """
+    if region is not None and side is not None:
+        side = ceil(side / min(region.width, region.height))
+    content = source if isinstance(source, bytes) else read_file(source)
+    if max_pixels is None:
+        decoded = decode_image(content, side, ranges=ranges)
+    else:
+        decoded = decode_upload(content, side, max_pixels, ranges)
+    if region is None:
+        return decoded
+    pixels, width, height = decoded
     rows, columns = pixels.shape[:2]
     top, bottom = _bounds(region.y, region.height, rows)
     left, right = _bounds(region.x, region.width, columns)
     return DecodedImage(pixels[top:bottom, left:right], width, height)
 
 
-def decode_upload(content: bytes, side: int | None, max_pixels: int) -> DecodedImage:
+def decode_upload(content: bytes, side: int | None, max_pixels: int, ranges: Ranges | None = None) -> DecodedImage:
     """Decode an image as `decode_image` does, within limits of time and memory.
 
     Raises:
@@ -95,7 +101,7 @@ def decode_upload(content: bytes, side: int | None, max_pixels: int) -> DecodedI
     """
     seconds = _BASE_SECONDS + max_pixels / _PIXELS_PER_SECOND
     try:
-        return start_decoders().schedule(decode_image, (content, side, max_pixels), timeout=seconds).result()
+        return start_decoders().schedule(decode_image, (content, side, max_pixels, ranges), timeout=seconds).result()
     except DeadlineError as error:
         raise UnreadableImageError("it takes too long to decode") from error
     except ProcessExpired as error:

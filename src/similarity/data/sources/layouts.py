@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from similarity.data.dataset.manifest import UNLABELED
-from similarity.data.images.decoding import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
+from similarity.data.images.formats import HEIC_PACKAGE, HEIC_SUFFIXES, IMAGE_SUFFIXES, can_read_heic
 from similarity.data.sources.folders import Place, list_files, make_keys, printable, split_of_name
 from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, Row, find_rows, read_label_table
 from similarity.data.sources.webdataset import read_samples

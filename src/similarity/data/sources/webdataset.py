@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
-from similarity.data.images.decoding import IMAGE_SUFFIXES
+from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import list_files, split_of_name
 from similarity.data.sources.label_tables import Entry, LabelTable, make_label_table
 
