@@ -53,7 +53,7 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
     key = "jug/jug_0003.jpg"
     shutil.copyfile(project.folder / "data/images" / key, tmp_path / "photo.jpg")
     answer = project.run("python", "src/query.py", str(tmp_path / "photo.jpg")).splitlines()
-    assert answer[1].split()[1:] == ["1.0000", key]
+    assert answer[1].split()[1:] == ["100", "same", "picture", key]
     assert project.run("python", "src/query.py", key).splitlines()[1].split()[0] == "1"
     refused = project.run("python", "src/export.py", status=1)
     assert refused.startswith("error: the backbone is net.onnx, which Keras cannot export")
