@@ -24,7 +24,7 @@ install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
 serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8000
 	python src/serve.py
 
-test: .venv/.development ## unit, pipeline and quality tests
+test: .venv/.development ## all tests: about six minutes on two cores
 	python -m pytest
 
 test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes
@@ -78,11 +78,11 @@ docs: .venv/.runtime ## write the pages that are generated
 	python scripts/write_parameters.py
 
 pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade` renews all; needs uv
-	$(PIN) pyproject.toml --output-file requirements.txt
+	$(PIN) --extra pipeline pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group cluster --constraints requirements.txt --constraints requirements-dev.txt --output-file requirements-cluster.txt
 	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
-	$(PIN) docker/requirements.in --constraints requirements.txt --output-file docker/requirements.txt
+	$(PIN) pyproject.toml --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py
 
 clean-cache: ## forget what was computed of all images, in all clones; downloads stay

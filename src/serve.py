@@ -105,7 +105,10 @@ def open_catalog(
         list(engine.embedder([picture] * size))
     for name in engine.gallery.indexes:
         engine.answer([Query("warm-up", images=(picture,))], Options(MAX_RESULTS, index=name, any=True))
-    return Catalog(engine, describe(engine, limits, read_metrics(metrics)), read_version(engine.lock))
+    figures = {
+        name: each for name, each in read_metrics(metrics).items() if engine.lock.is_current(METRICS / f"{name}.json")
+    }
+    return Catalog(engine, describe(engine, limits, figures), read_version(engine.lock))
 
 
 def open_beside(revision: str, limits: LimitInfo) -> Beside:

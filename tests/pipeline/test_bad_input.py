@@ -316,7 +316,7 @@ def test_features_that_are_not_finite_are_named_by_their_images(project: Project
 
 
 def test_training_that_diverges_is_told_and_not_warned_about(project: Project) -> None:
-    project.set_params(train={"lr": 10, "momentum": 0.99, "loss": "softmax", "standardize": False})
+    project.set_params(train={"lr": 10, "momentum": 0.99, "loss": "softmax"})
     path = project.folder / "data/features.npy"
     replace_array(path, 1e36 * np.load(path))
     assert "training diverged in epoch" in refusal(project, "train")
