@@ -141,6 +141,5 @@ class UploadLimits:
 
     def _check_size(self, size: int) -> None:
         if size > self.max_bytes + _FORM_OVERHEAD:
-            raise Refusal(
-                413, "too_many_bytes", f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed."
-            )
+            message = f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed."
+            raise Refusal(413, "too_many_bytes", message)
