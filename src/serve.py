@@ -21,11 +21,11 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from service.app import create_app, server_config
-from service.catalog import Catalog, describe
+from service.catalog import Catalog
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
+from service.info import LimitInfo, describe
 from service.options import parse_arguments
 from service.reloading import Beside, ServedCatalog
-from service.schema import LimitInfo
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.project import NEEDED, OPTIONAL, SEARCHED

@@ -1,7 +1,5 @@
 """`dvc exp`, `metrics`, `params` and `plots` as an ML engineer uses them."""
 
-from pipeline.stage import WAY_BACK
-
 import json
 import shutil
 import time
@@ -12,7 +10,7 @@ import pytest
 from PIL import Image
 
 from onnx_files import write_onnx
-from projects import Project, stages_run
+from projects import WAY_BACK, Project, stages_run
 from samples import write_wares
 from similarity.data.sources.ceramics import draw_picture
 

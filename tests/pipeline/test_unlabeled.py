@@ -1,4 +1,4 @@
-"""Images in one folder, none with a class: the visual part alone serves, and what needs labels is left out."""
+"""Folders by date, so no image has a class: the visual part alone serves, and what needs labels is left out."""
 
 import csv
 import json
@@ -12,18 +12,20 @@ from PIL import Image
 from projects import Project
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
-KEY = "unlabeled/jug_3.png"
+KEY = "unlabeled/2003__12__marble.png"
 
 
 @pytest.fixture(scope="module")
 def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """The project run on a flat folder, not to be changed, and what was printed."""
+    """The project run on folders by date, not to be changed, and what was printed."""
     photos = tmp_path_factory.mktemp("photos")
-    for label in CLASSES:
-        for number in range(5):
-            Image.fromarray(draw_picture(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
+    for number in range(5):
+        month = photos / f"200{number}" / "12"
+        month.mkdir(parents=True)
+        for label in CLASSES:
+            Image.fromarray(draw_picture(label, 1, number, 32)).save(month / f"{label}.png")
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
-    project.set_params(data={"source": str(photos)})
+    project.set_params(data={"source": str(photos), "labels": "none"})
     return project, project.run("dvc", "repro")
 
 
