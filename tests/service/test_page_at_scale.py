@@ -87,7 +87,7 @@ def page(browser: Browser) -> Page:
     def fulfill(route: Route) -> None:
         parts = urlsplit(route.request.url)
         path = parts.path.removeprefix("/") or "index.html"
-        if path == "api/map/packed":
+        if path == "api/map":
             route.fulfill(body=packed)
         elif path.startswith("api/images/"):
             route.fulfill(body=buffer.getvalue(), content_type="image/jpeg")
