@@ -24,7 +24,7 @@ from similarity.findings.finding import KINDS, Finding, FindingKind, explain
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 _MAX_POINTS = 20_000  # of the map: more than a screen can show
-HASH_LENGTH = 16  # hexadecimal digits, which tell the files of a key apart
+HASH_LENGTH = 16  # hexadecimal digits, which distinguish the files of a key
 _NEAREST_ON_MAP = 3  # images, between which a query is shown
 _VECTOR_DIGITS = 7  # float32 has no more
 _NONE = 255  # no split, or no finding

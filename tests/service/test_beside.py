@@ -39,7 +39,7 @@ def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
     ("revision", "message"),
     [
         ("nothing", r"^cannot read dvc.yaml of 'nothing' \(.*\): see `dvc exp list --all`$"),
-        ("HEAD", "^'HEAD' is of other images"),
+        ("HEAD", "^'HEAD' has other images"),
     ],
 )
 def test_what_cannot_be_served_beside_is_told(
