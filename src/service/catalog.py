@@ -24,7 +24,7 @@ from similarity.engine.results import Failure, Options, Query
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, explain
 
-HASH_LENGTH = 16  # hexadecimal digits, which tell the files of a key apart
+HASH_LENGTH = 16  # hexadecimal digits, which distinguish the files of a key
 _MAX_COMPARED = 10_000  # images of two runs
 _NEAREST_ON_MAP = 3  # images, between which a query is shown
 _VECTOR_DIGITS = 7  # float32 has no more

@@ -57,12 +57,14 @@ export class Grid {
     const width = list.clientWidth;
     if (!width) return;
     const wanted = scale * Number.parseFloat(getComputedStyle(document.documentElement).getPropertyValue('--size'));
+    const [before, first] = [this.columns, this.items.size ? this.firstInSight : 0];
     this.columns = Math.max(1, Math.round((width + GAP) / (wanted + GAP)));
     this.cell = (width - GAP * (this.columns - 1)) / this.columns;
     this.row = this.cell + GAP + (list.classList.contains('bare') ? 0 : CAPTION);
     list.style.height = `${Math.ceil(total / this.columns) * this.row}px`;
     for (const [i, item] of this.items) this.place(item, i);
-    this.render();
+    if (first && this.columns !== before) this.scrollTo(first); // what one looks at stays in sight
+    else this.render();
   }
 
   /** Have the items near the screen in the document, and no others. */
