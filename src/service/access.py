@@ -32,15 +32,9 @@ SECURITY_HEADERS = {
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_OVERHEAD = 65_536  # bytes of a form besides its files
-_FOREIGN = Refusal(
-    403, "foreign_page", "The page of another site asks for this: start the service with --allow-origin if it may."
-)
-_NO_TOKEN = Refusal(
-    401,
-    "no_token",
-    "This service answers only those who know its token: send `Authorization: Bearer <token>`.",
-    {"www-authenticate": "Bearer"},
-)
+_FOREIGN = Refusal(403, "foreign_page", "The page of another site asks for this, and --allow-origin does not name it.")
+_ADVICE = "This service answers only those who know its token: send `Authorization: Bearer <token>`."
+_NO_TOKEN = Refusal(401, "no_token", _ADVICE, {"www-authenticate": "Bearer"})
 
 
 def own_hosts(host: str) -> list[str]:

@@ -50,7 +50,8 @@ async def search(
     catalog = served.of(form.run)
     vectors = [catalog.as_vector(form.vector)] if form.vector else []
     query = ImageQuery("upload", form.key, form.image, form.like, form.unlike, form.region, vectors)
-    found = await to_thread.run_sync(catalog.search, query, form, form.any_distance, limiter=_UPLOAD_THREADS)
+    options = form.as_engine_options(form.any_distance)
+    found = await to_thread.run_sync(catalog.search, query, options, limiter=_UPLOAD_THREADS)
     return _with_urls(found, form, request)
 
 
@@ -65,7 +66,7 @@ def _with_urls(found: schema.SearchResult, options: forms.SearchOptions, request
 @router.get("/similar", tags=["search"], summary="Find images like an indexed one")
 def similar(request: Request, served: Served, query: Annotated[forms.SimilarQuery, Query()]) -> schema.SearchResult:
     """Reads the stored neighbors, or searches if they are too few, or if other ones or another index are asked for."""
-    found = served.of(query.run).search(ImageQuery(query.key, keys=(query.key,)), query)
+    found = served.of(query.run).search(ImageQuery(query.key, keys=(query.key,)), query.as_engine_options())
     return _with_urls(found, query, request)
 
 

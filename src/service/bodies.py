@@ -33,7 +33,7 @@ def body_of(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
         elif kind == "application/json":
             try:
                 given = await request.json()
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise Refusal(400, "bad_body", "The body is not JSON.") from error
         else:
             example = "as `curl -F image=@photo.jpg` does, or JSON with the image in base64"

@@ -12,7 +12,7 @@ import orjson
 
 from service import schema
 from service.failures import Refusal
-from service.forms import FindingsQuery, ImagesQuery, SearchOptions
+from service.forms import FindingsQuery, ImagesQuery
 from service.image_files import read_image_bytes
 from service.info import Info
 from service.schema import Answer, FindingEntry, FindingPage, ImageEntry, ImagePage, SearchResult
@@ -20,11 +20,11 @@ from similarity.data.dataset.corrections import Correction
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
-from similarity.engine.results import Failure, Query
+from similarity.engine.results import Failure, Options, Query
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, explain
 
-HASH_LENGTH = 16  # hexadecimal digits, which tell the files of a key apart
+HASH_LENGTH = 16  # hexadecimal digits, which distinguish the files of a key
 _MAX_COMPARED = 10_000  # images of two runs
 _NEAREST_ON_MAP = 3  # images, between which a query is shown
 _VECTOR_DIGITS = 7  # float32 has no more
@@ -50,7 +50,7 @@ class Catalog:
         """The images."""
         return self.engine.gallery
 
-    def search(self, query: Query, options: SearchOptions, any_distance: bool = False) -> SearchResult:
+    def search(self, query: Query, options: Options) -> SearchResult:
         """Find the images most similar to a query.
 
         Raises:
@@ -61,7 +61,7 @@ class Catalog:
         [prepared] = self.engine.prepare([query])
         if isinstance(prepared, Failure):
             raise prepared.error
-        result = self.engine.find(prepared, options.as_engine_options(any_distance))
+        result = self.engine.find(prepared, options)
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
         sizes = [size for _, _, size in prepared.embedded[:uploads]]
         queries = [schema.Query(width=width, height=height) for width, height in sizes]

@@ -90,7 +90,7 @@ class SearchOptions(Filters):
             raise ValueError(f"k + offset is {end:,}, and may be {MAX_RESULTS:,} at most")
         return self
 
-    def as_engine_options(self, any_distance: bool) -> Options:
+    def as_engine_options(self, any_distance: bool = False) -> Options:
         """Return the same for the engine."""
         same = self.model_dump(include={"split", "finding", "index", "look", "offset"})
         return Options(self.k, self.label or None, not_label=self.not_label or None, any=any_distance, **same)

@@ -50,9 +50,11 @@ class Neighbor(_Indexed):
 
     likeness: Annotated[int, Field(ge=0, le=100, description="How similar it is to the query.", examples=[83])]
     words: Annotated[str, Field(description="The likeness in words.", examples=["very similar"])]
-    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Of the two embeddings.", examples=[0.974652])]
-    url: Annotated[str | None, Field(description="Of its file, with `include=urls`.")] = None
-    thumbnail_url: Annotated[str | None, Field(description="Of a small JPEG of it, with `include=urls`.")] = None
+    cosine: Annotated[
+        float, Field(ge=-1, le=1.000001, description="Cosine of the two embeddings.", examples=[0.974652])
+    ]
+    url: Annotated[str | None, Field(description="URL of its file, with `include=urls`.")] = None
+    thumbnail_url: Annotated[str | None, Field(description="URL of a small JPEG, with `include=urls`.")] = None
 
 
 class Answer(BaseModel):
@@ -84,16 +86,16 @@ class Novelty(BaseModel):
 
 
 class SearchResult(BaseModel):
-    """What was asked for, and what was found."""
+    """The query and its results."""
 
     query: Annotated[Query | None, Field(description="The first of `queries`; null for a vector.")]
-    queries: Annotated[list[Query], Field(description="All images that were asked for: uploads, then keys.")]
+    queries: Annotated[list[Query], Field(description="All images of the query: uploads, then keys.")]
     answer: Answer
     place: Annotated[list[float] | None, Field(description="Where the query is on the map: x and y.")]
     embed_milliseconds: Milliseconds | None
     similar: Annotated[bool, Field(description="False for an upload that is like nothing; see `any`.")]
     novel: Annotated[bool, Field(description="The opposite of `similar`; a novel region still has neighbors.")]
-    novelty: Annotated[Novelty | None, Field(description="Of an upload: what decided `similar`.")]
+    novelty: Annotated[Novelty | None, Field(description="For an upload: what decided `similar`.")]
 
 
 class ImageEntry(_Indexed, _Sized):
@@ -139,7 +141,9 @@ class FindingPage(_Page):
     """Some of the findings, the most important first."""
 
     audited: Annotated[bool, Field(description="Whether there was an audit at all.")]
-    counts: Annotated[list[FindingCount], Field(description="Of all findings, the most important kind first.")]
+    counts: Annotated[
+        list[FindingCount], Field(description="Number of findings of each kind, the most important first.")
+    ]
     findings: list[FindingEntry]
 
 

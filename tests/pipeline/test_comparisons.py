@@ -1,4 +1,4 @@
-"""Two trainings beside each other: their plots, and their results query by query."""
+"""Two trainings side by side: their plots, and their results query by query."""
 
 import re
 

@@ -87,7 +87,7 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
 
 @pytest.mark.usefixtures("unicode_names")
 def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, tmp_path: Path) -> None:
-    """Some in class folders, and two beside them."""
+    """Some in class folders, and two next to them."""
     photos = write_wares(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
     loose = [photos / "stray.png", photos / "another.png"]
     for number, path in enumerate(loose):

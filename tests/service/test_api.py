@@ -339,7 +339,9 @@ def test_info_tells_versions_that_dvc_lock_has(api: httpx.Client, reproduced: Pr
     assert f"{info['model']['md5']}.dir" == locked["models/embedder"]
     assert info["indexes"]["approximate"]["md5"] == locked["models/index.ann"]
     assert (info["data"]["images"], len(info["data"]["classes"])) == (144, 6)
-    assert (info["model"]["embedding_size"], info["model"]["visual_weight"]) == (32 + 16, 0.3)
+    params = yaml.safe_load((reproduced.folder / "params.yaml").read_text(encoding="utf-8"))["embedding"]
+    assert info["model"]["embedding_size"] == params["size"] + params["visual_size"]
+    assert info["model"]["visual_weight"] == params["visual_weight"]
     assert 0 < info["metrics"]["retrieval"]["p_at_10"] <= 1
 
 

@@ -57,7 +57,7 @@ def test_the_images_whose_results_changed_most_come_first(
     ("revision", "message"),
     [
         ("nothing", r"^cannot read dvc.yaml of 'nothing' \(.*\): see `dvc exp list --all`$"),
-        ("HEAD", "^'HEAD' is of other images"),
+        ("HEAD", "^'HEAD' has other images"),
     ],
 )
 def test_what_cannot_be_served_beside_is_told(

@@ -1,4 +1,4 @@
-"""What the audit found, as the service tells it."""
+"""What the audit found, as the service shows it."""
 
 import shutil
 from collections.abc import Iterator

@@ -6,6 +6,7 @@ from zipfile import ZipFile
 import httpx
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from projects import Project
@@ -22,6 +23,8 @@ class Data:
         self.images = project.folder / "data/images"
         self.manifest = read_manifest(project.folder / "data/manifest.csv")
         self.units = normalize(np.load(project.folder / "models/embeddings.npy"))
+        params = yaml.safe_load((project.folder / "params.yaml").read_text(encoding="utf-8"))
+        self.weight = params["embedding"]["visual_weight"]
         self.splits = read_splits(project.folder / "data/splits.csv", self.manifest)
 
     def file(self, key: str) -> tuple[str, bytes]:
@@ -33,10 +36,10 @@ class Data:
         return [key for key in (self.manifest.keys[row] for row in order) if key not in left_out]
 
     def mean(self, *keys: str) -> np.ndarray:
-        """The mean of some embeddings, part by part: 32 numbers of the class, 16 of the look at a weight of 0.3."""
+        """The mean of some embeddings, part by part."""
         units = self.units[[self.manifest.keys.index(key) for key in keys]]
-        kind, look = (normalize(units[:, part]).mean(axis=0)[None] for part in (slice(32), slice(32, None)))
-        return np.hstack([0.7**0.5 * normalize(kind), 0.3**0.5 * normalize(look)])[0]
+        kind, look = (normalize(units[:, part]).mean(axis=0)[None] for part in (slice(-16), slice(-16, None)))
+        return np.hstack([(1 - self.weight) ** 0.5 * normalize(kind), self.weight**0.5 * normalize(look)])[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The service is of one version until it is told to reload."""
+"""The service answers from one version until it reloads."""
 
 import os
 import shutil

@@ -167,5 +167,5 @@ def test_a_finding_is_explained_in_a_sentence(name: str, sentence: str) -> None:
 
 def test_an_unknown_kind_of_finding_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "findings.csv", Finding._fields, [("blurred", *FINDINGS["odd"][1:])])
-    with pytest.raises(UserError, match="'blurred', which is of another version"):
+    with pytest.raises(UserError, match="'blurred', which this version does not know"):
         read_findings(tmp_path / "findings.csv")

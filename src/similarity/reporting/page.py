@@ -41,18 +41,29 @@ def headline(metrics: Metrics) -> list[Tile]:
             bounds = evaluated["intervals"][name]
             note = f"95 % interval {bounds['low']:.3f}–{bounds['high']:.3f}"
             tiles.append(Tile(f"{evaluated[name]:.3f}", meaning, note))
+    if "p_at_10" in evaluated.get("unseen", {}):
+        meaning = "of the ten nearest have the query's class among images that nothing was learned from"
+        tiles.insert(
+            0, Tile(f"{evaluated['unseen']['p_at_10']:.3f}", meaning, "test images among the other test images")
+        )
     likeness, ann = evaluated["likeness"], metrics["ann"]
     edited = f"{likeness['queries']:,} test images, each edited in {len(likeness['edits'])} ways"
     true, candidates = f"of the true {ann['k']} nearest are in the approximate index's answer", ann["search_k"]
-    accepted = f"{novelty['accepted']:.3f} of the test images are accepted"
     labels = f"{audit['wrong_label']:,} of {audit['labels_judged']:,} labels are probably wrong"
     return [
         *tiles,
         Tile(f"{likeness['same_image_at_1']:.3f}", "of edited images find their original first", edited),
         Tile(f"{ann['recall_at_k']:.3f}", true, f"{candidates:,} candidates per query"),
-        Tile(f"{novelty['refused']:.3f}", "of unrelated images are refused as new", accepted),
+        Tile(*refusals(novelty), f"{novelty['accepted']:.3f} of the test images are accepted"),
         Tile(f"{audit['findings']:,}", "findings of the audit", labels),
     ]
+
+
+def refusals(novelty: Mapping[str, float]) -> tuple[str, str]:
+    """Describe what is refused as new: of a class that is not indexed, or without classes, of drawn patterns."""
+    if "refused_held_out" in novelty:
+        return f"{novelty['refused_held_out']:.3f}", "of the images of a class that is not indexed are refused as new"
+    return f"{novelty['refused']:.3f}", "of drawn patterns are refused as new"
 
 
 def failures_section(queries: Sequence[Query], findings: Sequence[Finding], album: Album) -> Section:

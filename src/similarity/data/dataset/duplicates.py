@@ -105,16 +105,6 @@ def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return np.concatenate([np.empty(0, np.float32), *found])
 
 
-def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
-    """Return which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
-    chosen, linked = np.zeros(count, bool), np.zeros(count, bool)
-    chosen[rows] = True
-    for pairs in links:
-        linked[pairs.second[chosen[pairs.first]]] = True
-        linked[pairs.first[chosen[pairs.second]]] = True
-    return linked
-
-
 def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
     """Return those pairs whose images have different values, such as splits or contents; `values` has all images'."""
     each = np.asarray(values)

@@ -107,8 +107,8 @@ def convert(backbone: Backbone) -> "ov.Model":
 def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_size: int) -> "ov.Model":
     """Read a network that maps images to features, such as the image tower of CLIP, from an ONNX file.
 
-    It must have one input of three channels, first or last, and take any number of images. Of several outputs, the
-    first of shape (n, D) is taken; if there is none, the first of feature maps, averaged over space.
+    It must have one input of three channels, first or last, and take any number of images. The first output of
+    shape (n, D) is taken; if there is none, the first of feature maps, averaged over space.
 
     Args:
         path: of the file; weights may be in it or in files next to it.
