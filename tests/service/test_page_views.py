@@ -99,6 +99,32 @@ def test_findings_are_looked_through_and_shown_with_their_images(odd_page: Page)
         expect(page.locator("#legend")).to_contain_text(group)
 
 
+def test_labels_are_reviewed_by_keys_and_decisions_are_kept_in_a_file(odd_page: Page, odd_project: Project) -> None:
+    page, corrections = odd_page, odd_project.folder / "data/corrections.csv"
+    page.goto("/?view=findings")
+    page.locator("#found-findings .card").nth(1).click()
+    expect(page.get_by_role("list", name="Nearest of class bowl").locator("img")).to_have_count(6)
+    page.get_by_label("New class").select_option("vase")
+    page.locator("#review-title").focus()
+    page.keyboard.press("l")  # relabel, and go on to the next
+    expect(page.locator("#review-title")).to_contain_text("3 of 3")
+    assert corrections.read_text(encoding="utf-8").splitlines()[1:] == [f"{ODD},relabel,vase"]
+    page.keyboard.press("s")  # it is the last
+    expect(page.locator("#review")).to_be_hidden()
+    expect(page.locator("#found-findings > li").nth(1)).to_contain_text("Relabel as vase")
+    page.reload()
+    expect(page.locator("#found-findings > li").nth(1)).to_contain_text("Relabel as vase")
+    page.locator("#found-findings .card").first.click()
+    page.keyboard.press("t")  # the other one of the two
+    page.keyboard.press("o")
+    expect(page.locator("#review-title")).to_contain_text("2 of 3")
+    assert f"{COPY},leave_out," in corrections.read_text(encoding="utf-8")
+    page.keyboard.press("u")  # undo
+    expect(page.locator("#review .decision")).to_have_text("")
+    assert ODD not in corrections.read_text(encoding="utf-8")
+    page.keyboard.press("Escape")
+
+
 def test_without_a_visual_part_there_is_nothing_to_match_by(odd_page: Page) -> None:
     odd_page.goto(f"/?key={KEY}")
     expect(odd_page.locator("#results .card").first).to_be_visible()
