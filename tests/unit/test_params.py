@@ -119,7 +119,7 @@ def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Pat
     choices: list[dict[str, object]] = [{"visual_size": 0}, {"visual_taps": []}]
     for allowed in choices:
         path = with_sections(tmp_path, {"backbone": {"taps": []}, "embedding": allowed})
-        assert load_params(path).embedding.visual_weight == 0.35
+        assert load_params(path).embedding.visual_weight == 0.4
 
 
 @pytest.mark.parametrize("values", [[[], None], [[4], [5, 6], 7]])
