@@ -52,7 +52,7 @@ def main(params: Params, outputs: Outputs) -> None:
             page.novelty_section(refused),
             page.baselines_section(metrics),
             page.audit_section(findings),
-            page.training_section(curves, read_metrics_file(layout.METRICS / "train.json").get("best_epoch")),
+            page.training_section(curves),
             page.figures_section(metrics),
         ],
     )

@@ -20,7 +20,7 @@ def experiment(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_a_small_learning_rate_in_scientific_notation_works(experiment: tuple[Project, str]) -> None:
     project, printed = experiment
-    expected = {"train", "embed", "neighbors", "ann", "evaluate", "report"}
+    expected = {"train", "embed", "neighbors", "ann", "novelty", "evaluate", "report"}
     assert set(stages_run(printed)) == expected
     assert "lr: 1e-05" in (project.folder / "params.yaml").read_text(encoding="utf-8")
 

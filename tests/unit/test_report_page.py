@@ -68,7 +68,7 @@ def all_sections() -> list[Section]:
         sections.novelty_section([(ODD, 0.5)]),
         sections.baselines_section(METRICS),
         sections.audit_section([finding]),
-        sections.training_section(HISTORY, 2),
+        sections.training_section(HISTORY),
         sections.figures_section(METRICS),
     ]
 
@@ -88,7 +88,7 @@ def test_the_headline_has_the_figures_and_how_far_they_can_be_trusted() -> None:
 def test_without_classes_the_headline_has_what_needs_no_labels() -> None:
     unlabeled = METRICS | {"evaluate": {"likeness": METRICS["evaluate"]["likeness"]}}
     assert [tile.value for tile in sections.headline(unlabeled)] == ["0.750", "0.990", "0.875", "7"]
-    assert "fewer than two classes" in sections.training_section({}, None).content
+    assert "fewer than two classes" in sections.training_section({}).content
     assert "No query failed" in sections.failures_section([QUERIES[0]._replace(p_at_10=None)], [], ALBUM).content
 
 
@@ -193,7 +193,7 @@ def test_pictures_are_in_the_page() -> None:
 
 @pytest.mark.parametrize("values", [[0.3], [-1, 1e9]])
 def test_curves_of_any_finite_values_can_be_drawn(values: list[float]) -> None:
-    drawn = charts.curves(dict.fromkeys(HISTORY, values), 1)
+    drawn = charts.curves(dict.fromkeys(HISTORY, values))
     assert drawn.startswith(b"<?xml")
     assert not re.search(rb"\bnan\b|\binf\b", drawn)
 

@@ -37,7 +37,7 @@ def draw_svg(draw: Callable[[Figure], object], width: float, height: float) -> b
     return buffer.getvalue()
 
 
-def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
+def curves(history: Mapping[str, Sequence[float]]) -> bytes:
     """Draw loss and accuracy by epoch, for training and validation images, by the columns of the history."""
 
     def draw(figure: Figure) -> None:
@@ -46,7 +46,6 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
             epochs = range(1, len(history[name]) + 1)
             axes.plot(epochs, history[name], label="training")
             axes.plot(epochs, history[f"val_{name}"], label="validation")
-            axes.axvline(best_epoch, color="gray", linestyle="--", linewidth=1, label="kept")
             axes.set(xlabel="epoch", title=title)
             axes.grid(alpha=0.3)
             axes.legend()

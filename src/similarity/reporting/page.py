@@ -186,12 +186,11 @@ def map_section(manifest: Manifest, positions: np.ndarray) -> Section:
     return Section("Map", paragraph(note) + markup.chart(dots, "Map of the images by class"))
 
 
-def training_section(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> Section:
+def training_section(history: Mapping[str, Sequence[float]]) -> Section:
     """Draw the curves of the training; there are none if nothing was learned."""
-    if best_epoch is None:
+    if not history:
         return Section("Training", paragraph("There are fewer than two classes, so nothing was learned from labels."))
-    drawn = markup.chart(charts.curves(history, best_epoch), "Loss and accuracy by epoch")
-    return Section("Training", paragraph(f"Epoch {best_epoch} was kept.") + drawn)
+    return Section("Training", markup.chart(charts.curves(history), "Loss and accuracy by epoch"))
 
 
 def figures_section(metrics: Metrics) -> Section:
