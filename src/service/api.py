@@ -6,7 +6,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service import corrections, forms, info, schema
+from service import forms, info, schema
 from service.access import COOKIE, VERSIONED, cookie_value
 from service.bodies import body_of, describe_body
 from service.catalog import HASH_LENGTH, Catalog, changed_queries
