@@ -6,7 +6,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service import forms, info, schema
+from service import decisions, forms, info, schema
 from service.access import COOKIE, VERSIONED, cookie_value
 from service.bodies import body_of, describe_body
 from service.catalog import HASH_LENGTH, Catalog, changed_queries
@@ -162,13 +162,13 @@ def get_map(catalog: Current) -> Response:
 @router.get("/findings", tags=["findings"], summary="List what is probably wrong with images and labels")
 def list_findings(catalog: Current, query: Annotated[forms.FindingsQuery, Query()]) -> schema.FindingPage:
     """Returns a page of what the stage `audit` has found, the most important first; none if it was not run."""
-    return catalog.finding_page(query, corrections.read(catalog.engine.root))
+    return catalog.finding_page(query, decisions.read(catalog.engine.root))
 
 
 @router.get("/corrections", tags=["findings"], summary="List what was decided about labels")
 def list_corrections(request: Request, catalog: Current) -> schema.Corrections:
     """Returns the rows of `data/corrections.csv`, by key; the next run of the pipeline applies them."""
-    return corrections.list_all(catalog.engine.root, request.app.state.takes_corrections)
+    return decisions.list_all(catalog.engine.root, request.app.state.takes_corrections)
 
 
 @router.post(
@@ -186,7 +186,7 @@ def correct(
     if not request.app.state.takes_corrections:
         raise Refusal(403, "read_only", "Decisions need a token, and the service has none: set SIMILARITY_TOKEN.")
     catalog.require_known(form.key)
-    corrections.decide(catalog.engine.root, form.key, form.decision, form.label)
+    decisions.decide(catalog.engine.root, form.key, form.decision, form.label)
     return list_corrections(request, catalog)
 
 
