@@ -125,7 +125,7 @@ def read_image_file(
         UserError: it cannot be decoded, or has another digest; the message names the file.
     """
     try:
-        content = read_file(file)
+        content = file.read_bytes()
         if digest is not None and sha256(content).hexdigest() != digest:
             raise UserError(f"{file} has changed since it was scanned: run `dvc repro`")
         return read_image(content, side, ranges)
