@@ -1,4 +1,4 @@
-# The search page and the REST API, over data/, models/ and metrics/ that are mounted: docs/deployment.md says how.
+# The search page and the REST API, over data/, models/ and metrics/ that are mounted: docs/how-to/deploy.md says how.
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build

@@ -53,6 +53,7 @@ format: .venv/.development ## rewrite the code in the common style
 	@echo 'Installing into .venv: 3 GB, a few minutes'
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.development: .venv/.runtime requirements-dev.txt

@@ -8,7 +8,7 @@ import shutil
 
 from playwright.sync_api import sync_playwright
 
-ADDRESS = "http://127.0.0.1:8000/?key=gneiss/gneiss_0098.jpg&k=15"
+ADDRESS = "http://127.0.0.1:8000/?key=bowl/bowl_0098.jpg&k=15"
 
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

@@ -1,4 +1,4 @@
-"""Runs the cells of `docs/python.ipynb` on the current data set; what is in git was run on the demo set.
+"""Runs the cells of `docs/tutorials/python.ipynb` on the current data set; what is in git was run on the demo set.
 
 python docs/run_notebook.py
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-NOTEBOOK = Path("docs/python.ipynb")
+NOTEBOOK = Path("docs/tutorials/python.ipynb")
 
 notebook = nbformat.read(NOTEBOOK, as_version=4)
 NotebookClient(notebook, kernel_name="python3", record_timing=False, resources={"metadata": {"path": "docs"}}).execute()

@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md from the typed parameters, their defaults and the stages in dvc.yaml.
+"""Writes docs/reference/parameters.md from the typed parameters, their defaults and the stages in dvc.yaml.
 
 python scripts/write_parameters.py
 """
@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from similarity.params import Params  # noqa: E402  # found below the line above
 
-PAGE = ROOT / "docs" / "parameters.md"
+PAGE = ROOT / "docs/reference/parameters.md"
 HEAD = """# Parameters
 
 Every parameter of `params.yaml`: its default, what is allowed, and the stages that a change of it runs at most. A stage

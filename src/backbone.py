@@ -11,7 +11,7 @@ from similarity.data.features.graphs import read_onnx
 from similarity.data.features.networks import load_backbone
 from similarity.data.files import Outputs
 from similarity.data.quiet import prepare_tensorflow
-from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.errors import UserError
 from similarity.layout import BACKBONE
 from similarity.params import Params
@@ -29,7 +29,7 @@ def main(params: Params, outputs: Outputs) -> None:
     backbone = load_backbone(settings.name, settings.weights, size, settings.taps)
     save_extractor(folder, backbone, name, engine, settings.taps)
     extractor = load_extractor(folder, [len(CLASSES)])
-    pictures = np.stack([draw_rock(label, 0, 0, size) for label in CLASSES]).astype(np.float32)
+    pictures = np.stack([draw_picture(label, 0, 0, size) for label in CLASSES]).astype(np.float32)
     agreement = lowest_cosine(extractor(pictures), backbone.predict(pictures))
     if not agreement >= MIN_AGREEMENT[engine]:
         raise UserError(

@@ -42,7 +42,7 @@ def main() -> None:
     if description["name"].lower().endswith(".onnx"):
         raise UserError(
             f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
-            "programs need, with OpenVINO (docs/export.md)"
+            "programs need, with OpenVINO (docs/how-to/export.md)"
         )
     pixels, embeddings = take_sample(description["image_size"])
     from similarity.data.quiet import prepare_tensorflow

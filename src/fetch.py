@@ -14,10 +14,10 @@ from similarity.data.content_cache import digest_file
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
+from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import GeneratedSet, Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import How, bring_images
 from similarity.data.sources.layouts import Choices, Layout, LeftOut, list_folder
-from similarity.data.sources.rocks import CLASSES
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
 from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT

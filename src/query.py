@@ -1,4 +1,4 @@
-"""Show the images most similar to some: `python src/query.py marble/marble_0042.jpg`, `python src/query.py photo.jpg`.
+"""Show the images most similar to some: `python src/query.py jug/jug_0042.jpg`, `python src/query.py photo.jpg`.
 
 An image is a key of the data set, or any image file; a folder stands for all images below it. An image that fails gets
 an error in its place, and the exit status is 1. A key is answered at once, as little is imported for it.

@@ -13,7 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from projects import Project, copy_small_project
-from samples import write_rocks
+from samples import write_wares
 from similarity.data.images.decoding import read_image
 
 # What is set where the tests happen to run must not decide what comes out; all processes that they start inherit this.
@@ -44,9 +44,9 @@ SHARING = {
 
 
 @pytest.fixture
-def rocks(tmp_path: Path) -> Path:
+def wares(tmp_path: Path) -> Path:
     """A folder with two classes of three images."""
-    return write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
+    return write_wares(tmp_path / "wares", ("jug", "vase"), 3)
 
 
 @pytest.fixture

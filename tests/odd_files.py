@@ -13,7 +13,7 @@ import pillow_heif
 from PIL import Image
 
 from similarity.data.images.formats import IMAGE_SUFFIXES
-from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
@@ -44,17 +44,17 @@ class OddFile(NamedTuple):
 
 @cache
 def draw(number: int) -> Image.Image:
-    return Image.fromarray(draw_rock(CLASSES[number % len(CLASSES)], 3, number, 24))
+    return Image.fromarray(draw_picture(CLASSES[number % len(CLASSES)], 3, number, 24))
 
 
 def picture(number: int, size: tuple[int, int], mode: str) -> Image.Image:
-    """One of ten drawn rocks in some mode, at some size as (width, height)."""
-    rock = draw(number % 10).resize(size)
+    """One of ten drawn wares in some mode, at some size as (width, height)."""
+    drawn = draw(number % 10).resize(size)
     if mode == "I;16":
-        return Image.fromarray(np.asarray(rock.convert("L"), np.uint16) * 257)
+        return Image.fromarray(np.asarray(drawn.convert("L"), np.uint16) * 257)
     if mode == "LAB":
-        return Image.merge("LAB", rock.split())
-    return rock.convert(mode)
+        return Image.merge("LAB", drawn.split())
+    return drawn.convert(mode)
 
 
 def encode(image: Image.Image, file_format: str, **options: object) -> bytes:

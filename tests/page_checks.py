@@ -9,15 +9,15 @@ import httpx
 from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-from similarity.data.sources.rocks import draw_rock
+from similarity.data.sources.ceramics import draw_picture
 
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 
 
 def picture_of(kind: str) -> bytes:
     """Encode a picture of a class of the demo set that is not indexed."""
     buffer = io.BytesIO()
-    Image.fromarray(draw_rock(kind, 8, 8, 120)).save(buffer, "PNG")
+    Image.fromarray(draw_picture(kind, 8, 8, 120)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

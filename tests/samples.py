@@ -9,16 +9,16 @@ from PIL import Image
 
 from similarity.data.images.pixels import resize
 from similarity.data.sources.archives import list_archives, unpack_archives
-from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.data.vectors import normalize
 
 
-def write_rocks(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
+def write_wares(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
     """Writes `images` pictures of each class below `folder`, as <class>/<number>.png."""
     for texture, label in zip(CLASSES, classes, strict=False):
         (folder / label).mkdir(parents=True)
         for number in range(images):
-            Image.fromarray(draw_rock(texture, 1, number, size)).save(folder / label / f"{number:03d}.png")
+            Image.fromarray(draw_picture(texture, 1, number, size)).save(folder / label / f"{number:03d}.png")
     return folder
 
 

@@ -8,8 +8,8 @@ from typing_extensions import TypeAliasType
 from similarity.engine.stores import Index
 from similarity.findings import finding
 
-Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["marble/marble_0042.jpg"])]
-Label = Annotated[str, Field(description="A class.", examples=["marble"])]
+Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["jug/jug_0042.jpg"])]
+Label = Annotated[str, Field(description="A class.", examples=["jug"])]
 # Aliases have names in the document as well, and so in the clients that are made of it.
 Split = TypeAliasType("Split", Literal["train", "valid", "test"])
 FindingKind = TypeAliasType("FindingKind", finding.FindingKind)
@@ -27,7 +27,7 @@ class Failure(BaseModel):
     """Why there is no answer."""
 
     code: Annotated[str, Field(description="For programs: it stays the same.", examples=["unknown_name"])]
-    detail: Annotated[str, Field(examples=["no image 'marble/x.jpg' is indexed; near it are: marble/marble_0042.jpg"])]
+    detail: Annotated[str, Field(examples=["no image 'jug/x.jpg' is indexed; near it are: jug/jug_0042.jpg"])]
 
 
 class _Sized(BaseModel):
@@ -139,7 +139,7 @@ class FindingEntry(BaseModel):
     other: Annotated[Key | None, Field(description="The other image of a pair.")]
     other_label: Annotated[Label | None, Field(description="Its class.")]
     score: Annotated[float | None, Field(description="What findings of its kind are sorted by.", examples=[0.931])]
-    explanation: Annotated[str, Field(examples=["Probably of class marble: the label is wrong with …"])]
+    explanation: Annotated[str, Field(examples=["Probably of class jug: the label is wrong with …"])]
 
 
 class FindingCount(BaseModel):

@@ -134,17 +134,17 @@ def test_a_cluster_gives_the_bytes_of_one_machine(cluster: Cluster, project: Pro
 
 
 def test_an_image_that_was_changed_is_named_with_its_node(cluster: Cluster, project: Project) -> None:
-    before, image = project.contents(FEATURES), project.folder / "data/images/marble/marble_0003.jpg"
+    before, image = project.contents(FEATURES), project.folder / "data/images/jug/jug_0003.jpg"
     image.unlink()
     image.write_bytes(b"changed")
     lines = cluster.run(project, "featurize", status=1).splitlines()
     assert lines[0].startswith("error: on node 10.213.0."), lines
-    assert lines[0].endswith("data/images/marble/marble_0003.jpg has changed since it was scanned: run `dvc repro`")
+    assert lines[0].endswith("data/images/jug/jug_0003.jpg has changed since it was scanned: run `dvc repro`")
     assert project.contents(FEATURES) == before
 
 
 def test_what_a_killed_driver_has_computed_is_not_computed_again(cluster: Cluster, project: Project) -> None:
-    before, image = project.contents(FEATURES), project.folder / "data/images/schist/schist_0023.jpg"
+    before, image = project.contents(FEATURES), project.folder / "data/images/vase/vase_0023.jpg"
     content = image.read_bytes()
     image.unlink()
     os.mkfifo(image)  # the node that reads this one waits for ever

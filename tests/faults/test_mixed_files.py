@@ -9,7 +9,7 @@ import pytest
 
 from projects import Project
 
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 BY_ALL = ("query.py", "serve.py")
 READERS = {
     "data/manifest.csv": (*BY_ALL, "export.py"),

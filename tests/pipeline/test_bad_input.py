@@ -24,9 +24,9 @@ from PIL import Image
 
 from onnx_files import write_onnx
 from projects import ROOT, Project, obey_interrupts
-from samples import write_rocks
+from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
-from similarity.data.sources.rocks import draw_rock
+from similarity.data.sources.ceramics import draw_picture
 
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 
@@ -117,18 +117,18 @@ def test_training_that_is_interrupted_or_killed_keeps_all_results(project: Proje
 
 
 def test_without_classes_a_visual_part_is_needed(project: Project, tmp_path: Path) -> None:
-    images_from(project, write_rocks(tmp_path / "one", ("marble",), 5))
+    images_from(project, write_wares(tmp_path / "one", ("jug",), 5))
     project.set_params(embedding={"visual_size": 0, "visual_taps": []})
     project.run("python", "src/scan.py")
     assert "set embedding.visual_size and embedding.visual_weight above 0, or put" in refusal(project, "train")
 
 
 def test_of_many_small_classes_ten_are_named_and_all_are_listed(project: Project, tmp_path: Path) -> None:
-    rocks = write_rocks(tmp_path / "few", ("marble", "schist"), 6)
+    wares = write_wares(tmp_path / "few", ("jug", "vase"), 6)
     for number in range(15):
-        (rocks / f"rare{number:02d}").mkdir()
-        Image.fromarray(draw_rock("gneiss", 2, number, 32)).save(rocks / f"rare{number:02d}" / "only.png")
-    images_from(project, rocks)
+        (wares / f"rare{number:02d}").mkdir()
+        Image.fromarray(draw_picture("bowl", 2, number, 32)).save(wares / f"rare{number:02d}" / "only.png")
+    images_from(project, wares)
     project.run("python", "src/scan.py")
     message = refusal(project, "split")
     assert [f"'rare{number:02d}'" in message for number in range(15)] == [True] * 10 + [False] * 5
@@ -140,22 +140,22 @@ def test_of_many_small_classes_ten_are_named_and_all_are_listed(project: Project
 
 @pytest.mark.usefixtures("unicode_names")
 def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Project, tmp_path: Path) -> None:
-    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 10)
-    (rocks / "marble" / "text.jpg").write_text("no image", encoding="utf-8")
-    (rocks / "schist" / "cut.png").write_bytes((rocks / "schist" / "000.png").read_bytes()[:500])
-    Image.fromarray(draw_rock("marble", 5, 5, 40)).convert("CMYK").save(rocks / "marble" / "druck ü.jpg")
-    (rocks / "notes").mkdir()
-    (rocks / "notes" / "only.png").write_text("no image", encoding="utf-8")
-    images_from(project, rocks)
+    wares = write_wares(tmp_path / "wares", ("jug", "vase"), 10)
+    (wares / "jug" / "text.jpg").write_text("no image", encoding="utf-8")
+    (wares / "vase" / "cut.png").write_bytes((wares / "vase" / "000.png").read_bytes()[:500])
+    Image.fromarray(draw_picture("jug", 5, 5, 40)).convert("CMYK").save(wares / "jug" / "druck ü.jpg")
+    (wares / "notes").mkdir()
+    (wares / "notes" / "only.png").write_text("no image", encoding="utf-8")
+    images_from(project, wares)
     assert "3 of 24 images cannot be read, scan.max_rejected" in refusal(project, "scan")
     project.set_params(scan={"max_rejected": 0.2})
     assert "no image in the folder 'notes' can be read" in refusal(project, "scan")
-    shutil.rmtree(rocks / "notes")
-    images_from(project, rocks)
+    shutil.rmtree(wares / "notes")
+    images_from(project, wares)
     project.run("python", "src/scan.py")
     with (project.folder / "data/scan/rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-    assert set(rejected) == {"marble/text.jpg", "schist/cut.png"}
+    assert set(rejected) == {"jug/text.jpg", "vase/cut.png"}
     assert all(rejected.values())
     counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
     assert (counts["images"], counts["classes"], counts["rejected"]) == (21, 2, 2)
@@ -167,35 +167,35 @@ def test_a_source_that_would_be_read_for_ever_is_refused_before_dvc_begins_and_b
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrepro:")[1]
     assert recipe.index("python src/check.py") < recipe.index("dvc repro")
     before = project.contents(*RESULTS)
-    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
-    (rocks / "schist" / "endless.png").symlink_to("/dev/zero")
+    wares = write_wares(tmp_path / "wares", ("jug", "vase"), 3)
+    (wares / "vase" / "endless.png").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "fifo")
-    for source, name in ((rocks, rocks / "schist" / "endless.png"), (tmp_path / "fifo", tmp_path / "fifo")):
+    for source, name in ((wares, wares / "vase" / "endless.png"), (tmp_path / "fifo", tmp_path / "fifo")):
         project.set_params(data={"source": str(source)})
         assert f"error: {str(name)!r} is no file, but" in project.run("python", "src/check.py", status=1)
     assert "fifo is not a folder, a complete" in refusal(project, "fetch")
-    project.set_params(data={"source": str(rocks)})
+    project.set_params(data={"source": str(wares)})
     assert "endless.png' is no file, but" in refusal(project, "fetch")
     assert project.contents(*RESULTS) == before
 
 
 def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_path: Path) -> None:
-    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist", "..a"), 10)
+    wares = write_wares(tmp_path / "wares", ("jug", "vase", "..a"), 10)
     for number in range(100):
-        (rocks / "marble" / f"{number}.heic").write_bytes(b"x")
-    (rocks / "notes, old.txt").write_bytes(b"x")
-    project.set_params(data={"source": str(rocks), "heic": "leave_out"})
+        (wares / "jug" / f"{number}.heic").write_bytes(b"x")
+    (wares / "notes, old.txt").write_bytes(b"x")
+    project.set_params(data={"source": str(wares), "heic": "leave_out"})
     printed = project.run("python", "src/fetch.py")
     assert "fetch: left out 100 files, HEIC: to read it, run `pip install 'pillow-heif" in printed
     with (project.folder / "data/left-out.csv").open(encoding="utf-8", newline="") as file:
         listed = [row["path"] for row in csv.DictReader(file)]
     assert listed == sorted(listed)
     hidden = {f"..a/{number:03d}.png" for number in range(10)}
-    assert set(listed) == {"notes, old.txt", *hidden, *(f"marble/{number}.heic" for number in range(100))}
+    assert set(listed) == {"notes, old.txt", *hidden, *(f"jug/{number}.heic" for number in range(100))}
 
 
 def test_no_stage_takes_results_of_other_images_for_its_own(project: Project, tmp_path: Path) -> None:
-    images_from(project, write_rocks(tmp_path / "rocks", ("marble", "schist"), 20))
+    images_from(project, write_wares(tmp_path / "wares", ("jug", "vase"), 20))
     project.run("python", "src/scan.py")
     before = project.contents(*RESULTS)
     for stage in ("train", "embed", "neighbors", "ann", "novelty", "baselines", "evaluate", "audit"):
@@ -254,16 +254,16 @@ def test_features_that_are_not_finite_are_named_by_their_images(project: Project
         return tf.concat([mean, 1 / tf.nn.relu(0.99 - mean)], 1)
 
     project = project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")})
-    rocks = write_rocks(tmp_path / "rocks", ("marble", "schist"), 3)
-    Image.new("RGB", (48, 48), "white").save(rocks / "marble" / "white.png")
-    images_from(project, rocks)
+    wares = write_wares(tmp_path / "wares", ("jug", "vase"), 3)
+    Image.new("RGB", (48, 48), "white").save(wares / "jug" / "white.png")
+    images_from(project, wares)
     path = write_onnx(network, project.folder / "net.onnx", (None, 48, 48, 3))
     project.set_params(backbone={"name": path.name, "taps": [], "normalization": [[0, 0, 0], [1, 1, 1]]})
     project.set_params(embedding={"visual_taps": []})
     for stage in ("scan", "backbone"):
         project.run("python", f"src/{stage}.py")
     message = refusal(project, "featurize")
-    assert "error: marble/white.png has numbers that are not finite" in message
+    assert "error: jug/white.png has numbers that are not finite" in message
     assert message.endswith(": the backbone cannot compare them: leave them out")
 
 

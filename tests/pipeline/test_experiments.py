@@ -13,8 +13,8 @@ from PIL import Image
 
 from onnx_files import write_onnx
 from projects import Project, stages_run
-from samples import write_rocks
-from similarity.data.sources.rocks import draw_rock
+from samples import write_wares
+from similarity.data.sources.ceramics import draw_picture
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
@@ -50,7 +50,7 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
     printed = project.run("dvc", "exp", "run", *changes)
     assert "backbone: " in printed
     assert "32 features by openvino" in printed
-    key = "marble/marble_0003.jpg"
+    key = "jug/jug_0003.jpg"
     shutil.copyfile(project.folder / "data/images" / key, tmp_path / "photo.jpg")
     answer = project.run("python", "src/query.py", str(tmp_path / "photo.jpg")).splitlines()
     assert answer[1].split()[1:] == ["1.0000", key]
@@ -90,10 +90,10 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("unicode_names")
 def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, tmp_path: Path) -> None:
     """Some in class folders, and two beside them."""
-    photos = write_rocks(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
+    photos = write_wares(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
     loose = [photos / "stray.png", photos / "another.png"]
     for number, path in enumerate(loose):
-        Image.fromarray(draw_rock("schist", 1, number, 32)).save(path)
+        Image.fromarray(draw_picture("vase", 1, number, 32)).save(path)
     project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
     counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
     assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)

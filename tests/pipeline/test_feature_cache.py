@@ -46,11 +46,11 @@ def test_features_are_the_same_bytes_with_and_without_the_cache(alone: Project, 
 def test_only_new_images_are_computed_and_a_renamed_one_is_not_new(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     project.run("cp", "-r", "data/images", str(folder))
-    marble = sorted((folder / "marble").iterdir())
-    marble[0].rename(folder / "marble" / "another name.jpg")
-    marble[1].rename(folder / "schist" / "moved.jpg")
-    content = marble[2].read_bytes()
-    (folder / "marble" / "new.jpg").write_bytes(content + b"trailing bytes make it another file")
+    jug = sorted((folder / "jug").iterdir())
+    jug[0].rename(folder / "jug" / "another name.jpg")
+    jug[1].rename(folder / "vase" / "moved.jpg")
+    content = jug[2].read_bytes()
+    (folder / "jug" / "new.jpg").write_bytes(content + b"trailing bytes make it another file")
     assert computed(project, "dvc", "exp", "run", "-S", f"data.source={folder}", "featurize") == 1
 
 

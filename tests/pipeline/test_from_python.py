@@ -22,7 +22,7 @@ from similarity.data.images.decoding import read_image
 from similarity.engine.image_index import ImageLike
 from similarity.evaluation.foreign import KINDS, draw_foreign
 
-KEY, FOREIGN = "marble/marble_0003.jpg", next(iter(KINDS))
+KEY, FOREIGN = "jug/jug_0003.jpg", next(iter(KINDS))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Projec
     stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
     found = index.search(KEY, 3)
     assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
-    assert found[0] == Match(KEY, 1, stored[0][0], "marble", stored[0][1], found[0].likeness, found[0].words)
+    assert found[0] == Match(KEY, 1, stored[0][0], "jug", stored[0][1], found[0].likeness, found[0].words)
     assert 40 <= found[0].likeness < 100
 
 
@@ -55,7 +55,7 @@ def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     assert [match.query for match in found[::4]] == ["image 1", str(file), str(file), "image 4", "image 5"]
     rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
     assert rows == [rows[0]] * 5
-    assert rows[0][0][1:] == (KEY, "marble", 1, 100, "same picture")
+    assert rows[0][0][1:] == (KEY, "jug", 1, 100, "same picture")
 
 
 def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_is(
@@ -103,9 +103,9 @@ def test_copies_for_other_processes_and_other_folders_find_the_same(
 
 
 def test_queries_are_refined_by_likes_regions_classes_and_findings(index: ImageIndex) -> None:
-    near, far = (match.key for match in index.search(KEY, 2, label=["schist", "gneiss"]))
-    assert {near.split("/")[0], far.split("/")[0]} <= {"schist", "gneiss"}
-    assert "marble" not in {match.label for match in index.search(KEY, 30, not_label=["marble"])}
+    near, far = (match.key for match in index.search(KEY, 2, label=["vase", "bowl"]))
+    assert {near.split("/")[0], far.split("/")[0]} <= {"vase", "bowl"}
+    assert "jug" not in {match.label for match in index.search(KEY, 30, not_label=["jug"])}
     kept = {match.key: match.cosine for match in index.search(KEY, 143, any=True)}
     moved = {match.key: match.cosine for match in index.search(KEY, 143, like=[near], unlike=[far])}
     assert not {KEY, near, far} & moved.keys()
@@ -124,10 +124,10 @@ def test_a_notebook_shows_thumbnails(index: ImageIndex) -> None:
 
 def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels[4:, 4:]).save(tmp_path / "cut.png")
-    options = {"label": "schist", "look": 0.9, "any": True}
+    options = {"label": "vase", "look": 0.9, "any": True}
     printed = reproduced.run(
         *("python", "src/query.py", "--json", str(tmp_path / "cut.png"), KEY),
-        *("-k", "7", "--label", "schist", "--look", "0.9", "--any"),
+        *("-k", "7", "--label", "vase", "--look", "0.9", "--any"),
     )
     by_shell = [
         [(each["key"], each["cosine"], each["likeness"]) for each in query["neighbors"]]
@@ -153,7 +153,7 @@ def test_embeddings_are_those_that_are_stored(index: ImageIndex, pixels: np.ndar
     assert len(index.keys) == len(index.labels) == len(index.embeddings) == len(index) == 6 * 24
     assert index.positions is not None
     assert index.positions.shape == (len(index), 2)
-    assert index.labels[row] == "marble"
+    assert index.labels[row] == "jug"
 
 
 def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) -> None:
@@ -165,7 +165,7 @@ def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) ->
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("marble/marble_003.jpg", "no image 'marble/marble_003.jpg' is indexed; near it are: marble/marble_0003.jpg"),
+        ("jug/jug_003.jpg", "no image 'jug/jug_003.jpg' is indexed; near it are: jug/jug_0003.jpg"),
         (np.zeros((5, 5), np.uint8), r"image 1: pixels must be uint8 \(height, width, 3\), RGB, and these are uint8"),
         (np.zeros((5, 5, 3), np.float32), r"these are float32 \(5, 5, 3\)"),
         (np.zeros((0, 5, 3), np.uint8), r"these are uint8 \(0, 5, 3\)"),
@@ -193,10 +193,10 @@ def test_pixels_are_those_of_the_image_that_is_indexed(project: Project, pixels:
     np.testing.assert_array_equal(index.pixels(KEY), pixels)
     file.unlink()  # a link to DVC's cache, perhaps
     Image.fromarray(pixels[::-1]).save(file)
-    with pytest.raises(UserError, match=r"marble_0003\.jpg has changed since it was scanned"):
+    with pytest.raises(UserError, match=r"jug_0003\.jpg has changed since it was scanned"):
         index.pixels(KEY)
-    with pytest.raises(UserError, match=r"no image 'marble/marble_003\.jpg' is indexed"):
-        index.pixels("marble/marble_003.jpg")
+    with pytest.raises(UserError, match=r"no image 'jug/jug_003\.jpg' is indexed"):
+        index.pixels("jug/jug_003.jpg")
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project,
 
 
 def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    notebook = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((ROOT / "docs/tutorials/python.ipynb").read_text(encoding="utf-8"))
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))  # it was run to its end
     assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]

@@ -4,23 +4,23 @@ import shutil
 from pathlib import Path
 
 from projects import Project, splits_of
-from samples import write_rocks
+from samples import write_wares
 
-CLASSES = ("marble", "schist")
+CLASSES = ("jug", "vase")
 
 
 def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(
     project: Project, tmp_path: Path
 ) -> None:
-    rocks = write_rocks(tmp_path / "rocks", CLASSES, 10)
+    wares = write_wares(tmp_path / "wares", CLASSES, 10)
     for label in CLASSES:
         for number in range(10):
             split = "train" if number < 7 else "val"
-            (rocks / split / label).mkdir(parents=True, exist_ok=True)
-            (rocks / label / f"{number:03d}.png").rename(rocks / split / label / f"{number:03d}.png")
-        (rocks / label).rmdir()
-    shutil.copyfile(rocks / "train/marble/000.png", rocks / "val/marble/copy.png")
-    project.set_params(data={"source": str(rocks)})
+            (wares / split / label).mkdir(parents=True, exist_ok=True)
+            (wares / label / f"{number:03d}.png").rename(wares / split / label / f"{number:03d}.png")
+        (wares / label).rmdir()
+    shutil.copyfile(wares / "train/jug/000.png", wares / "val/jug/copy.png")
+    project.set_params(data={"source": str(wares)})
     assert "fetch: the source gives splits (14 train, 7 valid)" in project.run("python", "src/fetch.py")
     project.run("python", "src/scan.py")
     printed = project.run("python", "src/split.py")
@@ -33,5 +33,5 @@ def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are
     project.set_params(split={"keep_given": False})
     assert "kept those" not in project.run("python", "src/split.py")
     drawn = splits_of(project)
-    assert drawn["marble/val__copy.png"] == drawn["marble/train__000.png"]
+    assert drawn["jug/val__copy.png"] == drawn["jug/train__000.png"]
     assert {split for key, split in drawn.items() if "/val__" in key} != {"valid"}

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from projects import Project
-from samples import write_rocks
+from samples import write_wares
 
-CLASSES = ("gneiss", "marble", "schist")
+CLASSES = ("bowl", "jug", "vase")
 
 
 def facts(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
@@ -25,10 +25,10 @@ def facts(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
 def test_linking_gives_what_copying_gives_and_leaves_the_originals_alone(
     project: Project, tmp_path: Path, types: str, links: int, note: bool
 ) -> None:
-    rocks = write_rocks(tmp_path / "rocks", CLASSES, 3)
-    (rocks / "marble" / "000.png").chmod(0o664)
-    before = facts(rocks)
-    project.set_params(data={"source": str(rocks)})
+    wares = write_wares(tmp_path / "wares", CLASSES, 3)
+    (wares / "jug" / "000.png").chmod(0o664)
+    before = facts(wares)
+    project.set_params(data={"source": str(wares)})
     project.run("python", "src/fetch.py")
     copied = project.contents("data/images/*/*", "data/left-out.csv", "data/given-splits.csv")
     project.run("dvc", "config", "cache.type", types)
@@ -36,7 +36,7 @@ def test_linking_gives_what_copying_gives_and_leaves_the_originals_alone(
     printed = project.run("dvc", "repro", "fetch")
     assert ("DVC will replace the links by copies" in printed) == note
     assert project.contents("data/images/*/*", "data/left-out.csv", "data/given-splits.csv") == copied
-    image = project.folder / "data/images/marble/000.png"
+    image = project.folder / "data/images/jug/000.png"
     assert image.stat().st_nlink == links  # with DVC's cache
-    assert not image.samefile(rocks / "marble" / "000.png")
-    assert facts(rocks) == before
+    assert not image.samefile(wares / "jug" / "000.png")
+    assert facts(wares) == before

@@ -43,7 +43,7 @@ def script() -> dict[str, Any]:
 
 
 def test_the_page_of_parameters_is_what_the_script_writes(script: dict[str, Any]) -> None:
-    assert (ROOT / "docs/parameters.md").read_text(encoding="utf-8") == script["page"]()
+    assert (ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8") == script["page"]()
 
 
 def test_each_parameter_reruns_what_its_page_says(
@@ -55,7 +55,7 @@ def test_each_parameter_reruns_what_its_page_says(
     project = reproduced.copy_to(tmp_path / "project")
     monkeypatch.chdir(project.folder)
     path = project.folder / "params.yaml"
-    table = dict(PAGE_ROW.findall((ROOT / "docs/parameters.md").read_text(encoding="utf-8")))
+    table = dict(PAGE_ROW.findall((ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8")))
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     settings = settings_of(project)

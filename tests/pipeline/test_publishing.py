@@ -13,12 +13,12 @@ from PIL import Image
 
 from projects import Project
 from service_process import ServiceProcesses
-from similarity.data.sources.rocks import draw_rock
+from similarity.data.sources.ceramics import draw_picture
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")
 
 UNNEEDED = ("embeddings.npy", "index.ann", "index.json", "inverted-index.json", "ann-inverted-index.json")
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 
 
 class Published(NamedTuple):
@@ -58,7 +58,7 @@ def test_the_table_is_printed(published: Published) -> None:
     )
 
 
-@pytest.mark.parametrize("options", [["-k", "200", "--label", "gneiss"], ["--split", "valid"]], ids=" ".join)
+@pytest.mark.parametrize("options", [["-k", "200", "--label", "bowl"], ["--split", "valid"]], ids=" ".join)
 def test_queries_of_what_is_published_find_what_the_files_give(
     published: Published, reproduced: Project, options: list[str], tmp_path: Path
 ) -> None:
@@ -71,20 +71,20 @@ def test_queries_of_what_is_published_find_what_the_files_give(
 
 
 def test_added_images_are_found_until_the_run_is_published_again(reproduced: Project, tmp_path: Path) -> None:
-    (tmp_path / "new/marble/deep").mkdir(parents=True)
-    Image.fromarray(draw_rock("marble", 9, 9, 48)).save(tmp_path / "new/marble/deep/x.png")
+    (tmp_path / "new/jug/deep").mkdir(parents=True)
+    Image.fromarray(draw_picture("jug", 9, 9, 48)).save(tmp_path / "new/jug/deep/x.png")
     uri = str(tmp_path / "database")
     project = reproduced._replace(environment={**reproduced.environment, "SIMILARITY_URI": uri})
     project.run("python", "src/publish.py")
     printed = project.run("python", "src/publish.py", "--add", str(tmp_path / "new"))
     assert re.match(r"publish: 1 image added to run-\S+ at \S+, which has 145 now\n", printed)
-    [found] = queried(project, str(tmp_path / "new/marble/deep/x.png"), "--index", "lancedb", "--any")
-    assert (found[0]["key"], found[0]["label"], found[0]["cosine"]) == ("marble/deep__x.png", "marble", 1)
+    [found] = queried(project, str(tmp_path / "new/jug/deep/x.png"), "--index", "lancedb", "--any")
+    assert (found[0]["key"], found[0]["label"], found[0]["cosine"]) == ("jug/deep__x.png", "jug", 1)
     services = ServiceProcesses(project)
     try:
         with httpx.Client(base_url=services.start("--index", "lancedb"), timeout=30) as client:
-            image = client.get("/api/images/marble/deep__x.png")
-            assert image.content == (tmp_path / "new/marble/deep/x.png").read_bytes()
+            image = client.get("/api/images/jug/deep__x.png")
+            assert image.content == (tmp_path / "new/jug/deep/x.png").read_bytes()
     finally:
         services.stop()
     project.run("python", "src/publish.py")
@@ -121,7 +121,7 @@ def test_a_service_searches_there_with_no_embedding_at_hand(published: Published
         ):
             choices: list[dict[str, str | float]] = [
                 {},
-                {"label": "gneiss", "k": 100},
+                {"label": "bowl", "k": 100},
                 {"look": 0.9},
                 {"index": "exact"},
             ]

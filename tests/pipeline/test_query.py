@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.data.sources.rocks import draw_rock
+from similarity.data.sources.ceramics import draw_picture
 from similarity.evaluation.foreign import draw_foreign
 
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 
 
 def ask(project: Project, *arguments: str) -> list[dict]:
@@ -66,13 +66,13 @@ def test_a_file_is_embedded_without_tensorflow_and_finds_itself_and_its_neighbor
 @pytest.mark.parametrize("index", ["exact", "annoy"])
 @pytest.mark.parametrize(("k", "found"), [(5, 5), (23, 23), (40, 23)])
 def test_a_label_gives_as_many_of_the_class_as_there_are(reproduced: Project, index: str, k: int, found: int) -> None:
-    (result,) = ask(reproduced, KEY, "--label", "marble", "--index", index, "-k", str(k))
-    assert [each["label"] for each in result["neighbors"]] == ["marble"] * found
+    (result,) = ask(reproduced, KEY, "--label", "jug", "--index", index, "-k", str(k))
+    assert [each["label"] for each in result["neighbors"]] == ["jug"] * found
     assert result["index"] == index
 
 
 def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project, tmp_path: Path) -> None:
-    Image.fromarray(draw_rock("schist", 9, 9, 300)).resize((500, 90)).save(tmp_path / "wide.png")
+    Image.fromarray(draw_picture("vase", 9, 9, 300)).resize((500, 90)).save(tmp_path / "wide.png")
     sheet = tmp_path / "sheets" / "out.png"
     printed = reproduced.run(
         "python", "src/query.py", str(tmp_path / "wide.png"), KEY, "-k", "12", "--any", "--save", str(sheet)
@@ -88,8 +88,8 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["marble/marble_003.jpg"], "no image 'marble/marble_003.jpg' is indexed; near it are: marble/marble_0003.jpg"),
-        ([KEY, "--label", "marbel"], "no class 'marbel' is indexed; near it are: marble"),
+        (["jug/jug_003.jpg"], "no image 'jug/jug_003.jpg' is indexed; near it are: jug/jug_0003.jpg"),
+        ([KEY, "--label", "jugg"], "no class 'jugg' is indexed; near it are: jug"),
         (["params.yaml"], "params.yaml: not an image in a known format"),
         (["src"], "src: there are no images in this folder, nor below it"),
         (["x" * 300], "is indexed; and there is no such file"),
@@ -116,19 +116,19 @@ def mixed(reproduced: Project, tmp_path: Path) -> list[str]:
     (folder / "deep" / "cut.jpg").write_bytes(photo.read_bytes()[:700])
     (folder / "notes.txt").write_text("no image", encoding="utf-8")
     names = ("empty", "photos/deep/cut.jpg", "photos/photo.jpg", "photos")
-    return ["marble/marble_003.jpg", *(str(tmp_path / name) for name in names), KEY, "params.yaml"]
+    return ["jug/jug_003.jpg", *(str(tmp_path / name) for name in names), KEY, "params.yaml"]
 
 
 IN_PLACE = {
-    "marble_003.jpg": "near it are: marble/marble_0003.jpg",
+    "jug_003.jpg": "near it are: jug/jug_0003.jpg",
     "empty": "empty: there are no images in this folder, nor below it",
     "cut.jpg": "cut.jpg: image file is truncated",
     "params.yaml": "params.yaml: not an image in a known format",
 }
 ORDER = [
-    *("marble_003.jpg", "empty", "cut.jpg", "photo.jpg"),
+    *("jug_003.jpg", "empty", "cut.jpg", "photo.jpg"),
     *("b.JPG", "cut.jpg", "a.jpg", "photo.jpg"),
-    *("marble_0003.jpg", "params.yaml"),
+    *("jug_0003.jpg", "params.yaml"),
 ]
 
 
@@ -158,8 +158,8 @@ def test_what_cannot_be_answered_is_told_in_its_place_and_the_others_are_answere
 
 
 def test_a_class_folder_of_the_data_set_is_asked_for_by_its_keys(reproduced: Project) -> None:
-    results = ask(reproduced, "data/images/marble")
-    assert [result["key"] for result in results] == [f"marble/marble_{number:04d}.jpg" for number in range(24)]
+    results = ask(reproduced, "data/images/jug")
+    assert [result["key"] for result in results] == [f"jug/jug_{number:04d}.jpg" for number in range(24)]
     assert {result["source"] for result in results} == {"models/inverted-index.json"}
 
 
@@ -184,7 +184,7 @@ def test_a_model_that_gives_other_embeddings_on_this_machine_is_refused(project:
 def test_a_reader_that_has_seen_enough_is_no_error(reproduced: Project) -> None:
     images = " ".join(f"data/images/*/*_00{number:02d}.jpg" for number in range(24))
     printed = reproduced.run("bash", "-c", f"python src/query.py {images} -k 140 | head -n 1")
-    assert printed.startswith("data/images/andesite/andesite_0000.jpg (indexed; ")
+    assert printed.startswith("data/images/bottle/bottle_0000.jpg (indexed; ")
     assert len(printed.splitlines()) == 1
 
 
@@ -213,7 +213,7 @@ def test_an_image_of_nothing_indexed_is_told_so_and_its_nearest_are_shown_on_dem
         "not similar"
     }
     assert "these are only the nearest" in reproduced.run("python", "src/query.py", foreign, "--any")
-    of_a_class = ask(reproduced, foreign, "--label", "marble")[0]
+    of_a_class = ask(reproduced, foreign, "--label", "jug")[0]
     assert (of_a_class["similar"], of_a_class["neighbors"]) == (False, [])
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
-KEY = "unlabeled/marble_3.png"
+KEY = "unlabeled/jug_3.png"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     photos = tmp_path_factory.mktemp("photos")
     for label in CLASSES:
         for number in range(5):
-            Image.fromarray(draw_rock(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
+            Image.fromarray(draw_picture(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
     project.set_params(data={"source": str(photos)})
     return project, project.run("dvc", "repro")
@@ -69,7 +69,7 @@ def test_three_images_are_told_apart(project: Project) -> None:
     shutil.rmtree(images)
     (images / "unlabeled").mkdir(parents=True)
     for label in CLASSES[:3]:
-        Image.fromarray(draw_rock(label, 1, 0, 32)).save(images / f"unlabeled/{label}.png")
+        Image.fromarray(draw_picture(label, 1, 0, 32)).save(images / f"unlabeled/{label}.png")
     for stage in ("scan", "split", "featurize", "train", "embed"):
         project.run("python", f"src/{stage}.py")
     embeddings = np.load(project.folder / "models/embeddings.npy")

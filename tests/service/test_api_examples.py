@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, as they stand there."""
+"""The examples of docs/reference/api.md, as they stand there."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from projects import ROOT, Project
 from service_process import TOKEN
 
-PAGE = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
 CURL = """
 API={address}/api/v1 SIMILARITY_TOKEN='{token}'
 curl() {{ command curl -fsS -H "Authorization: Bearer $SIMILARITY_TOKEN" "$@"; }}
@@ -20,7 +20,7 @@ curl() {{ command curl -fsS -H "Authorization: Bearer $SIMILARITY_TOKEN" "$@"; }
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_example_of_a_call_works(closed: str, reproduced: Project, tmp_path: Path) -> None:
-    shutil.copyfile(reproduced.folder / "data/images/marble/marble_0003.jpg", tmp_path / "photo.jpg")
+    shutil.copyfile(reproduced.folder / "data/images/jug/jug_0003.jpg", tmp_path / "photo.jpg")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
     calls = [line for line in lines if line.startswith("curl")]
     assert len(calls) > 15

@@ -10,7 +10,7 @@ from serve import limits_of, open_beside
 from service.options import parse_arguments
 from similarity.errors import UserError
 
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 
 
 def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduced: Project) -> None:

@@ -10,14 +10,14 @@ from service_process import client_of
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
-KEY, COPY, ODD = "marble/marble_0003.jpg", "schist/schist_0005.jpg", "gneiss/gneiss_0001.jpg"
+KEY, COPY, ODD = "jug/jug_0003.jpg", "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
 FINDINGS = [  # in the order of the stage `audit`
-    Finding("duplicate", KEY, "marble", "1.000000", "", COPY, "schist", "the same bytes"),
-    Finding("wrong_label", COPY, "schist", "0.910000", "marble", "", "", "probability that the label is wrong"),
-    Finding("doubtful_label", ODD, "gneiss", "0.300000", "schist", "", "", "probability that the label is wrong"),
-    Finding("odd", ODD, "gneiss", "0.000000", "", "", "", "nearly one color"),
-    Finding("unreadable", "gneiss/broken.png", "gneiss", "", "", "", "", "truncated"),
-    Finding("class_imbalance", "", "schist", "3", "", "", "", "3 images, where the median class has 24"),
+    Finding("duplicate", KEY, "jug", "1.000000", "", COPY, "vase", "the same bytes"),
+    Finding("wrong_label", COPY, "vase", "0.910000", "jug", "", "", "probability that the label is wrong"),
+    Finding("doubtful_label", ODD, "bowl", "0.300000", "vase", "", "", "probability that the label is wrong"),
+    Finding("odd", ODD, "bowl", "0.000000", "", "", "", "nearly one color"),
+    Finding("unreadable", "bowl/broken.png", "bowl", "", "", "", "", "truncated"),
+    Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
 ]
 
 
@@ -44,24 +44,24 @@ def test_the_most_important_findings_are_told_first_and_in_words(audited: httpx.
     assert (page["audited"], page["total"], page["pages"]) == (True, 6, 1)
     assert {each["kind"]: each["findings"] for each in page["counts"]} == dict.fromkeys(kinds, 1)
     duplicate, _, unreadable, *_, imbalance = page["findings"]
-    assert duplicate["explanation"] == f"The same as {COPY}, which is of class schist (the same bytes)."
+    assert duplicate["explanation"] == f"The same as {COPY}, which is of class vase (the same bytes)."
     assert (duplicate["key"], duplicate["other"], duplicate["score"], duplicate["indexed"]) == (KEY, COPY, 1, True)
     assert (unreadable["indexed"], unreadable["score"]) == (False, None)
-    assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "schist", False)
+    assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "vase", False)
 
 
 def test_findings_can_be_chosen_by_kind_class_and_image_and_come_in_pages(audited: httpx.Client) -> None:
     assert [each["key"] for each in listed(audited, kind="odd")] == [ODD]
     assert [each["kind"] for each in listed(audited, key=COPY)] == ["duplicate", "wrong_label"]
-    assert [each["kind"] for each in listed(audited, label="marble")] == ["duplicate"]
+    assert [each["kind"] for each in listed(audited, label="jug")] == ["duplicate"]
     assert [each["kind"] for each in listed(audited, page=2, size=4)] == ["doubtful_label", "class_imbalance"]
     assert listed(audited, page=3, size=4) == []
 
 
 def test_an_image_tells_its_findings_wherever_it_is_given(audited: httpx.Client) -> None:
-    [entry] = audited.get("/api/images", params={"name": "schist_0005"}).json()["images"]
+    [entry] = audited.get("/api/images", params={"name": "vase_0005"}).json()["images"]
     assert entry["findings"] == ["wrong_label", "duplicate"]
-    answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "schist"}).json()
+    answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "vase"}).json()
     assert answer["query"]["findings"] == ["duplicate"]
     found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
     assert found[COPY] == ["wrong_label", "duplicate"]

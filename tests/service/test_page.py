@@ -9,11 +9,11 @@ from page_checks import KEY, box_of, expect_address, expect_found, expect_keys, 
 
 
 def test_an_upload_shows_its_neighbors_and_what_it_seems_to_be(page: Page, service: str) -> None:
-    content = picture_of("schist")
+    content = picture_of("vase")
     page.goto("/")
     upload(page, "my photo.png", content)
     expect_found(page, service, [content])
-    expect(page.locator("#answer")).to_contain_text(re.compile(r"schist: \d+ of 10"))
+    expect(page.locator("#answer")).to_contain_text(re.compile(r"vase: \d+ of 10"))
     first = page.locator("#results img").first
     expect(first).to_have_js_property("complete", value=True)
     assert first.evaluate("image => image.naturalWidth") > 0
@@ -22,7 +22,7 @@ def test_an_upload_shows_its_neighbors_and_what_it_seems_to_be(page: Page, servi
 
 
 def test_back_forward_and_reload_work_and_bring_an_upload_back(page: Page, service: str) -> None:
-    content = picture_of("schist")
+    content = picture_of("vase")
     page.goto("/")
     upload(page, "my photo.png", content)
     found = expect_found(page, service, [content])
@@ -76,16 +76,16 @@ def test_the_viewer_shows_query_and_result_side_by_side_and_obeys_keys(page: Pag
 def test_settings_change_results_and_address_and_an_address_can_be_shared(page: Page, service: str) -> None:
     page.goto(f"/?key={KEY}")
     expect_found(page, service, key=KEY)
-    page.select_option("#label", "gneiss")
-    expect_found(page, service, key=KEY, label="gneiss")
+    page.select_option("#label", "bowl")
+    expect_found(page, service, key=KEY, label="bowl")
     page.get_by_text("Advanced").click()
     page.get_by_role("combobox", name="Split", exact=True).select_option("train")
-    expect_address(page, "label=gneiss&split=train")
+    expect_address(page, "label=bowl&split=train")
     shared = page.url
     page.goto("/")
     page.goto(shared)
-    expect_found(page, service, key=KEY, label="gneiss", split="train")
-    expect(page.locator("#label")).to_have_value("gneiss")
+    expect_found(page, service, key=KEY, label="bowl", split="train")
+    expect(page.locator("#label")).to_have_value("bowl")
     expect(page.locator("#split")).to_have_value("train")
     expect(page.locator("#split")).to_be_visible()  # what is set there is not folded away
 
@@ -132,12 +132,12 @@ def test_the_slider_works_by_keyboard_and_speaks_to_screen_readers(page: Page, s
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xd8\xff\xe0 not really", "This cannot be read as an image"), (None, "marble/gone.jpg")],
+    [(b"\xff\xd8\xff\xe0 not really", "This cannot be read as an image"), (None, "jug/gone.jpg")],
 )
 def test_what_cannot_be_searched_with_is_explained_and_the_results_stay(
     page: Page, service: str, content: bytes | None, message: str
 ) -> None:
-    page.goto("/?key=marble%2Fgone.jpg" if content is None else f"/?key={KEY}")
+    page.goto("/?key=jug%2Fgone.jpg" if content is None else f"/?key={KEY}")
     if content:
         found = expect_found(page, service, key=KEY)
         upload(page, "corrupt.jpg", content)
@@ -154,12 +154,12 @@ def test_what_failed_while_offline_is_tried_again(page: Page, service: str) -> N
     page.goto(f"/?key={KEY}")
     found = expect_found(page, service, key=KEY)
     page.route("**/api/similar?*", lambda route: route.abort())
-    page.select_option("#label", "gneiss")
+    page.select_option("#label", "bowl")
     expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached.")
     expect_keys(page, "results", found)
     page.unroute("**/api/similar?*")
     page.get_by_role("button", name="Retry").click()
-    expect_found(page, service, key=KEY, label="gneiss")
+    expect_found(page, service, key=KEY, label="bowl")
     expect(page.get_by_role("alert")).to_be_hidden()
 
 

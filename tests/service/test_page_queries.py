@@ -28,21 +28,21 @@ def give(page: Page, kind: str, *files: tuple[str, bytes], text: tuple[str, str]
 
 
 def test_what_is_dropped_or_pasted_is_searched_several_images_as_one_query(page: Page, service: str) -> None:
-    schist, gneiss = picture_of("schist"), picture_of("gneiss")
+    vase, bowl = picture_of("vase"), picture_of("bowl")
     page.goto("/")
     expect(page.locator("#samples .card").first).to_be_visible()
-    give(page, "paste", ("pasted.png", schist))
+    give(page, "paste", ("pasted.png", vase))
     expect(page.locator("#query")).to_contain_text("pasted.png")
-    expect_found(page, service, [schist])
-    give(page, "drop", ("one.png", schist), ("two.png", gneiss))
-    both = expect_found(page, service, [schist, gneiss])
-    upload(page, "three.png", picture_of("marble"), "#add-upload")
+    expect_found(page, service, [vase])
+    give(page, "drop", ("one.png", vase), ("two.png", bowl))
+    both = expect_found(page, service, [vase, bowl])
+    upload(page, "three.png", picture_of("jug"), "#add-upload")
     expect(page.locator("#query .few img")).to_have_count(3)
     page.get_by_role("button", name="Remove three.png").click()
-    assert expect_found(page, service, [schist, gneiss]) == both
+    assert expect_found(page, service, [vase, bowl]) == both
     page.get_by_role("button", name="Remove one.png").click()
     expect(page.locator("#query b").first).to_have_text("two.png")
-    expect_found(page, service, [gneiss])
+    expect_found(page, service, [bowl])
 
 
 @pytest.mark.parametrize(("kind", "type"), [("paste", "text/plain"), ("drop", "text/uri-list")])
@@ -154,7 +154,7 @@ def test_the_first_result_is_on_the_first_screen(page: Page, width: int, height:
     page.goto(f"/?key={KEY}")
     for name in (KEY, "photo.png"):
         if name != KEY:
-            upload(page, name, picture_of("schist"))
+            upload(page, name, picture_of("vase"))
         expect(page.locator("#query")).to_contain_text(name)
         box = box_of(page.locator("#results .picture").first)
         assert box["y"] + box["height"] <= height

@@ -15,13 +15,13 @@ from service_process import TOKEN, ServiceProcesses
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
-COPY, ODD = "schist/schist_0004.jpg", "gneiss/gneiss_0005.jpg"
+COPY, ODD = "vase/vase_0004.jpg", "bowl/bowl_0005.jpg"
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 FINDINGS = [
-    Finding("near_duplicate", KEY, "marble", "0.97", "", COPY, "schist", "correlation of the thumbnails"),
-    Finding("odd", ODD, "gneiss", "0", "", "", "", "nearly one color"),
-    Finding("class_imbalance", "", "schist", "3", "", "", "", "3 images, where the median class has 24"),
+    Finding("near_duplicate", KEY, "jug", "0.97", "", COPY, "vase", "correlation of the thumbnails"),
+    Finding("odd", ODD, "bowl", "0", "", "", "", "nearly one color"),
+    Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
 ]
 
 
@@ -55,18 +55,18 @@ def test_images_are_browsed_by_class_split_and_name(page: Page, service: str) ->
     page.get_by_label("Jump to").focus()
     page.keyboard.press("End")
     expect(page.locator("#images > li[aria-posinset='144'] img")).to_be_visible()
-    expect(page.locator("#jump-value")).to_have_text("schist · 144")
+    expect(page.locator("#jump-value")).to_have_text("vase · 144")
     assert images.count() < 144  # only what is near the screen is in the document
-    page.select_option("#browse-label", "marble")
+    page.select_option("#browse-label", "jug")
     expect(page.locator("#status")).to_have_text("24 images")
     page.select_option("#browse-split", "test")
-    listed = httpx.get(f"{service}/api/images", params={"label": "marble", "split": "test"}).json()["images"]
+    listed = httpx.get(f"{service}/api/images", params={"label": "jug", "split": "test"}).json()["images"]
     expect_keys(page, "images", [image["key"] for image in listed])
     expect(images).to_have_count(len(listed))
-    expect_address(page, "view=browse&label=marble&split=test")
+    expect_address(page, "view=browse&label=jug&split=test")
     page.get_by_role("searchbox", name="File name").fill("no such name")
     page.get_by_role("button", name="Show all images").click()
-    page.get_by_role("searchbox", name="File name").fill("marble_0003")
+    page.get_by_role("searchbox", name="File name").fill("jug_0003")
     expect(images).to_have_count(1)
     images.locator("a").click()
     expect(page.locator("#viewer-facts")).to_contain_text(KEY)
@@ -196,7 +196,7 @@ def test_each_view_fits_and_axe_finds_nothing(odd_page: Page, scheme: str, size:
     page = odd_page
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size(size)
-    for address in [*ADDRESSES, "/?key=marble/gone.jpg"]:
+    for address in [*ADDRESSES, "/?key=jug/gone.jpg"]:
         page.goto(address)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], address
@@ -248,7 +248,7 @@ def test_calls_can_be_read_and_tried(page: Page) -> None:
     call.get_by_role("button", name="Try it out").click()
     call.locator("[data-param-name=size] input").fill("1")
     call.get_by_role("button", name="Execute").click()
-    expect(call.locator(".live-responses-table")).to_contain_text("andesite/andesite_0000.jpg")
+    expect(call.locator(".live-responses-table")).to_contain_text("bottle/bottle_0000.jpg")
 
 
 def test_a_form_of_the_own_page_downloads_images(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""What protects the service and those who use it: docs/security.md has the same points."""
+"""What protects the service and those who use it: docs/explanation/threat-model.md has the same points."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ from projects import Project
 from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upload_head
 from service_process import TOKEN, StartService
 
-KEY, OTHER = "marble/marble_0003.jpg", "schist/schist_0005.jpg"
+KEY, OTHER = "jug/jug_0003.jpg", "vase/vase_0005.jpg"
 NAME = "images.example.org"
 
 
@@ -39,7 +39,7 @@ def strict(start_service: StartService) -> str:
     """A service that gives its clients little time and room."""
     return start_service(
         "--idle-seconds=1", "--upload-seconds=2", "--max-connections=6", "--max-upload-mb=1", "--upload-room-mb=1",
-        "--max-download-mb=0.003",
+        "--max-download-mb=0.002",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from projects import Project
 from service_process import TOKEN
 
-KEY = "marble/marble_0003.jpg"
+KEY = "jug/jug_0003.jpg"
 FOLDER_OF_CLIENT = "similarity_client"
 
 
@@ -107,7 +107,7 @@ def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
         body = models.SearchForm(image=[upload], k=3)
         result = module("api.search.search").sync(client=client, body=body)
     assert (result.answer.neighbors[0].key, len(result.answer.neighbors)) == (KEY, 3)
-    batch = module("api.search.search_batch").sync(client=client, body=models.BatchForm(key=[KEY, "marble/x.jpg"]))
+    batch = module("api.search.search_batch").sync(client=client, body=models.BatchForm(key=[KEY, "jug/x.jpg"]))
     assert [each.status for each in batch.results] == [200, 404]
     similar = module("api.search.similar").sync(client=client, key=KEY, k=2)
     assert [each.key for each in similar.answer.neighbors] == [each.key for each in result.answer.neighbors[1:]]

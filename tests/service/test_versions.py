@@ -14,8 +14,8 @@ import yaml
 from projects import Project
 from service_process import ServiceProcesses
 
-KEY = "marble/marble_0003.jpg"
-OTHER = "marble/marble_0004.jpg"
+KEY = "jug/jug_0003.jpg"
+OTHER = "jug/jug_0004.jpg"
 
 
 @pytest.fixture

@@ -31,12 +31,12 @@ def refuse_whole(content: bytes | bytearray, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
-def test_each_kind_of_archive_gives_the_files_of_its_folder(kind: str, rocks: Path, tmp_path: Path) -> None:
-    archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, rocks.parent, rocks.name))
+def test_each_kind_of_archive_gives_the_files_of_its_folder(kind: str, wares: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, wares.parent, wares.name))
     assert is_archive(archive)
     assert len(unpack([archive], tmp_path / "out")) == 6
-    unpacked = tmp_path / "out/rocks/schist/002.png"
-    assert unpacked.read_bytes() == (rocks / "schist/002.png").read_bytes()
+    unpacked = tmp_path / "out/wares/vase/002.png"
+    assert unpacked.read_bytes() == (wares / "vase/002.png").read_bytes()
     assert unpacked.stat().st_mode & 0o777 == 0o644
 
 
@@ -85,8 +85,8 @@ def test_an_archive_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
-def test_what_is_cut_off_or_damaged_or_no_archive_is_refused(kind: str, rocks: Path, tmp_path: Path) -> None:
-    archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, rocks))
+def test_what_is_cut_off_or_damaged_or_no_archive_is_refused(kind: str, wares: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, wares))
     content = bytearray(archive.read_bytes())
     refuse_whole(content[: len(content) // 2], archive)
     refuse_whole(b"no archive", archive)
@@ -99,9 +99,9 @@ def test_what_is_cut_off_or_damaged_or_no_archive_is_refused(kind: str, rocks: P
 
 
 @pytest.fixture(params=[tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["ustar", "gnu", "pax"])
-def plain_tar(request: pytest.FixtureRequest, rocks: Path, tmp_path: Path) -> Path:
+def plain_tar(request: pytest.FixtureRequest, wares: Path, tmp_path: Path) -> Path:
     with tarfile.open(tmp_path / "set.tar", "w", format=request.param) as archive:
-        archive.add(rocks, ".")
+        archive.add(wares, ".")
     return tmp_path / "set.tar"
 
 
@@ -159,13 +159,13 @@ def test_a_tar_that_goes_on_after_its_end_is_refused(plain_tar: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("place", "byte"),
-    [(33 - 46, None), (len("marble/001.png") - 1, b"/"), (0, b"\0"), (6, b"\0")],
+    [(33 - 46, None), (len("jug/001.png") - 1, b"/"), (0, b"\0"), (6, b"\0")],
     ids=["comment", "folder", "no name", "cut name"],
 )
-def test_a_zip_whose_list_hides_a_file_is_refused(place: int, byte: bytes | None, rocks: Path, tmp_path: Path) -> None:
-    """A wrong length swallows the members after it, `marble/001.pn/` is a folder, and a name ends at a zero byte."""
-    content = bytearray(Path(shutil.make_archive(str(tmp_path / "set"), "zip", rocks)).read_bytes())
-    at = content.index(b"marble/001.png", content.index(b"PK\x01\x02")) + place
+def test_a_zip_whose_list_hides_a_file_is_refused(place: int, byte: bytes | None, wares: Path, tmp_path: Path) -> None:
+    """A wrong length swallows the members after it, `jug/001.pn/` is a folder, and a name ends at a zero byte."""
+    content = bytearray(Path(shutil.make_archive(str(tmp_path / "set"), "zip", wares)).read_bytes())
+    at = content.index(b"jug/001.png", content.index(b"PK\x01\x02")) + place
     content[at : at + 1] = byte or bytes([content[at] ^ 0x80])
     refuse_whole(content, tmp_path / "hiding.zip")
 

@@ -28,7 +28,7 @@ class FileServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/sets/rocks.zip"
+        return f"http://127.0.0.1:{self.server_port}/sets/wares.zip"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -67,10 +67,10 @@ def test_the_file_arrives_whole_and_a_second_run_does_not_download_again(
     server: FileServer, tmp_path: Path, sha256: str | None
 ) -> None:
     paths = [download(server.url, sha256, tmp_path) for _ in range(2)]
-    assert [path.name for path in paths] == ["rocks.zip", "rocks.zip"]
+    assert [path.name for path in paths] == ["wares.zip", "wares.zip"]
     assert paths[0].read_bytes() == CONTENT
     assert server.requests == 1
-    assert files_in(tmp_path) == ["rocks.zip"]
+    assert files_in(tmp_path) == ["wares.zip"]
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
@@ -91,7 +91,7 @@ def test_what_is_damaged_or_left_by_a_killed_download_is_replaced(server: FileSe
     path.rename(path.with_name("tmpabcdef"))
     path.write_bytes(b"damaged")
     assert download(server.url, SHA256, tmp_path).read_bytes() == CONTENT
-    assert files_in(tmp_path) == ["rocks.zip"]
+    assert files_in(tmp_path) == ["wares.zip"]
 
 
 def test_two_processes_that_want_the_same_file_download_it_once(server: FileServer, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_two_processes_that_want_the_same_file_download_it_once(server: FileServ
     ("address", "sha256", "reason"),
     [
         ("{url}/missing", None, "404"),
-        ("http://127.0.0.1:9/rocks.zip", None, "no connection"),
-        (f"http://{'a' * 70}/rocks.zip", None, ""),
+        ("http://127.0.0.1:9/wares.zip", None, "no connection"),
+        (f"http://{'a' * 70}/wares.zip", None, ""),
         ("{url}", "0" * 64, f"expected {'0' * 64} but got {SHA256}"),
     ],
 )

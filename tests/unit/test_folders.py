@@ -27,11 +27,11 @@ def make_link_to_fifo(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, make_socket, make_link_to_fifo, lambda path: path.symlink_to("/dev/zero")])
-@pytest.mark.parametrize("name", ["marble/x.jpg", "marble/.hidden", "notes"])
-def test_what_is_no_file_is_refused_wherever_it_is(make: Callable[[Path], None], name: str, rocks: Path) -> None:
-    make(rocks / name)
+@pytest.mark.parametrize("name", ["jug/x.jpg", "jug/.hidden", "notes"])
+def test_what_is_no_file_is_refused_wherever_it_is(make: Callable[[Path], None], name: str, wares: Path) -> None:
+    make(wares / name)
     with pytest.raises(UserError, match=f"{name}' is no file, but a FIFO, a socket or a device"):
-        check_source(rocks)
+        check_source(wares)
 
 
 def test_a_source_that_is_no_file_itself_is_refused_and_others_judge_what_is_one(tmp_path: Path) -> None:
@@ -43,40 +43,40 @@ def test_a_source_that_is_no_file_itself_is_refused_and_others_judge_what_is_one
     check_source(tmp_path / "missing")
 
 
-def test_links_in_a_circle_are_refused_and_others_are_followed_to_any_depth(rocks: Path, tmp_path: Path) -> None:
-    (rocks / "again").symlink_to(rocks / "marble")
-    (rocks / "one.png").symlink_to(rocks / "marble/000.png")
-    (rocks / "gone.png").symlink_to(tmp_path / "nowhere")
-    (rocks / "a/b/c/d/e/f/g").mkdir(parents=True)
-    (rocks / "a/b/c/d/e/f/g/x.jpg").touch()
-    check_source(rocks)
-    files = list(map(str, list_files(rocks)))
+def test_links_in_a_circle_are_refused_and_others_are_followed_to_any_depth(wares: Path, tmp_path: Path) -> None:
+    (wares / "again").symlink_to(wares / "jug")
+    (wares / "one.png").symlink_to(wares / "jug/000.png")
+    (wares / "gone.png").symlink_to(tmp_path / "nowhere")
+    (wares / "a/b/c/d/e/f/g").mkdir(parents=True)
+    (wares / "a/b/c/d/e/f/g/x.jpg").touch()
+    check_source(wares)
+    files = list(map(str, list_files(wares)))
     assert len(files) == 3 * 3 + 3
     assert {"a/b/c/d/e/f/g/x.jpg", "again/000.png", "gone.png"} < set(files)
-    (rocks / "marble" / "other").symlink_to(rocks / "schist")
-    (rocks / "schist" / "other").symlink_to(rocks / "marble")
+    (wares / "jug" / "other").symlink_to(wares / "vase")
+    (wares / "vase" / "other").symlink_to(wares / "jug")
     with pytest.raises(UserError, match="is a link to a folder that it is in"):
-        list_files(rocks)
+        list_files(wares)
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_a_folder_is_copied_with_unicode_names_spaces_and_links(rocks: Path, tmp_path: Path) -> None:
-    (rocks / "marble" / "000.png").rename(rocks / "marble" / "weißer Marmor 大理石.png")
-    (rocks / "marble" / "001.png").rename(rocks / "marble" / "Screenshot 9.41\u202fAM \u0645\u06cc\u200c.png")
-    (rocks / "linked").symlink_to(rocks / "schist")
+def test_a_folder_is_copied_with_unicode_names_spaces_and_links(wares: Path, tmp_path: Path) -> None:
+    (wares / "jug" / "000.png").rename(wares / "jug" / "weißer Marmor 大理石.png")
+    (wares / "jug" / "001.png").rename(wares / "jug" / "Screenshot 9.41\u202fAM \u0645\u06cc\u200c.png")
+    (wares / "linked").symlink_to(wares / "vase")
     target = tmp_path / "target"
     target.mkdir()
-    assert len(list(bring_images(rocks, list_folder(rocks).images, target, "copy"))) == 9
-    assert (target / "marble" / "weißer Marmor 大理石.png").read_bytes()
-    assert not (target / "schist" / "001.png").samefile(rocks / "schist" / "001.png")
+    assert len(list(bring_images(wares, list_folder(wares).images, target, "copy"))) == 9
+    assert (target / "jug" / "weißer Marmor 大理石.png").read_bytes()
+    assert not (target / "vase" / "001.png").samefile(wares / "vase" / "001.png")
 
 
 @pytest.mark.parametrize("how", ["copy", "link"])
-def test_a_link_to_nothing_is_named(how: str, rocks: Path, tmp_path: Path) -> None:
-    (rocks / "marble" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+def test_a_link_to_nothing_is_named(how: str, wares: Path, tmp_path: Path) -> None:
+    (wares / "jug" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "target").mkdir()
     with pytest.raises(UserError, match=r"(gone|nowhere)\.jpg is a link to nothing"):
-        list(bring_images(rocks, list_folder(rocks).images, tmp_path / "target", how))  # type: ignore[arg-type]
+        list(bring_images(wares, list_folder(wares).images, tmp_path / "target", how))  # type: ignore[arg-type]
 
 
 def make_archives(folder: Path, target: Path) -> list[Path]:
@@ -95,32 +95,32 @@ def plan_archive(path: Path) -> Layout:
     return list_folder(path.with_suffix(".unpacked"))
 
 
-LEFT_OUT = (".hidden/x.png", "..a/x.png", "marble/...png", "marble/x\ty.txt", "marble/x\\y.txt", "marble/ü.txt")
+LEFT_OUT = (".hidden/x.png", "..a/x.png", "jug/...png", "jug/x\ty.txt", "jug/x\\y.txt", "jug/ü.txt")
 
 
 def test_a_folder_and_all_archives_of_it_give_the_same_images_and_leave_the_same_out(
-    rocks: Path, tmp_path: Path
+    wares: Path, tmp_path: Path
 ) -> None:
-    (rocks / "marble" / "000.png").rename(rocks / "marble" / "größe 大理石.png")
-    (rocks / "schist").rename(rocks / "Schiefer – grün")
+    (wares / "jug" / "000.png").rename(wares / "jug" / "größe 大理石.png")
+    (wares / "vase").rename(wares / "Schiefer – grün")
     for name in LEFT_OUT:
-        (rocks / name).parent.mkdir(exist_ok=True)
-        (rocks / name).write_bytes(b"x")
-    expected = list_folder(rocks)
+        (wares / name).parent.mkdir(exist_ok=True)
+        (wares / name).write_bytes(b"x")
+    expected = list_folder(wares)
     assert len(expected.images) == 6
     assert len(expected.left_out) == len(LEFT_OUT)
-    for archive in make_archives(rocks, tmp_path):
+    for archive in make_archives(wares, tmp_path):
         assert plan_archive(archive) == expected
 
 
-@pytest.mark.parametrize("name", ["marble/x\ty.png", "marble/x\\y.png", "train/a/x.png"])
-def test_what_is_refused_in_a_folder_is_refused_in_all_archives_of_it(name: str, rocks: Path, tmp_path: Path) -> None:
-    for path in (rocks / name, rocks / "test" / "a" / "x.png"):
+@pytest.mark.parametrize("name", ["jug/x\ty.png", "jug/x\\y.png", "train/a/x.png"])
+def test_what_is_refused_in_a_folder_is_refused_in_all_archives_of_it(name: str, wares: Path, tmp_path: Path) -> None:
+    for path in (wares / name, wares / "test" / "a" / "x.png"):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(b"x")
     with pytest.raises(UserError) as refusal:
-        list_folder(rocks)
-    for archive in make_archives(rocks, tmp_path):
+        list_folder(wares)
+    for archive in make_archives(wares, tmp_path):
         with pytest.raises(UserError, match=re.escape(str(refusal.value))):
             plan_archive(archive)
 

@@ -19,10 +19,10 @@ from similarity.data.images import decoding
 from similarity.data.images.decoding import decode_image, read_image, read_image_file
 from similarity.data.images.formats import MissingReaderError, UnreadableImageError
 from similarity.data.images.pixels import resize
-from similarity.data.sources.rocks import draw_rock
+from similarity.data.sources.ceramics import draw_picture
 from similarity.errors import UserError
 
-ROCK = draw_rock("gneiss", 0, 0, 48)
+PICTURE = draw_picture("bowl", 0, 0, 48)
 
 
 @pytest.mark.parametrize(
@@ -30,20 +30,20 @@ ROCK = draw_rock("gneiss", 0, 0, 48)
     [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("L", "PNG"), ("1", "PNG"), ("P", "GIF"), ("LA", "PNG"), ("YCbCr", "JPEG")],
 )
 def test_every_color_mode_becomes_rgb_of_the_same_size(mode: str, file_format: str) -> None:
-    pixels = read_image(encode(Image.fromarray(ROCK).convert(mode), file_format))
+    pixels = read_image(encode(Image.fromarray(PICTURE).convert(mode), file_format))
     assert pixels.shape == (48, 48, 3)
     assert pixels.dtype == np.uint8
-    assert np.abs(pixels.mean() - ROCK.mean()) < 12  # an inverted CMYK would be far off
+    assert np.abs(pixels.mean() - PICTURE.mean()) < 12  # an inverted CMYK would be far off
 
 
 def test_transparency_is_laid_over_white_and_a_palette_keeps_its_colors() -> None:
     alpha = np.zeros((48, 48), np.uint8)
-    nothing = Image.fromarray(np.dstack([ROCK, alpha]), "RGBA")  # by programs that know no transparency
-    np.testing.assert_array_equal(read_image(encode(nothing, "PNG")), ROCK)
+    nothing = Image.fromarray(np.dstack([PICTURE, alpha]), "RGBA")  # by programs that know no transparency
+    np.testing.assert_array_equal(read_image(encode(nothing, "PNG")), PICTURE)
     alpha[:24] = 255
-    half = read_image(encode(Image.fromarray(np.dstack([ROCK, alpha]), "RGBA"), "PNG"))
-    np.testing.assert_array_equal(half, np.concatenate([ROCK[:24], np.full((24, 48, 3), 255)]))
-    palette = Image.fromarray(ROCK).quantize(256)
+    half = read_image(encode(Image.fromarray(np.dstack([PICTURE, alpha]), "RGBA"), "PNG"))
+    np.testing.assert_array_equal(half, np.concatenate([PICTURE[:24], np.full((24, 48, 3), 255)]))
+    palette = Image.fromarray(PICTURE).quantize(256)
     np.testing.assert_array_equal(read_image(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
 
 
@@ -63,7 +63,7 @@ def with_orientation(orientation: int) -> Image.Exif:
 def test_every_orientation_is_that_of_pillow_also_in_heic(orientation: int) -> None:
     """Telephones write the orientation of HEIC twice, as its own and as EXIF."""
     pillow_heif.register_heif_opener()
-    picture, exif = Image.fromarray(ROCK[:30]), with_orientation(orientation)
+    picture, exif = Image.fromarray(PICTURE[:30]), with_orientation(orientation)
     content = encode(picture, "PNG", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     np.testing.assert_array_equal(read_image(content), expected)
@@ -73,7 +73,7 @@ def test_every_orientation_is_that_of_pillow_also_in_heic(orientation: int) -> N
 
 
 def test_damaged_metadata_does_not_make_an_image_unreadable() -> None:
-    content = encode(Image.fromarray(ROCK), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
+    content = encode(Image.fromarray(PICTURE), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
     assert read_image(content).shape == (48, 48, 3)
 
 
@@ -92,7 +92,7 @@ def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_
         with pytest.raises(UnreadableImageError, match=reason):
             read_image(content)
     with pytest.raises(UnreadableImageError, match=r"\w{3,}"):
-        read_image(encode(Image.fromarray(ROCK), "PNG")[:900])
+        read_image(encode(Image.fromarray(PICTURE), "PNG")[:900])
 
 
 def test_decompression_bomb_is_refused() -> None:
@@ -106,7 +106,7 @@ def test_decompression_bomb_is_refused() -> None:
 @given(st.binary(max_size=200), st.integers(0, 400))
 @settings(max_examples=60, deadline=None)
 def test_damaged_content_never_raises_anything_else(noise: bytes, position: int) -> None:
-    damaged = bytearray(encode(Image.fromarray(ROCK), "JPEG"))
+    damaged = bytearray(encode(Image.fromarray(PICTURE), "JPEG"))
     damaged[position : position + len(noise)] = noise
     try:
         assert read_image(bytes(damaged)).ndim == 3
@@ -174,12 +174,12 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
 
 
 def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "rock.png"
-    Image.fromarray(ROCK).save(path)
+    path = tmp_path / "x.png"
+    Image.fromarray(PICTURE).save(path)
     digest = sha256(path.read_bytes()).hexdigest()
-    np.testing.assert_array_equal(read_image_file(path, digest), ROCK)
-    Image.fromarray(ROCK[::-1]).save(path)
-    with pytest.raises(UserError, match=r"rock\.png has changed since it was scanned"):
+    np.testing.assert_array_equal(read_image_file(path, digest), PICTURE)
+    Image.fromarray(PICTURE[::-1]).save(path)
+    with pytest.raises(UserError, match=r"x\.png has changed since it was scanned"):
         read_image_file(path, digest)
 
 
@@ -230,7 +230,7 @@ def test_threads_take_turns_with_images_that_do_not_fit_into_memory_together() -
 @pytest.fixture
 def heic() -> bytes:
     pillow_heif.register_heif_opener()
-    return encode(Image.fromarray(ROCK[:30]), "HEIF", quality=95)
+    return encode(Image.fromarray(PICTURE[:30]), "HEIF", quality=95)
 
 
 def test_heic_is_read_like_other_formats_whatever_it_is_called(heic: bytes, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_heic_is_read_like_other_formats_whatever_it_is_called(heic: bytes, tmp_
     for source in (heic, tmp_path / "x.jpg"):
         decoded = decode_image(source, 8)
         assert (decoded.pixels.shape, decoded.width, decoded.height) == ((30, 48, 3), 48, 30)
-        assert np.abs(decoded.pixels.astype(float) - ROCK[:30]).mean() < 8
+        assert np.abs(decoded.pixels.astype(float) - PICTURE[:30]).mean() < 8
 
 
 def test_heic_is_held_to_the_same_bounds_and_damage_is_named(heic: bytes) -> None:
@@ -255,4 +255,4 @@ def test_without_its_reader_heic_is_named_with_the_line_that_installs_it_and_avi
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(MissingReaderError, match=r"HEIC, which is read after `pip install 'pillow-heif>=1,<2'`"):
         decode_image(heic)
-    assert decode_image(encode(Image.fromarray(ROCK), "AVIF")).width == 48
+    assert decode_image(encode(Image.fromarray(PICTURE), "AVIF")).width == 48

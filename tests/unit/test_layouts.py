@@ -163,14 +163,14 @@ def test_one_more_image_renames_no_other(files: set[str], label: str) -> None:
 
 
 def test_heic_is_taken_with_its_reader_and_refused_without_or_left_out_if_asked(
-    rocks: Path, monkeypatch: pytest.MonkeyPatch
+    wares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which images there are does not depend on what is installed."""
-    (rocks / "marble" / "IMG_1.HEIC").write_bytes(b"x")
-    assert len(list_folder(rocks).images) == 7
-    left_out = list_folder(rocks, Choices(heic=False))
+    (wares / "jug" / "IMG_1.HEIC").write_bytes(b"x")
+    assert len(list_folder(wares).images) == 7
+    left_out = list_folder(wares, Choices(heic=False))
     assert len(left_out.images) == 6
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"1 of 7 images in data\.source are HEIC, .* run `pip install 'pillow-heif>=1"):
-        list_folder(rocks)
-    assert list_folder(rocks, Choices(heic=False)) == left_out
+        list_folder(wares)
+    assert list_folder(wares, Choices(heic=False)) == left_out

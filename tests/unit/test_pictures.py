@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from similarity.data.images.sheets import Tile, _font, _shortened, draw_sheet
-from similarity.data.sources.rocks import CLASSES, draw_rock
+from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])
@@ -11,7 +11,7 @@ def test_images_of_any_shape_fit_their_tile(shape: tuple[int, int]) -> None:
         pixels = np.full((*shape, 3), color, np.uint8)
         return np.asarray(draw_sheet([[Tile(pixels, captions, match)] * 3]))
 
-    captions = ["1.000  marble", "x" * 80]
+    captions = ["1.000  jug", "x" * 80]
     white, black, without = sheet(255, captions, True), sheet(0, captions, True), sheet(255, ["", ""], True)
     assert white.shape == black.shape
     assert (white != black).any(axis=(0, 2)).sum() >= 3  # each image, however thin
@@ -20,10 +20,10 @@ def test_images_of_any_shape_fit_their_tile(shape: tuple[int, int]) -> None:
 
 
 def test_demo_pictures_depend_on_their_number_alone_and_differ() -> None:
-    pictures = [draw_rock(label, 0, number, 32) for label in CLASSES for number in range(3)]
+    pictures = [draw_picture(label, 0, number, 32) for label in CLASSES for number in range(3)]
     assert all(picture.shape == (32, 32, 3) for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    np.testing.assert_array_equal(draw_rock("marble", 0, 2, 32), pictures[3 * CLASSES.index("marble") + 2])
+    np.testing.assert_array_equal(draw_picture("jug", 0, 2, 32), pictures[3 * CLASSES.index("jug") + 2])
 
 
 def test_long_classes_keep_their_beginning_and_long_names_their_end() -> None:

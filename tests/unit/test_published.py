@@ -23,7 +23,7 @@ pytest.importorskip("lancedb", reason="LanceDB is not installed")
 
 SIZES = {"common": 4000, "it's rare": 7, "seldom": 60, "single": 1, "usual \\ 2": 2500}
 PARTS = Parts(32, 20, 0.3)
-SMALL = {"basalt": 30, "marble": 20}
+SMALL = {"basalt": 30, "jug": 20}
 
 
 def rows_of(sizes: dict[str, int], change: float = 0) -> list[Row]:
@@ -110,7 +110,7 @@ def test_a_reader_stays_at_the_version_that_it_opened(tmp_path: Path) -> None:
     before = reader.search(FEW_ROWS[7].embedding, Options(10)).rows.tolist()
     later = published_gallery(tmp_path, rows_of({"basalt": 10, "granite": 5}, 0.1))
     assert reader.search(FEW_ROWS[7].embedding, Options(10)).rows.tolist() == before
-    assert reader.search(FEW_ROWS[7].embedding, Options(50, "marble")).matches == 20
+    assert reader.search(FEW_ROWS[7].embedding, Options(50, "jug")).matches == 20
     assert len(later.manifest.records) == 15
 
 
@@ -129,16 +129,14 @@ def test_a_publication_that_is_killed_leaves_what_was_there(tmp_path: Path, monk
 
 def test_images_are_added_in_the_place_of_those_with_the_same_key(tmp_path: Path) -> None:
     published_gallery(tmp_path, FEW_ROWS)
-    new = FEW_ROWS[3]._replace(
-        record=FEW_ROWS[3].record._replace(path="marble/0.jpg", label="marble"), split="", file="/x"
-    )
+    new = FEW_ROWS[3]._replace(record=FEW_ROWS[3].record._replace(path="jug/0.jpg", label="jug"), split="", file="/x")
     changed = FEW_ROWS[4]._replace(embedding=FEW_ROWS[9].embedding)
     assert add(str(tmp_path), "run", [new, changed], 32) == 51
     gallery = open_table(str(tmp_path), "run", PARTS)
-    row = gallery.row("marble/0.jpg")
-    assert (gallery.split(row), gallery.added) == (None, {"marble/0.jpg": Path("/x")})
+    row = gallery.row("jug/0.jpg")
+    assert (gallery.split(row), gallery.added) == (None, {"jug/0.jpg": Path("/x")})
     found = gallery.search(new.embedding, Options(2, index="lancedb"))
-    assert {gallery.manifest.keys[row] for row in found.rows} == {"marble/0.jpg", FEW_ROWS[3].record.path}
+    assert {gallery.manifest.keys[row] for row in found.rows} == {"jug/0.jpg", FEW_ROWS[3].record.path}
     np.testing.assert_array_equal(gallery.vectors[gallery.row(changed.record.path)], changed.embedding)
     with pytest.raises(UserError, match="nothing is published as other"):
         add(str(tmp_path), "other", [new], 32)

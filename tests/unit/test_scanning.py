@@ -21,29 +21,29 @@ def scan(folder: Path, cache: Path) -> list[Rejection | ScannedImage]:
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_every_file_is_either_recorded_or_rejected_with_a_reason(rocks: Path, tmp_path: Path) -> None:
-    (rocks / "marble" / "000.png").write_text("no image", encoding="utf-8")
-    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(rocks / "schist" / "ä b.png")
-    rejection, *images = scan(rocks, tmp_path / "cache")
+def test_every_file_is_either_recorded_or_rejected_with_a_reason(wares: Path, tmp_path: Path) -> None:
+    (wares / "jug" / "000.png").write_text("no image", encoding="utf-8")
+    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(wares / "vase" / "ä b.png")
+    rejection, *images = scan(wares, tmp_path / "cache")
     assert isinstance(rejection, Rejection)
-    assert rejection.path == "marble/000.png"
+    assert rejection.path == "jug/000.png"
     assert rejection.reason.startswith("not an image in a known format (")
     assert all(isinstance(image, ScannedImage) for image in images)
     records = [image.record for image in images if isinstance(image, ScannedImage)]
-    assert [record.path for record in records] == list_keys(rocks)[1:]
-    digest = hashlib.sha256((rocks / "schist" / "ä b.png").read_bytes()).hexdigest()
-    assert records[-1] == ImageRecord("schist/ä b.png", "schist", digest, 9, 5)
+    assert [record.path for record in records] == list_keys(wares)[1:]
+    digest = hashlib.sha256((wares / "vase" / "ä b.png").read_bytes()).hexdigest()
+    assert records[-1] == ImageRecord("vase/ä b.png", "vase", digest, 9, 5)
     assert [image.remark for image in images if isinstance(image, ScannedImage)] == [""] * 5 + ["nearly one color"]
 
 
-def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(rocks: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(rocks / "schist" / "plain.png")
-    first = [image for image in scan(rocks, tmp_path / "cache") if isinstance(image, ScannedImage)]
+def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(wares: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(wares / "vase" / "plain.png")
+    first = [image for image in scan(wares, tmp_path / "cache") if isinstance(image, ScannedImage)]
     assert all(image.is_decoded for image in first)
-    (rocks / "marble" / "000.png").rename(rocks / "marble" / "renamed.png")
-    Image.fromarray(np.zeros((6, 7, 3), np.uint8)).save(rocks / "marble" / "zzz.png")
-    second = [image for image in scan(rocks, tmp_path / "cache") if isinstance(image, ScannedImage)]
-    assert [image.record.path for image in second if image.is_decoded] == ["marble/zzz.png"]
+    (wares / "jug" / "000.png").rename(wares / "jug" / "renamed.png")
+    Image.fromarray(np.zeros((6, 7, 3), np.uint8)).save(wares / "jug" / "zzz.png")
+    second = [image for image in scan(wares, tmp_path / "cache") if isinstance(image, ScannedImage)]
+    assert [image.record.path for image in second if image.is_decoded] == ["jug/zzz.png"]
     by_digest = {image.record.sha256: image for image in first}
     for image in second:
         if not image.is_decoded:
