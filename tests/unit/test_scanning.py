@@ -83,9 +83,9 @@ def test_previews_are_read_back_by_row(tmp_path: Path) -> None:
         previews[1]
 
 
-def test_a_fifo_among_the_images_is_refused_rather_than_read_for_ever(rocks: Path, tmp_path: Path) -> None:
-    os.mkfifo(rocks / "marble" / "fifo.png")
+def test_a_fifo_among_the_images_is_refused_rather_than_read_for_ever(wares: Path, tmp_path: Path) -> None:
+    os.mkfifo(wares / "jug" / "fifo.png")
     with pytest.raises(UserError, match=r"fifo\.png: no file, but a FIFO, a socket or a device: remove it"):
-        scan(rocks, tmp_path / "cache")
+        scan(wares, tmp_path / "cache")
     with pytest.raises(UnreadableImageError, match="no file, but a FIFO"):
-        read_image(rocks / "marble" / "fifo.png")
+        read_image(wares / "jug" / "fifo.png")
