@@ -60,7 +60,10 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: i
     else:
         nearest, _ = nearest_neighbors(components, _CANDIDATES)
     ends = _close_pairs(components, nearest, min_correlation)
-    correlations = _correlations(thumbnails, ends)
+    blocks = (ends[start : start + _ROWS_PER_BLOCK].T for start in range(0, len(ends), _ROWS_PER_BLOCK))
+    patterns = ((contrast_pattern(thumbnails[first]), contrast_pattern(thumbnails[second])) for first, second in blocks)
+    products = [np.einsum("pd,pd->p", *each) for each in patterns]
+    correlations = np.concatenate([np.empty(0, np.float32), *products])
     kept = correlations >= min_correlation
     return Pairs(ends[kept, 0], ends[kept, 1], correlations[kept])
 
@@ -97,21 +100,12 @@ def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: f
     return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the correlation of the thumbnails of each pair of rows, int64 (p, 2): float32 (p,)."""
-    blocks = [pairs[start : start + _ROWS_PER_BLOCK] for start in range(0, len(pairs), _ROWS_PER_BLOCK)]
-    patterns = ((contrast_pattern(thumbnails[block[:, end]]) for end in (0, 1)) for block in blocks)
-    found = [np.einsum("pd,pd->p", first, second) for first, second in patterns]
-    return np.concatenate([np.empty(0, np.float32), *found])
-
-
 def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
     """Return which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
-    chosen, linked = np.zeros(count, bool), np.zeros(count, bool)
-    chosen[rows] = True
-    for pairs in links:
-        linked[pairs.second[chosen[pairs.first]]] = True
-        linked[pairs.first[chosen[pairs.second]]] = True
+    linked = np.zeros(count, bool)
+    for first, second, _ in links:
+        linked[second[np.isin(first, rows)]] = True
+        linked[first[np.isin(second, rows)]] = True
     return linked
 
 
