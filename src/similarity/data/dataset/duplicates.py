@@ -60,7 +60,10 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: i
     else:
         nearest, _ = nearest_neighbors(components, _CANDIDATES)
     ends = _close_pairs(components, nearest, min_correlation)
-    correlations = _correlations(thumbnails, ends)
+    blocks = (ends[start : start + _ROWS_PER_BLOCK].T for start in range(0, len(ends), _ROWS_PER_BLOCK))
+    patterns = ((contrast_pattern(thumbnails[first]), contrast_pattern(thumbnails[second])) for first, second in blocks)
+    products = [np.einsum("pd,pd->p", *each) for each in patterns]
+    correlations = np.concatenate([np.empty(0, np.float32), *products])
     kept = correlations >= min_correlation
     return Pairs(ends[kept, 0], ends[kept, 1], correlations[kept])
 
@@ -95,14 +98,6 @@ def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: f
         found.append(np.sort(np.stack([start + close, others], axis=1), axis=1))
     pairs = np.unique(np.concatenate(found), axis=0)
     return pairs[pairs[:, 0] != pairs[:, 1]]
-
-
-def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the correlation of the thumbnails of each pair of rows, int64 (p, 2): float32 (p,)."""
-    blocks = [pairs[start : start + _ROWS_PER_BLOCK] for start in range(0, len(pairs), _ROWS_PER_BLOCK)]
-    patterns = ((contrast_pattern(thumbnails[block[:, end]]) for end in (0, 1)) for block in blocks)
-    found = [np.einsum("pd,pd->p", first, second) for first, second in patterns]
-    return np.concatenate([np.empty(0, np.float32), *found])
 
 
 def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
