@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: repro repro-ray install serve test test-cluster test-image image bench lint format docs pins clean-cache clean
 
-repro: .venv/.runtime ## run every stage whose inputs changed
+repro: .git .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
 	dvc repro
 	@printf '%s\n' '' \
@@ -15,7 +15,7 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
-repro-ray: .venv/.cluster ## the same, but scan and featurize on a local Ray cluster
+repro-ray: .git .venv/.cluster ## the same, but scan and featurize on a local Ray cluster
 	python src/check.py
 	RAY_ADDRESS=local dvc repro
 
@@ -39,14 +39,18 @@ image: ## the container image of the service; needs docker
 test-image: .venv/.development ## build that image and try it; minutes
 	BUILD_IMAGE=1 python -m pytest -n0 --timeout=0 tests/service/test_image.py
 
-lint: .venv/.development ## style, formatting, types
+lint: .venv/.development ## style, formatting, types, wording
 	ruff check .
 	ruff format --check .
 	mypy
+	python scripts/lint_words.py
 
 format: .venv/.development ## rewrite the code in the common style
 	ruff check --fix .
 	ruff format .
+
+.git:
+	@echo 'This folder is no git repository, which DVC needs. Run: git init && git add . && git commit --message "Start"'; exit 1
 
 .venv/.runtime: requirements.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from similarity import layout
+from similarity.data.dataset.corrections import decided_keys, read_corrections
 from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
@@ -52,6 +53,8 @@ def main(params: Params, outputs: Outputs) -> None:
         *(Finding("unreadable", key, key.split("/")[0], reason=reason) for key, reason in rejected),
         *small_classes(manifest.classes, labels, judgement.judged),
     ]
+    decided = decided_keys(read_corrections(layout.CORRECTIONS))
+    findings = [each for each in findings if each.path not in decided]
     counts = Counter(each.finding for each in findings)
     across = Counter(each.finding for each in findings if each.is_across_classes)
     details = {kind: counts[kind] for kind in KINDS} | {

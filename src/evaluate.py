@@ -101,9 +101,8 @@ def main(params: Params, outputs: Outputs) -> None:
     shown = ("test_accuracy", "p_at_10", "map_at_r", "same_image_at_1")
     figures = ", ".join(f"{name} {value:.4f}" for name, value in (scores | likeness).items() if name in shown)
     print(f"evaluate: {figures}; queries are drawn in {layout.PLOTS / 'queries'}")
-    if scores:
-        unseen = scores["unseen"]["map_at_r"]
-        print(f"evaluate: among images that nothing was learned from, map_at_r is {unseen:.4f}")
+    if scores and (unseen := scores["unseen"]):  # no class may have two test images
+        print(f"evaluate: among images that nothing was learned from, map_at_r is {unseen['map_at_r']:.4f}")
 
 
 def summarize(measured: Measured, groups: np.ndarray) -> dict[str, Any]:

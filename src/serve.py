@@ -21,11 +21,11 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from service.app import create_app, server_config
-from service.catalog import Catalog, describe
+from service.catalog import Catalog
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
+from service.info import LimitInfo, describe
 from service.options import parse_arguments
 from service.reloading import Beside, ServedCatalog
-from service.schema import LimitInfo
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.project import NEEDED, OPTIONAL, SEARCHED
@@ -105,7 +105,10 @@ def open_catalog(
         list(engine.embedder([picture] * size))
     for name in engine.gallery.indexes:
         engine.answer([Query("warm-up", images=(picture,))], Options(MAX_RESULTS, index=name, any=True))
-    return Catalog(engine, describe(engine, limits, read_metrics(metrics)), read_version(engine.lock))
+    figures = {
+        name: each for name, each in read_metrics(metrics).items() if engine.lock.is_current(METRICS / f"{name}.json")
+    }
+    return Catalog(engine, describe(engine, limits, figures), read_version(engine.lock))
 
 
 def open_beside(revision: str, limits: LimitInfo) -> Beside:

@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
 }
 """Sent with every response: browsers do no more with it than the page needs."""
-_LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
+LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_OVERHEAD = 65_536  # bytes of a form besides its files
 _FOREIGN = Refusal(
@@ -45,8 +45,8 @@ _NO_TOKEN = Refusal(
 
 def own_hosts(host: str) -> list[str]:
     """List the names and addresses that this machine may be called by in `Host` if the service listens on `host`."""
-    hosts = [*_LOCAL_HOSTS]
-    if host not in _LOCAL_HOSTS:
+    hosts = [*LOCAL_HOSTS]
+    if host not in LOCAL_HOSTS:
         hosts += [host, name := socket.gethostname()]
         with suppress(OSError):  # a machine may not know its own address
             hosts += {str(address[0]) for *_, address in socket.getaddrinfo(name, None)}

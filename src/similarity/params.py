@@ -54,8 +54,8 @@ class DataParams(_Section):
 
     source: Text
     """A folder of images, best in class folders, an archive of one, or a recipe."""
-    mode: Literal["copy", "link"]
-    """Whether the images of a folder are copied, or symbolic links to them are made."""
+    labels: Literal["folders", "none"]
+    """Whether folders, or a table, give the classes; `none` ignores both, as for photographs in folders by date."""
     heic: Literal["read", "leave_out"]
     """What is done with HEIC images, for which the package `pillow-heif` is needed."""
     table: Text | None

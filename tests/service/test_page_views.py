@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -249,20 +248,3 @@ def test_calls_can_be_read_and_tried(page: Page) -> None:
     call.locator("[data-param-name=size] input").fill("1")
     call.get_by_role("button", name="Execute").click()
     expect(call.locator(".live-responses-table")).to_contain_text("bottle/bottle_0000.jpg")
-
-
-def test_a_form_of_the_own_page_downloads_images(page: Page) -> None:
-    page.goto("/api/docs/")
-    with page.expect_download() as download:
-        page.evaluate(
-            """keys => {
-                const form = Object.assign(document.createElement('form'), {method: 'post', action: '../download'});
-                form.append(...keys.map(value => Object.assign(document.createElement('input'), {name: 'key', value})));
-                document.body.append(form);
-                form.submit();
-            }""",
-            [KEY, COPY],
-        )
-    assert download.value.suggested_filename == "images.zip"
-    with ZipFile(download.value.path()) as archive:
-        assert archive.namelist() == [KEY, COPY]

@@ -1,7 +1,7 @@
 """The sections of the report, failures first: a page that needs nothing but itself, without any script."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,28 +155,24 @@ def novelty_section(refused: Sequence[tuple[str, float]]) -> Section:
     return Section("Unrelated images", paragraph(note) + content)
 
 
-def audit_section(findings: Sequence[Finding], album: Album) -> Section:
-    """List the worst findings of each kind, with pictures."""
+def audit_section(findings: Sequence[Finding]) -> Section:
+    """List the worst findings of each kind."""
     if not findings:
         return Section("Audit of the data", paragraph("Nothing seems to be wrong with images or labels."))
-    note = "The worst of each kind come first; all are in data/findings.csv. Look before you delete anything."
-    parts = [paragraph(note)]
+    parts = [paragraph("The worst of each kind; all are in data/findings.csv. Look before you delete anything.")]
     for kind, count in Counter(each.finding for each in findings).items():
-        worst = _of_kind(findings, kind)[:_MOST_LISTED]
-        listed = table(("image or class", "finding"), [(each.path or each.label, explain(each)) for each in worst])
-        pictures = album.show_findings(worst)
-        parts.append(f"<h3>{kind.replace('_', ' ').capitalize()}: {count:,}</h3>{pictures}")
-        parts.append(markup.folded("names and reasons", listed))
+        worst = [(each.path or each.label, explain(each)) for each in _of_kind(findings, kind)[:_MOST_LISTED]]
+        title = f"{kind.replace('_', ' ').capitalize()}: {count:,}"
+        parts.append(markup.folded(title, table(("image or class", "finding"), worst)))
     return Section("Audit of the data", "".join(parts))
 
 
-def map_section(manifest: Manifest, positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> Section:
-    """Draw a map as points by class, evenly chosen where there are many, and as pictures; see `charts.collage`."""
+def map_section(manifest: Manifest, positions: np.ndarray) -> Section:
+    """Draw a map of the images as points by class, evenly chosen where there are many."""
     rows = np.unique(np.linspace(0, len(positions) - 1, _MOST_POINTS).astype(int))
     dots = charts.points(positions[rows], [manifest.records[row].label for row in rows.tolist()])
-    pictures = markup.picture(charts.collage(positions, picture_of), "Map of the images in pictures")
-    note = "Similar images lie near each other; the axes mean nothing. In each place of the second map is one image."
-    return Section("Map", f"{paragraph(note)}{markup.chart(dots, 'Map of the images by class')}{pictures}")
+    note = f"Similar images lie near each other; the axes mean nothing. {markup.PAGE}?view=map shows their pictures."
+    return Section("Map", paragraph(note) + markup.chart(dots, "Map of the images by class"))
 
 
 def training_section(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> Section:
