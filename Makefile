@@ -39,10 +39,11 @@ image: ## the container image of the service; needs docker
 test-image: .venv/.development ## build that image and try it; minutes
 	BUILD_IMAGE=1 python -m pytest -n0 --timeout=0 tests/service/test_image.py
 
-lint: .venv/.development ## style, formatting, types
+lint: .venv/.development ## style, formatting, types, wording
 	ruff check .
 	ruff format --check .
 	mypy
+	python scripts/lint_words.py
 
 format: .venv/.development ## rewrite the code in the common style
 	ruff check --fix .

@@ -43,7 +43,7 @@ Current = Annotated[Catalog, Depends(_current)]
 async def search(
     request: Request, served: Served, form: Annotated[forms.SearchForm, Depends(body_of(forms.SearchForm))]
 ) -> schema.SearchResult:
-    """Makes one query of uploaded images, of indexed ones, of a vector, or of all: their mean, moved towards what is
+    """Make one query from uploaded images, of indexed ones, of a vector, or of all: their mean, moved towards what is
     liked and away from what is not (Rocchio). Uploads are embedded, and never written to disk. Images that are named by
     key are not among the neighbors.
     """
@@ -65,7 +65,7 @@ def _with_urls(found: schema.SearchResult, options: forms.SearchOptions, request
 
 @router.get("/similar", tags=["search"], summary="Find images like an indexed one")
 def similar(request: Request, served: Served, query: Annotated[forms.SimilarQuery, Query()]) -> schema.SearchResult:
-    """Reads the stored neighbors, or searches if they are too few, or if other ones or another index are asked for."""
+    """Read the stored neighbors, or search if they are too few, or if the request needs others or another index."""
     found = served.of(query.run).search(ImageQuery(query.key, keys=(query.key,)), query.as_engine_options())
     return _with_urls(found, query, request)
 
@@ -74,7 +74,7 @@ def similar(request: Request, served: Served, query: Annotated[forms.SimilarQuer
 def list_changes(
     served: Served, size: Annotated[int, Query(ge=1, le=100, description="How many images to return at most.")] = 20
 ) -> schema.Changes:
-    """Returns the test images whose nearest differ most between the run that is served and the one beside it."""
+    """Return the test images whose nearest differ most between the served run and the one compared with it."""
     return schema.Changes(changes=changed_queries(served.current, served.of("beside"), size))
 
 
@@ -82,13 +82,13 @@ def list_changes(
 async def embed(
     catalog: Current, form: Annotated[forms.EmbedForm, Depends(body_of(forms.EmbedForm))]
 ) -> schema.Embeddings:
-    """Returns the embedding of each uploaded image, to compare or to search with; `search` takes it as `vector`."""
+    """Return the embedding of each uploaded image, to compare or to search with; `search` takes it as `vector`."""
     return await to_thread.run_sync(catalog.embed, form.image, limiter=_UPLOAD_THREADS)
 
 
 @router.get("/images", tags=["images"], summary="List the indexed images")
 def list_images(catalog: Current, query: Annotated[forms.ImagesQuery, Query()]) -> schema.ImagePage:
-    """Returns a page of the images, in the order of their keys; pages after the last are empty. If a part of a name is
+    """Return a page of the images, in the order of their keys; pages after the last are empty. If a part of a name is
     given, the best matches come first.
     """
     return catalog.image_page(query)
@@ -112,7 +112,7 @@ def get_image(
         str | None, Query(description="Its `hash`, by other calls: browsers then keep the answer for good.")
     ] = None,
 ) -> Response:
-    """Returns the file as it is, or a small picture of it that every browser can show; never that of another image."""
+    """Return the file as it is, or a small picture of it that every browser can show; never that of another image."""
     record = catalog.record(key)
     if hash not in {None, record.sha256[:HASH_LENGTH]}:
         raise Refusal(409, "file_changed", f"{key} is another image now: its hash is {record.sha256[:HASH_LENGTH]}.")
@@ -135,7 +135,7 @@ def get_image(
     openapi_extra=describe_body(forms.DownloadForm),
 )
 def download(catalog: Current, form: Annotated[forms.DownloadForm, Depends(body_of(forms.DownloadForm))]) -> Response:
-    """Returns a zip file of the files as they are, by their keys; never with another image in it."""
+    """Return a zip file of the files as they are, by their keys; never with another image in it."""
     records, folder = [catalog.record(key) for key in dict.fromkeys(form.key)], catalog.engine.images
     require_room(folder, records, catalog.info.limits.download_bytes)
     headers = {"content-disposition": 'attachment; filename="images.zip"', "cache-control": "no-store"}
@@ -150,7 +150,7 @@ def download(catalog: Current, form: Annotated[forms.DownloadForm, Depends(body_
     summary="Get all images as points in the plane",
 )
 def get_map(catalog: Current) -> Response:
-    """Returns the places of all images by the stage `embed`, packed; numbers are little endian. First a header: its
+    """Return the places of all images by the stage `embed`, packed; numbers are little endian. First a header: its
     length (uint32), then JSON with the number of `images`, the names of `classes`, `splits` and `findings`, and whether
     there are places by the `look` alone. Then columns with a number for each image, in the order of the keys: x, y and,
     if so, x and y by the look (uint16, 0…65535 across the map, y upwards), class (uint16), split and most important
@@ -161,13 +161,13 @@ def get_map(catalog: Current) -> Response:
 
 @router.get("/findings", tags=["findings"], summary="List what is probably wrong with images and labels")
 def list_findings(catalog: Current, query: Annotated[forms.FindingsQuery, Query()]) -> schema.FindingPage:
-    """Returns a page of what the stage `audit` has found, the most important first; none if it was not run."""
+    """Return a page of what the stage `audit` has found, the most important first; none if it was not run."""
     return catalog.finding_page(query, decisions.read(catalog.engine.root))
 
 
 @router.get("/corrections", tags=["findings"], summary="List what was decided about labels")
 def list_corrections(request: Request, catalog: Current) -> schema.Corrections:
-    """Returns the rows of `data/corrections.csv`, by key; the next run of the pipeline applies them."""
+    """Return the rows of `data/corrections.csv`, by key; the next run of the pipeline applies them."""
     return decisions.list_all(catalog.engine.root, request.app.state.takes_corrections)
 
 
@@ -180,7 +180,7 @@ def list_corrections(request: Request, catalog: Current) -> schema.Corrections:
 def correct(
     request: Request, catalog: Current, form: Annotated[forms.CorrectionForm, Depends(body_of(forms.CorrectionForm))]
 ) -> schema.Corrections:
-    """Writes a row of `data/corrections.csv`: the label is right, is to be another one, or the image is to be left out;
+    """Write a row of `data/corrections.csv`: the label is right, is to be another one, or the image is to be left out;
     `undecided` takes it back. A service without a token takes this from its own machine only.
     """
     if not request.app.state.takes_corrections:

@@ -58,13 +58,13 @@ class IndexInfo(BaseModel):
 class LimitInfo(BaseModel):
     """What a request may ask for at most."""
 
-    upload_bytes: Annotated[int, Field(description="Of all images of a request together.")]
+    upload_bytes: Annotated[int, Field(description="Bytes of all images of a request together.")]
     megapixels: Annotated[float, Field(description="Millions of pixels of an image.")]
     k: Annotated[int, Field(description="Neighbors in an answer.")]
     results: Annotated[int, Field(description="Neighbors that can be paged through: `k` + `offset`.")]
     images: Annotated[int, Field(description="Images and keys in a request.")]
     download_images: Annotated[int, Field(description="Images in a download.")]
-    download_bytes: Annotated[int, Field(description="Of all images of a download together.")]
+    download_bytes: Annotated[int, Field(description="Bytes of all images of a download together.")]
 
 
 class _Run(BaseModel):

@@ -50,9 +50,7 @@ class Neighbor(_Indexed):
 
     likeness: Annotated[int, Field(ge=0, le=100, description="How similar it is to the query.", examples=[83])]
     words: Annotated[str, Field(description="The likeness in words.", examples=["very similar"])]
-    cosine: Annotated[
-        float, Field(ge=-1, le=1.000001, description="Cosine of the two embeddings.", examples=[0.974652])
-    ]
+    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Of both embeddings.", examples=[0.974652])]
     url: Annotated[str | None, Field(description="URL of its file, with `include=urls`.")] = None
     thumbnail_url: Annotated[str | None, Field(description="URL of a small JPEG, with `include=urls`.")] = None
 
@@ -141,9 +139,7 @@ class FindingPage(_Page):
     """Some of the findings, the most important first."""
 
     audited: Annotated[bool, Field(description="Whether there was an audit at all.")]
-    counts: Annotated[
-        list[FindingCount], Field(description="Number of findings of each kind, the most important first.")
-    ]
+    counts: Annotated[list[FindingCount], Field(description="Findings of each kind, the most important first.")]
     findings: list[FindingEntry]
 
 

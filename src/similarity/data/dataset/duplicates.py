@@ -107,7 +107,7 @@ def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pair
 
 
 def group_rows(count: int, *links: Pairs) -> np.ndarray:
-    """Number the groups of rows that pairs connect, directly or not: int64 (count,)."""
+    """Assign a group number to each row; pairs connect rows, directly or not: int64 (count,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
