@@ -24,7 +24,7 @@ install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
 serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8000
 	python src/serve.py
 
-test: .venv/.development ## unit, pipeline and quality tests
+test: .venv/.development ## all tests: about six minutes on two cores
 	python -m pytest
 
 test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes
@@ -39,10 +39,11 @@ image: ## the container image of the service; needs docker
 test-image: .venv/.development ## build that image and try it; minutes
 	BUILD_IMAGE=1 python -m pytest -n0 --timeout=0 tests/service/test_image.py
 
-lint: .venv/.development ## style, formatting, types
+lint: .venv/.development ## style, formatting, types, wording
 	ruff check .
 	ruff format --check .
 	mypy
+	python scripts/lint_words.py
 
 format: .venv/.development ## rewrite the code in the common style
 	ruff check --fix .
@@ -78,11 +79,11 @@ docs: .venv/.runtime ## write the pages that are generated
 	python scripts/write_parameters.py
 
 pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade` renews all; needs uv
-	$(PIN) pyproject.toml --output-file requirements.txt
+	$(PIN) --extra pipeline pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group cluster --constraints requirements.txt --constraints requirements-dev.txt --output-file requirements-cluster.txt
 	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
-	$(PIN) docker/requirements.in --constraints requirements.txt --output-file docker/requirements.txt
+	$(PIN) pyproject.toml --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py
 
 clean-cache: ## forget what was computed of all images, in all clones; downloads stay

@@ -1,6 +1,7 @@
 """Prepare a run: `python src/check.py` finds what would stop it, or lose files, before DVC removes any result."""
 
 from pipeline.dvc_files import check_dvc_files, list_unknown
+from pipeline.params_file import load_params
 from pipeline.stage import counted, only_stage, run_command
 
 import subprocess
@@ -13,7 +14,7 @@ from similarity.data.sources.layouts import list_folder
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError
 from similarity.layout import CORRECTIONS, DATA, DETAILS, IMAGES, METRICS, MODELS, PLOTS
-from similarity.params import BackboneParams, DataParams, load_params
+from similarity.params import BackboneParams, DataParams
 
 
 def main() -> None:

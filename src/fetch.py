@@ -1,4 +1,4 @@
-"""Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`, and lists what it leaves out."""
+"""Stage `fetch`: bring the data set of `data.source` to `data/images/<class>/<name>`, and list what it leaves out."""
 
 from pipeline.stage import counted, run_stage, track
 

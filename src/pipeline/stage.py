@@ -36,8 +36,9 @@ def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
     See `run_command` for the exit status. A failure also prints how to get the outputs back, since DVC removes them
     before it runs the stage.
     """
+    from pipeline.params_file import load_params
+
     from similarity.data.files import Outputs
-    from similarity.params import load_params
 
     def run() -> None:
         start = time.monotonic()

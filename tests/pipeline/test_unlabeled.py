@@ -46,7 +46,7 @@ def test_nothing_is_learned_and_figures_that_need_labels_are_left_out(unlabeled:
             assert list(csv.DictReader(file)) == []
     assert "index.html" in project.run("dvc", "plots", "show", "--out", "report")
     assert "change" in project.run("dvc", "metrics", "diff").lower()
-    assert "no labeled test images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)
+    assert "no labeled valid images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)
 
 
 def test_embeddings_are_the_visual_part(unlabeled: tuple[Project, str]) -> None:
@@ -61,7 +61,7 @@ def test_images_are_found_by_key_and_by_file(unlabeled: tuple[Project, str], tmp
     assert len(project.run("python", "src/query.py", KEY).splitlines()) == 1 + 10
     shutil.copyfile(project.folder / "data/images" / KEY, tmp_path / "photo.png")
     found = project.run("python", "src/query.py", str(tmp_path / "photo.png"), "-k", "1", "--label", "unlabeled")
-    assert found.splitlines()[1].split() == ["1", "1.0000", KEY]
+    assert found.splitlines()[1].split() == ["1", "100", "same", "picture", KEY]
     refused = project.run("python", "src/query.py", KEY, "--look", "0.5", status=1)
     assert refused.startswith("error: these embeddings have one part only")
 
