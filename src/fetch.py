@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 from platformdirs import user_cache_path
 
 from similarity.data.content_cache import digest_file
-from similarity.data.dataset.corrections import Correction, read_corrections
+from similarity.data.dataset.corrections import read_corrections
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
-from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
+from similarity.data.sources.archives import DamagedArchiveError, is_archive, unpack_archives
 from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import bring_images, check_source, fold
-from similarity.data.sources.layouts import Choices, Layout, LeftOut, correct_layout, list_folder
+from similarity.data.sources.layouts import Layout, LeftOut, correct_layout, list_folder
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
 from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT
@@ -29,12 +29,10 @@ UNPACKED = ".unpacked"  # in the new folder of images; no class can be called so
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    settings, source = params.data, Path(params.data.source)
-    folder = outputs.folder(IMAGES)
+    source, folder = Path(params.data.source), outputs.folder(IMAGES)
     (folder / UNPACKED).mkdir()
     origin, shards = _open_source(source, folder / UNPACKED)
-    choices = Choices(settings.table, settings.label, settings.heic == "read", settings.labels == "folders")
-    found = list_folder(origin, choices, shards)
+    found = list_folder(origin, params.data, shards)
     corrections = read_corrections(CORRECTIONS)
     layout = correct_layout(found, corrections)
     images = bring_images(origin, layout.images, folder, move=origin != source)
@@ -45,8 +43,16 @@ def main(params: Params, outputs: Outputs) -> None:
     given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
     write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
     _report(source, layout)
+    tables = [each.path for each in layout.left_out if each.path.lower().endswith((".csv", ".tsv", ".parquet"))]
+    if tables and params.data.labels == "folders" and {key.parts[0] for key in layout.images.values()} == {UNLABELED}:
+        print(f"fetch: no image has a class; if {tables[0]} has them, set data.table to it")
     if corrections:
-        _report_corrections(corrections, found.images, layout.images)
+        relabeled = sum(key != found.images[path] for path, key in layout.images.items())
+        known = {str(key) for each in (found, layout) for key in each.images.values()}
+        print(
+            f"fetch: {CORRECTIONS}: {counted(relabeled, 'image')} relabeled, "
+            f"{len(found.images) - len(layout.images)} left out, {len(corrections.keys() - known)} not there"
+        )
 
 
 def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixPath, Path]]:
@@ -81,9 +87,7 @@ def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:
 
 
 def _unpack(archives: Sequence[Path], unpacked: Path) -> Mapping[PurePosixPath, Path]:
-    owners = list_archives(archives, unpacked)
-    for _ in track(unpack_archives(archives, unpacked), "fetch: unpack", len(owners), " files"):
-        pass
+    owners = dict(track(unpack_archives(archives, unpacked), "fetch: unpack", unit=" files"))
     return owners if ".tar" in archives[0].suffixes else {}
 
 
@@ -102,18 +106,6 @@ def _report(source: Path, layout: Layout) -> None:
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
     for reason, count in Counter(each.reason for each in layout.left_out).most_common():
         print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
-
-
-def _report_corrections(
-    corrections: Mapping[str, Correction],
-    before: Mapping[PurePosixPath, PurePosixPath],
-    after: Mapping[PurePosixPath, PurePosixPath],
-) -> None:
-    relabeled = sum(key != before[path] for path, key in after.items())
-    print(f"fetch: {CORRECTIONS}: {counted(relabeled, 'image')} relabeled, {len(before) - len(after)} left out")
-    known = {str(key) for keys in (before, after) for key in keys.values()}
-    if unknown := sorted(corrections.keys() - known):
-        print(f"fetch: {CORRECTIONS} has {counted(len(unknown), 'key')} that no image has: {list_first(unknown)}")
 
 
 if __name__ == "__main__":

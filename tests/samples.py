@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from similarity.data.images.pixels import resize
-from similarity.data.sources.archives import list_archives, unpack_archives
+from similarity.data.sources.archives import unpack_archives
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.data.vectors import normalize
+from similarity.params import DataParams
 
 
 def write_wares(folder: Path, classes: tuple[str, ...], images: int, size: int = 32) -> Path:
@@ -53,9 +54,13 @@ def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def data_params(**changes: str | None) -> DataParams:
+    """Gives the parameters of `fetch` as they are in params.yaml, with changes."""
+    defaults = {"source": "x", "labels": "folders", "heic": "read", "table": None, "label": None}
+    return DataParams.model_validate(defaults | changes)
+
+
 def unpack(archives: Sequence[Path], target: Path) -> dict[PurePosixPath, Path]:
     """Unpacks archives as `fetch` does; returns the archive of each file."""
     target.mkdir(exist_ok=True)
-    owners = list_archives(archives, target)
-    assert sorted(unpack_archives(archives, target)) == sorted(target / path for path in owners)
-    return owners
+    return dict(unpack_archives(archives, target))

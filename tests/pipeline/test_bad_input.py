@@ -198,7 +198,7 @@ def test_a_wrong_parameter_is_found_by_the_first_step(unchanged: Project, tmp_pa
         ("data.source", "no/such/folder", "data.source: no/such/folder does not exist: an experiment that is queued"),
         ("data.source", "~/photos", f"data.source: ~/photos does not exist: write {Path.home()}/photos"),
         ("data.source", "/dev/null", "'/dev/null' is no file, but a FIFO"),
-        ("data.source", "models", "data.source has no images"),
+        ("data.source", "data/images", "data.source: data/images has, or is in, what the pipeline makes"),
         ("data.table", "x.csv", "data.table: there is no file 'x.csv' in data.source"),
         ("backbone.weights", "none.h5", "params.yaml: backbone.weights: there is no file none.h5"),
         ("split.train", 1.5, "params.yaml: split.train: 1.5: input should be less than 1"),

@@ -12,7 +12,7 @@ from PIL import Image
 from projects import Project
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
-KEY = "unlabeled/2003__12__marble.png"
+KEY = "unlabeled/2003__12__jug.png"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from samples import data_params
 from similarity.data.dataset.corrections import (
     Correction,
     corrected_key,
@@ -11,7 +12,7 @@ from similarity.data.dataset.corrections import (
     read_corrections,
     write_corrections,
 )
-from similarity.data.sources.layouts import Choices, correct_layout, plan_layout
+from similarity.data.sources.layouts import correct_layout, plan_layout
 from similarity.errors import DataError
 
 RIGHT, LEAVE_OUT = Correction("right"), Correction("leave_out")
@@ -71,11 +72,13 @@ def test_a_later_decision_about_a_relabeled_image_counts(corrections: dict[str, 
 
 def test_images_are_relabeled_with_their_splits_and_left_out_by_their_path_in_the_source() -> None:
     files = [f"{split}/{label}/{name}.jpg" for split in ("train", "test") for label in "ab" for name in "12"]
-    layout = plan_layout(map(PurePosixPath, files), Choices())
+    layout = plan_layout(map(PurePosixPath, files), data_params())
     corrected = correct_layout(layout, {"a/train__1.jpg": relabel("b"), "b/test__2.jpg": LEAVE_OUT, "x/gone": RIGHT})
     assert corrected.images[PurePosixPath("train/a/1.jpg")] == PurePosixPath("b/a__train__1.jpg")
     assert corrected.splits[PurePosixPath("b/a__train__1.jpg")] == "train"
     assert corrected.left_out == [("test/b/2.jpg", "left out by a correction")]
     assert len(corrected.images) == len(corrected.splits) == 7
     with pytest.raises(DataError, match=r"two images would be 'b/a__1\.jpg': leave one of them out"):
-        correct_layout(plan_layout(map(PurePosixPath, ["a/1.jpg", "b/a__1.jpg"]), Choices()), {"a/1.jpg": relabel("b")})
+        correct_layout(
+            plan_layout(map(PurePosixPath, ["a/1.jpg", "b/a__1.jpg"]), data_params()), {"a/1.jpg": relabel("b")}
+        )

@@ -10,7 +10,7 @@ from zipfile import ZipFile, ZipInfo
 
 import pytest
 
-from samples import unpack
+from samples import data_params, unpack
 from similarity.data.sources.folders import bring_images, check_source, list_files
 from similarity.data.sources.layouts import Layout, list_folder
 from similarity.errors import UserError
@@ -65,7 +65,7 @@ def test_a_folder_is_copied_with_unicode_names_spaces_and_links(wares: Path, tmp
     (wares / "linked").symlink_to(wares / "vase")
     target = tmp_path / "target"
     target.mkdir()
-    assert len(list(bring_images(wares, list_folder(wares).images, target, move=False))) == 9
+    assert len(list(bring_images(wares, list_folder(wares, data_params()).images, target, move=False))) == 9
     assert (target / "jug" / "weißer Marmor 大理石.png").read_bytes()
     assert not (target / "vase" / "001.png").samefile(wares / "vase" / "001.png")
 
@@ -74,7 +74,7 @@ def test_a_link_to_nothing_is_named(wares: Path, tmp_path: Path) -> None:
     (wares / "jug" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "target").mkdir()
     with pytest.raises(UserError, match=r"gone\.jpg is a link to nothing"):
-        list(bring_images(wares, list_folder(wares).images, tmp_path / "target", move=False))
+        list(bring_images(wares, list_folder(wares, data_params()).images, tmp_path / "target", move=False))
 
 
 def make_archives(folder: Path, target: Path) -> list[Path]:
@@ -90,7 +90,7 @@ def make_archives(folder: Path, target: Path) -> list[Path]:
 
 def plan_archive(path: Path) -> Layout:
     unpack([path], path.with_suffix(".unpacked"))
-    return list_folder(path.with_suffix(".unpacked"))
+    return list_folder(path.with_suffix(".unpacked"), data_params())
 
 
 LEFT_OUT = (".hidden/x.png", "..a/x.png", "jug/...png", "jug/x\ty.txt", "jug/x\\y.txt", "jug/ü.txt")
@@ -104,7 +104,7 @@ def test_a_folder_and_all_archives_of_it_give_the_same_images_and_leave_the_same
     for name in LEFT_OUT:
         (wares / name).parent.mkdir(exist_ok=True)
         (wares / name).write_bytes(b"x")
-    expected = list_folder(wares)
+    expected = list_folder(wares, data_params())
     assert len(expected.images) == 6
     assert len(expected.left_out) == len(LEFT_OUT)
     for archive in make_archives(wares, tmp_path):
@@ -117,7 +117,7 @@ def test_what_is_refused_in_a_folder_is_refused_in_all_archives_of_it(name: str,
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(b"x")
     with pytest.raises(UserError) as refusal:
-        list_folder(wares)
+        list_folder(wares, data_params())
     for archive in make_archives(wares, tmp_path):
         with pytest.raises(UserError, match=re.escape(str(refusal.value))):
             plan_archive(archive)

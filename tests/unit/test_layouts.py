@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samples import data_params
 from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME
-from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
+from similarity.data.sources.layouts import Layout, list_folder, plan_layout
 from similarity.errors import UserError
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
@@ -21,7 +22,7 @@ def paths(*values: str) -> list[PurePosixPath]:
 
 
 def plan(*files: str) -> Layout:
-    return plan_layout(paths(*files), Choices())
+    return plan_layout(paths(*files), data_params())
 
 
 def keys(layout: Layout) -> dict[str, str]:
@@ -35,7 +36,7 @@ def splits(layout: Layout) -> dict[str, str]:
 @given(st.sets(class_keys, min_size=2).filter(lambda found: len({key.parts[0] for key in found}) > 1), st.booleans())
 def test_class_folders_are_found_with_and_without_a_wrapper(found: set[PurePosixPath], wrapped: bool) -> None:
     files = {PurePosixPath("wrap") / key: key for key in found} if wrapped else {key: key for key in found}
-    assert plan_layout(files, Choices()).images == files
+    assert plan_layout(files, data_params()).images == files
 
 
 def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() -> None:
@@ -68,7 +69,7 @@ def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unl
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "no images"),
+        ([], "no images, and 0 other files$"),
         (["a/x.jpg", "y.jpg", "unlabeled/y.jpg"], r"'unlabeled/y\.jpg' and 'y\.jpg' would both be 'unlabeled/y\.jpg'"),
         (["a/x.jpg", "b/c/y.jpg", "b/c__y.jpg"], r"'b/c/y\.jpg' and 'b/c__y\.jpg' would both be 'b/c__y\.jpg'"),
         (["a/x.jpg", f"b/{'c' * 130}/{'y' * 130}.jpg"], "too long for one of 255 bytes"),
@@ -76,8 +77,8 @@ def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unl
         (["a/x\udcff.jpg", "b/x.jpg"], "not valid UTF-8"),
         (["a/x\n.jpg", "b/x.jpg"], "control characters"),
         (["a/x\\y.jpg", "b/x.jpg"], "a backslash"),
-        (["train.zip", "readme.txt", "test1.zip"], r"no images, but archives, such as 'test1\.zip': unpack them all"),
-        (["a/x.txt", ".b/x.jpg"], r"no images: .*; left out were 2, such as '\.b/x\.jpg' \(hidden"),
+        (["train.zip", "readme.txt"], r"no images, and 2 other files, such as .*; unpack 'train\.zip' and all others"),
+        (["a/x.txt", ".b/x.jpg"], r"no images, and 2 other files, such as '\.b/x\.jpg' \(hidden"),
     ],
 )
 def test_what_is_not_understood_is_named(files: list[str], message: str) -> None:
@@ -161,7 +162,7 @@ def test_without_labels_neither_folders_nor_a_table_give_a_class(tmp_path: Path)
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     (tmp_path / "photos/labels.csv").write_text("path,label\n2019/12/0.jpg,x\n", encoding="utf-8")
-    layout = list_folder(tmp_path, Choices(has_labels=False, table="photos/labels.csv", label="label"))
+    layout = list_folder(tmp_path, data_params(labels="none", table="photos/labels.csv", label="label"))
     assert sorted(keys(layout).values()) == ["unlabeled/2019__12__0.jpg", "unlabeled/2020__01__0.jpg"]
     assert [each.path for each in layout.left_out] == ["photos/labels.csv"]
 
@@ -204,9 +205,9 @@ def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
         "IMG_1.JPG": heic, "IMG_2.heic": heic, "IMG_3.HEIC": picture, "8c3f": picture, "cut.heif": b"x", "notes": b"x",
     }.items():  # fmt: skip
         (wares / "jug" / name).write_bytes(content)
-    everything = set(map(str, list_folder(wares).images))
+    everything = set(map(str, list_folder(wares, data_params()).images))
     assert len(everything) == 6 + 5  # what is cut is for `scan` to judge
-    left_out = list_folder(wares, Choices(heic=False))
+    left_out = list_folder(wares, data_params(heic="leave_out"))
     assert everything - set(map(str, left_out.images)) == {"jug/IMG_1.JPG", "jug/IMG_2.heic"}
     reason = "HEIC: to read it, run `pip install 'pillow-heif>=1,<2'` and set data.heic to read"
     assert left_out.left_out == [
@@ -214,8 +215,8 @@ def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
     ]  # fmt: skip
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"2 of 11 images in data\.source are HEIC, .* `pip install 'pillow-heif"):
-        list_folder(wares)
-    assert list_folder(wares, Choices(heic=False)) == left_out
+        list_folder(wares, data_params())
+    assert list_folder(wares, data_params(heic="leave_out")) == left_out
 
 
 def test_every_suffix_that_the_decoder_reads_is_taken() -> None:

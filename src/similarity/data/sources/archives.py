@@ -5,11 +5,11 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, cast
+from typing import IO, cast
 
 from similarity.errors import UserError
 
@@ -31,16 +31,6 @@ class DamagedArchiveError(UserError):
     """The archive is cut off, damaged, or not an archive: another copy of it may be whole."""
 
 
-class _Member(NamedTuple):
-    """A file or folder in an archive: its path, its unpacked size in bytes, and why it is not unpacked, if so."""
-
-    path: PurePosixPath
-    size: int
-    is_folder: bool
-    fault: str | None
-    unpack: Callable[[], IO[bytes] | None]
-
-
 def is_archive(path: Path) -> bool:
     """Return whether a file is, by its content, a .zip, or a .tar with or without compression."""
     try:
@@ -49,63 +39,23 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def list_archives(paths: Sequence[Path], target: Path) -> dict[PurePosixPath, Path]:
-    """List the files in archives, after checking that all of them can be unpacked into the same folder.
-
-    Returns:
-        The archive that each file is in, by its path in it.
+def unpack_archives(paths: Sequence[Path], target: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Unpack archives into one folder, yielding each file's path in it, and its archive.
 
     Raises:
-        DamagedArchiveError: an archive is damaged, or members are missing, as where it is cut off.
-        UserError: a member would end up outside the folder, is a link or a device, is encrypted, or is listed twice;
-            or the free disk space is too small.
-    """
-    owners, size = dict[PurePosixPath, Path](), 0
-    for path in paths:
-        with _opened(path) as members:
-            listed = list(members)
-        for member in listed:
-            if fault := _what_is_wrong(member, path, owners):
-                advice = "unpack it yourself, and set data.source to the folder"
-                raise UserError(f"{path}: the member {str(member.path)!r} {fault}, so nothing was unpacked: {advice}")
-            size += member.size
-            if not member.is_folder:
-                owners[member.path] = path
-    if size > (free := shutil.disk_usage(target).free):
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        raise UserError(
-            f"{paths[0]}{more} would unpack to {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of disk are free"
-        )
-    return owners
-
-
-def unpack_archives(paths: Sequence[Path], target: Path) -> Iterator[Path]:
-    """Unpack the files in archives that `list_archives` has checked into one folder, yielding each one's path.
-
-    Raises:
-        DamagedArchiveError: the content of a file is damaged.
+        DamagedArchiveError: an archive is damaged, or files are missing, as where it is cut off.
+        UserError: a file would end up outside the folder, is a link or a device, is encrypted, or is listed twice.
     """
     for path in paths:
-        with _opened(path) as members:
-            for member in members:
-                if not member.is_folder:
-                    unpacked = target / member.path
-                    unpacked.parent.mkdir(parents=True, exist_ok=True)
-                    with cast("IO[bytes]", member.unpack()) as packed, unpacked.open("wb") as file:
-                        shutil.copyfileobj(packed, file, _CHUNK)
-                    yield unpacked
+        with _damage_named(path):
+            for name in _unpack_zip(path, target) if zipfile.is_zipfile(path) else _unpack_tar(path, target):
+                yield name, path
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Iterator[_Member]]:
-    """Open an archive; yield an iterator over its members, which raises at the end if there should be more."""
+def _damage_named(path: Path) -> Iterator[None]:
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                yield _zip_members(archive, path)
-        else:
-            with tarfile.open(path) as tar:
-                yield _tar_members(tar)
+        yield
     except (*_DAMAGE, OSError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the decompressors' own errors come without a number
@@ -113,30 +63,22 @@ def _opened(path: Path) -> Iterator[Iterator[_Member]]:
         raise DamagedArchiveError(f"{path} is cut off, damaged, or no archive ({reason}): get it again") from error
 
 
-def _what_is_wrong(member: _Member, archive: Path, owners: Mapping[PurePosixPath, Path]) -> str | None:
-    if ".." in member.path.parts:
-        return "points outside of the archive"
-    if member.fault:
-        return member.fault
-    if not member.is_folder and (owner := owners.get(member.path)):
-        return "is listed twice" if owner == archive else f"is in {owner} as well"
-    return None
-
-
-def _zip_members(archive: zipfile.ZipFile, path: Path) -> Iterator[_Member]:
-    """Yield the members, of which there must be as many as the end says: a wrong length in the list can hide some."""
-    for entry in archive.infolist():
-        if "\0" in entry.orig_filename or entry.header_offset < 0 or (entry.is_dir() and entry.file_size):
-            raise zipfile.BadZipFile(f"the entry of {entry.orig_filename!r} is wrong")
-        opened = partial(archive.open, entry)
-        yield _Member(_below(_zip_name(entry)), entry.file_size, entry.is_dir(), _zip_fault(entry), opened)
+def _unpack_zip(path: Path, target: Path) -> Iterator[PurePosixPath]:
+    """Unpack the files, of which there must be as many as the end says: a wrong length in the list can hide some."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        for entry in members:
+            if "\0" in entry.orig_filename or entry.header_offset < 0 or (entry.is_dir() and entry.file_size):
+                raise zipfile.BadZipFile(f"the entry of {entry.orig_filename!r} is wrong")
+            if not entry.is_dir():
+                yield _write(path, _zip_name(entry), target, _zip_fault(entry), partial(archive.open, entry))
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _ZIP_END))
         tail = file.read()
-    at, members = tail.rfind(b"PK\5\6") + 10, len(archive.infolist())
+    at = tail.rfind(b"PK\5\6") + 10
     count = int.from_bytes(tail[at : at + 2], "little")
-    if count not in {_MANY, members & _MANY}:  # some writers know no larger numbers
-        raise zipfile.BadZipFile(f"{members} of {count} members are listed")
+    if count not in {_MANY, len(members) & _MANY}:  # some writers know no larger numbers
+        raise zipfile.BadZipFile(f"{len(members)} of {count} members are listed")
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
@@ -159,24 +101,40 @@ def _zip_fault(entry: zipfile.ZipInfo) -> str | None:
     return None if entry.external_attr >> 16 & _UNIX_TYPE in _UNIX_PLAIN else _NOT_PLAIN
 
 
-def _below(name: str) -> PurePosixPath:
-    """Return a member's path below the folder that it is unpacked to, as tar does: without a slash in front."""
-    return PurePosixPath(name.lstrip("/"))
-
-
-def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
-    """Yield the members, after which only zeros may come, enough and not too many.
+def _unpack_tar(path: Path, target: Path) -> Iterator[PurePosixPath]:
+    """Unpack the files, after which only zeros may come, enough and not too many.
 
     Python takes a header that it cannot read, and the end of the file, for the end of the archive. Where it is
     compressed, its checksum is at the very end.
     """
-    for info in archive:
-        if info.size < 0:  # would lead back to where it stands, for ever
-            raise tarfile.ReadError(f"the size of {info.name!r} is negative")
-        fault, opened = None if info.isfile() or info.isdir() else _NOT_PLAIN, partial(archive.extractfile, info)
-        yield _Member(_below(info.name), info.size, info.isdir(), fault, opened)
-    file = cast("IO[bytes]", archive.fileobj)
-    file.seek(archive.offset)
-    rest = file.read(_END + _LONGEST_PADDING + 1)
-    if rest.count(0) < len(rest) or not _END <= len(rest) <= _END + _LONGEST_PADDING:
-        raise tarfile.ReadError(f"after member {len(archive.getmembers())} comes neither another one nor the end")
+    with tarfile.open(path) as archive:
+        for info in archive:
+            if info.size < 0:  # would lead back to where it stands, for ever
+                raise tarfile.ReadError(f"the size of {info.name!r} is negative")
+            if not info.isdir():
+                fault = None if info.isfile() else _NOT_PLAIN
+                yield _write(path, info.name, target, fault, partial(archive.extractfile, info))
+        file = cast("IO[bytes]", archive.fileobj)
+        file.seek(archive.offset)
+        rest = file.read(_END + _LONGEST_PADDING + 1)
+        if rest.count(0) < len(rest) or not _END <= len(rest) <= _END + _LONGEST_PADDING:
+            raise tarfile.ReadError(f"after member {len(archive.getmembers())} comes neither another one nor the end")
+
+
+def _write(
+    archive: Path, name: str, target: Path, fault: str | None, opened: Callable[[], IO[bytes] | None]
+) -> PurePosixPath:
+    """Unpack a file and return its path, unless it has a fault or cannot be there."""
+    path = PurePosixPath(name.lstrip("/"))  # as tar does
+    if ".." in path.parts:
+        fault = "points outside of the archive"
+    elif fault is None and (target / path).exists():
+        fault = "is listed twice, or in another archive as well"
+    if fault:
+        raise UserError(
+            f"{archive}: the member {name!r} {fault}: unpack it yourself, and set data.source to the folder"
+        )
+    (target / path).parent.mkdir(parents=True, exist_ok=True)
+    with cast("IO[bytes]", opened()) as packed, (target / path).open("wb") as written:
+        shutil.copyfileobj(packed, written, _CHUNK)
+    return path

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,7 +16,6 @@ import yaml
 from filelock import FileLock
 from PIL import Image, ImageEnhance
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
 from similarity.data.sources.ceramics import CLASSES, draw_picture
@@ -115,14 +115,9 @@ def download(url: str, sha256: str | None, folder: Path) -> Path:
             leftover.unlink()
         pooch.get_logger().setLevel(logging.ERROR)
         try:
-            return Path(pooch.retrieve(url, sha256, name, place, downloader=_receive))
+            receive = pooch.HTTPDownloader(sys.stderr.isatty(), _CHUNK, headers=_AS_IT_IS, timeout=_TIMEOUT_S)
+            return Path(pooch.retrieve(url, sha256, name, place, downloader=receive))
         except (requests.RequestException, HTTPError, ValueError) as error:
             known = isinstance(error, requests.HTTPError | ValueError)
             broke_off = f"no connection, or it broke off ({type(error).__name__}): run again"
             raise UserError(f"cannot download {url}: {' '.join(str(error).split()) if known else broke_off}") from error
-
-
-def _receive(url: str, output: Path, asked_by: object) -> None:
-    with tqdm(desc="download", total=1, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        receive = pooch.HTTPDownloader(bar, _CHUNK, headers=_AS_IT_IS, timeout=_TIMEOUT_S)
-        receive(url, output, asked_by)

@@ -174,22 +174,16 @@ def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tup
     shown = ", ".join(map(repr, header))
     path = next((place[each] for each in _PATH_COLUMNS if each in place), None)
     if path is None:
-        raise UserError(
-            f"{name} has the columns {shown}, but none called 'path': name one so, or rename the file if it is "
-            "no table of labels"
-        )
+        raise UserError(f"{name} has the columns {shown}, but none called 'path': name one so, or rename the file")
     split = place.get("split")
     others = [number for number, cell in enumerate(header) if cell and number not in {path, split}]
     named = [place[each] for each in _LABEL_COLUMNS if place.get(each) in others]
     if column is not None:
         named = [number for number in others if header[number] == column]
-        if not named:
-            has = ", ".join(repr(header[number]) for number in others)
-            raise UserError(f"data.label: {name} has no column {column!r} of labels; it has {has}")
+    if column is not None and not named:
+        raise UserError(f"data.label: {name} has no column {column!r} of labels; its columns are {shown}")
     if not named and len(others) != 1:
-        raise UserError(
-            f"{name} has the columns {shown}, but none called 'label': set data.label to the one that is to be learned"
-        )
+        raise UserError(f"{name} has the columns {shown}, but none called 'label': set data.label to one of them")
     return path, (named or others)[0], split
 
 

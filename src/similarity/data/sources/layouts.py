@@ -12,6 +12,7 @@ from similarity.data.sources.folders import Place, is_hidden, list_files, make_k
 from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
 from similarity.data.sources.webdataset import read_samples
 from similarity.errors import DataError, UserError
+from similarity.params import DataParams
 
 _SYSTEM = frozenset(
     {
@@ -40,27 +41,12 @@ class Layout(NamedTuple):
     unlisted: list[PurePosixPath]  # images that the table of labels does not name
 
 
-class Choices(NamedTuple):
-    """How a source is to be understood: the parameters `data.table` and `data.label`, and whether to take HEIC images.
-
-    Without `has_labels`, neither folders nor tables give classes.
-    """
-
-    table: str | None = None
-    label: str | None = None
-    heic: bool = True
-    has_labels: bool = True
-
-
-def list_folder(
-    source: Path, choices: Choices | None = None, shards: Mapping[PurePosixPath, Path] | None = None
-) -> Layout:
+def list_folder(source: Path, data: DataParams, shards: Mapping[PurePosixPath, Path] | None = None) -> Layout:
     """Plan how a folder becomes images; see `plan_layout`. `shards` are the tar archives that its files were in.
 
     Raises:
         UserError: as `plan_layout` and `list_files`.
     """
-    choices, files = choices or Choices(), list_files(source)
 
     def read(path: PurePosixPath, size: int) -> bytes:
         try:
@@ -69,16 +55,16 @@ def list_folder(
         except FileNotFoundError:  # a link to nothing, which is named where it is to be brought
             return b""
 
-    has_table = choices.table is not None or not choices.has_labels  # or needs none
-    if shards and not has_table and (found := read_samples(source, shards, choices.label)):
-        table, used = found
-        return plan_layout((path for path in files if path not in used), choices, read, table)
-    return plan_layout(files, choices, read)
+    files, table = list_files(source), None
+    if shards and data.table is None and data.labels == "folders":
+        table, used = read_samples(source, shards, data.label)
+        files = [path for path in files if path not in used]
+    return plan_layout(files, data, read, table)
 
 
 def plan_layout(
     files: Iterable[PurePosixPath],
-    choices: Choices,
+    data: DataParams,
     read: Callable[[PurePosixPath, int], bytes] = lambda *_: b"",
     table: LabelTable | None = None,
 ) -> Layout:
@@ -98,22 +84,23 @@ def plan_layout(
         UserError: there are no images, folders are ambiguous, or HEIC images cannot be read.
     """
     files = sorted(files)
-    reasons = {path: reason for path in files if (reason := _why_left_out(path, read, choices.heic))}
+    reasons = {path: reason for path in files if (reason := _why_left_out(path, read, data.heic))}
     images, base = [path for path in files if path not in reasons], PurePosixPath()
-    if table is None and choices.has_labels:
-        at = _find_table(files, _folder_around(images, class_folders=False), choices.table)
+    has_labels = data.labels == "folders"
+    if table is None and has_labels:
+        at = _find_table(files, _folder_around(images, class_folders=False), data.table)
         if at is not None:
-            table, base = read_label_table(str(at), read(at, -1), choices.label), at.parent
+            table, base = read_label_table(str(at), read(at, -1), data.label), at.parent
             reasons.pop(at, None)
-    if table is None and choices.has_labels and choices.label is not None:
+    if table is None and has_labels and data.label is not None:
         raise UserError(
-            f"data.label: {choices.label!r} is to be the column of labels, but data.source has no "
+            f"data.label: {data.label!r} is to be the column of labels, but data.source has no "
             f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
         )
     left_out = [LeftOut(printable(path), reason) for path, reason in reasons.items()]
-    _check_images(images, left_out, choices.heic)
+    _check_images(images, left_out, data.heic)
     rows = find_rows(table, base, files) if table else {}
-    has_classes = choices.has_labels and table is None  # in its folders
+    has_classes = has_labels and table is None  # in its folders
     around = _folder_around(images, has_classes)
     split_folders = _find_split_folders(images, around, has_classes)
     places = dict[PurePosixPath, Place]()
@@ -146,7 +133,7 @@ def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Lay
     return Layout(images, splits, sorted([*layout.left_out, *left_out]), layout.unlisted)
 
 
-def _why_left_out(path: PurePosixPath, read: Callable[[PurePosixPath, int], bytes], heic: bool) -> str | None:
+def _why_left_out(path: PurePosixPath, read: Callable[[PurePosixPath, int], bytes], heic: str) -> str | None:
     if path.suffix == ".icloud":
         return "in iCloud only: download it first"
     if is_hidden(path):
@@ -156,29 +143,23 @@ def _why_left_out(path: PurePosixPath, read: Callable[[PurePosixPath, int], byte
     if path.suffix and path.suffix.lower() not in IMAGE_SUFFIXES:
         return "not named like an image"
     kind = image_format(read(path, START))
-    if kind == "HEIF" and not (heic and can_read_heic()):
+    if kind == "HEIF" and not (heic == "read" and can_read_heic()):
         return _HEIC
     return None if kind or path.suffix else "not named like an image"
 
 
-def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut], heic: bool) -> None:
+def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut], heic: str) -> None:
     unread = [each.path for each in left_out if each.reason == _HEIC]
-    if heic and unread:
+    if heic == "read" and unread:
         raise UserError(
             f"{len(unread)} of {len(images) + len(unread)} images in data.source are HEIC, such as {unread[0]!r}: to "
             f"read them, run `pip install '{HEIC_PACKAGE}'`; to leave them out, set data.heic to leave_out"
         )
-    if archives := [each.path for each in left_out if not images and each.path.lower().endswith(_ARCHIVES)]:
-        raise UserError(
-            f"data.source has no images, but archives, such as {archives[0]!r}: unpack them all into one folder, "
-            "and set data.source to it"
-        )
     if not images:
+        archives = [each.path for each in left_out if each.path.lower().endswith(_ARCHIVES)]
+        advice = f"; unpack {archives[0]!r} and all others into one folder, and set it to that" if archives else ""
         such_as = f", such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
-        raise UserError(
-            f"data.source has no images: files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are needed, preferably in "
-            f"class folders; left out were {len(left_out)}{such_as}"
-        )
+        raise UserError(f"data.source has no images, and {len(left_out)} other files{such_as}{advice}")
 
 
 def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> PurePosixPath:

@@ -27,14 +27,14 @@ def list_shards(source: Path) -> list[Path]:
 
 def read_samples(
     source: Path, shards: Mapping[PurePosixPath, Path], column: str | None
-) -> tuple[LabelTable, set[PurePosixPath]] | None:
+) -> tuple[LabelTable | None, set[PurePosixPath]]:
     """Read the classes of images from unpacked tar files; return the files that these are from as well.
 
     Images with the same path up to the first dot of their name are one sample. If every shard's name contains a split
     name, as in ``imagenet-train-000000.tar``, the samples have these splits.
 
-    Files are known by their path below the folder that they were unpacked to. `column` is the one of the facts that is
-    the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``. Without any class, return None.
+    Files are known by their path below the folder that they were unpacked to. `column` is the entry of the facts that
+    is the class; None is ``label``, ``class`` or ``cls``, unless there is a ``.cls``. Without one, there is no table.
     """
     images = defaultdict[PurePosixPath, list[PurePosixPath]](list)
     for path in shards:
@@ -47,9 +47,8 @@ def read_samples(
                 entry = Entry(f"{shard.name}, {path}", str(image), label, _split_of_shard(shard) or "")
                 entries.setdefault((image, label), entry)
                 files.add(path)
-    if not entries:
-        return None
-    return LabelTable("the shards", list(entries.values()), all(map(_split_of_shard, set(shards.values())))), files
+    has_splits = all(map(_split_of_shard, set(shards.values())))
+    return LabelTable("the shards", list(entries.values()), has_splits) if entries else None, files
 
 
 def _read_label(path: Path, column: str | None) -> str | None:
