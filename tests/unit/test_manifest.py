@@ -16,10 +16,7 @@ def test_images_without_a_class_come_last_among_the_folders_and_in_no_class() ->
     assert (manifest.classes, manifest.folders) == (["a", "z"], ["a", "z", "unlabeled"])
     assert manifest.labels.tolist() == [0, 0, 2, 1]
     assert manifest.labeled(np.array([0, 2, 3])).tolist() == [0, 3]
-
-
-def test_two_classes_can_teach_and_fewer_cannot() -> None:
-    assert manifest_of("a", "z", "unlabeled").can_teach
+    assert manifest.can_teach
     assert not manifest_of("a", "a", "unlabeled").can_teach
 
 

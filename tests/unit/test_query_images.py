@@ -35,7 +35,7 @@ def own_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pool.join()
 
 
-def slow_to_decode(width: int = 5000, height: int = 4000) -> bytes:
+def slow_to_decode(width: int = 4000, height: int = 2500) -> bytes:
     """A PPM whose white is 100, not 255, each of whose pixels takes a microsecond."""
     return b"P5 %d %d 100\n" % (width, height) + bytes(width * height)
 
@@ -113,7 +113,7 @@ def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     script = (
         "import os; from similarity.data.images.query_images import start_decoders, decode_upload; "
         "print(start_decoders().schedule(os.getpid).result(), flush=True); "
-        "decode_upload(b'P5 5000 4000 100\\n' + bytes(20_000_000), None, 10**8)"
+        "decode_upload(b'P5 4000 2500 100\\n' + bytes(10_000_000), None, 10**8)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, encoding="utf-8"

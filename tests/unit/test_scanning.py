@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images, scan_version
 from similarity.data.images.decoding import read_image
+from similarity.data.images.formats import UnreadableImageError
 from similarity.data.images.pixels import color_histogram, count_values
 from similarity.data.images.previews import PREVIEW_SIZE, Previews, encode_preview, open_previews
 from similarity.errors import UserError
@@ -79,3 +81,11 @@ def test_previews_are_read_back_by_row(tmp_path: Path) -> None:
     (tmp_path / "previews.bin").write_bytes(b"x" * 10_000)
     with pytest.raises(UserError, match="damaged"):
         previews[1]
+
+
+def test_a_fifo_among_the_images_is_refused_rather_than_read_for_ever(wares: Path, tmp_path: Path) -> None:
+    os.mkfifo(wares / "jug" / "fifo.png")
+    with pytest.raises(UserError, match=r"fifo\.png: no file, but a FIFO, a socket or a device: remove it"):
+        scan(wares, tmp_path / "cache")
+    with pytest.raises(UnreadableImageError, match="no file, but a FIFO"):
+        read_image(wares / "jug" / "fifo.png")

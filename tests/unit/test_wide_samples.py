@@ -36,19 +36,30 @@ def wide_color_png(values: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def wide_color_tiff(values: np.ndarray, order: str = "<") -> bytes:
-    """A TIFF of 16 bits per color, uint16 (height, width, 3), in one strip."""
-    height, width, _ = values.shape
-    data = values.astype(f"{order}u2").tobytes()
-    entries = {256: width, 257: height, 258: None, 259: 1, 262: 2, 273: 8, 277: 3, 278: height, 279: len(data)}
-    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(data))
-    bits = 8 + len(data) + 2 + 12 * len(entries) + 4
-    fields = b"".join(
-        struct.pack(f"{order}HHII", tag, 3, 3, bits) if value is None else struct.pack(f"{order}HHII", tag, 4, 1, value)
-        for tag, value in entries.items()
-    )
-    count, depths = struct.pack(f"{order}H", len(entries)), struct.pack(f"{order}3H", 16, 16, 16)
-    return head + data + count + fields + bytes(4) + depths
+def tiff(values: np.ndarray, order: str = "<", photometric: int = 1, planar: bool = False) -> bytes:
+    """A TIFF of whole numbers, (height, width) or (height, width, 3), in one strip, or one for each color."""
+    (height, width), colors = values.shape[:2], values.size // values.shape[0] // values.shape[1]
+    stored = np.moveaxis(values, 2, 0) if planar else values
+    data, bits, head = stored.astype(f"{order}u{values.itemsize}").tobytes(), 8 * values.itemsize, 8
+    strips = [len(data) // colors] * colors if planar else [len(data)]
+    tags = {
+        256: [width],
+        257: [height],
+        258: [bits] * colors,
+        259: [1],
+        262: [photometric],
+        277: [colors],
+        278: [height],
+    }
+    tags |= {273: [head + place * strips[0] for place in range(len(strips))], 279: strips, 284: [1 + planar]}
+    place, fields, more = head + len(data) + 2 + 12 * len(tags) + 4, b"", b""
+    for tag, numbers in sorted(tags.items()):
+        packed = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        fields += struct.pack(f"{order}HHI", tag, 4, len(numbers))
+        fields += packed if len(numbers) == 1 else struct.pack(f"{order}I", place + len(more))
+        more += packed if len(numbers) > 1 else b""
+    start = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, head + len(data))
+    return start + data + struct.pack(f"{order}H", len(tags)) + fields + bytes(4) + more
 
 
 @pytest.mark.parametrize(("file_format", "dtype"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
@@ -64,10 +75,24 @@ def test_sixteen_bits_per_color_keep_all_of_them(photographs: list[np.ndarray]) 
     mean = values.mean(axis=(0, 1)).astype(np.uint16)
     opaque = np.dstack([values, np.full((50, 70), 65_535, np.uint16)])
     half = np.dstack([values, np.full((50, 70), 32_768, np.uint16)])
-    tiffs = wide_color_tiff(values), wide_color_tiff(values, ">")
+    tiffs = [tiff(values, order, 2, planar) for order in "<>" for planar in (False, True)]
     for content in (wide_color_png(values), wide_color_png(opaque), *tiffs):
         assert np.abs(read_image(content, ranges=TWELVE) - (values / 16)).max() <= 1
     assert np.abs(read_image(wide_color_png(half), ranges=TWELVE).mean(axis=(0, 1)) - (mean / 32 + 127.5)).max() < 2
+
+
+def test_samples_are_what_their_file_says_they_are(photographs: list[np.ndarray]) -> None:
+    eight = gray(photographs[1])[:50, :70]
+    twelve = eight.astype(np.uint16) * 16 + 15
+    pgm = b"P5 70 50 4095\n" + twelve.astype(">u2").tobytes()
+    ppm = b"P6 70 50 4095\n" + np.repeat(twelve[..., None], 3, axis=2).astype(">u2").tobytes()
+    for content, white in (
+        (pgm, 4095),
+        (ppm, 4095),
+        (tiff(65_535 - eight.astype(np.uint16) * 257, photometric=0), 65_535),  # 0 is white
+        (tiff(eight.astype(np.uint32) << 24, ">"), 2**32),  # above the largest number with a sign
+    ):
+        assert np.abs(read_image(content, ranges={"integer": (0, white)})[..., 0].astype(int) - eight).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ export function drawAnswer({ answer, query, similar, novelty }, state, label) {
   if (!similar) lines.push([state.region ? `No close match for this region. ${nearness(novelty)}` : `No close match. ${nearness(novelty)}`]);
   else if (!state.label) lines.unshift(verdict(neighbors.slice(0, JUDGED), label));
   $('answer').replaceChildren(...lines.filter(Boolean).map((line) => element('p', {}, ...line)));
-  say(`${count(matches, 'image')}, the most similar first (${milliseconds.toFixed(2)} ms)`);
+  say(`${count(matches, 'image')} by likeness (${milliseconds.toFixed(2)} ms)`);
 }
 
 /** What the nearest images are, and how many of them: "skirt: 9 of 10". */

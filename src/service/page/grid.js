@@ -57,12 +57,14 @@ export class Grid {
     const width = list.clientWidth;
     if (!width) return;
     const wanted = scale * Number.parseFloat(getComputedStyle(document.documentElement).getPropertyValue('--size'));
+    const [before, first] = [this.columns, this.items.size ? this.firstInSight : 0];
     this.columns = Math.max(1, Math.round((width + GAP) / (wanted + GAP)));
     this.cell = (width - GAP * (this.columns - 1)) / this.columns;
     this.row = this.cell + GAP + (list.classList.contains('bare') ? 0 : CAPTION);
     list.style.height = `${Math.ceil(total / this.columns) * this.row}px`;
     for (const [i, item] of this.items) this.place(item, i);
-    this.render();
+    if (first && this.columns !== before) this.scrollTo(first); // what one looks at stays in sight
+    else this.render();
   }
 
   /** Have the items near the screen in the document, and no others. */
@@ -183,21 +185,13 @@ export function setUpGrids(slider) {
   });
   resize();
   const placeOf = ({ target }) => Number(target.closest('[data-place]').dataset.place);
-  const step = (by) => (event) => {
+  const go = (to) => (event) => {
     const { grid } = event.target.closest('.grid');
-    grid.focus(placeOf(event) + by(grid));
+    grid.focus(to(placeOf(event), grid));
   };
   onKeys(document, {
-    ArrowLeft: step(() => -1), ArrowRight: step(() => 1), ArrowUp: step(({ columns }) => -columns), ArrowDown: step(({ columns }) => columns),
-    Home: (event) => event.target.closest('.grid').grid.focus(0),
-    End: (event) => {
-      const { grid } = event.target.closest('.grid');
-      grid.focus(grid.total - 1);
-    },
-    ' ': (event) => {
-      const { grid } = event.target.closest('.grid');
-      grid.open?.(grid, placeOf(event));
-    },
+    ArrowLeft: go((i) => i - 1), ArrowRight: go((i) => i + 1), Home: go(() => 0), End: go((i, { total }) => total - 1),
+    ArrowUp: go((i, { columns }) => i - columns), ArrowDown: go((i, { columns }) => i + columns), ' ': ({ target }) => target.click(),
   }, ({ target }) => target.closest?.('.grid') && target.matches('.card, .skeleton'));
   document.addEventListener('click', (event) => {
     const card = event.target.closest?.('.grid .card');

@@ -34,6 +34,7 @@ let frame = 0;
 let delayed = 0;
 let colors = null;     // of the groups and of what stands out, in the scheme that is in use
 let marked = [];       // points with a finding
+let image = null;      // the pixels of the dots
 let most = 32;         // images in a query
 
 export function setUpMap(visit) {
@@ -268,14 +269,15 @@ function drawDots(ratio, width, height) {
     Math.max(1, Math.round(Math.sqrt(radius ** 2 - (row + 0.5 - Math.round(radius)) ** 2)) || 1));
   const scale = camera.scale * ratio;
   const [left, top] = [width / 2 - camera.x * scale, height / 2 + camera.y * scale - halves.length / 2];
-  const image = pen.createImageData(width, height);
-  const pixels = new Uint32Array(image.data.buffer);
+  if (image?.width !== width || image.height !== height) image = pen.createImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer).fill(0);
   const rank = (group) => (group === emphasized ? 1 : points.marks[group] < 0 ? -1 : 0); // what stands out lies on top
   for (const group of [...members.keys()].sort((a, b) => rank(a) - rank(b))) {
     if (hidden.has(group)) continue;
     const word = emphasized < 0 || emphasized === group ? words[group] : (words[group] & 0xffffff) | 0x28000000;
     for (const i of members[group]) {
-      const [atX, atY] = [Math.round(left + x[i] * scale), Math.round(top - y[i] * scale)];
+      const atX = Math.round(left + x[i] * scale);
+      const atY = Math.round(top - y[i] * scale);
       if (atX < radius || atY < 0 || atX + radius > width || atY + halves.length > height) continue;
       for (let row = 0, middle = atY * width + atX; row < halves.length; row += 1, middle += width) {
         for (let pixel = middle - halves[row]; pixel < middle + halves[row]; pixel += 1) pixels[pixel] = word;

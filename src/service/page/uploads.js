@@ -9,10 +9,7 @@ const MOST = 50; // files that outlive a reload
 let latest = 0;
 
 /** A number that no upload had before, in this page or a former one; as text, they are in the order of time. */
-function nextNumber() {
-  latest = Math.max(latest + 1, Date.now());
-  return latest.toString(36).padStart(9, '0');
-}
+const nextNumber = () => (latest = Math.max(latest + 1, Date.now())).toString(36).padStart(9, '0');
 
 function add(number, file) {
   uploads.set(number, { file, url: URL.createObjectURL(file) });

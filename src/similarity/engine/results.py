@@ -83,7 +83,7 @@ class Options:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the stored neighbors of an image are what is asked for."""
+        """Whether the stored neighbors of an image answer these options."""
         filters = self.label, self.not_label, self.split, self.finding, self.look
         return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
 

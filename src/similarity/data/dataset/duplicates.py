@@ -60,7 +60,10 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: i
     else:
         nearest, _ = nearest_neighbors(components, _CANDIDATES)
     ends = _close_pairs(components, nearest, min_correlation)
-    correlations = _correlations(thumbnails, ends)
+    blocks = (ends[start : start + _ROWS_PER_BLOCK].T for start in range(0, len(ends), _ROWS_PER_BLOCK))
+    patterns = ((contrast_pattern(thumbnails[first]), contrast_pattern(thumbnails[second])) for first, second in blocks)
+    products = [np.einsum("pd,pd->p", *each) for each in patterns]
+    correlations = np.concatenate([np.empty(0, np.float32), *products])
     kept = correlations >= min_correlation
     return Pairs(ends[kept, 0], ends[kept, 1], correlations[kept])
 
@@ -97,24 +100,6 @@ def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: f
     return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the correlation of the thumbnails of each pair of rows, int64 (p, 2): float32 (p,)."""
-    blocks = [pairs[start : start + _ROWS_PER_BLOCK] for start in range(0, len(pairs), _ROWS_PER_BLOCK)]
-    patterns = ((contrast_pattern(thumbnails[block[:, end]]) for end in (0, 1)) for block in blocks)
-    found = [np.einsum("pd,pd->p", first, second) for first, second in patterns]
-    return np.concatenate([np.empty(0, np.float32), *found])
-
-
-def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
-    """Return which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
-    chosen, linked = np.zeros(count, bool), np.zeros(count, bool)
-    chosen[rows] = True
-    for pairs in links:
-        linked[pairs.second[chosen[pairs.first]]] = True
-        linked[pairs.first[chosen[pairs.second]]] = True
-    return linked
-
-
 def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
     """Return those pairs whose images have different values, such as splits or contents; `values` has all images'."""
     each = np.asarray(values)
@@ -122,7 +107,7 @@ def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pair
 
 
 def group_rows(count: int, *links: Pairs) -> np.ndarray:
-    """Number the groups of rows that pairs connect, directly or not: int64 (count,)."""
+    """Assign a group number to each row; pairs connect rows, directly or not: int64 (count,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

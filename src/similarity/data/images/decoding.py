@@ -23,7 +23,7 @@ from similarity.data.images.wide import (
     to_8_bits,
     wide_samples,
 )
-from similarity.errors import UserError
+from similarity.errors import UserError, one_line
 
 _MAX_BYTES = 2_000_000_000  # of a file
 _SHARE, _SHARES = 50_000_000, 30  # bytes that threads decode into: an image takes no share, some, or at most all
@@ -107,8 +107,10 @@ def decode_with_levels(
                 return DecodedImage(np.asarray(pixels), width, height), wide
     except UnreadableImageError:
         raise
+    except MemoryError as error:
+        raise UnreadableImageError("it takes too much memory to decode") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError and more
-        raise UnreadableImageError(_one_line(error)) from error
+        raise UnreadableImageError(one_line(error).rstrip(".") or type(error).__name__) from error
 
 
 def read_image(source: Path | bytes, side: int | None = None, ranges: Ranges | None = None) -> np.ndarray:
@@ -125,7 +127,7 @@ def read_image_file(
         UserError: it cannot be decoded, or has another digest; the message names the file.
     """
     try:
-        content = read_file(file)
+        content = file.read_bytes()
         if digest is not None and sha256(content).hexdigest() != digest:
             raise UserError(f"{file} has changed since it was scanned: run `dvc repro`")
         return read_image(content, side, ranges)
@@ -157,7 +159,7 @@ def upright_pixels(image: Image.Image, ranges: Ranges | None = None) -> np.ndarr
     try:
         return np.asarray(_upright_rgb(image, ranges or {})[0])
     except Exception as error:  # as above
-        raise UnreadableImageError(_one_line(error)) from error
+        raise UnreadableImageError(one_line(error).rstrip(".") or type(error).__name__) from error
 
 
 def _low_bytes(content: bytes) -> Image.Image:
@@ -179,12 +181,6 @@ def _memory_shared(wanted: int) -> Iterator[None]:
     finally:
         for _ in range(shares):
             _free_shares.release()
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "it takes too much memory to decode"
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _upright_rgb(

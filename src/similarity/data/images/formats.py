@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from similarity.data.images.wide import correct_tiles
+
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 HEIC_PACKAGE = "pillow-heif>=1,<2"
 """The package that reads HEIC, as pip takes it; the extra `heic`."""
@@ -57,7 +59,7 @@ _USUAL_SCANS = 20  # at most; twice as many as usual
 _MAX_SCANS_TIMES_PIXELS = 1_000_000_000  # of a JPEG of more scans; each goes over all pixels
 _MAX_PIXELS = 200_000_000  # that are decoded, as telephones have them; of a JPEG, at the scale that is needed
 _MAX_PROGRESSIVE = 1_000_000_000  # pixels, whose coefficients are all kept
-_MAX_SLOW = 20_000_000  # samples that Pillow reads one by one: plain text, or with a white that is not 255
+_MAX_SLOW = 10_000_000  # samples that Pillow reads one by one: in plain text, or with a white below 255
 _OVERSAMPLING = 2  # of a scaled JPEG in each direction: the resize after it still averages
 
 
@@ -117,7 +119,8 @@ def open_image(content: bytes, max_pixels: int | None = None) -> ImageFile:
         raise TooManyPixelsError(f"{size} are too many: {max_pixels / 1e6:g} million are allowed")
     if scans > _USUAL_SCANS and scans * pixels > _MAX_SCANS_TIMES_PIXELS:
         raise UnreadableImageError(f"{scans} scans of {size} take too long to decode")
-    if name == "PPM" and image.tile[0][0] != "raw" and pixels * len(image.getbands()) > _MAX_SLOW:
+    correct_tiles(image)
+    if any(tile.codec_name.startswith("ppm") for tile in image.tile) and pixels * len(image.getbands()) > _MAX_SLOW:
         raise UnreadableImageError(f"{size} of this kind of PPM take too long to decode: save it as PNG")
     return image
 

@@ -35,22 +35,23 @@ class Wide(NamedTuple):
 
 def has_wide_colors(image: ImageFile) -> bool:
     """Return whether an image that is not loaded yet has 16 bits per color, of which Pillow takes the higher 8."""
-    _correct_planes(image)
     modes = {_raw_mode(tile.args) for tile in image.tile}
     return bool(modes) and all(re.fullmatch(r"(RGB[AX]?|[RGB]);16[BLN]", mode) for mode in modes)
 
 
 def take_low_bytes(image: ImageFile) -> None:
     """Make Pillow decode the lower 8 bits of an image that `has_wide_colors`, as if its bytes came the other way."""
-    _correct_planes(image)
     _replace_raw_modes(image, lambda mode: f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}")
 
 
-def _correct_planes(image: ImageFile) -> None:
-    """Correct that Pillow takes 16 bits for 8 if each color of a TIFF is in a plane of its own."""
+def correct_tiles(image: ImageFile) -> None:
+    """Correct how Pillow reads 16 bits: as 8 if a TIFF has its colors in planes, and in minutes if a PPM has fewer."""
     if _tag(image, _BITS) == 16 and {_raw_mode(tile.args) for tile in image.tile} == {"R", "G", "B"}:
         order = "L" if image.tag_v2.prefix.startswith(b"I") else "B"  # type: ignore[attr-defined]
         _replace_raw_modes(image, lambda mode: f"{mode};16{order}")
+    for tile in image.tile:
+        if tile.codec_name == "ppm" and isinstance(tile.args, tuple) and int(tile.args[-1] or 0) > 255:
+            image.tile = [tile._replace(codec_name="raw", args=(f"{image.mode};16B", 0, 1))]
 
 
 def _replace_raw_modes(image: ImageFile, replace: Callable[[str], str]) -> None:
