@@ -12,8 +12,8 @@ from pathlib import Path
 
 from similarity.data.dataset.manifest import UNLABELED, ImageRecord
 from similarity.data.vectors import normalize
+from similarity.engine.answering import images_below
 from similarity.engine.image_index import ImageIndex
-from similarity.engine.project import images_below
 from similarity.engine.published import VARIABLE, Row, add, publish, table_of
 from similarity.errors import UserError
 

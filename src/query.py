@@ -14,8 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from similarity.engine.answering import Engine
-from similarity.engine.project import images_below
+from similarity.engine.answering import Engine, images_below
 from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result, draw_matches
 from similarity.errors import UserError
 

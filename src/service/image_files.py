@@ -13,7 +13,7 @@ from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.images.decoding import read_image
 from similarity.data.images.formats import START, image_format
 from similarity.data.images.wide import Ranges
-from similarity.engine.project import ImageFiles
+from similarity.engine.gallery import ImageFiles
 
 _MEDIA_TYPES = {"JPEG2000": "jp2", "HEIF": "heic", "PPM": "x-portable-anymap"}  # others have the format's own name
 _ONE_AT_A_TIME = Lock()

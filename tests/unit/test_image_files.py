@@ -9,7 +9,7 @@ from PIL import Image
 from service.failures import Refusal
 from service.image_files import make_thumbnail, media_type, pack, read_image_bytes, require_room
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.engine.project import ImageFiles
+from similarity.engine.gallery import ImageFiles
 
 CONTENTS = {"a/1.png": b"one" * 100, "a/2.png": b"", "b/3.png": b"three" * 100}
 

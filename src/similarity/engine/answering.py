@@ -125,3 +125,14 @@ class Engine(Project):
         embedding = vectors.parts.combine(asked, vectors[like], vectors[unlike])
         distance = None if known or query.vectors else min(each.distance for each in embedded)
         return Prepared(query, embedding, [*rows, *like, *unlike], embedded, distance, seconds)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
+    from similarity.data.images.formats import IMAGE_SUFFIXES
+
+    def is_shown(path: Path) -> bool:
+        return not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and is_shown(path))
+    return sorted(found, key=str)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,17 @@ class Found:
     matches: int  # images that could be returned in all
     index: Index
     seconds: float
+
+
+class ImageFiles(NamedTuple):
+    """The files of indexed images, by key: in the folder of all images, or elsewhere if they were added later."""
+
+    folder: Path
+    added: Mapping[str, Path]
+
+    def __truediv__(self, key: str) -> Path:
+        """Return the file of an image."""
+        return self.added.get(key, self.folder / key)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ What only some of them need is imported where it is used, so that stored neighbo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from mmap import mmap
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from similarity.data.dataset.manifest import Manifest
     from similarity.data.images.wide import Ranges
     from similarity.engine.embedding import ImageEmbedder
-    from similarity.engine.gallery import Gallery
+    from similarity.engine.gallery import Gallery, ImageFiles
     from similarity.engine.stores import Parts
     from similarity.evaluation.likeness import Likeness
     from similarity.evaluation.novelty import Novelty
@@ -48,17 +48,6 @@ NEEDED = (EMBEDDER, NOVELTY, RANGES)
 SEARCHED = (MANIFEST, EMBEDDINGS, INVERTED_INDEX, ANN_INDEX, ANN_SETTINGS)
 OPTIONAL = (SPLITS, FINDINGS, MAP)
 _CHECKED_IMAGES, _CANDIDATES = 3, 300
-
-
-class ImageFiles(NamedTuple):
-    """The files of indexed images, by key: in the folder of all images, or elsewhere if they were added later."""
-
-    folder: Path
-    added: Mapping[str, Path]
-
-    def __truediv__(self, key: str) -> Path:
-        """Return the file of an image."""
-        return self.added.get(key, self.folder / key)
 
 
 class Project:
@@ -121,6 +110,8 @@ class Project:
     @property
     def images(self) -> ImageFiles:
         """The files of all images, by key."""
+        from similarity.engine.gallery import ImageFiles
+
         return ImageFiles(self.root / IMAGES, self.gallery.added)
 
     @cached_property
@@ -251,14 +242,3 @@ class Project:
         pixels = [load_pixels(self.images / gallery.manifest.keys[row], size, ranges=self.ranges) for row in rows]
         model.check(np.reshape(pixels, (len(rows), size, size, 3)), gallery.vectors[rows])
         return ImageEmbedder(model, self.novelty, max(self._batch_sizes), self._max_pixels, self.ranges)
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
-    from similarity.data.images.formats import IMAGE_SUFFIXES
-
-    def is_shown(path: Path) -> bool:
-        return not any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and is_shown(path))
-    return sorted(found, key=str)

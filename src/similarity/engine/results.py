@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from similarity.data.images.query_images import Region
     from similarity.engine.embedding import Embedded
-    from similarity.engine.project import ImageFiles
+    from similarity.engine.gallery import ImageFiles
     from similarity.engine.stores import Index
     from similarity.findings.finding import FindingKind
 
