@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: repro repro-ray install serve test test-cluster test-image image bench lint format docs pins clean-cache clean
 
-repro: .venv/.runtime ## run every stage whose inputs changed
+repro: .git .venv/.runtime ## run every stage whose inputs changed
 	python src/check.py
 	dvc repro
 	@printf '%s\n' '' \
@@ -15,7 +15,7 @@ repro: .venv/.runtime ## run every stage whose inputs changed
 	  '  dvc plots show --open    curves, confusion, recall against search_k' \
 	  '  dvc exp run -S train.lr=0.02 && dvc metrics diff'
 
-repro-ray: .venv/.cluster ## the same, but scan and featurize on a local Ray cluster
+repro-ray: .git .venv/.cluster ## the same, but scan and featurize on a local Ray cluster
 	python src/check.py
 	RAY_ADDRESS=local dvc repro
 
@@ -24,7 +24,7 @@ install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
 serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8000
 	python src/serve.py
 
-test: .venv/.development ## unit, pipeline and quality tests
+test: .venv/.development ## all tests: about six minutes on two cores
 	python -m pytest
 
 test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes
@@ -39,14 +39,18 @@ image: ## the container image of the service; needs docker
 test-image: .venv/.development ## build that image and try it; minutes
 	BUILD_IMAGE=1 python -m pytest -n0 --timeout=0 tests/service/test_image.py
 
-lint: .venv/.development ## style, formatting, types
+lint: .venv/.development ## style, formatting, types, wording
 	ruff check .
 	ruff format --check .
 	mypy
+	python scripts/lint_words.py
 
 format: .venv/.development ## rewrite the code in the common style
 	ruff check --fix .
 	ruff format .
+
+.git:
+	@echo 'This folder is no git repository, which DVC needs. Run: git init && git add . && git commit --message "Start"'; exit 1
 
 .venv/.runtime: requirements.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
@@ -75,11 +79,11 @@ docs: .venv/.runtime ## write the pages that are generated
 	python scripts/write_parameters.py
 
 pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade` renews all; needs uv
-	$(PIN) pyproject.toml --output-file requirements.txt
+	$(PIN) --extra pipeline pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group cluster --constraints requirements.txt --constraints requirements-dev.txt --output-file requirements-cluster.txt
 	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
-	$(PIN) docker/requirements.in --constraints requirements.txt --output-file docker/requirements.txt
+	$(PIN) pyproject.toml --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py
 
 clean-cache: ## forget what was computed of all images, in all clones; downloads stay

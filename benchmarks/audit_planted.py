@@ -14,49 +14,54 @@ import numpy as np
 from comparison import as_markdown, make_parser, publish, run_command
 from similarity.data.dataset.manifest import read_manifest
 from similarity.findings.images import principal_components
-from similarity.findings.labels import ask_neighbors, draw_folds, judge_labels
+from similarity.findings.labels import DOUBTFUL, ask_neighbors, draw_folds, judge_labels, weigh
 from similarity.layout import FEATURES, MANIFEST
 
-SHARE, SEEDS, COMPONENTS, WRONG = 0.03, 3, 256, 0.5
-COLUMNS = ("set", "exchanged", "called wrong", "precision", "recall", "called wrong with no label exchanged")
+SHARE, SEEDS, COMPONENTS = 0.03, 3, 256
+KINDS = ("wrong", "wrong or doubtful")
+COLUMNS = ("set", "exchanged", "called", "precision", "recall", "called with no label exchanged")
 
 
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     arguments = parser.parse_args()
-    table = as_markdown(COLUMNS, map(row, arguments.folders))
+    table = as_markdown(COLUMNS, [row for folder in arguments.folders for row in rows(folder)])
     publish(table, "Exchanged labels that the audit finds", arguments.output)
 
 
-def row(folder: Path) -> list[str]:
+def rows(folder: Path) -> Iterator[list[str]]:
     labels, features = read_manifest(folder / MANIFEST).labels, np.load(folder / FEATURES, mmap_mode="r")
     components = principal_components(features, COMPONENTS, 0)
-    clean = f"{len(called_wrong(features, components, labels, 0))} of {len(labels)}"
-    exchanged, called, precision, recall = np.mean(list(trials(features, components, labels)), axis=0)
-    return [folder.name, f"{exchanged:.0f}", f"{called:.0f}", f"{precision:.3f}", f"{recall:.3f}", clean]
+    clean = doubts(features, components, labels, 0)
+    measured = np.mean(list(trials(features, components, labels)), axis=0)
+    for kind, found, (exchanged, called, precision, recall) in zip(KINDS, clean, measured, strict=True):
+        figures = f"{exchanged:.0f}", f"{called:.0f}", f"{precision:.3f}", f"{recall:.3f}"
+        yield [f"{folder.name}, {kind}", *figures, f"{len(found)} of {len(labels)}"]
 
 
-def trials(features: np.ndarray, components: np.ndarray, truth: np.ndarray) -> Iterator[tuple[float, ...]]:
+def trials(features: np.ndarray, components: np.ndarray, truth: np.ndarray) -> Iterator[list[tuple[float, ...]]]:
     classes = int(truth.max()) + 1
     for seed in range(SEEDS):
         rng, labels = np.random.default_rng(seed), truth.copy()
         exchanged = rng.choice(len(truth), int(SHARE * len(truth)), replace=False)
         labels[exchanged] = (labels[exchanged] + rng.integers(1, classes, len(exchanged))) % classes
-        found = called_wrong(features, components, labels, seed)
-        hits = len(np.intersect1d(found, exchanged))
-        yield len(exchanged), len(found), hits / max(1, len(found)), hits / len(exchanged)
+        yield [
+            (len(exchanged), len(found), np.isin(found, exchanged).mean(), np.isin(exchanged, found).mean())
+            for found in doubts(features, components, labels, seed)
+        ]
 
 
-def called_wrong(features: np.ndarray, components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Find the rows whose labels the audit calls wrong: by the classifier and by the neighbors."""
+def doubts(
+    features: np.ndarray, components: np.ndarray, labels: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the rows whose labels the audit calls wrong, and those that it calls wrong or doubtful."""
     rows = np.arange(len(labels))
     judgement = judge_labels(components, labels, draw_folds(labels, rows, seed))
-    doubted = np.flatnonzero(judgement.wrong >= WRONG)
-    if not len(doubted):
-        return doubted
+    doubted = np.flatnonzero(judgement.wrong >= DOUBTFUL)
     asked = ask_neighbors(features, rows, labels, rows, doubted, judgement.suggested[doubted])
-    return doubted[asked.suggested > asked.own]
+    kinds = [weigh(*each) for each in zip(judgement.wrong[doubted], asked.own, asked.suggested, strict=True)]
+    return doubted[[kind == "wrong_label" for kind in kinds]], doubted[[kind is not None for kind in kinds]]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ fed with pixels from memory. Each contender has a process of its own and all cor
 medians over the rounds. The features of all images are compared with those of Keras on the same pixels.
 """
 
+from pipeline.params_file import load_params
+
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,6 @@ from similarity.data.features.extractor import Extractor, load_extractor
 from similarity.data.features.networks import Backbone, load_backbone
 from similarity.data.parallel import ordered_map
 from similarity.layout import BACKBONE, IMAGES, MANIFEST
-from similarity.params import load_params
 
 KERAS_BATCH, BATCHES_AHEAD = 64, 4
 OURS, KERAS, ENGINE = "ours", "Keras predict, tf.data", "engine, from memory"

@@ -7,6 +7,8 @@ the images (at most 300) are nine tenths the size, 5 % brighter and compressed a
 that were there before are not judged here: nobody has said which of them are copies.
 """
 
+from pipeline.params_file import load_params
+
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +25,6 @@ from similarity.data.images.decoding import read_image
 from similarity.data.images.pixels import resize, thumbnail
 from similarity.findings.images import confirm
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST, THUMBNAILS
-from similarity.params import load_params
 
 SHARE, MOST, BATCH_SIZE, SEED, MAX_EXACT = 0.03, 300, 8, 0, 100_000
 SCALE, BRIGHTNESS, QUALITY = 0.9, 1.05, 85

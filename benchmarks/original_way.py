@@ -16,6 +16,8 @@ alone: each image goes through the network once, in batches; blocks of pairs are
 index is built once.
 """
 
+from pipeline.params_file import load_params
+
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +32,6 @@ from sklearn.metrics.pairwise import cosine_similarity
 from comparison import Row, as_markdown, as_table, make_parser, median_seconds, publish, run_command
 from similarity.data.features.extractor import Extractor, load_extractor
 from similarity.layout import BACKBONE
-from similarity.params import load_params
 from vectors import generate
 
 EPOCHS = 100

@@ -12,6 +12,8 @@ fastdup==2.54`. Keras runs the pipeline's backbone in batches of 64 on what tf.d
 compares all with all.
 """
 
+from pipeline.params_file import load_params
+
 import argparse
 import os
 import statistics
@@ -26,7 +28,6 @@ from tempfile import TemporaryDirectory
 from comparison import Row, as_table, make_parser, median_seconds, publish, run_command
 from similarity.data.dataset.manifest import read_manifest
 from similarity.layout import IMAGES, MANIFEST
-from similarity.params import load_params
 
 PARTS = {
     "backbone": ("backbone",),

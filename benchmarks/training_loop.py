@@ -17,13 +17,13 @@ from comparison import Row, add_output, as_table, median_seconds, publish
 
 sys.path.insert(0, "src")
 
+from pipeline.params_file import load_params
 from pipeline.stage import run_command
 
 from similarity.data.dataset.manifest import read_manifest, read_splits
 from similarity.data.vectors import standardization
 from similarity.embedding.training import build_network, compile_network, keras
 from similarity.layout import FEATURES, MANIFEST, METRICS, SPLITS
-from similarity.params import load_params
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from similarity import layout
+from similarity.data.dataset.corrections import decided_keys, read_corrections
 from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
@@ -20,11 +21,20 @@ from similarity.data.images.previews import Previews
 from similarity.data.images.sheets import Tile, draw_sheet
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
-from similarity.findings.labels import FOLDS, VOTERS, Judgement, ask_neighbors, draw_folds, judge_labels, small_classes
+from similarity.findings.labels import (
+    DOUBTFUL,
+    FOLDS,
+    VOTERS,
+    Judgement,
+    ask_neighbors,
+    draw_folds,
+    judge_labels,
+    small_classes,
+    weigh,
+)
 from similarity.params import Params
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
-WRONG, DOUBTFUL = 0.5, 0.2  # probability of a wrong label, from which it is called so
 WORST = 10  # findings of each kind that are drawn
 NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "unjudged class"}
 
@@ -52,6 +62,8 @@ def main(params: Params, outputs: Outputs) -> None:
         *(Finding("unreadable", key, key.split("/")[0], reason=reason) for key, reason in rejected),
         *small_classes(manifest.classes, labels, judgement.judged),
     ]
+    decided = decided_keys(read_corrections(layout.CORRECTIONS))
+    findings = [each for each in findings if each.path not in decided]
     counts = Counter(each.finding for each in findings)
     across = Counter(each.finding for each in findings if each.is_across_classes)
     details = {kind: counts[kind] for kind in KINDS} | {
@@ -94,8 +106,7 @@ def doubted_labels(
 ) -> tuple[list[Finding], dict[str, list[int]]]:
     """List labels of some rows that are probably or possibly wrong, the most probable first, with rows as evidence.
 
-    There are two witnesses, the classifier and the nearest images. A label is called wrong if both say so, and doubtful
-    if the neighbors are divided or the classifier is less sure. Where they speak for the label, it is right.
+    There are two witnesses, the classifier and the nearest images; see `weigh`.
     """
     order = np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= DOUBTFUL).sum()]
     if not len(order):
@@ -104,9 +115,8 @@ def doubted_labels(
     findings, evidence = [], {}
     for i, own, other, *nearest in zip(order.tolist(), *asked, strict=True):
         probability, suggested = judgement.wrong[i], manifest.classes[judgement.suggested[i]]
-        if other < own or (other == own and probability < WRONG):
+        if (kind := weigh(probability, own, other)) is None:
             continue
-        kind: FindingKind = "wrong_label" if probability >= WRONG and other > own else "doubtful_label"
         reason = f"of its {VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
         findings.append(about(manifest, kind, int(rows[i]), probability, reason, suggested))
         evidence[findings[-1].path] = [row for row in np.concatenate(nearest).tolist() if row >= 0]

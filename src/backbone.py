@@ -1,4 +1,4 @@
-"""Stage `backbone`: brings the pretrained network into the form that indexing and queries run."""
+"""Stage `backbone`: bring the pretrained network into the form that indexing and queries run."""
 
 from pipeline.stage import run_stage
 

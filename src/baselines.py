@@ -52,7 +52,7 @@ def main(params: Params, outputs: Outputs) -> None:
         "pixels": centered_pixels,
         "features": lambda rows: (rows - mean) / scale,
     }
-    # Of all classes, where there are not too many.
+    # From all classes, unless there are too many.
     classes = manifest.labels if len(manifest.folders) <= EDITED_IMAGES else np.zeros_like(manifest.labels)
     rows = sample_queries(splits["test"], classes[splits["test"]], EDITED_IMAGES, seed)
     edited = edit_images([manifest.records[row] for row in rows])

@@ -1,23 +1,66 @@
-"""Prepare a run: `python src/check.py` checks the parameters, DVC's own files and the source, and removes leftovers."""
+"""Prepare a run: `python src/check.py` finds what would stop it, or lose files, before DVC removes any result."""
 
-from pipeline.dvc_files import check_dvc_files
-from pipeline.stage import only_stage, run_command
+from pipeline.dvc_files import check_dvc_files, list_unknown
+from pipeline.params_file import load_params
+from pipeline.stage import counted, only_stage, run_command
 
+import subprocess
 from pathlib import Path
 
+from similarity.data.dataset.corrections import read_corrections, write_corrections
 from similarity.data.files import remove_leftovers
-from similarity.data.sources.folders import check_source
-from similarity.layout import DATA, DETAILS, METRICS, MODELS, PLOTS
-from similarity.params import load_params
+from similarity.data.sources.folders import check_source, list_files
+from similarity.data.sources.layouts import Choices, list_folder
+from similarity.data.sources.webdataset import list_shards
+from similarity.errors import UserError
+from similarity.layout import CORRECTIONS, DATA, DETAILS, IMAGES, METRICS, MODELS, PLOTS
+from similarity.params import BackboneParams, DataParams
 
 
 def main() -> None:
-    source = load_params().data.source
+    params = load_params()
     check_dvc_files()
-    check_source(Path(source))
+    _check_backbone(params.backbone)
+    _check_source(params.data)
+    read_corrections(CORRECTIONS)
+    if not CORRECTIONS.exists():  # DVC needs it
+        write_corrections(CORRECTIONS, {})
     with only_stage():
         for folder in (DATA, MODELS, METRICS, DETAILS, PLOTS):
             remove_leftovers(folder)
+        _check_images()
+
+
+def _check_backbone(backbone: BackboneParams) -> None:
+    for name, path in [("name", backbone.name)] * backbone.is_onnx + [("weights", backbone.weights)]:
+        if path != "imagenet" and not Path(path).is_file():
+            raise UserError(f"params.yaml: backbone.{name}: there is no file {path}")
+
+
+def _check_source(data: DataParams) -> None:
+    source = Path(data.source)
+    check_source(source)
+    if source.is_dir() and not list_shards(source):
+        list_folder(source, Choices(data.table, data.label, data.heic == "read", data.labels == "folders"))
+    if not source.is_absolute() and not Path(f"{source}.dvc").exists():
+        command = ["git", "ls-files", "--stage", "--", str(source)]
+        tracked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout
+        if not tracked or tracked.startswith("160000"):  # nothing, or a submodule
+            print(f"note: git does not keep {source}, so experiments with --queue or --temp need its absolute path")
+
+
+def _check_images() -> None:
+    """Stop if somebody put files into the folder of images, which DVC would remove: it is generated.
+
+    Raises:
+        UserError: there are files whose content is not in DVC's cache.
+    """
+    if unknown := list_unknown(IMAGES, list_files(IMAGES) if IMAGES.is_dir() else []):
+        raise UserError(
+            f"{IMAGES} is generated, and has {counted(len(unknown), 'file')} that DVC does not know and would remove, "
+            f"such as {str(unknown[0])!r}: move your own files elsewhere, set data.source to their folder, and remove "
+            f"what is left of {IMAGES}"
+        )
 
 
 if __name__ == "__main__":

@@ -40,14 +40,12 @@ def main() -> None:
     arguments = parser.parse_args()
     revisions, split = (arguments.first, arguments.second), "test" if arguments.test else "valid"
     if arguments.seeds > 1:
-        trainings = [prepare_trainings(revision, arguments.seeds) for revision in revisions]
-        if queued := sum(missing for _, missing in trainings):
-            print(
-                f"{queued} trainings are queued: run `dvc queue start`, wait until `dvc queue status` shows them done,"
-            )
-            print("and repeat this command")
+        trainings = [name_trainings(revision, arguments.seeds) for revision in dict.fromkeys(revisions)]
+        if queued := sum(queue_missing(*each) for each in trainings):
+            print(f"{queued} trainings are queued: run `dvc queue start`, wait for `dvc queue status`, and repeat this")
             return
-        scores = [[read_scores(name, split) for name in names] for names, _ in trainings]
+        scores = [[read_scores(name, split) for name in names.values()] for names, _ in trainings]
+        scores = [scores[0], scores[-1]]
     else:
         scores = [[read_scores(revision, split)] for revision in revisions]
     keys = [key for key in scores[0][0] if all(key in each for model in scores for each in model)]
@@ -78,47 +76,61 @@ def describe(revisions: tuple[str, str], split: str, scores: list[np.ndarray]) -
         yield "One training of each does not show whether they differ: add `--seeds 3`."
 
 
-def prepare_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
-    """Name the experiments that are trainings of a revision with other seeds, and queue those that there are not yet.
+def name_trainings(revision: str, seeds: int) -> tuple[dict[int, str], list[str]]:
+    """Name the experiments that are trainings of a revision with other seeds, 1, 2, and so on.
 
-    They have the parameters of the revision and the code of the workspace. Return the names, and how many were queued.
+    They have the parameters of the revision and the code of the workspace. Return their names by seed, and the options
+    of `dvc exp run` that turn the parameters of the workspace into those of the revision.
 
     Raises:
         UserError: the revision has other code, so that its parameters are not all that differs.
     """
-    experiments = dict(
-        line.split()
-        for line in git("for-each-ref", "--format=%(refname:lstrip=-1) %(objectname)", "refs/exps").splitlines()
-    )
-    commit = "HEAD" if revision == "workspace" else experiments.get(revision, revision)
+    commit = "HEAD" if revision == "workspace" else experiments().get(revision, revision)
     if git("diff", "--name-only", commit, "--", "src", "dvc.yaml"):
         raise UserError(f"the workspace has other code than {revision}: commit it, and compare with that commit")
     text = read_file(PARAMS, revision)
     digest = hashlib.sha256(f"{text}{git('rev-parse', 'HEAD:src')}".encode()).hexdigest()[:8]
-    changes = [
-        f"--set-param={name}={json.dumps(value)}"
-        for name, value in flatten(yaml.safe_load(text))
-        if (name, value) not in flatten(yaml.safe_load(PARAMS.read_text(encoding="utf-8")))
-    ]
-    names = {seed: f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)}
-    missing = {seed: name for seed, name in names.items() if name not in experiments}
+    own = flatten(PARAMS.read_text(encoding="utf-8"))
+    changes = [f"--set-param={name}={json.dumps(value)}" for name, value in flatten(text) if (name, value) not in own]
+    return {seed: f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)}, changes
+
+
+def queue_missing(names: dict[int, str], changes: list[str]) -> int:
+    """Queue the trainings that there are not yet, unless they wait already, and return how many are missing."""
+    missing = {seed: name for seed, name in names.items() if name not in experiments()}
+    waiting = dvc("queue", "status") if missing else ""
     for seed, name in missing.items():
-        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", f"--name={name}", *changes]
-        if subprocess.run([*command, f"--set-param=train.seed={seed}"], check=False).returncode:
-            raise UserError(f"`dvc exp run --queue --name {name}` failed")
-    return list(names.values()), len(missing)
+        if not any(name in line and "Failed" not in line for line in waiting.splitlines()):
+            dvc("exp", "run", "--queue", "--quiet", f"--name={name}", *changes, f"--set-param=train.seed={seed}")
+    return len(missing)
 
 
-def flatten(params: dict[str, dict[str, object]]) -> list[tuple[str, object]]:
-    """List parameters by their names with a dot."""
-    return [(f"{section}.{name}", value) for section, values in params.items() for name, value in values.items()]
+def experiments() -> dict[str, str]:
+    """Return the commits of all experiments by their names."""
+    lines = git("for-each-ref", "--format=%(refname:lstrip=-1) %(objectname)", "refs/exps").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def flatten(text: str) -> list[tuple[str, object]]:
+    """List the parameters of a `params.yaml` by their names with a dot."""
+    sections: dict[str, dict[str, object]] = yaml.safe_load(text)
+    return [(f"{section}.{name}", value) for section, values in sections.items() for name, value in values.items()]
 
 
 def git(*arguments: str) -> str:
     """Return what a command of Git prints."""
-    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
+    return _run("git", *arguments)
+
+
+def dvc(*arguments: str) -> str:
+    """Return what a command of DVC prints."""
+    return _run(sys.executable, "-m", "dvc", *arguments)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise UserError(f"`git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")
+        raise UserError(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
     return done.stdout.strip()
 
 

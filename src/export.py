@@ -3,6 +3,7 @@
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
+from pipeline.params_file import load_params
 from pipeline.stage import run_command, track
 
 import argparse
@@ -20,7 +21,6 @@ from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
 from similarity.exporting import build_model, export_onnx, export_saved_model, read_notes, require_onnx
 from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST, RANGES
-from similarity.params import load_params
 
 NOTES, TITLE = "README.md", "# Exported embedding model"
 CHECKED_IMAGES = 100

@@ -1,27 +1,28 @@
-"""Stage `fetch`: brings the data set of `data.source` to `data/images/<class>/<name>`, and lists what it leaves out."""
+"""Stage `fetch`: bring the data set of `data.source` to `data/images/<class>/<name>`, and list what it leaves out."""
 
-from pipeline.dvc_files import cache_types
 from pipeline.stage import counted, run_stage, track
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
 
 from similarity.data.content_cache import digest_file
+from similarity.data.dataset.corrections import Correction, read_corrections
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import DamagedArchiveError, is_archive, list_archives, unpack_archives
 from similarity.data.sources.ceramics import CLASSES
-from similarity.data.sources.downloads import GeneratedSet, Recipe, download, generate_images, read_recipe
-from similarity.data.sources.folders import How, bring_images
-from similarity.data.sources.layouts import Choices, Layout, LeftOut, list_folder
+from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
+from similarity.data.sources.folders import bring_images, check_source, fold
+from similarity.data.sources.layouts import Choices, Layout, LeftOut, correct_layout, list_folder
 from similarity.data.sources.webdataset import list_shards
 from similarity.errors import UserError, list_first
-from similarity.layout import GIVEN_SPLITS, IMAGES, LEFT_OUT
-from similarity.params import DataParams, Params
+from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT
+from similarity.params import Params
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
 UNPACKED = ".unpacked"  # in the new folder of images; no class can be called so
@@ -29,91 +30,70 @@ UNPACKED = ".unpacked"  # in the new folder of images; no class can be called so
 
 def main(params: Params, outputs: Outputs) -> None:
     settings, source = params.data, Path(params.data.source)
-    if source.suffix in {".yaml", ".yml"} and source.is_file():
-        recipe = read_recipe(source)
-        if recipe.generate is not None:
-            return _generate(recipe.generate, recipe.title, outputs)
-        if recipe.url is not None:
-            return _fetch(recipe.url, recipe, settings, outputs)
-    if source.is_dir():
-        if shards := list_shards(source):
-            return _unpack(source, shards, settings, outputs)
-        return _copy(source, settings, outputs)
-    if source.is_file() and is_archive(source):
-        return _unpack(source, [source], settings, outputs)
-    if source.exists():
-        raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
-    raise UserError(
-        f"data.source: {source} does not exist; `~` is not expanded, and an experiment that is queued or runs with "
-        "--temp has another working folder, so a path outside of the repository must be absolute"
-    )
-
-
-def _generate(generated: GeneratedSet, title: str, outputs: Outputs) -> None:
     folder = outputs.folder(IMAGES)
-    paths = list(track(generate_images(generated, folder), "fetch: draw", len(CLASSES) * generated.images_per_class))
-    write_table(outputs.file(LEFT_OUT), LeftOut._fields, [])
-    write_splits(outputs.file(GIVEN_SPLITS), [], [])
-    print(f"fetch: drew {counted(len(paths), 'image')}: {title}")
-
-
-def _fetch(url: str, recipe: Recipe, settings: DataParams, outputs: Outputs) -> None:
-    path = download(url, recipe.sha256, DOWNLOADS)
-    try:
-        _unpack(path, [path], settings, outputs)
-    except DamagedArchiveError as error:
-        path.unlink(missing_ok=True)  # else it would be found there for ever
-        raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url {url}") from error
-    if recipe.sha256 is None:
-        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest_file(path)}")
-    print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
-
-
-def _copy(source: Path, settings: DataParams, outputs: Outputs) -> None:
-    layout = list_folder(source, Choices(settings.table, settings.label, settings.heic == "read"))
-    how: How = "link" if settings.mode == "link" and _may_link() else "copy"
-    folder = outputs.folder(IMAGES)
-    for _ in track(bring_images(source, layout.images, folder, how), "fetch: copy", len(layout.images)):
+    (folder / UNPACKED).mkdir()
+    origin, shards = _open_source(source, folder / UNPACKED)
+    choices = Choices(settings.table, settings.label, settings.heic == "read", settings.labels == "folders")
+    found = list_folder(origin, choices, shards)
+    corrections = read_corrections(CORRECTIONS)
+    layout = correct_layout(found, corrections)
+    images = bring_images(origin, layout.images, folder, move=origin != source)
+    for _ in track(images, "fetch: copy", len(layout.images)):
         pass
-    _report(source, layout, outputs)
-
-
-def _may_link() -> bool:
-    """Return whether links to the originals are safe from DVC, and print a note if they save nothing."""
-    types = cache_types()
-    if types[:1] == ["hardlink"]:  # DVC would make the originals themselves its cache, and take away their write access
-        return False
-    if not {"hardlink", "symlink"} & set(types):
-        print(
-            "fetch: data.mode is link, but without reflinks in the file system, DVC will replace the links by copies: "
-            "`dvc config --local cache.type reflink,hardlink,copy` lets it link as well"
-        )
-    return True
-
-
-def _unpack(source: Path, archives: Sequence[Path], settings: DataParams, outputs: Outputs) -> None:
-    folder = outputs.folder(IMAGES)
-    unpacked = folder / UNPACKED
-    unpacked.mkdir()
-    owners = list_archives(archives, unpacked)
-    for _ in track(unpack_archives(archives, unpacked), "fetch: unpack", len(owners), " files"):
-        pass
-    choices = Choices(settings.table, settings.label, settings.heic == "read")
-    layout = list_folder(unpacked, choices, owners if ".tar" in archives[0].suffixes else None)
-    for _ in bring_images(unpacked, layout.images, folder, "move"):
-        pass
-    shutil.rmtree(unpacked)
-    _report(source, layout, outputs)
-
-
-def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
+    shutil.rmtree(folder / UNPACKED)
     write_table(outputs.file(LEFT_OUT), LeftOut._fields, layout.left_out)
     given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
     write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
-    folders = [key.parts[0] for key in layout.images.values()]
-    unlabeled = f", {count} of them without a class" if (count := folders.count(UNLABELED)) else ""
-    classes = len(set(folders) - {UNLABELED})
-    print(f"fetch: {counted(len(folders), 'image')} in {counted(classes, 'class')} from {source}{unlabeled}")
+    _report(source, layout)
+    if corrections:
+        _report_corrections(corrections, found.images, layout.images)
+
+
+def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixPath, Path]]:
+    """Return the folder of a source's files, `unpacked` unless it is one, and the shards that files were in, if any."""
+    if source.suffix in {".yaml", ".yml"} and source.is_file():
+        return unpacked, _follow(read_recipe(source), unpacked)
+    if source.is_dir():
+        shards = list_shards(source)
+        return (unpacked, _unpack(shards, unpacked)) if shards else (source, {})
+    check_source(source)
+    if is_archive(source):
+        return unpacked, _unpack([source], unpacked)
+    raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
+
+
+def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:
+    """Draw or download the data set of a recipe; return the shards that files were in, if any."""
+    if generated := recipe.generate:
+        for _ in track(generate_images(generated, unpacked), "fetch: draw", len(CLASSES) * generated.images_per_class):
+            pass
+        return {}
+    archive = download(str(recipe.url), recipe.sha256, DOWNLOADS)
+    try:
+        shards = _unpack([archive], unpacked)
+    except DamagedArchiveError as error:
+        archive.unlink(missing_ok=True)  # else it would be found there for ever
+        raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url") from error
+    if recipe.sha256 is None:
+        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest_file(archive)}")
+    print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
+    return shards
+
+
+def _unpack(archives: Sequence[Path], unpacked: Path) -> Mapping[PurePosixPath, Path]:
+    owners = list_archives(archives, unpacked)
+    for _ in track(unpack_archives(archives, unpacked), "fetch: unpack", len(owners), " files"):
+        pass
+    return owners if ".tar" in archives[0].suffixes else {}
+
+
+def _report(source: Path, layout: Layout) -> None:
+    folders = Counter(key.parts[0] for key in layout.images.values())
+    unlabeled = f", {count} of them without a class" if (count := folders.pop(UNLABELED, 0)) else ""
+    print(f"fetch: {counted(len(layout.images), 'image')} in {counted(len(folders), 'class')} from {source}{unlabeled}")
+    for _, twins in groupby(sorted(folders, key=fold), key=fold):
+        if len(alike := list(twins)) > 1:
+            print(f"fetch: are {' and '.join(map(repr, alike))} one class? Only case, spaces or accents' form differ")
     if layout.unlisted:
         names = list_first([str(path) for path in layout.unlisted])
         print(f"fetch: the table does not list {len(layout.unlisted)} images, so they have no class: {names}")
@@ -122,6 +102,18 @@ def _report(source: Path, layout: Layout, outputs: Outputs) -> None:
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
     for reason, count in Counter(each.reason for each in layout.left_out).most_common():
         print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
+
+
+def _report_corrections(
+    corrections: Mapping[str, Correction],
+    before: Mapping[PurePosixPath, PurePosixPath],
+    after: Mapping[PurePosixPath, PurePosixPath],
+) -> None:
+    relabeled = sum(key != before[path] for path, key in after.items())
+    print(f"fetch: {CORRECTIONS}: {counted(relabeled, 'image')} relabeled, {len(before) - len(after)} left out")
+    known = {str(key) for keys in (before, after) for key in keys.values()}
+    if unknown := sorted(corrections.keys() - known):
+        print(f"fetch: {CORRECTIONS} has {counted(len(unknown), 'key')} that no image has: {list_first(unknown)}")
 
 
 if __name__ == "__main__":

@@ -73,16 +73,20 @@ def main(params: Params, outputs: Outputs) -> None:
     novelty.save_novelty(fitted, path)
     embeddings, labels = load_rows(EMBEDDINGS, manifest)[rows], manifest.labels[rows]
     add_likeness(scale_of(embeddings, groups[rows], labels if classes else np.zeros_like(labels), seed), path)
-    write_metrics(outputs.file(METRICS / "novelty.json"), {"novelty": figures["refused"]})
+    write_metrics(
+        outputs.file(METRICS / "novelty.json"), {"novelty": figures.get("refused_held_out", figures["refused"])}
+    )
     write_metrics(outputs.file(DETAILS / "novelty.json"), figures)
     shares = ((name, f"{share:.6f}") for name, share in refused.items())
     write_table(outputs.file(PLOTS / "novelty.csv"), ("images", "refused"), shares)
     print(
         f"novelty: images within {fitted.limit:.4f} count as similar: {figures['accepted']:.1%} of the test images, "
-        f"{1 - figures['refused']:.1%} of unrelated ones; by kind in {PLOTS / 'novelty.csv'}"
+        f"{1 - figures['refused']:.1%} of drawn patterns, "
+        + (f"{1 - held_out.mean():.1%} of the images of a class that is not indexed, " if classes else "")
+        + f"by kind in {PLOTS / 'novelty.csv'}"
     )
     if figures["refused"] < WEAK:
-        print(f"novelty: only {figures['refused']:.0%} of unrelated images are refused: do not rely on refusals")
+        print(f"novelty: only {figures['refused']:.0%} of drawn patterns are refused: do not rely on refusals")
 
 
 def scale_of(embeddings: np.ndarray, groups: np.ndarray, labels: np.ndarray, seed: int) -> Likeness:

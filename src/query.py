@@ -27,6 +27,8 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.save and arguments.save.suffix.lower() not in PICTURES:
         raise UserError(f"--save {arguments.save}: the name must end in {', '.join(PICTURES)}")
+    if arguments.save and not arguments.save.parent.is_dir():
+        raise UserError(f"--save {arguments.save}: there is no folder {arguments.save.parent}")
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
     is_one = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])  # noqa: PTH112
     index = Engine(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
@@ -38,6 +40,8 @@ def main() -> None:
     if arguments.json:
         entries = {"queries": [as_entry(result) for result in results]}
         sys.stdout.buffer.write(orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    elif arguments.files:
+        print(*(index.images / each.key for result in answered for each in result.neighbors), sep="\n")
     elif answered or len(results) > 1:
         print("\n\n".join(as_text(result) for result in results))
         if arguments.save and answered:
@@ -51,7 +55,12 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="query.py", description="Show the indexed images most similar to some.")
     add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="a key <class>/<name>, an image file, or a folder of these")
+    add(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a key <class>/<name>, an image file, or a folder of these; - reads one from stdin",
+    )
     add("-k", type=int, default=10, help="how many to show for each (default: 10)")
     add("--index", choices=("exact", "annoy", "lancedb"),
         help="which index to search; lancedb is what publish.py wrote to SIMILARITY_URI (default: exact; annoy above "
@@ -61,6 +70,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--look", type=float, metavar="0…1",
         help="0: images of the same kind, 1: those of the same look (default: embedding.visual_weight)")  # fmt: skip
     add("--any", action="store_true", help="show the nearest images even if none is similar")
+    add("-f", "--files", action="store_true", help="print the paths of the images found and nothing else, as for xargs")
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add("--save", metavar="OUT.png", type=Path, help="draw queries and answers as a contact sheet")
     return parser.parse_args()
@@ -68,6 +78,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def resolve(name: str, index: Engine) -> list[Query | Failure]:
     """Find out whether a name is a key, a file or a folder; a name that is both a key and a file is the key."""
+    if name == "-":
+        return [Query("stdin", images=(sys.stdin.buffer.read(),))]
     files = images_below(Path(name)) if os.path.isdir(name) else None  # noqa: PTH112  # no error for a name too long
     if files is None or index.key_of(name):
         return [index.resolve(name)]

@@ -13,26 +13,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from similarity import layout
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.files import Outputs
 from similarity.data.images.previews import Previews
 from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import read_findings
-from similarity.layout import (
-    DETAILS,
-    FINDINGS,
-    HISTORY,
-    MANIFEST,
-    MAP,
-    METRICS,
-    NOVELTY,
-    PLOTS,
-    PREVIEWS,
-    QUERY_NEIGHBORS,
-    QUERY_SCORES,
-    REPORT,
-    SPLITS,
-)
 from similarity.params import Params
 from similarity.reporting import page
 from similarity.reporting.album import Album, Query
@@ -42,17 +28,17 @@ DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, positions = read_manifest(MANIFEST), np.load(MAP)["all"]
-    check_rows(MAP, len(positions), manifest)
-    metrics = {name: read_metrics_file(DETAILS / f"{name}.json") for name in DETAILED}
-    splits, findings, album = read_splits(SPLITS, manifest), read_findings(FINDINGS), open_album(manifest)
-    scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(QUERY_SCORES) if row["split"] == "test"}
-    queries = read_queries(QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
-    history = read_rows(HISTORY)
+    manifest, positions = read_manifest(layout.MANIFEST), np.load(layout.MAP)["all"]
+    check_rows(layout.MAP, len(positions), manifest)
+    metrics = {name: read_metrics_file(layout.DETAILS / f"{name}.json") for name in DETAILED}
+    splits, findings, album = read_splits(layout.SPLITS, manifest), read_findings(layout.FINDINGS), open_album(manifest)
+    scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(layout.QUERY_SCORES) if row["split"] == "test"}
+    queries = read_queries(layout.QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
+    history = read_rows(layout.HISTORY)
     curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
-    per_class = {row["class"]: row for row in read_rows(PLOTS / "per_class.csv")}
-    confused = [(row["actual"], row["nearest"]) for row in read_rows(PLOTS / "confusion.csv")]
-    refused = [(row["images"], float(row["refused"])) for row in read_rows(PLOTS / "novelty.csv")]
+    per_class = {row["class"]: row for row in read_rows(layout.PLOTS / "per_class.csv")}
+    confused = [(row["actual"], row["nearest"]) for row in read_rows(layout.PLOTS / "confusion.csv")]
+    refused = [(row["images"], float(row["refused"])) for row in read_rows(layout.PLOTS / "novelty.csv")]
     text = render_page(
         "Image similarity",
         introduction(params, manifest, splits),
@@ -61,17 +47,17 @@ def main(params: Params, outputs: Outputs) -> None:
             page.failures_section(queries, findings, album),
             page.classes_section(page.class_counts(manifest, splits), per_class, confused),
             page.queries_section(queries, album),
-            page.map_section(manifest, positions, album.preview),
+            page.map_section(manifest, positions),
             page.edits_section(metrics["evaluate"]["likeness"]),
             page.novelty_section(refused),
             page.baselines_section(metrics),
-            page.audit_section(findings, album),
-            page.training_section(curves, read_metrics_file(METRICS / "train.json").get("best_epoch")),
+            page.audit_section(findings),
+            page.training_section(curves),
             page.figures_section(metrics),
         ],
     )
-    outputs.file(REPORT).write_text(text, encoding="utf-8", errors="replace")
-    print(f"report: {REPORT}, a page of {len(text) / 1e6:.1f} MB")
+    outputs.file(layout.REPORT).write_text(text, encoding="utf-8", errors="replace")
+    print(f"report: {layout.REPORT}, a page of {len(text) / 1e6:.1f} MB")
 
 
 def introduction(params: Params, manifest: Manifest, splits: dict[str, np.ndarray]) -> str:
@@ -84,13 +70,13 @@ def introduction(params: Params, manifest: Manifest, splits: dict[str, np.ndarra
 
 def open_album(manifest: Manifest) -> Album:
     """Open the previews of all images, and the words for their likeness."""
-    likeness = load_likeness(NOVELTY)
+    likeness = load_likeness(layout.NOVELTY)
 
     def in_words(cosine: float) -> str:
         return f"{(value := likeness(cosine))}, {words(value)}"
 
     rows = {key: row for row, key in enumerate(manifest.keys)}
-    return Album(Previews(PREVIEWS).__getitem__, rows, in_words, manifest.can_teach)
+    return Album(Previews(layout.PREVIEWS).__getitem__, rows, in_words, manifest.can_teach)
 
 
 def read_queries(table: str, scores: Mapping[str, float] = MappingProxyType({})) -> list[Query]:

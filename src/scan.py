@@ -1,4 +1,4 @@
-"""Stage `scan`: looks at every image once, keeps what the later stages need of its pixels, and finds duplicates."""
+"""Stage `scan`: look at every image once, keep what the later stages need of its pixels, and find duplicates."""
 
 from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track

@@ -21,11 +21,11 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from service.app import create_app, server_config
-from service.catalog import Catalog, describe
+from service.catalog import Catalog
 from service.forms import MAX_DOWNLOADED, MAX_IMAGES, MAX_NEIGHBORS, MAX_RESULTS
+from service.info import LimitInfo, describe
 from service.options import parse_arguments
 from service.reloading import Beside, ServedCatalog
-from service.schema import LimitInfo
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.project import NEEDED, OPTIONAL, SEARCHED
@@ -105,14 +105,17 @@ def open_catalog(
         list(engine.embedder([picture] * size))
     for name in engine.gallery.indexes:
         engine.answer([Query("warm-up", images=(picture,))], Options(MAX_RESULTS, index=name, any=True))
-    return Catalog(engine, describe(engine, limits, read_metrics(metrics)), read_version(engine.lock))
+    figures = {
+        name: each for name, each in read_metrics(metrics).items() if engine.lock.is_current(METRICS / f"{name}.json")
+    }
+    return Catalog(engine, describe(engine, limits, figures), read_version(engine.lock))
 
 
 def open_beside(revision: str, limits: LimitInfo) -> Beside:
     """Load the results of a commit or an experiment.
 
     Raises:
-        UserError: they are not in the cache, are damaged, or are of other images.
+        UserError: they are not in the cache, are damaged, or belong to other images.
     """
     manifest = MANIFEST.read_bytes()
     with TemporaryDirectory(prefix="similarity-") as name:
@@ -120,7 +123,7 @@ def open_beside(revision: str, limits: LimitInfo) -> Beside:
         copied = [Path("dvc.yaml"), Path("dvc.lock"), *NEEDED, *SEARCHED, *OPTIONAL, METRICS]
         copy_files(revision, copied, folder)
         if (folder / MANIFEST).read_bytes() != manifest:
-            raise UserError(f"{revision!r} is of other images than {MANIFEST}: nothing can be compared with it")
+            raise UserError(f"{revision!r} has other images than {MANIFEST}, so it cannot be compared")
         (folder / IMAGES).symlink_to(IMAGES.resolve())
         catalog = open_catalog(limits, None, folder, folder / METRICS)
     catalog.engine.root = Path()  # where the images stay

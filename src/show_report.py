@@ -11,7 +11,7 @@ import argparse
 import subprocess
 import sys
 import webbrowser
-from collections import ChainMap
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from similarity.data.files import replaced_file
 from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
 from similarity.layout import MANIFEST, METRICS, QUERY_NEIGHBORS, REPORT
-from similarity.reporting import run
-from similarity.reporting.markup import flat
+from similarity.reporting.album import Album
+from similarity.reporting.markup import PLACE_OF_RUN, flat, paragraph, section, table
 
 LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
+MOST_QUERIES = 8
 
 
 def main() -> None:
@@ -38,13 +39,15 @@ def main() -> None:
     DvcLock(Path()).check(REPORT)
     is_committed = not git("status", "--porcelain", "--", str(LOCK))
     commits = git("log", "--format=%h", "-2", "--", str(LOCK)).split()[is_committed:]
-    content = run.facts_section(facts(is_committed))
-    if before := arguments.revision or next(iter(commits), None):
-        content += changes(before)
-    text = REPORT.read_text(encoding="utf-8").replace(run.PLACE, content)
+    content = section("run", "This run", table(("", ""), facts(is_committed).items()))
+    if revision := arguments.revision or next(iter(commits), None):
+        paths = [PARAMS, *sorted(METRICS.glob("*.json")), QUERY_NEIGHBORS]
+        now = {path: path.read_text(encoding="utf-8") for path in paths}
+        changed = changes(read_files(paths, revision), now, open_album(read_manifest(MANIFEST)))
+        content += section("changes", f"Changed since {revision}", changed)
     with replaced_file(arguments.out) as path:
-        path.write_text(text, encoding="utf-8")
-    print(f"{arguments.out}: the report of this run{f', and what changed since {before}' if before else ''}")
+        path.write_text(REPORT.read_text(encoding="utf-8").replace(PLACE_OF_RUN, content), encoding="utf-8")
+    print(f"{arguments.out}: the report of this run{f', and what changed since {revision}' if revision else ''}")
     if sys.stdout.isatty():
         webbrowser.open(arguments.out.absolute().as_uri())
 
@@ -52,7 +55,7 @@ def main() -> None:
 def facts(is_committed: bool) -> dict[str, str]:
     """Find out what identifies the run in the workspace."""
     digest = git("hash-object", str(LOCK))
-    refs = git("for-each-ref", "refs/exps", "--format=%(refname)").split()
+    refs = [ref for ref in git("for-each-ref", "refs/exps", "--format=%(refname)").split() if "/exec/" not in ref]
     experiments = [ref for ref in refs if git("rev-parse", f"{ref}:{LOCK}", check=False) == digest]
     date = datetime.fromtimestamp(LOCK.stat().st_mtime).astimezone().isoformat(" ", "minutes")
     seconds = orjson.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
@@ -64,17 +67,24 @@ def facts(is_committed: bool) -> dict[str, str]:
     }
 
 
-def changes(revision: str) -> str:
-    """Describe what changed since a revision: parameters, metrics, and the results of queries."""
-    figures = sorted(METRICS.glob("*.json"))
-    paths = [PARAMS, *figures, QUERY_NEIGHBORS]
-
-    def describe(texts: dict[Path, str]) -> run.Run:
-        parameters, *metrics = (dict(flat(yaml.safe_load(texts.get(path, "{}")))) for path in (PARAMS, *figures))
-        return run.Run(parameters, dict(ChainMap(*metrics)), read_queries(texts.get(QUERY_NEIGHBORS, "")))
-
-    before, now = read_files(paths, revision), {path: path.read_text(encoding="utf-8") for path in paths}
-    return run.changes_section(revision, describe(before), describe(now), open_album(read_manifest(MANIFEST)))
+def changes(before: Mapping[Path, str], now: Mapping[Path, str], album: Album) -> str:
+    """Show which parameters and metrics changed, and the test images with the most other results, by files' texts."""
+    rows = []
+    for path in now.keys() - {QUERY_NEIGHBORS}:
+        then, values = (dict(flat(yaml.safe_load(texts.get(path, "{}")))) for texts in (before, now))
+        rows += [(key, f"{then.get(key, '')}", f"{value}") for key, value in values.items() if then.get(key) != value]
+    earlier = {query.key: query for query in read_queries(before.get(QUERY_NEIGHBORS, ""))}
+    queries = [query for query in read_queries(now[QUERY_NEIGHBORS]) if query.key in earlier]
+    kept = [len(dict(earlier[query.key].neighbors).keys() & dict(query.neighbors)) for query in queries]
+    moved = sorted((count, query) for count, query in zip(kept, queries, strict=True) if count < len(query.neighbors))
+    parts = [
+        table(("parameter or metric", "before", "now"), sorted(rows)),
+        paragraph(f"{len(moved):,} of {len(queries):,} test images have other nearest images; the most changed ones:"),
+    ]
+    for count, query in moved[:MOST_QUERIES]:
+        parts.append(paragraph(f"{count} of {len(query.neighbors)} nearest are the same; before, then now:"))
+        parts += [album.show(earlier[query.key]), album.show(query)]
+    return "".join(parts)
 
 
 def git(*arguments: str, check: bool = True) -> str:

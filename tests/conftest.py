@@ -28,7 +28,7 @@ for name in (
     "PYTHONDONTWRITEBYTECODE",
 ):
     os.environ.pop(name, None)
-sys.dont_write_bytecode = False  # else all processes that tests start would compile the project anew
+sys.dont_write_bytecode = False  # else all processes that tests start would compile the project again
 
 SLOWEST_FIRST = ("networks", "service", "faults", "pipeline", "quality")  # the folders, and then the others
 SHARING = {

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import yaml
 from dvc.utils.serialize import modify_yaml
 
+WAY_BACK = "git checkout HEAD -- . && dvc checkout"  # README's
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = (
     "src",
     "data/sources",
+    "data/corrections.csv",
     "dvc.yaml",
     "params.yaml",
     ".dvc/config",

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-SCRIPTS = ("query", "serve", "export", "compare", "publish")
+SCRIPTS = {name: name for name in ("query", "serve", "export", "compare", "publish")} | {"report": "show_report"}
 _USAGE = """usage: similarity COMMAND …, in the folder of the project
 
   index [SOURCE] [--all]  index a folder of images, an archive, or what params.yaml names; with --all, also measure
@@ -20,8 +20,9 @@ _USAGE = """usage: similarity COMMAND …, in the folder of the project
   export                  export the model for other programs
   compare                 compare two runs, image by image
   publish                 write all embeddings to a vector database
+  report                  write the report with what is true of this run only: commit, duration, change
 
-Each but index is the script of that name in src/; `similarity COMMAND --help` lists its options."""
+Each but index is a script in src/; `similarity COMMAND --help` lists its options."""
 _NEXT = """
 Indexed. What to do next:
   similarity query photo.jpg    find the images most similar to a file
@@ -48,7 +49,7 @@ def main() -> None:
         sys.exit(f"error: this is no project: run it where dvc.yaml is, such as in {Path(__file__).parents[2]}")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # for stages
     if command != "index":
-        os.execv(sys.executable, [sys.executable, f"src/{command}.py", *arguments])  # noqa: S606  # no shell is meant
+        os.execv(sys.executable, [sys.executable, f"src/{SCRIPTS[command]}.py", *arguments])  # noqa: S606  # no shell is meant
     sys.exit(index(arguments))
 
 

@@ -2,13 +2,19 @@
 
 from pipeline.stage import track
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
+import orjson
+
+from similarity.engine.dvc_lock import DvcLock, md5s
 from similarity.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
 
 _LOCK, _RUNNING = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
 
@@ -20,20 +26,19 @@ def check_dvc_files() -> None:
             raise UserError(f"{path} is cut off, as by a run that was killed: run `{repair} {path}`")
 
 
-def cache_types() -> list[str]:
-    """Return how DVC is set to link files to its cache, the first choice first; empty where nothing is set.
+def list_unknown(folder: Path, files: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """List the files of an output folder that DVC could not bring back: neither dvc.lock nor its cache has them."""
+    if not files:
+        return []
+    from dvc.repo import Repo  # takes a second
 
-    DVC itself is asked: the setting may stand in the project, or be the user's or the system's.
-
-    Raises:
-        UserError: DVC does not answer.
-    """
-    command = [sys.executable, "-m", "dvc", "config", "--list"]
-    answer = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    if answer.returncode:
-        raise UserError(f"`dvc config --list` fails: {' '.join(answer.stderr.split())}")
-    settings = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-    return [name.strip() for name in settings.get("cache.type", "").split(",") if name.strip()]
+    cache, recorded = Repo().cache.local, set[str]()
+    with suppress(UserError, FileNotFoundError):  # as before the first run, or in a clone
+        listing = Path(cache.oid_to_path(DvcLock(Path()).md5(folder)))
+        recorded = {entry["relpath"] for entry in orjson.loads(listing.read_bytes())}
+    others = [path for path in files if str(path) not in recorded]
+    digests = md5s([folder / path for path in others])
+    return [path for path, md5 in zip(others, digests, strict=True) if not Path(cache.oid_to_path(md5)).exists()]
 
 
 def read_file(path: Path, revision: str) -> str:
@@ -44,49 +49,42 @@ def read_file(path: Path, revision: str) -> str:
     """
     if revision == "workspace":
         return path.read_text(encoding="utf-8")
-    import dvc.api
-
-    with _reading(path, revision):
-        return dvc.api.read(str(path), rev=revision, encoding="utf-8")
+    with _files_of(revision, path) as files:
+        return files.read_text(str(path), encoding="utf-8")
 
 
 def read_files(paths: Sequence[Path], revision: str) -> dict[Path, str]:
-    """Read those of some text files that a revision has, by their paths.
-
-    Raises:
-        UserError: there is no such revision, or a file is neither in the cache nor in a remote.
-    """
-    from dvc.api import DVCFileSystem
-
-    with _reading(paths[0], revision):
-        files = DVCFileSystem(".", rev=revision)
+    """Read those of some text files that a revision has, by their paths; errors are those of `read_file`."""
+    with _files_of(revision, paths[0]) as files:
         return {path: files.read_text(str(path), encoding="utf-8") for path in paths if files.exists(str(path))}
 
 
 def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
-    """Copy files and folders of a revision into a folder, where they have the same paths.
-
-    Raises:
-        UserError: there is no such revision, or a file is neither in the cache nor in a remote.
-    """
-    from dvc.api import DVCFileSystem
-
-    with _reading(paths[0], revision):
-        repository = DVCFileSystem(".", rev=revision)
+    """Copy files and folders of a revision to the same paths in a folder; errors are those of `read_file`."""
     for path in track(paths, f"copy {revision}", unit=" files"):
-        with _reading(path, revision):
+        with _files_of(revision, path) as files:
             (folder / path.parent).mkdir(parents=True, exist_ok=True)
-            repository.get(str(path), str(folder / path), recursive=repository.isdir(str(path)))
+            files.get(str(path), str(folder / path), recursive=files.isdir(str(path)))
 
 
 @contextmanager
-def _reading(path: Path, revision: str) -> Iterator[None]:
-    """Turn DVC's errors about a file of a revision into a `UserError`."""
+def _files_of(revision: str, path: Path) -> "Iterator[DVCFileSystem]":
+    """Open the files of a revision; DVC's errors become a `UserError` that names one of them."""
     from dvc.exceptions import DvcException
+    from pygit2 import GitError
     from scmrepo.exceptions import SCMError
 
     try:
-        yield
-    except (DvcException, SCMError, FileNotFoundError) as error:
+        yield _opened(revision)
+    except (DvcException, GitError, SCMError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"cannot read {path} of {revision!r} ({reason}): see `dvc exp list --all`") from error
+        trust = f"run `git config --global --add safe.directory {Path.cwd()}`"  # where it is somebody else's
+        advice = trust if isinstance(error, GitError) else "see `dvc exp list --all`"
+        raise UserError(f"cannot read {path} of {revision!r} ({reason}): {advice}") from error
+
+
+@cache
+def _opened(revision: str) -> "DVCFileSystem":
+    from dvc.api import DVCFileSystem
+
+    return DVCFileSystem(".", rev=revision)

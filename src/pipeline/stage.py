@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from similarity.data.files import Outputs
     from similarity.params import Params
 
-WAY_BACK = "git checkout HEAD -- . && dvc checkout"
+ADVICE = "Correct this, and run `dvc repro`: it brings back what comes out as before."
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
 """How long each stage took when it ran the last time in this folder."""
 _LOCK = Path(".dvc/tmp/stage.lock")
@@ -33,11 +33,12 @@ Item = TypeVar("Item")
 def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
     """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit.
 
-    See `run_command` for the exit status. A failure also prints the command that restores the last commit, since DVC
-    removes a stage's outputs before it runs the stage.
+    See `run_command` for the exit status. A failure also prints how to get the outputs back, since DVC removes them
+    before it runs the stage.
     """
+    from pipeline.params_file import load_params
+
     from similarity.data.files import Outputs
-    from similarity.params import load_params
 
     def run() -> None:
         start = time.monotonic()
@@ -51,7 +52,7 @@ def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
         run_command(run)
     except SystemExit as end:
         if isinstance(end.code, str):
-            end.code += f"\nTo get the last committed results back: {WAY_BACK}"
+            end.code += f"\n{ADVICE}"
         raise
 
 

@@ -29,24 +29,18 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
 }
 """Sent with every response: browsers do no more with it than the page needs."""
-_LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
+LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_OVERHEAD = 65_536  # bytes of a form besides its files
-_FOREIGN = Refusal(
-    403, "foreign_page", "The page of another site asks for this: start the service with --allow-origin if it may."
-)
-_NO_TOKEN = Refusal(
-    401,
-    "no_token",
-    "This service answers only those who know its token: send `Authorization: Bearer <token>`.",
-    {"www-authenticate": "Bearer"},
-)
+_FOREIGN = Refusal(403, "foreign_page", "The page of another site asks for this, and --allow-origin does not name it.")
+_ADVICE = "This service answers only those who know its token: send `Authorization: Bearer <token>`."
+_NO_TOKEN = Refusal(401, "no_token", _ADVICE, {"www-authenticate": "Bearer"})
 
 
 def own_hosts(host: str) -> list[str]:
     """List the names and addresses that this machine may be called by in `Host` if the service listens on `host`."""
-    hosts = [*_LOCAL_HOSTS]
-    if host not in _LOCAL_HOSTS:
+    hosts = [*LOCAL_HOSTS]
+    if host not in LOCAL_HOSTS:
         hosts += [host, name := socket.gethostname()]
         with suppress(OSError):  # a machine may not know its own address
             hosts += {str(address[0]) for *_, address in socket.getaddrinfo(name, None)}
@@ -147,6 +141,5 @@ class UploadLimits:
 
     def _check_size(self, size: int) -> None:
         if size > self.max_bytes + _FORM_OVERHEAD:
-            raise Refusal(
-                413, "too_many_bytes", f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed."
-            )
+            message = f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed."
+            raise Refusal(413, "too_many_bytes", message)

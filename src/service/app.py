@@ -18,10 +18,10 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import api
-from service.access import SECURITY_HEADERS, VERSIONED, AccessControl, UploadLimits, own_hosts
+from service.access import LOCAL_HOSTS, SECURITY_HEADERS, VERSIONED, AccessControl, UploadLimits, own_hosts
+from service.bodies import add_forms
 from service.failures import answer
-from service.forms import add_forms
-from service.measuring import Measuring, metrics
+from service.measuring import Measuring, health, metrics
 from service.reloading import ServedCatalog
 from similarity.data.images.decoding import UnreadableImageError
 from similarity.data.images.query_images import start_decoders
@@ -51,8 +51,10 @@ def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # short, as generated clients make functions of it
     )
     app.state.served, app.state.token = served, arguments.token
+    is_private = arguments.host in LOCAL_HOSTS and not arguments.allow_host
+    app.state.takes_corrections = bool(arguments.token) or is_private
     app.include_router(api.router, dependencies=[Depends(_only_known_parameters)])
-    app.get("/healthz", summary="Check whether the service is up", tags=["service"])(api.health)
+    app.get("/healthz", summary="Check whether the service is up", tags=["service"])(health)
     app.get("/metrics", include_in_schema=False)(metrics)
     app.get(f"{VERSIONED}docs", include_in_schema=False)(_to_documentation)
     documentation = StaticFiles(directory=DOCUMENTATION, packages=[("fastapi_offline", "static")], html=True)

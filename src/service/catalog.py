@@ -1,10 +1,10 @@
 """What the service answers from: the engine's results in the words of the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
@@ -12,19 +12,20 @@ import orjson
 
 from service import schema
 from service.failures import Refusal
-from service.forms import FindingsQuery, ImagesQuery, SearchOptions
+from service.forms import FindingsQuery, ImagesQuery
 from service.image_files import read_image_bytes
-from service.schema import Answer, EmbeddingMap, FindingEntry, FindingPage, ImageEntry, ImagePage, Info, SearchResult
+from service.info import Info
+from service.schema import Answer, FindingEntry, FindingPage, ImageEntry, ImagePage, SearchResult
+from similarity.data.dataset.corrections import Correction
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
-from similarity.data.features.extractor import describe as describe_backbone
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
-from similarity.engine.results import Failure, Prepared, Query
-from similarity.findings.finding import KINDS, Finding, FindingKind, explain
-from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
+from similarity.engine.results import Failure, Options, Query
+from similarity.errors import UserError
+from similarity.findings.finding import KINDS, Finding, explain
 
-_MAX_POINTS = 20_000  # of the map: more than a screen can show
-HASH_LENGTH = 16  # hexadecimal digits, which tell the files of a key apart
+HASH_LENGTH = 16  # hexadecimal digits, which distinguish the files of a key
+_MAX_COMPARED = 10_000  # images of two runs
 _NEAREST_ON_MAP = 3  # images, between which a query is shown
 _VECTOR_DIGITS = 7  # float32 has no more
 _NONE = 255  # no split, or no finding
@@ -49,30 +50,18 @@ class Catalog:
         """The images."""
         return self.engine.gallery
 
-    def search(self, query: Query, options: SearchOptions, any_distance: bool = False) -> SearchResult:
+    def search(self, query: Query, options: Options) -> SearchResult:
         """Find the images most similar to a query.
 
         Raises:
-            Exception: the query cannot be answered; see `reply_to`.
+            Exception: the query cannot be answered; see `failure_of`.
         """
         if query.region and not query.images:
             query = replace(query, images=(read_image_bytes(self.engine.images, self.record(query.keys[0])),))
-        [found] = self.search_each([query], options, any_distance)
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def search_each(
-        self, queries: Sequence[Query], options: SearchOptions, any_distance: bool
-    ) -> list[SearchResult | Exception]:
-        """Answer several queries; one that fails has its error in its place."""
-        return [
-            each.error if isinstance(each, Failure) else self._search(each, options, any_distance)
-            for each in self.engine.prepare(queries)
-        ]
-
-    def _search(self, prepared: Prepared, options: SearchOptions, any_distance: bool) -> SearchResult:
-        query, result = prepared.query, self.engine.find(prepared, options.as_engine_options(any_distance))
+        [prepared] = self.engine.prepare([query])
+        if isinstance(prepared, Failure):
+            raise prepared.error
+        result = self.engine.find(prepared, options)
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
         sizes = [size for _, _, size in prepared.embedded[:uploads]]
         queries = [schema.Query(width=width, height=height) for width, height in sizes]
@@ -80,20 +69,16 @@ class Catalog:
         novelty = None
         if result.distance is not None and result.max_distance is not None:
             novelty = schema.Novelty(distance=result.distance, max_distance=result.max_distance)
+        neighbors = [
+            schema.Neighbor(likeness=each.likeness, words=each.words, cosine=each.cosine, **self._facts(row))
+            for each, row in ((each, self.gallery.row(each.key)) for each in result.neighbors)
+        ]
         answer = Answer(
             index=result.index,
             source="inverted index" if result.matches is None else "search",
             milliseconds=1000 * result.seconds,
             matches=len(self.engine) - 1 if result.matches is None else result.matches,
-            neighbors=[
-                schema.Neighbor(
-                    likeness=each.likeness,
-                    words=each.words,
-                    cosine=each.cosine,
-                    **self._facts(self.gallery.row(each.key)),
-                )
-                for each in result.neighbors
-            ],
+            neighbors=neighbors,
         )
         return SearchResult(
             query=queries[0] if queries else None,
@@ -115,15 +100,25 @@ class Catalog:
 
     def embed(self, images: Sequence[bytes]) -> schema.Embeddings:
         """Embed uploads; the error of one that cannot be embedded names it."""
-        start, vectors = perf_counter(), []
-        for place, each in enumerate(
-            self.engine.prepare([Query("upload", images=(each,)) for each in images]), start=1
-        ):
+        start, vectors = perf_counter(), list[np.ndarray | None]()
+        for each in self.engine.prepare([Query("upload", images=(image,)) for image in images]):
             if isinstance(each, Failure):
-                raise type(each.error)(f"image {place} of {len(images)}, {each.error}")
+                raise type(each.error)(f"image {len(vectors) + 1} of {len(images)}, {each.error}")
             vectors.append(each.embedding)
         rounded = np.array(vectors, float).round(_VECTOR_DIGITS).tolist()
         return schema.Embeddings(embeddings=rounded, milliseconds=1000 * (perf_counter() - start))
+
+    def as_vector(self, numbers: Sequence[float]) -> np.ndarray:
+        """Return a query given as numbers, float32 (E,), or raise UserError if it is no embedding."""
+        vector, size = np.array(numbers, np.float32), self.gallery.vectors.parts.size
+        if len(vector) != size or not np.isfinite(vector).all() or not vector.any():
+            raise UserError(f"vector: it must have {size} finite numbers, not all 0, and has {len(vector)} numbers")
+        return vector
+
+    def require_known(self, key: str) -> None:
+        """Check that an image is indexed, or is what a finding is about (UnknownNameError)."""
+        if key not in {each.path for each in self.gallery.findings or ()}:
+            self.gallery.row(key)
 
     def _facts(self, row: int) -> dict[str, Any]:
         """Return what answers say about an image."""
@@ -131,44 +126,30 @@ class Catalog:
         known = {"row": row, "hash": record.sha256[:HASH_LENGTH], "findings": self.gallery.kinds(row), "split": split}
         return {"key": record.path, "label": record.label, "width": record.width, "height": record.height, **known}
 
+    def entry(self, row: int) -> ImageEntry:
+        """Return an image as lists have it."""
+        return ImageEntry(**self._facts(row))
+
     def record(self, key: str) -> ImageRecord:
         """Return the record of an image, or raise UnknownNameError."""
         return self.gallery.manifest.records[self.gallery.row(key)]
 
     def image_page(self, query: ImagesQuery) -> ImagePage:
-        """List images by key; with a part of a name, the best match first."""
-        allowed = self.gallery.allow(query.label, query.split, query.finding)
+        """List images by key; with a part of a name, those that begin with it first."""
+        allowed = self.gallery.allow(query.label or None, query.split, query.finding, query.not_label or None)
         given = np.array([row for row in query.row if 0 <= row < len(self.engine)], np.int64)
         rows = given if query.row else np.arange(len(self.engine))
         rows = rows if allowed is None else rows[allowed[rows]]
         if query.name is not None:
-            rows = rank_names(self._names, query.name, rows)
-        images = [ImageEntry(**self._facts(row)) for row in rows[query.entries].tolist()]
+            part, names = folded(query.name), self._names
+            found = (row for row in rows.tolist() if part in names[row])
+            rows = np.array(sorted(found, key=lambda row: not names[row].startswith(part)), np.int64)
+        images = [self.entry(row) for row in rows[query.entries].tolist()]
         return ImagePage(images=images, **query.describe_page(len(rows)))
 
     @cached_property
     def _names(self) -> list[str]:
         return [folded(key.rpartition("/")[2]) for key in self.gallery.manifest.keys]
-
-    def embedding_map(self) -> EmbeddingMap:
-        """Return the images as points in the plane, evenly chosen if there are too many; 404 without a map."""
-        if (positions := self.engine.map.get("all")) is None:
-            raise Refusal(404, "no_map", "There is no map of these images: run `dvc repro`.")
-        manifest, gallery, look = self.gallery.manifest, self.gallery, self.engine.map.get("look")
-        rows = np.unique(np.linspace(0, len(positions) - 1, _MAX_POINTS).astype(int))
-        places: dict[FindingKind, list[int]] = {}
-        for place, row in enumerate(rows.tolist()):
-            for kind in gallery.kinds(row):
-                places.setdefault(kind, []).append(place)
-        return EmbeddingMap(
-            classes=manifest.folders,
-            keys=[manifest.keys[row] for row in rows],
-            labels=manifest.labels[rows].tolist(),
-            splits=[cast("schema.Split | None", gallery.split(row)) for row in rows],
-            findings=places,
-            look=schema.Layout(**_places(look[rows])) if look is not None and gallery.vectors.parts.are_two else None,
-            **_places(positions[rows]),
-        )
 
     def packed_map(self) -> bytes:
         """Return the places of all images in the plane; see `get_map`. There must be a map (404)."""
@@ -180,36 +161,30 @@ class Catalog:
         for row in gallery.finding_rows.values():
             findings[row] = KINDS.index(gallery.kinds(row)[0])
         splits = np.full(len(positions), -1) if gallery.splits is None else gallery.splits
-        header = orjson.dumps(
-            {
-                "images": len(positions),
-                "classes": gallery.manifest.folders,
-                "splits": SPLIT_NAMES,
-                "findings": KINDS,
-                "look": len(layouts) == 2,
-            }
-        )
+        names = {"classes": gallery.manifest.folders, "splits": SPLIT_NAMES, "findings": KINDS}
+        header = orjson.dumps({"images": len(positions), "look": len(layouts) == 2, **names})
         header += b" " * (-len(header) % 4)
         columns = [*(axis * 65535 for each in layouts for axis in each.T.astype(float)), gallery.manifest.labels]
         parts = [*(each.round().astype("<u2") for each in columns), splits.astype(np.uint8), findings]
         return b"".join([len(header).to_bytes(4, "little"), header, *(each.tobytes() for each in parts)])
 
-    def finding_page(self, query: FindingsQuery) -> FindingPage:
-        """List findings of a kind, about a class or an image."""
+    def finding_page(self, query: FindingsQuery, decisions: Mapping[str, Correction]) -> FindingPage:
+        """List findings of a kind, about a class or an image, with or without a decision."""
         found = [
             each
             for each in self.gallery.findings or ()
             if query.kind in {None, each.finding}
             and query.label in {None, each.label, each.other_label}
             and query.key in {None, each.path, each.other}
+            and query.decided in {None, each.path in decisions}
         ]
         kinds = [each.finding for each in self.gallery.findings or ()]
         counts = [schema.FindingCount(kind=kind, findings=count) for kind in KINDS if (count := kinds.count(kind))]
-        entries = [self._finding_entry(each) for each in found[query.entries]]
+        entries = [self._finding_entry(each, decisions.get(each.path)) for each in found[query.entries]]
         audited = self.gallery.findings is not None
         return FindingPage(audited=audited, counts=counts, findings=entries, **query.describe_page(len(found)))
 
-    def _finding_entry(self, finding: Finding) -> FindingEntry:
+    def _finding_entry(self, finding: Finding, correction: Correction | None) -> FindingEntry:
         same: dict[str, Any] = {
             name: getattr(finding, name) or None for name in ("label", "suggested", "other", "other_label", "score")
         }
@@ -218,60 +193,26 @@ class Catalog:
             key=finding.path or None,
             indexed=finding.path in self.gallery.finding_rows,
             explanation=explain(finding),
+            decision=correction and correction.decision,
+            decided_label=(correction and correction.label) or None,
             **same,
         )
+
+
+def changed_queries(first: Catalog, second: Catalog, size: int) -> list[schema.Change]:
+    """Find the images whose ten stored neighbors differ most between two runs of the same images."""
+    splits = first.gallery.splits
+    rows = np.arange(len(first.engine)) if splits is None else np.flatnonzero(splits == SPLIT_NAMES.index("test"))
+    keys = {row: first.gallery.manifest.keys[row] for row in rows[:: 1 + len(rows) // _MAX_COMPARED].tolist()}
+
+    def nearest(catalog: Catalog, key: str) -> set[str]:
+        return {each[0] for each in (catalog.engine.stored_neighbors(key) or ())[:10]}
+
+    shared = {row: len(nearest(first, key) & nearest(second, key)) for row, key in keys.items()}
+    most = sorted((row for row, count in shared.items() if count < 10), key=lambda row: shared[row])[:size]
+    return [schema.Change(query=first.entry(row), shared=shared[row]) for row in most]
 
 
 def folded(name: str) -> str:
     """Return a name in the form in which names are compared."""
     return normalize("NFC", name).casefold()
-
-
-def rank_names(names: Sequence[str], part: str, rows: np.ndarray) -> np.ndarray:
-    """Find the rows, among some, int64 (n,), whose folded name contains a text.
-
-    The whole name comes first (with or without its suffix), then names that begin with the text, then all others.
-    """
-    part = folded(part)
-
-    def order(row: int) -> tuple[bool, bool]:
-        name = names[row]
-        return part not in {name, name.rpartition(".")[0]}, not name.startswith(part)
-
-    return np.array(sorted((row for row in rows.tolist() if part in names[row]), key=order), np.int64)
-
-
-def _places(positions: np.ndarray) -> dict[str, Any]:
-    x, y = positions.T.astype(float).round(4).tolist()
-    return {"x": x, "y": y}
-
-
-def describe(engine: ImageIndex, limits: schema.LimitInfo, metrics: dict[str, Any]) -> Info:
-    """Describe what is served."""
-    backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.lock
-    manifest, vectors, splits = gallery.manifest, gallery.vectors, gallery.splits
-    approximate_md5 = None if vectors.backend == "lancedb" else lock.md5(ANN_INDEX)
-    model = {
-        **{name: backbone[name] for name in ("image_size", "features", "engine")},
-        "backbone": backbone["name"],
-        "embedding_size": vectors.parts.size,
-        "visual_weight": vectors.parts.visual_weight if vectors.parts.are_two else None,
-        "md5": lock.md5(EMBEDDER).removesuffix(".dir"),
-    }
-    data = {
-        "images": len(engine),
-        "classes": _counts(manifest.folders, manifest.labels),
-        "splits": [] if splits is None else _counts(SPLIT_NAMES, splits[splits >= 0]),
-        "audited": gallery.findings is not None,
-        "md5": lock.md5(MANIFEST),
-    }
-    indexes = {
-        "stored_neighbors": len(engine.stored_neighbors(engine.keys[0]) or ()),
-        "approximate": {"backend": vectors.backend, "search_k": vectors.search_k, "md5": approximate_md5},
-    }
-    return Info.model_validate({"model": model, "data": data, "indexes": indexes, "metrics": metrics, "limits": limits})
-
-
-def _counts(names: Sequence[str], places: np.ndarray) -> list[dict[str, Any]]:
-    counts = np.bincount(places, minlength=len(names)).tolist()
-    return [{"name": name, "images": count} for name, count in zip(names, counts, strict=True)]

@@ -1,17 +1,13 @@
 """What the calls accept: the fields of their bodies and queries. A field that a call does not have is refused."""
 
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Literal, get_origin
 
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
-from starlette.datastructures import UploadFile
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from service.failures import Refusal
-from service.schema import FindingFilter, FindingKind, Key, Label, Split
+from service.schema import Decision, FindingFilter, FindingKind, Key, Label, Split
 from similarity.data.images.query_images import Region, parse_region
+from similarity.data.sources.folders import can_be_class
 from similarity.engine.results import Options
 from similarity.engine.stores import Index
 from similarity.errors import UserError
@@ -21,8 +17,6 @@ MAX_RESULTS = 1000
 MAX_IMAGES = 32
 MAX_DOWNLOADED = 1000
 MAX_ROWS = 500
-_FORMS = "multipart/form-data", "application/x-www-form-urlencoded"
-Body = TypeVar("Body", bound=BaseModel)
 
 
 def _decode(given: object) -> object:
@@ -42,12 +36,11 @@ def _parse_region(given: object) -> object:
         raise ValueError(str(error)) from error
 
 
-_BINARY = {"type": "string", "format": "binary"}  # what makers of clients know
-Image = Annotated[bytes, BeforeValidator(_decode), WithJsonSchema(_BINARY)]
-Images = Annotated[
-    list[Image],
-    Field(max_length=MAX_IMAGES, description="Image files; their content decides the format, not the name."),
-]
+_BINARY = WithJsonSchema({"type": "string", "format": "binary"})  # what makers of clients know
+_PART = "The part of the one image or key to search with: `x,y,width,height`, in fractions of the upright image."
+_REGION = WithJsonSchema({"type": "string", "description": _PART})
+Image = Annotated[bytes, BeforeValidator(_decode), _BINARY]
+Images = Annotated[list[Image], Field(max_length=MAX_IMAGES, description="Image files, whatever their names.")]
 Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES, description="Keys of indexed images.")]
 
 
@@ -61,10 +54,11 @@ class _Input(BaseModel):
         if not isinstance(given, dict):
             return given
         named = {name: each for name, each in given.items() if each not in ("", [""], None)}
-        return {name: [each] if isinstance(each, str) and name in _lists(cls) else each for name, each in named.items()}
+        lists = lists_of(cls)
+        return {name: [each] if isinstance(each, str) and name in lists else each for name, each in named.items()}
 
 
-def _lists(model: type[BaseModel]) -> set[str]:
+def lists_of(model: type[BaseModel]) -> set[str]:
     """Return the names of the fields that hold several values."""
     return {each.alias or name for name, each in model.model_fields.items() if get_origin(each.annotation) is list}
 
@@ -72,12 +66,12 @@ def _lists(model: type[BaseModel]) -> set[str]:
 class Filters(_Input):
     """Which images to return; all conditions must hold."""
 
-    label: Annotated[Label | None, Field(description="Only images of this class.")] = None
+    label: Annotated[list[Label], Field(description="Only images of these classes.")] = []
+    not_label: Annotated[list[Label], Field(description="No images of these classes.")] = []
     split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
-    finding: Annotated[
-        FindingFilter | None,
-        Field(description="Only images with a finding of this kind, with `any`, or with `none`.", examples=["none"]),
-    ] = None
+    finding: Annotated[FindingFilter | None, Field(description="Only with a finding of a kind, `any`, or `none`.")] = (
+        None
+    )
 
 
 class SearchOptions(Filters):
@@ -86,16 +80,9 @@ class SearchOptions(Filters):
     k: Annotated[int, Field(ge=1, le=MAX_NEIGHBORS, description="How many neighbors to return at most.")] = 10
     offset: Annotated[int, Field(ge=0, lt=MAX_RESULTS, description="How many to skip; with `k`, 1,000 at most.")] = 0
     index: Annotated[Index | None, Field(description="What to search.", examples=["exact"])] = None
-    look: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="0 finds the same kind, 1 the same look; by exact search only.", examples=[0.5]),
-    ] = None
-    run: Annotated[Literal["beside"] | None, Field(description="`beside` searches the second run that is served.")] = (
-        None
-    )
-    include: Annotated[
-        list[Literal["urls"]], Field(description="What else to return: `urls`, of each image and its thumbnail.")
-    ] = []
+    look: Annotated[float | None, Field(ge=0, le=1, description="0 finds the same kind, 1 the same look.")] = None
+    run: Annotated[Literal["beside"] | None, Field(description="`beside` searches the second run.")] = None
+    include: Annotated[list[Literal["urls"]], Field(description="`urls`: of each image and its thumbnail.")] = []
 
     @model_validator(mode="after")
     def _check_end(self) -> "SearchOptions":
@@ -103,10 +90,10 @@ class SearchOptions(Filters):
             raise ValueError(f"k + offset is {end:,}, and may be {MAX_RESULTS:,} at most")
         return self
 
-    def as_engine_options(self, any_distance: bool) -> Options:
+    def as_engine_options(self, any_distance: bool = False) -> Options:
         """Return the same for the engine."""
-        same = self.model_dump(include={"label", "split", "finding", "index", "look", "offset"})
-        return Options(self.k, any=any_distance, **same)
+        same = self.model_dump(include={"split", "finding", "index", "look", "offset"})
+        return Options(self.k, self.label or None, not_label=self.not_label or None, any=any_distance, **same)
 
 
 class SimilarQuery(SearchOptions):
@@ -121,42 +108,25 @@ class EmbedForm(_Input):
     image: Annotated[Images, Field(min_length=1)]
 
 
-class BatchForm(SearchOptions):
-    """Several searches, with images that may be similar to nothing."""
+class SearchForm(SearchOptions):
+    """One search with one image or several, which may be similar to nothing."""
 
     image: Images = []
     key: Keys = []
     any_distance: Annotated[bool, Field(alias="any", description="Return the nearest even if none is similar.")] = False
-
-    @model_validator(mode="after")
-    def _check_number(self) -> "BatchForm":
-        if not (self.image or self.key):
-            raise ValueError("image, key: at least one of them is needed")
-        number = sum(len(getattr(self, name, [])) for name in ("image", "key", "like", "unlike"))
-        if number > MAX_IMAGES:
-            raise ValueError(f"{number} images and keys are too many: {MAX_IMAGES} are allowed")
-        return self
-
-
-class SearchForm(BatchForm):
-    """One search with one image or several."""
-
+    vector: Annotated[list[float], Field(description="An embedding, as `embed` returns it, to search with.")] = []
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
-    region: Annotated[
-        Region | None,
-        BeforeValidator(_parse_region),
-        WithJsonSchema({"type": "string"}),
-        Field(
-            description="The part of the one image or key to search with: `x,y,width,height`, in fractions of the "
-            "image as it stands upright.",
-            examples=["0.25,0,0.5,1"],
-        ),
-    ] = None
+    region: Annotated[Region | None, BeforeValidator(_parse_region), _REGION, Field(examples=["0.25,0,0.5,1"])] = None
 
     @model_validator(mode="after")
-    def _check_region(self) -> "SearchForm":
-        if self.region and len(self.image) + len(self.key) != 1:
+    def _check_number(self) -> "SearchForm":
+        if not (self.image or self.key or self.vector):
+            raise ValueError("image, key: at least one of them is needed")
+        number = len(self.image) + len(self.key) + len(self.like) + len(self.unlike)
+        if number > MAX_IMAGES:
+            raise ValueError(f"{number} images and keys are too many: {MAX_IMAGES} are allowed")
+        if self.region and (self.vector or len(self.image) + len(self.key) != 1):
             raise ValueError("region: it is a part of one image or key, and not of several")
         return self
 
@@ -178,10 +148,7 @@ class _Paged(_Input):
 class ImagesQuery(Filters, _Paged):
     """A page of the indexed images."""
 
-    name: Annotated[
-        str | None,
-        Field(max_length=200, description="Part of the files' names, in capitals or not.", examples=["0042"]),
-    ] = None
+    name: Annotated[str | None, Field(max_length=200, description="Part of the files' names, any case.")] = None
     row: Annotated[list[int], Field(max_length=MAX_ROWS, description="Only these, in this order, by `row`.")] = []
 
 
@@ -191,6 +158,7 @@ class FindingsQuery(_Paged):
     kind: Annotated[FindingKind | None, Field(description="Only these.", examples=["wrong_label"])] = None
     label: Annotated[Label | None, Field(description="Only findings about images of this class.")] = None
     key: Annotated[Key | None, Field(description="Only findings about this image.")] = None
+    decided: Annotated[bool | None, Field(description="Only those with a decision, or only those without.")] = None
 
 
 class DownloadForm(_Input):
@@ -199,48 +167,17 @@ class DownloadForm(_Input):
     key: Annotated[list[Key], Field(min_length=1, max_length=MAX_DOWNLOADED, description="Of each image.")]
 
 
-async def _content(field: UploadFile | str) -> bytes | str:
-    return await field.read() if isinstance(field, UploadFile) else field
+class CorrectionForm(_Input):
+    """A decision about the label of an image."""
 
+    key: Key
+    decision: Annotated[Decision | Literal["undecided"], Field(description="`undecided` takes a decision back.")]
+    label: Annotated[Label | None, Field(description="The right class, for `relabel`.")] = None
 
-def body_of(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
-    """Return a dependency that reads a body as a form or as JSON."""
-    lists = _lists(model)
-
-    async def read(request: Request) -> Body:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        given: Any
-        if kind in _FORMS:
-            async with request.form() as form:
-                fields = {name: [await _content(each) for each in form.getlist(name)] for name in form}
-            given = {name: each if name in lists else each[-1] for name, each in fields.items()}
-        elif kind == "application/json":
-            try:
-                given = await request.json()
-            except ValueError as error:
-                raise Refusal(400, "bad_body", "The body is not JSON.") from error
-        else:
-            example = "as `curl -F image=@photo.jpg` does, or JSON with the image in base64"
-            raise Refusal(415, "use_multipart", f"Use multipart/form-data, {example}; not {kind or 'no type'!r}.")
-        try:
-            return model.model_validate(given)
-        except ValidationError as error:
-            problems = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-            raise RequestValidationError(problems) from error
-
-    return read
-
-
-def describe_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Describe a form for the OpenAPI document, without JSON: some makers of clients fail where there is a choice."""
-    kind = _FORMS["image" not in model.model_fields]
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
-
-
-def add_forms(schemas: dict[str, Any]) -> None:
-    """Add all forms to the schemas of the OpenAPI document."""
-    for model in (SearchForm, BatchForm, EmbedForm, DownloadForm):
-        form = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(form.pop("$defs", {}))
-        schemas[model.__name__] = form
+    @model_validator(mode="after")
+    def _check_label(self) -> "CorrectionForm":
+        if (self.decision == "relabel") != (self.label is not None):
+            raise ValueError("label: it is needed for `relabel`, and for nothing else")
+        if not can_be_class(self.label or ""):
+            raise ValueError(f"label: {self.label!r} cannot be the name of a class")
+        return self

@@ -3,9 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from pathlib import Path
 from threading import Lock
-from typing import TypeAlias
 from zipfile import ZipFile, ZipInfo
 
 from PIL import Image
@@ -13,13 +11,15 @@ from PIL import Image
 from service.failures import Refusal
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.images.decoding import read_image
+from similarity.data.images.formats import START, image_format
+from similarity.data.images.wide import Ranges
 from similarity.engine.project import ImageFiles
 
-ImageFolder: TypeAlias = Path | ImageFiles
+_MEDIA_TYPES = {"JPEG2000": "jp2", "HEIF": "heic", "PPM": "x-portable-anymap"}  # others have the format's own name
 _ONE_AT_A_TIME = Lock()
 
 
-def read_image_bytes(folder: ImageFolder, image: ImageRecord) -> bytes:
+def read_image_bytes(folder: ImageFiles, image: ImageRecord) -> bytes:
     """Read the file of an indexed image.
 
     Raises:
@@ -28,45 +28,45 @@ def read_image_bytes(folder: ImageFolder, image: ImageRecord) -> bytes:
     try:
         content = (folder / image.path).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise Refusal(
-            404, "file_missing", f"The file of {image.path} is not there: run `dvc checkout` or `dvc pull`."
-        ) from error
+        message = f"The file of {image.path} is not there: run `dvc checkout` or `dvc pull`."
+        raise Refusal(404, "file_missing", message) from error
     if sha256(content).hexdigest() != image.sha256:
-        raise Refusal(
-            409,
-            "file_changed",
-            f"The file of {image.path} is not the image that was indexed: run `dvc repro` and reload the service, "
-            "or run `dvc checkout`.",
-        )
+        advice = "run `dvc repro` and reload the service, or run `dvc checkout`"
+        raise Refusal(409, "file_changed", f"The file of {image.path} is not the image that was indexed: {advice}.")
     return content
 
 
-def make_thumbnail(folder: ImageFolder, image: ImageRecord, size: int) -> bytes:
-    """Make a JPEG of an image that fits into a square of `size` pixels; see `read_image_bytes`.
+def media_type(content: bytes) -> str:
+    """Return the type of an image by its content, as its name may be wrong."""
+    kind = image_format(content[:START]) or "octet-stream"
+    return f"image/{_MEDIA_TYPES.get(kind, kind.lower())}"
+
+
+def make_thumbnail(content: bytes, size: int, ranges: Ranges) -> bytes:
+    """Make a JPEG of an image that fits into a square of `size` pixels, in the ranges of the data set.
 
     Raises:
         UnreadableImageError: it can no longer be decoded.
     """
     with _ONE_AT_A_TIME:  # so that uploads do not wait for the pictures of a page
-        picture = Image.fromarray(read_image(read_image_bytes(folder, image), size))
+        picture = Image.fromarray(read_image(content, size, ranges))
     picture.thumbnail((size, size))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
-def require_room(folder: ImageFolder, images: Sequence[ImageRecord], max_bytes: int) -> None:
+def require_room(folder: ImageFiles, images: Sequence[ImageRecord], max_bytes: int) -> None:
     """Check the files of images, as `read_image_bytes` does, and that they are not too large together (413)."""
     total = 0
     for each in images:
         total += len(read_image_bytes(folder, each))
         if total > max_bytes:
-            raise Refusal(
-                413, "too_many_bytes", f"These images are too large together: {max_bytes / 1e6:g} MB are allowed."
-            )
+            message = f"These images are too large together: {max_bytes / 1e6:g} MB are allowed."
+            raise Refusal(413, "too_many_bytes", message)
 
 
-def pack(folder: ImageFolder, images: Sequence[ImageRecord]) -> Iterator[bytes]:
+def pack(folder: ImageFiles, images: Sequence[ImageRecord]) -> Iterator[bytes]:
     """Yield the parts of a zip file of images; it stops short at a file that is no longer the image indexed.
 
     Nothing is compressed, as images already are, and times are left out, so the same images give the same bytes.

@@ -1,10 +1,12 @@
-"""What Prometheus reads of the service: how many calls of each kind were answered, how, and in what time."""
+"""What those who watch over the service ask: whether it is up, and what it answered in what time."""
 
 from time import perf_counter
 
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.schema import Health
 
 _SECONDS = Histogram("similarity_request_seconds", "Time from a request to the end of its answer.", ["call", "status"])
 _IMAGES = Gauge("similarity_images", "Images that are searched.")
@@ -32,6 +34,11 @@ class Measuring:
             call = getattr(scope.get("route"), "name", None) or "other"
             _SECONDS.labels(call, status).observe(perf_counter() - start)
         return None
+
+
+async def health() -> Health:
+    """Answer as soon as the model is loaded."""
+    return Health(status="ok")
 
 
 async def metrics(request: Request) -> Response:

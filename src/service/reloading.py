@@ -23,7 +23,7 @@ class Beside(NamedTuple):
 
 
 class ServedCatalog:
-    """The catalog that each request takes at its start, and that a reload replaces; a second one beside it stays."""
+    """The catalog that each request takes at its start and that a reload replaces; one to compare with stays."""
 
     def __init__(
         self, open_catalog: Callable[[], Catalog], read_version: Callable[[], str], beside: Beside | None = None
@@ -36,7 +36,7 @@ class ServedCatalog:
         self.current = open_catalog()
 
     async def is_out_of_date(self) -> bool:
-        """Check whether the files are of another version than the one served, at most once a second."""
+        """Check whether the files belong to another version than the one served, at most once a second."""
         if monotonic() - self._version_at > _VERSION_SECONDS:
             self._version_now, self._version_at = await to_thread.run_sync(self._read_version), monotonic()
         return self._version_now != self.current.version

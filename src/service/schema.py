@@ -1,10 +1,11 @@
 """What the API returns, as its OpenAPI document says."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from similarity.data.dataset import corrections
 from similarity.engine.stores import Index
 from similarity.findings import finding
 
@@ -14,13 +15,13 @@ Label = Annotated[str, Field(description="A class.", examples=["jug"])]
 Split = TypeAliasType("Split", Literal["train", "valid", "test"])
 FindingKind = TypeAliasType("FindingKind", finding.FindingKind)
 FindingFilter = TypeAliasType("FindingFilter", Literal[finding.FindingKind, "any", "none"])
-Findings = Annotated[
-    list[FindingKind], Field(description="Kinds of findings of the audit that are about the image.", examples=[["odd"]])
-]
-Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
+Findings = Annotated[list[FindingKind], Field(description="Kinds of findings about the image.", examples=[["odd"]])]
 Milliseconds = Annotated[
     float, AfterValidator(lambda number: round(number, 2)), Field(ge=0, description="Time that the server took.")
 ]
+
+
+Decision = TypeAliasType("Decision", corrections.Decision)
 
 
 class Failure(BaseModel):
@@ -49,9 +50,9 @@ class Neighbor(_Indexed):
 
     likeness: Annotated[int, Field(ge=0, le=100, description="How similar it is to the query.", examples=[83])]
     words: Annotated[str, Field(description="The likeness in words.", examples=["very similar"])]
-    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Of the two embeddings.", examples=[0.974652])]
-    url: Annotated[str | None, Field(description="Of its file, with `include=urls`.")] = None
-    thumbnail_url: Annotated[str | None, Field(description="Of a small JPEG of it, with `include=urls`.")] = None
+    cosine: Annotated[float, Field(ge=-1, le=1.000001, description="Of both embeddings.", examples=[0.974652])]
+    url: Annotated[str | None, Field(description="URL of its file, with `include=urls`.")] = None
+    thumbnail_url: Annotated[str | None, Field(description="URL of a small JPEG, with `include=urls`.")] = None
 
 
 class Answer(BaseModel):
@@ -83,33 +84,16 @@ class Novelty(BaseModel):
 
 
 class SearchResult(BaseModel):
-    """What was asked for, and what was found."""
+    """The query and its results."""
 
     query: Annotated[Query | None, Field(description="The first of `queries`; null for a vector.")]
-    queries: Annotated[list[Query], Field(description="All images that were asked for: uploads, then keys.")]
+    queries: Annotated[list[Query], Field(description="All images of the query: uploads, then keys.")]
     answer: Answer
     place: Annotated[list[float] | None, Field(description="Where the query is on the map: x and y.")]
     embed_milliseconds: Milliseconds | None
-    similar: Annotated[
-        bool, Field(description="False for an upload that is like nothing; see `any` for its neighbors.")
-    ]
+    similar: Annotated[bool, Field(description="False for an upload that is like nothing; see `any`.")]
     novel: Annotated[bool, Field(description="The opposite of `similar`; a novel region still has neighbors.")]
-    novelty: Annotated[Novelty | None, Field(description="Of an upload: what decided `similar`.")]
-
-
-class BatchEntry(BaseModel):
-    """What became of one of several searches: a result, or an error."""
-
-    result: SearchResult | None
-    error: Annotated[str | None, Field(description="Why there is no result.")]
-    code: Annotated[str | None, Field(description="The same, for programs.")]
-    status: Annotated[int, Field(description="As if it had been asked for alone.", examples=[200])]
-
-
-class BatchResult(BaseModel):
-    """The results of several searches: of uploads in their order, then of keys in theirs."""
-
-    results: list[BatchEntry]
+    novelty: Annotated[Novelty | None, Field(description="For an upload: what decided `similar`.")]
 
 
 class ImageEntry(_Indexed, _Sized):
@@ -140,6 +124,8 @@ class FindingEntry(BaseModel):
     other_label: Annotated[Label | None, Field(description="Its class.")]
     score: Annotated[float | None, Field(description="What findings of its kind are sorted by.", examples=[0.931])]
     explanation: Annotated[str, Field(examples=["Probably of class jug: the label is wrong with …"])]
+    decision: Annotated[Decision | None, Field(description="What was decided since the audit.")]
+    decided_label: Annotated[Label | None, Field(description="The class to relabel it to.")]
 
 
 class FindingCount(BaseModel):
@@ -153,7 +139,7 @@ class FindingPage(_Page):
     """Some of the findings, the most important first."""
 
     audited: Annotated[bool, Field(description="Whether there was an audit at all.")]
-    counts: Annotated[list[FindingCount], Field(description="Of all findings, the most important kind first.")]
+    counts: Annotated[list[FindingCount], Field(description="Findings of each kind, the most important first.")]
     findings: list[FindingEntry]
 
 
@@ -164,101 +150,32 @@ class Embeddings(BaseModel):
     milliseconds: Milliseconds
 
 
-class Layout(BaseModel):
-    """Places in the plane, 0…1 with y upwards; the lists run in parallel."""
+class Change(BaseModel):
+    """An image whose nearest differ between two runs."""
 
-    x: list[float]
-    y: list[float]
-
-
-class EmbeddingMap(Layout):
-    """Images as points in the plane; the lists run in parallel."""
-
-    classes: Annotated[list[str], Field(description="The last is `unlabeled` if there are images without a class.")]
-    keys: list[str]
-    labels: Annotated[list[int], Field(description="Positions in `classes`.")]
-    splits: list[Split | None]
-    findings: Annotated[dict[FindingKind, list[int]], Field(description="Positions in `keys`, by kind of finding.")]
-    look: Annotated[Layout | None, Field(description="Places by the look alone; null if there is no choice.")]
+    query: ImageEntry
+    shared: Annotated[int, Field(ge=0, description="How many of its ten nearest both runs have.")]
 
 
-class Count(BaseModel):
-    """A class or a split, and how many images it has."""
+class Changes(BaseModel):
+    """The test images, or all if there are no splits, whose nearest differ most between two runs."""
 
-    name: str
-    images: int
-
-
-class DataInfo(BaseModel):
-    """The indexed images; `md5` is of their manifest, as in `dvc.lock`, which holds the SHA-256 of each."""
-
-    images: int
-    classes: list[Count]
-    splits: Annotated[list[Count], Field(description="Empty if the images are not split.")]
-    audited: Annotated[bool, Field(description="Whether there was an audit.")]
-    md5: Md5
+    changes: list[Change]
 
 
-class ModelInfo(BaseModel):
-    """The model; `md5` is of its folder, as in `dvc.lock` but for the ending `.dir`."""
+class Correction(BaseModel):
+    """What somebody decided about an image: its label is right, is to be another one, or it is to be left out."""
 
-    backbone: str
-    image_size: int
-    features: int
-    engine: str
-    embedding_size: int
-    visual_weight: Annotated[float | None, Field(description="The look of the indexes; null if there is no choice.")]
-    md5: Md5
+    key: Key
+    decision: Decision
+    label: Annotated[Label | None, Field(description="The right class, for `relabel`.")]
 
 
-class ApproximateInfo(BaseModel):
-    """The approximate index, which searches are asked of by its backend's name; one in a database has no file."""
+class Corrections(BaseModel):
+    """All decisions; the next run of the pipeline applies them."""
 
-    backend: Index
-    search_k: int | None
-    md5: Md5 | None
-
-
-class IndexInfo(BaseModel):
-    """Neighbors that are stored for each image, and the approximate index."""
-
-    stored_neighbors: int
-    approximate: ApproximateInfo
-
-
-class LimitInfo(BaseModel):
-    """What a request may ask for at most."""
-
-    upload_bytes: Annotated[int, Field(description="Of all images of a request together.")]
-    megapixels: Annotated[float, Field(description="Millions of pixels of an image.")]
-    k: Annotated[int, Field(description="Neighbors in an answer.")]
-    results: Annotated[int, Field(description="Neighbors that can be paged through: `k` + `offset`.")]
-    images: Annotated[int, Field(description="Images and keys in a request.")]
-    download_images: Annotated[int, Field(description="Images in a download.")]
-    download_bytes: Annotated[int, Field(description="Of all images of a download together.")]
-
-
-class _Run(BaseModel):
-    model: ModelInfo
-    indexes: IndexInfo
-    metrics: Annotated[dict[str, Any], Field(description="The files in its `metrics/`, by name.")]
-
-
-class BesideInfo(_Run):
-    """A second run that is served for comparison, of the same images."""
-
-    revision: Annotated[str, Field(description="The commit or the experiment.", examples=["my-experiment"])]
-
-
-class Info(_Run):
-    """What is served."""
-
-    data: DataInfo
-    limits: LimitInfo
-    beside: Annotated[BesideInfo | None, Field(description="What `run=beside` searches, if there is a second run.")] = (
-        None
-    )
-    out_of_date: Annotated[bool, Field(description="Whether the files are newer; see the call `reload`.")] = False
+    writable: Annotated[bool, Field(description="Whether this service takes decisions.")]
+    corrections: list[Correction]
 
 
 class Health(BaseModel):

@@ -5,6 +5,7 @@ from pathlib import Path
 DATA, MODELS = Path("data"), Path("models")
 IMAGES = DATA / "images"
 LEFT_OUT = DATA / "left-out.csv"
+CORRECTIONS = DATA / "corrections.csv"
 GIVEN_SPLITS = DATA / "given-splits.csv"
 PROBLEMS = DATA / "problems.txt"
 MANIFEST = DATA / "manifest.csv"

@@ -173,7 +173,7 @@ def test_a_node_that_dies_loses_nothing(cluster: Cluster, project: Project) -> N
     running, results = cluster.driver(project, sys.executable, "-c", COUNT), list[int]()
     assert running.stdout is not None
     for line in running.stdout:
-        if not line.strip().isdecimal():  # Ray tells there what has become of the node
+        if not line.strip().isdecimal():  # Ray prints there what has become of the node
             continue
         results.append(int(line))
         if len(results) == 100:

@@ -1,6 +1,6 @@
 """Stages on a disk that becomes full: one clear line, the way back, and everything as it was."""
 
-from pipeline.stage import WAY_BACK
+from pipeline.stage import ADVICE
 
 import subprocess
 from pathlib import Path
@@ -40,7 +40,7 @@ def on_small_disk(project: Project) -> Project:
 def test_a_stage_that_finds_no_room_leaves_everything_as_it_was_and_says_so(on_small_disk: Project, stage: str) -> None:
     command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(on_small_disk.folder), str(ROOM), stage)
     printed = on_small_disk.run(*NAMESPACE, *command, status=1).splitlines()
-    message, way_back = [line for line in printed if not line.startswith(f"{stage}: ")]
+    message, advice = [line for line in printed if not line.startswith(f"{stage}: ")]
     assert message.startswith("error: ")
     assert "No space left on device" in message or "is the disk full?" in message
-    assert way_back.endswith(WAY_BACK)
+    assert advice == ADVICE

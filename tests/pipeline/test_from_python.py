@@ -157,7 +157,7 @@ def test_embeddings_are_those_that_are_stored(index: ImageIndex, pixels: np.ndar
 
 
 def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) -> None:
-    sheet = index.draw(index.search([pixels, KEY], 3))
+    sheet = index.draw(index.search([pixels, KEY, index.embeddings[0]], 3))
     assert sheet.width > 4 * 112
     assert np.ptp(np.asarray(sheet)[:112]) > 100
 

@@ -1,4 +1,4 @@
-"""Splits that the source gives, from its folders to the metrics."""
+"""Splits that the source gives, from its folders to the metrics, and what people correct."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,20 @@ from projects import Project, splits_of
 from samples import write_wares
 
 CLASSES = ("jug", "vase")
+
+
+def test_fetch_applies_what_people_decided_about_labels(project: Project, tmp_path: Path) -> None:
+    wares, images = write_wares(tmp_path / "wares", CLASSES, 3), project.folder / "data/images"
+    project.set_params(data={"source": str(wares)})
+    lines = ("key,decision,label", "jug/000.png,relabel,vase", "jug/001.png,leave_out,", "gone/1.png,right,")
+    (project.folder / "data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
+    printed = project.run("dvc", "repro", "fetch")
+    assert "fetch: data/corrections.csv: 1 image relabeled, 1 left out" in printed
+    assert "fetch: data/corrections.csv has 1 key that no image has: gone/1.png" in printed
+    assert (images / "vase/jug__000.png").read_bytes() == (wares / "jug/000.png").read_bytes()
+    assert sorted(path.name for path in images.glob("jug/*")) == ["002.png"]
+    left_out = (project.folder / "data/left-out.csv").read_text(encoding="utf-8").splitlines()
+    assert left_out[1:] == ["jug/001.png,left out by a correction"]
 
 
 def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(

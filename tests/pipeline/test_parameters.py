@@ -64,7 +64,7 @@ def test_each_parameter_reruns_what_its_page_says(
         other = "data/sources/geological.yaml" if name == "data.source" else other_value(value)
         changed = {**params, section: {**params[section], key: other}}
         path.write_text(yaml.safe_dump(changed), encoding="utf-8")
-        # What a stage depends on is named by one parameter only; the values of the others are read anew.
+        # What a stage depends on is named by one parameter only; the values of the others are read again.
         current = settings_of(project) if name == "data.source" else settings
         direct = {stage for stage, dependency in current if dependency.status()}
         assert script["with_dependents"](direct, pipeline) == table[name].split(", "), name

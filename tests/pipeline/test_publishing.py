@@ -138,7 +138,7 @@ def test_a_service_searches_there_with_no_embedding_at_hand(published: Published
             assert uploads[0]["neighbors"] == uploads[1]["neighbors"]
             assert uploads[0]["neighbors"][0]["key"] == KEY
             indexes = client.get("/api/info").json()["indexes"]
-            assert indexes["approximate"] == {"backend": "lancedb", "search_k": None, "md5": None}
+            assert indexes["approximate"] == {"backend": "lancedb", "md5": None}
             refused = client.get("/api/similar", params={"key": KEY, "index": "annoy"})
             assert (refused.status_code, "by lancedb" in refused.json()["detail"]) == (404, True)
     finally:

@@ -73,7 +73,7 @@ def test_a_label_gives_as_many_of_the_class_as_there_are(reproduced: Project, in
 
 def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project, tmp_path: Path) -> None:
     Image.fromarray(draw_picture("vase", 9, 9, 300)).resize((500, 90)).save(tmp_path / "wide.png")
-    sheet = tmp_path / "sheets" / "out.png"
+    sheet = tmp_path / "out.png"
     printed = reproduced.run(
         "python", "src/query.py", str(tmp_path / "wide.png"), KEY, "-k", "12", "--any", "--save", str(sheet)
     )
@@ -94,6 +94,7 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
         (["src"], "src: there are no images in this folder, nor below it"),
         (["x" * 300], "is indexed; and there is no such file"),
         ([KEY, "--save", "out.xyz"], "--save out.xyz: the name must end in .png"),
+        ([KEY, "--save", "sheets/out.png"], "--save sheets/out.png: there is no folder sheets"),
         ([KEY, "--look", "0.5", "--index", "annoy"], "search with the exact one"),
     ],
 )
@@ -179,6 +180,12 @@ def test_a_model_that_gives_other_embeddings_on_this_machine_is_refused(project:
     message = refusal(project, photo)
     assert "the model does not give the stored embeddings of indexed images (cosine " in message
     assert "dvc checkout" in message
+
+
+def test_paths_are_printed_for_other_programs_and_an_image_comes_from_one(reproduced: Project) -> None:
+    printed = reproduced.run("bash", "-c", f"cat data/images/{KEY} | python src/query.py - -f -k 3")
+    assert printed.splitlines()[0] == f"data/images/{KEY}"
+    assert all((reproduced.folder / line).is_file() for line in printed.splitlines())
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(reproduced: Project) -> None:

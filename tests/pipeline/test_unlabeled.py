@@ -1,4 +1,4 @@
-"""Images in one folder, none with a class: the visual part alone serves, and what needs labels is left out."""
+"""Folders by date, so no image has a class: the visual part alone serves, and what needs labels is left out."""
 
 import csv
 import json
@@ -12,18 +12,20 @@ from PIL import Image
 from projects import Project
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
-KEY = "unlabeled/jug_3.png"
+KEY = "unlabeled/2003__12__marble.png"
 
 
 @pytest.fixture(scope="module")
 def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """The project run on a flat folder, not to be changed, and what was printed."""
+    """The project run on folders by date, not to be changed, and what was printed."""
     photos = tmp_path_factory.mktemp("photos")
-    for label in CLASSES:
-        for number in range(5):
-            Image.fromarray(draw_picture(label, 1, number, 32)).save(photos / f"{label}_{number}.png")
+    for number in range(5):
+        month = photos / f"200{number}" / "12"
+        month.mkdir(parents=True)
+        for label in CLASSES:
+            Image.fromarray(draw_picture(label, 1, number, 32)).save(month / f"{label}.png")
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
-    project.set_params(data={"source": str(photos)})
+    project.set_params(data={"source": str(photos), "labels": "none"})
     return project, project.run("dvc", "repro")
 
 
@@ -44,7 +46,7 @@ def test_nothing_is_learned_and_figures_that_need_labels_are_left_out(unlabeled:
             assert list(csv.DictReader(file)) == []
     assert "index.html" in project.run("dvc", "plots", "show", "--out", "report")
     assert "change" in project.run("dvc", "metrics", "diff").lower()
-    assert "no labeled test images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)
+    assert "no labeled valid images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)
 
 
 def test_embeddings_are_the_visual_part(unlabeled: tuple[Project, str]) -> None:
@@ -59,7 +61,7 @@ def test_images_are_found_by_key_and_by_file(unlabeled: tuple[Project, str], tmp
     assert len(project.run("python", "src/query.py", KEY).splitlines()) == 1 + 10
     shutil.copyfile(project.folder / "data/images" / KEY, tmp_path / "photo.png")
     found = project.run("python", "src/query.py", str(tmp_path / "photo.png"), "-k", "1", "--label", "unlabeled")
-    assert found.splitlines()[1].split() == ["1", "1.0000", KEY]
+    assert found.splitlines()[1].split() == ["1", "100", "same", "picture", KEY]
     refused = project.run("python", "src/query.py", KEY, "--look", "0.5", status=1)
     assert refused.startswith("error: these embeddings have one part only")
 

@@ -39,6 +39,12 @@ def closed(start_service: StartService) -> str:
     return start_service(before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
+@pytest.fixture(scope="session")
+def named(start_service: StartService) -> str:
+    """The address of a service without a token that others can reach by a name, so that it takes no decisions."""
+    return start_service("--allow-host=images.example.org")
+
+
 @pytest.fixture
 def api(service: str) -> Iterator[httpx.Client]:
     """A client of the service."""

@@ -1,11 +1,12 @@
 """Two runs side by side in one service."""
 
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 
-from projects import Project
+from projects import Project, splits_of
 from serve import limits_of, open_beside
 from service.options import parse_arguments
 from similarity.errors import UserError
@@ -18,9 +19,9 @@ def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduc
     answers = [both.get("/api/similar", params={"key": KEY, "run": run}).json()["answer"] for run in ("", "beside")]
     assert answers[1]["neighbors"] == committed != answers[0]["neighbors"]
     content = (reproduced.folder / "data/images" / KEY).read_bytes()
-    [found] = both.post("/api/search/batch", files={"image": content}, data={"run": "beside"}).json()["results"]
+    found = both.post("/api/search", files={"image": content}, data={"run": "beside"}).json()
     keys = [each["key"] for each in committed]
-    assert [each["key"] for each in found["result"]["answer"]["neighbors"]][1:] == keys[:-1]
+    assert [each["key"] for each in found["answer"]["neighbors"]][1:] == keys[:-1]
     part = both.post("/api/search", data={"key": KEY, "region": "0,0,1,1", "run": "beside", "any": "true"}).json()
     assert [each["key"] for each in part["answer"]["neighbors"]] == keys
 
@@ -35,11 +36,28 @@ def test_the_second_run_is_told(both: httpx.Client, api: httpx.Client) -> None:
     assert (refused.status_code, "start the service with --compare" in refused.json()["detail"]) == (404, True)
 
 
+def test_the_images_whose_results_changed_most_come_first(
+    both: httpx.Client, retrained: Project, reproduced: Project, api: httpx.Client
+) -> None:
+    nearest = [
+        {key: {other for other, _ in found[:10]} for key, found in json.loads(path.read_text(encoding="utf-8")).items()}
+        for path in (each.folder / "models/inverted-index.json" for each in (retrained, reproduced))
+    ]
+    changes = both.get("/api/changes", params={"size": 5}).json()["changes"]
+    assert {each["query"]["split"] for each in changes} == {"test"}
+    shared = {
+        key: len(nearest[0][key] & nearest[1][key]) for key, split in splits_of(reproduced).items() if split == "test"
+    }
+    assert [each["shared"] for each in changes] == sorted(shared.values())[:5]
+    assert all(shared[each["query"]["key"]] == each["shared"] for each in changes)
+    assert api.get("/api/changes").json()["code"] == "no_second_run"
+
+
 @pytest.mark.parametrize(
     ("revision", "message"),
     [
         ("nothing", r"^cannot read dvc.yaml of 'nothing' \(.*\): see `dvc exp list --all`$"),
-        ("HEAD", "^'HEAD' is of other images"),
+        ("HEAD", "^'HEAD' has other images"),
     ],
 )
 def test_what_cannot_be_served_beside_is_told(

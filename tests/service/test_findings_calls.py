@@ -1,12 +1,13 @@
-"""What the audit found, as the service tells it."""
+"""What the audit found, as the service shows it."""
 
+import shutil
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from projects import Project
-from service_process import client_of
+from service_process import TOKEN, client_of
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 
@@ -22,18 +23,24 @@ FINDINGS = [  # in the order of the stage `audit`
 
 
 @pytest.fixture(scope="module")
-def audited(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a service on images with which something is wrong."""
+def audited_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with images with which something is wrong."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("audited") / "project")
     path = project.folder / "data/findings.csv"
     path.unlink()  # it is a link to the cache
     write_table(path, Finding._fields, FINDINGS)
     project.run("dvc", "commit", "--force", "audit")
-    with client_of(project) as client:
+    return project
+
+
+@pytest.fixture(scope="module")
+def audited(audited_project: Project) -> Iterator[httpx.Client]:
+    """A client of its service."""
+    with client_of(audited_project) as client:
         yield client
 
 
-def listed(client: httpx.Client, **query: str | int) -> list[dict]:
+def listed(client: httpx.Client, **query: str | int | bool) -> list[dict]:
     return client.get("/api/findings", params=query).json()["findings"]
 
 
@@ -91,3 +98,54 @@ def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(project
         [first, *_] = client.get("/api/images").json()["images"]
         assert (first["split"], first["findings"]) == (None, [])
         assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
+
+
+def decide(client: httpx.Client, **fields: str) -> httpx.Response:
+    return client.post("/api/corrections", data=fields)
+
+
+def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
+    project: Project, audited_project: Project
+) -> None:
+    (project.folder / "data/findings.csv").unlink()
+    for name in ("data/findings.csv", "dvc.lock"):
+        shutil.copyfile(audited_project.folder / name, project.folder / name)
+    path = project.folder / "data/corrections.csv"
+    with client_of(project) as client:
+        assert client.get("/api/corrections").json() == {"writable": True, "corrections": []}
+        decide(client, key=COPY, decision="relabel", label="jug")
+        decide(client, key=ODD, decision="right")
+        answer = decide(client, key="bowl/broken.png", decision="leave_out")  # it is not indexed
+        assert [each["key"] for each in answer.json()["corrections"]] == [ODD, "bowl/broken.png", COPY]
+        rows = "key,decision,label", f"{ODD},right,", "bowl/broken.png,leave_out,", f"{COPY},relabel,jug"
+        assert path.read_text(encoding="utf-8").splitlines() == [*rows]
+        [found] = listed(client, kind="wrong_label")
+        assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
+        assert [each["kind"] for each in listed(client, decided=False)] == ["duplicate", "class_imbalance"]
+        decide(client, key=COPY, decision="undecided")
+        assert [each["kind"] for each in listed(client, decided=False)] == [
+            "duplicate",
+            "wrong_label",
+            "class_imbalance",
+        ]
+        for fields, status, code in (
+            ({"key": "jug/none.jpg", "decision": "right"}, 404, "unknown_name"),
+            ({"key": KEY, "decision": "relabel"}, 422, "invalid"),
+            ({"key": KEY, "decision": "right", "label": "jug"}, 422, "invalid"),
+            ({"key": KEY, "decision": "relabel", "label": "../x"}, 422, "invalid"),
+            ({"key": KEY, "decision": "perhaps"}, 422, "invalid"),
+        ):
+            refused = decide(client, **fields)
+            assert (refused.status_code, refused.json()["code"]) == (status, code)
+        path.unlink()
+        path.mkdir()  # nothing can take its place, not even for root
+        assert decide(client, key=KEY, decision="right").json()["code"] == "read_only"
+
+
+def test_decisions_need_a_token_where_others_can_reach_the_service(named: str, closed: str) -> None:
+    assert httpx.get(f"{named}/api/corrections").json()["writable"] is False
+    refused = httpx.post(f"{named}/api/corrections", data={"key": KEY, "decision": "right"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "read_only")
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert httpx.get(f"{closed}/api/corrections", headers=headers).json()["writable"] is True
+    assert httpx.post(f"{closed}/api/corrections", data={"key": KEY, "decision": "right"}).status_code == 401

@@ -7,7 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from page_checks import KEY, box_of, drag, expect_address, expect_found, in_address, picture_of, upload
 from projects import Project
@@ -45,12 +45,23 @@ def test_what_is_dropped_or_pasted_is_searched_several_images_as_one_query(page:
     expect_found(page, service, [bowl])
 
 
+def test_a_picture_dropped_on_the_map_lands_on_it(page: Page, service: str) -> None:
+    page.goto("/?view=map")
+    expect(page.locator("#status")).to_contain_text("144 images")
+    before = page.locator("#map").evaluate("map => map.toDataURL()")
+    give(page, "drop", ("one.png", picture_of("vase")))
+    expect_address(page, "view=map&upload=")
+    page.wait_for_function("before => document.getElementById('map').toDataURL() !== before", arg=before)
+    page.get_by_role("button", name="Show the results").click()
+    expect_found(page, service, [picture_of("vase")])
+
+
 @pytest.mark.parametrize(("kind", "type"), [("paste", "text/plain"), ("drop", "text/uri-list")])
 def test_it_is_explained_why_an_address_is_not_fetched(page: Page, kind: str, type: str) -> None:  # noqa: A002  # MIME's
     page.goto("/")
     expect(page.locator("#samples .card").first).to_be_visible()
     give(page, kind, text=(type, "https://example.org/photo.jpg"))
-    expect(page.get_by_role("alert")).to_contain_text("fetches nothing from other sites")
+    expect(page.get_by_role("alert")).to_contain_text("not fetched from other sites")
     expect_address(page, "/$")
 
 
@@ -72,6 +83,19 @@ def test_a_part_of_the_picture_is_searched_by_mouse_and_by_keyboard(page: Page, 
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("region="))
     assert expect_found(page, service, key=KEY) == whole
+
+
+def test_a_finger_draws_a_region_and_a_button_searches_it(browser: Browser, service: str) -> None:
+    with browser.new_context(base_url=service, viewport={"width": 390, "height": 800}, has_touch=True) as context:
+        page = context.new_page()
+        page.goto(f"/?key={KEY}")
+        page.get_by_role("button", name="Select a region").tap()
+        expect(page.locator(".region")).to_be_visible()
+        page.get_by_role("button", name="Search", exact=True).tap()
+        expect_address(page, "region=0.25,0.25,0.5,0.5")
+        expect_found(page, service, key=KEY, region="0.25,0.25,0.5,0.5", any=True)
+        page.get_by_role("button", name="Use whole image").tap()
+        expect_found(page, service, key=KEY)
 
 
 def test_more_and_less_like_a_result_move_the_query(page: Page, service: str) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -100,6 +99,32 @@ def test_findings_are_looked_through_and_shown_with_their_images(odd_page: Page)
         expect(page.locator("#legend")).to_contain_text(group)
 
 
+def test_labels_are_reviewed_by_keys_and_decisions_are_kept_in_a_file(odd_page: Page, odd_project: Project) -> None:
+    page, corrections = odd_page, odd_project.folder / "data/corrections.csv"
+    page.goto("/?view=findings")
+    page.locator("#found-findings .card").nth(1).click()
+    expect(page.get_by_role("list", name="Nearest of class bowl").locator("img")).to_have_count(6)
+    page.get_by_label("New class").select_option("vase")
+    page.locator("#review-title").focus()
+    page.keyboard.press("l")  # relabel, and go on to the next
+    expect(page.locator("#review-title")).to_contain_text("3 of 3")
+    assert corrections.read_text(encoding="utf-8").splitlines()[1:] == [f"{ODD},relabel,vase"]
+    page.keyboard.press("s")  # it is the last
+    expect(page.locator("#review")).to_be_hidden()
+    expect(page.locator("#found-findings > li").nth(1)).to_contain_text("Relabel as vase")
+    page.reload()
+    expect(page.locator("#found-findings > li").nth(1)).to_contain_text("Relabel as vase")
+    page.locator("#found-findings .card").first.click()
+    page.keyboard.press("t")  # the other one of the two
+    page.keyboard.press("o")
+    expect(page.locator("#review-title")).to_contain_text("2 of 3")
+    assert f"{COPY},leave_out," in corrections.read_text(encoding="utf-8")
+    page.keyboard.press("u")  # undo
+    expect(page.locator("#review .decision")).to_have_text("")
+    assert ODD not in corrections.read_text(encoding="utf-8")
+    page.keyboard.press("Escape")
+
+
 def test_without_a_visual_part_there_is_nothing_to_match_by(odd_page: Page) -> None:
     odd_page.goto(f"/?key={KEY}")
     expect(odd_page.locator("#results .card").first).to_be_visible()
@@ -149,7 +174,7 @@ def test_the_map_shows_a_picture_under_the_pointer_and_searches_on_a_click(page:
     box = box_of(page.locator("#map"))
     for x, y in ((x, y) for y in range(1, 40) for x in range(1, 40)):
         page.mouse.move(box["x"] + box["width"] * x / 40, box["y"] + box["height"] * y / 40)
-        if page.locator("#ring").is_visible():
+        if page.locator("#map.pointing").is_visible():
             break
     expect(page.locator("#point")).to_contain_text(".jpg")
     expect(page.locator("#point img")).to_be_visible()
@@ -249,20 +274,3 @@ def test_calls_can_be_read_and_tried(page: Page) -> None:
     call.locator("[data-param-name=size] input").fill("1")
     call.get_by_role("button", name="Execute").click()
     expect(call.locator(".live-responses-table")).to_contain_text("bottle/bottle_0000.jpg")
-
-
-def test_a_form_of_the_own_page_downloads_images(page: Page) -> None:
-    page.goto("/api/docs/")
-    with page.expect_download() as download:
-        page.evaluate(
-            """keys => {
-                const form = Object.assign(document.createElement('form'), {method: 'post', action: '../download'});
-                form.append(...keys.map(value => Object.assign(document.createElement('input'), {name: 'key', value})));
-                document.body.append(form);
-                form.submit();
-            }""",
-            [KEY, COPY],
-        )
-    assert download.value.suggested_filename == "images.zip"
-    with ZipFile(download.value.path()) as archive:
-        assert archive.namelist() == [KEY, COPY]

@@ -135,7 +135,7 @@ def test_a_head_without_end_is_refused(service: str) -> None:
 def test_a_download_has_no_more_bytes_than_allowed(strict: str) -> None:
     one, two = (httpx.post(f"{strict}/api/download", data={"key": keys}) for keys in ([KEY], [KEY, OTHER]))
     assert (one.status_code, two.status_code) == (200, 413)
-    assert "too large together: 0.003 MB are allowed" in two.json()["detail"]
+    assert "too large together: 0.002 MB are allowed" in two.json()["detail"]
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])

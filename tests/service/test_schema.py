@@ -31,8 +31,8 @@ def test_every_route_is_described_and_has_a_short_name_for_the_function_that_cli
     assert set(document["paths"]) == {"/healthz"} | {
         f"/api/v1/{name}"
         for name in (
-            "search", "search/batch", "similar", "embed", "images", "images/{key}", "findings", "download", "map",
-            "map/packed", "info", "session", "reload",
+            "search", "similar", "changes", "embed", "images", "images/{key}", "findings",
+            "download", "map", "corrections", "info", "session", "reload",
         )
     }  # fmt: skip
     names = [each["operationId"] for each in operations(document)]
@@ -72,7 +72,7 @@ def test_each_example_fits_its_schema(document: dict) -> None:
 
 
 def test_the_document_says_how_images_and_the_token_are_sent(document: dict, closed: str) -> None:
-    for name in ("SearchForm", "BatchForm", "EmbedForm"):
+    for name in ("SearchForm", "EmbedForm"):
         image = document["components"]["schemas"][name]["properties"]["image"]
         assert image["items"] == {"type": "string", "format": "binary"}
     assert "security" not in document
@@ -106,9 +106,10 @@ def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
         upload = module("types").File(payload=file, file_name="photo.jpg")
         body = models.SearchForm(image=[upload], k=3)
         result = module("api.search.search").sync(client=client, body=body)
+        file.seek(0)
+        embedded = module("api.search.embed").sync(client=client, body=models.EmbedForm(image=[upload]))
     assert (result.answer.neighbors[0].key, len(result.answer.neighbors)) == (KEY, 3)
-    batch = module("api.search.search_batch").sync(client=client, body=models.BatchForm(key=[KEY, "jug/x.jpg"]))
-    assert [each.status for each in batch.results] == [200, 404]
+    assert len(embedded.embeddings) == 1
     similar = module("api.search.similar").sync(client=client, key=KEY, k=2)
     assert [each.key for each in similar.answer.neighbors] == [each.key for each in result.answer.neighbors[1:]]
     assert module("api.images.list_images").sync(client=client, name="0003").total == 6

@@ -83,6 +83,7 @@ def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> 
     with pytest.raises(UserError, match=r"stage index ran before stage train made another models/model.*dvc repro"):
         DvcLock(root).check(INDEX)
     DvcLock(root).check(MODEL)
+    assert [DvcLock(root).is_current(path) for path in (MODEL, INDEX, Path("other"))] == [True, False, False]
     write_lock(root, used=md5(b"other"), frozen=True)
     DvcLock(root).check(INDEX)
 

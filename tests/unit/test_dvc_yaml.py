@@ -84,6 +84,7 @@ def test_the_recorded_versions_are_those_of_the_pins() -> None:
 def test_a_stage_runs_the_script_of_its_name_and_leaves_the_run_cache_on(name: str) -> None:
     stage = STAGES[name]
     assert stage["cmd"] == f"python src/{name}.py"
+    assert stage["desc"]
     assert all(isinstance(output, str) for output in stage.get("outs", [])), (
         "`persist` and `cache: false` switch it off"
     )

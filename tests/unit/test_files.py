@@ -21,7 +21,6 @@ from similarity.data.files import (
     write_table,
 )
 from similarity.errors import UserError
-from similarity.index.inverted_index import read_inverted_index, write_inverted_index
 
 DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f93568db"
 
@@ -101,16 +100,6 @@ def test_a_table_with_any_names_is_read_as_it_was_written(
     path = tmp_path_factory.getbasetemp() / "table.csv"
     write_table(path, ("path", "reason"), rows)
     assert [tuple(row) for row in read_table(path, ("path", "reason"))] == rows
-
-
-def test_an_inverted_index_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path, keys = tmp_path / "inverted-index.json", ['a/x "1".jpg', "a/},{.jpg", "b/ü.jpg"]
-    neighbors = [(np.array([1, 2]), np.array([0.5, 0.25])), (np.array([0, 2]), np.array([1.0, 0.0]))] * 2
-    write_inverted_index(path, keys, neighbors[:3])
-    read = dict(read_inverted_index(path))
-    assert read == json.loads(path.read_text(encoding="utf-8"))
-    assert read[keys[0]] == [[keys[1], 0.5], [keys[2], 0.25]]
-    assert list(read) == keys
 
 
 def test_metrics_have_six_decimals_and_are_finite(tmp_path: Path) -> None:

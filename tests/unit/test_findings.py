@@ -11,7 +11,7 @@ from similarity.data.vectors import standardization
 from similarity.errors import UserError
 from similarity.findings.finding import Finding, explain, read_findings
 from similarity.findings.images import odd_sizes, principal_components
-from similarity.findings.labels import FOLDS, Judgement, ask_neighbors, draw_folds, judge_labels, small_classes
+from similarity.findings.labels import FOLDS, Judgement, ask_neighbors, draw_folds, judge_labels, small_classes, weigh
 
 FINDINGS = {
     "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),
@@ -70,6 +70,24 @@ def test_neighbors_are_asked_without_copies_and_the_nearest_of_both_classes_are_
         assert found.tolist() == [[row for row in order.tolist() if labels[row] == label and row > 1][:3]]
     alone = ask_neighbors(features, rows[[0, 5, 20]], labels[[0, 5, 20]], rows[:3], np.array([1]), np.array([1]))
     assert sorted(alone.nearest_suggested[0].tolist()) == [-1, 0, 20]
+
+
+@pytest.mark.parametrize(
+    ("probability", "own", "suggested", "kind"),
+    [
+        (0.95, 0, 9, "wrong_label"),
+        (0.95, 2, 3, "doubtful_label"),
+        (0.95, 3, 3, "doubtful_label"),
+        (0.95, 10, 0, None),
+        (0.5, 0, 9, "doubtful_label"),
+        (0.5, 3, 3, None),
+        (0.1, 0, 9, None),
+    ],
+)
+def test_a_label_is_called_wrong_only_if_both_witnesses_say_so(
+    probability: float, own: int, suggested: int, kind: str | None
+) -> None:
+    assert weigh(probability, own, suggested) == kind
 
 
 def test_no_probability_is_one() -> None:
@@ -167,5 +185,5 @@ def test_a_finding_is_explained_in_a_sentence(name: str, sentence: str) -> None:
 
 def test_an_unknown_kind_of_finding_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "findings.csv", Finding._fields, [("blurred", *FINDINGS["odd"][1:])])
-    with pytest.raises(UserError, match="'blurred', which is of another version"):
+    with pytest.raises(UserError, match="'blurred', which this version does not know"):
         read_findings(tmp_path / "findings.csv")

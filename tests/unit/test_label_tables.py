@@ -9,16 +9,19 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
 
 from similarity.data.images.formats import HEIC_PACKAGE
-from similarity.data.sources.label_tables import PYARROW, LabelTable, Row, read_label_table
+from similarity.data.sources.label_tables import PYARROW, Row, find_rows, read_label_table
 from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
 from similarity.errors import DataError, UserError
 
-ROWS = {PurePosixPath("a.jpg"): Row("cat", "train"), PurePosixPath("b/c.jpg"): Row("unlabeled", None)}
+FILES = [PurePosixPath(path) for path in ("a.jpg", "b/c.jpg", "b/d.jpg")]
+ROWS = {FILES[0]: Row("cat", "train"), FILES[1]: Row("unlabeled", None)}
 CSV = "path,label,split\na.jpg,cat,training\nb/c.jpg,,\n"
 
 
-def read(text: str, column: str | None = None) -> LabelTable:
-    return read_label_table("labels.csv", text.encode(), column)
+def read(content: bytes | str, column: str | None = None, name: str = "labels.csv") -> dict[PurePosixPath, Row]:
+    """Return the rows of a table next to `FILES`."""
+    table = read_label_table(name, content.encode() if isinstance(content, str) else content, column)
+    return find_rows(table, PurePosixPath(), FILES)
 
 
 def as_parquet(**columns: list) -> bytes:
@@ -36,6 +39,7 @@ def as_parquet(**columns: list) -> bytes:
         CSV.replace("\n", "\r\n").encode(),
         CSV.replace(",", ";").encode(),
         CSV.replace(",", "\t").encode(),
+        b"sep=;\r\n" + CSV.replace(",", ";").replace("\n", "\r\n").encode(),
         CSV.replace("b/", ".\\b\\").encode(),
         CSV.replace("path", " File_Name ").replace("split", "Split").encode(),
         CSV.replace("a.jpg", '"a.jpg"').encode() + b",,\n\n",
@@ -43,28 +47,25 @@ def as_parquet(**columns: list) -> bytes:
     ],
 )
 def test_a_table_is_read_however_a_spreadsheet_wrote_it(content: bytes) -> None:
-    table = read_label_table("labels.csv", content, None)
-    assert table.rows == ROWS
-    assert table.has_splits
+    assert read(content) == ROWS
 
 
 def test_a_parquet_file_gives_the_same_also_with_numbers_as_labels_and_empty_cells() -> None:
     content = as_parquet(path=["a.jpg", "b/c.jpg"], label=["cat", None], split=["train", None])
-    assert read_label_table("labels.parquet", content, None).rows == ROWS
-    content = as_parquet(path=["a", "b", "c"], label=[3.0, float("nan"), 4.5])
-    numbers = read_label_table("labels.parquet", content, None).rows
+    assert read(content, name="labels.parquet") == ROWS
+    paths = [str(path) for path in FILES]
+    numbers = read(as_parquet(path=paths, label=[3.0, None, 4.5]), name="labels.parquet")
     assert [row.label for row in numbers.values()] == ["3", "unlabeled", "4.5"]
-    assert numbers == read("path,label\na,3\nb,\nc,4.5\n").rows
 
 
 def test_one_of_several_columns_of_labels_is_chosen() -> None:
     text = "path,genus,species\na.jpg,Quercus,robur\n"
-    assert read(text, "species").rows == {PurePosixPath("a.jpg"): Row("robur", None)}
+    assert read(text, "species") == {FILES[0]: Row("robur", None)}
     with pytest.raises(UserError, match=r"has the columns 'path', 'genus', 'species', .*: set data\.label"):
         read(text)
     with pytest.raises(UserError, match=r"data\.label: labels\.csv has no column 'kind' of labels; it has 'genus'"):
         read(text, "kind")
-    assert read("path,kind\na.jpg,oak\n").rows == {PurePosixPath("a.jpg"): Row("oak", None)}
+    assert read("path,kind\na.jpg,oak\n") == {FILES[0]: Row("oak", None)}
 
 
 @pytest.mark.parametrize(
@@ -75,20 +76,21 @@ def test_one_of_several_columns_of_labels_is_chosen() -> None:
         (b"path\na.jpg\n", "none called 'label'"),
         ("path,label\na.jpg,k\xe4se\n".encode("latin-1"), "labels.csv, line 2: this is not UTF-8"),
         (b"path,label\na.jpg," + 200_000 * b"x", "labels.csv, line 2: field larger than field limit"),
+        (b"path,label\na.jpg\nb/c.jpg,x,y\n", "labels.csv, line 2 has 1 columns, where the first .* 3 has 3 columns"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        read_label_table("labels.csv", content, None)
+        read(content)
 
 
 def test_damaged_parquet_is_refused_and_all_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     content = as_parquet(path=["a.jpg"], label=["cat"])
-    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no Parquet"):
-        read_label_table("labels.parquet", content[:-9], None)
+    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no table"):
+        read(content[:-9], name="labels.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"labels\.parquet: to read Parquet, run `pip install 'pyarrow>="):
-        read_label_table("labels.parquet", content, None)
+        read(content, name="labels.parquet")
 
 
 def test_the_lines_that_install_readers_are_those_of_the_extras() -> None:
@@ -100,19 +102,53 @@ def test_the_lines_that_install_readers_are_those_of_the_extras() -> None:
 def test_all_wrong_rows_are_listed() -> None:
     with pytest.raises(DataError) as refusal:
         read(
-            "path,label,split\na.jpg,cat,train\na.jpg,dog,train\nb.jpg,cat,holdout\n,cat,train\n../c.jpg,cat,train\n"
-            "d.jpg,.x,train\ne.jpg,a/b,train\nf.jpg,cat\nC:\\g.jpg,cat,test\n"
+            "path,label,split\na.jpg,cat,train\na.jpg,dog,train\na.jpg,cat,holdout\n,cat,train\n../e.jpg,cat,train\n"
+            "b/c.jpg,.x,train\nb/d.jpg,a/b,train\nb/a.jpg,cat,\na.jpg,cat,train\n"
         )
     assert [problem.removeprefix("labels.csv, line ") for problem in refusal.value.problems] == [
-        "9 has 2 columns, where the first line has 3",
-        "3: 'a.jpg' is in labels.csv, line 2 already",
+        "3: 'a.jpg' is 'cat' in labels.csv, line 2",
         "4: the split 'holdout' is none of train, training, val, valid, validation, dev, test, testing",
         "5: there is no path",
-        "6: '../c.jpg' is not below the folder of the table",
+        "6: there is no file '../e.jpg'",
         "7: the label '.x' cannot be the name of a folder",
         "8: the label 'a/b' cannot be the name of a folder",
-        "10: 'C:/g.jpg' is not below the folder of the table",
+        "9: there is no file 'b/a.jpg'",
     ]
+    with pytest.raises(UserError, match=r"labels\.csv has no rows below its header"):
+        read("path,label\n\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("A.JPG", "a.jpg"),
+        ("a.png", "a.jpg"),  # converted since
+        ("c", "b/c.jpg"),
+        ("B/c", "b/c.jpg"),
+        ("/kaggle/input/set/d.jpg", "b/d.jpg"),
+        ("..\\train\\c.jpg", "b/c.jpg"),
+        ("C:\\photos\\c.jpg", "b/c.jpg"),
+        ("x/c.jpg", None),  # the folder of another image
+        ("cc", None),
+    ],
+)
+@pytest.mark.parametrize("header", ["id,breed", "Image_ID,Class,age,sex", "img_name;label;;"])
+def test_ids_and_paths_of_other_machines_are_found_where_one_image_fits(
+    path: str, found: str | None, header: str
+) -> None:
+    delimiter = ";" if ";" in header else ","
+    table = f"{header}\n{path}{delimiter}oak{delimiter * (header.count(delimiter) - 1)}\n"
+    if found is None:
+        with pytest.raises(DataError, match="there is no file"):
+            read(table)
+    else:
+        assert read(table) == {PurePosixPath(found): Row("oak", None)}
+
+
+def test_an_id_that_two_images_fit_is_named_with_both(photos: Path) -> None:
+    write_labels(photos, "a,x")
+    with pytest.raises(DataError, match=r"labels\.csv, line 2: 'a' may be 'one/a\.jpg' or 'two/a\.jpg'"):
+        list_folder(photos)
 
 
 @pytest.fixture
@@ -150,7 +186,7 @@ def test_a_table_gives_the_classes_of_a_folder(photos: Path) -> None:
 def test_a_single_folder_around_all_images_is_no_part_of_the_keys(folder: str, table: str) -> None:
     files = [PurePosixPath(f"{folder}a.jpg"), PurePosixPath(f"{folder}b.jpg"), PurePosixPath(f"{table}labels.csv")]
     below = folder.removeprefix(table)
-    layout = plan_layout(files, Choices(), lambda _: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
+    layout = plan_layout(files, Choices(), lambda *_: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
     assert [str(key) for key in layout.images.values()] == ["x/a.jpg", "y/b.jpg"]
 
 
@@ -166,16 +202,16 @@ def test_folders_of_splits_hold_with_a_table_without_splits_and_not_with_one_tha
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_rows_without_a_file_are_listed_and_accents_may_have_either_form_of_unicode(photos: Path) -> None:
+def test_accents_may_have_either_form_of_unicode(photos: Path) -> None:
     (photos / "one" / "a.jpg").rename(photos / "one" / "u\u0308.jpg")  # as macOS writes it
-    write_labels(photos, "one/\u00fc.jpg,x", "One/b.jpg,x", "gone.jpg,x")
-    with pytest.raises(DataError) as refusal:
-        list_folder(photos)
-    missing = ("One/b.jpg", "gone.jpg")
-    assert refusal.value.problems == [f"labels.csv: there is no file '{name}'" for name in missing]
+    write_labels(photos, "One/\u00fc.jpg,x")
+    assert keys(list_folder(photos))["one/u\u0308.jpg"] == "x/one__u\u0308.jpg"
 
 
 def test_a_table_of_another_name_is_asked_for_and_two_are_one_too_many(photos: Path) -> None:
+    write_labels(photos, "one/a.jpg,x", name="Labels.CSV")
+    assert keys(list_folder(photos))["one/a.jpg"] == "x/one__a.jpg"
+    (photos / "Labels.CSV").unlink()
     write_labels(photos, "one/a.jpg,x", name="train.csv")
     assert "unlabeled/one__a.jpg" not in keys(list_folder(photos)).values()
     assert keys(list_folder(photos, Choices(table="train.csv")))["one/a.jpg"] == "x/one__a.jpg"

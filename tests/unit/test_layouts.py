@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME
 from similarity.data.sources.layouts import Choices, Layout, list_folder, plan_layout
 from similarity.errors import UserError
@@ -19,8 +20,8 @@ def paths(*values: str) -> list[PurePosixPath]:
     return [PurePosixPath(value) for value in values]
 
 
-def plan(*files: str, heic: bool = True) -> Layout:
-    return plan_layout(paths(*files), Choices(heic=heic))
+def plan(*files: str) -> Layout:
+    return plan_layout(paths(*files), Choices())
 
 
 def keys(layout: Layout) -> dict[str, str]:
@@ -40,17 +41,15 @@ def test_class_folders_are_found_with_and_without_a_wrapper(found: set[PurePosix
 def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() -> None:
     images = ["a/x.jpg", "b/y.PNG"]
     hidden = ["b/.DS_Store", ".git/x.png", "..c/x.jpg", "a/...png", "a/.jpg"]
-    heic = ["a/IMG_1.HEIC", "b/2.heif", "b/3.hif"]
     others = ["a/notes.txt", "README.md", "a/Thumbs.db", "b/jpg", "a/z.jpg.part"]
-    layout = plan_layout(paths(*images, *hidden, *heic, *others, "__MACOSX/a/x.jpg"), Choices(heic=False))
+    system = ["__MACOSX/a/x.jpg", "a/@eaDir/x.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/x.jpg", "$RECYCLE.BIN/b/x.jpg"]
+    layout = plan(*images, *hidden, *others, *system, "a/.y.jpg.icloud")
     assert list(keys(layout)) == images
     reasons = dict(layout.left_out)
     assert {reasons.pop(path) for path in hidden} == {"hidden: a name in its path begins with a dot"}
-    assert {reasons.pop(path) for path in heic} == {
-        "HEIC: to read it, run `pip install 'pillow-heif>=1,<2'` and set data.heic to read"
-    }
     assert {reasons.pop(path) for path in others} == {"not named like an image"}
-    assert reasons == {"__MACOSX/a/x.jpg": "what macOS adds to archives"}
+    assert reasons.pop("a/.y.jpg.icloud") == "in iCloud only: download it first"
+    assert reasons == dict.fromkeys(system, "what an operating system or a network drive keeps for itself")
 
 
 def test_names_that_a_table_cannot_hold_are_escaped() -> None:
@@ -77,12 +76,13 @@ def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unl
         (["a/x\udcff.jpg", "b/x.jpg"], "not valid UTF-8"),
         (["a/x\n.jpg", "b/x.jpg"], "control characters"),
         (["a/x\\y.jpg", "b/x.jpg"], "a backslash"),
-        (["a/x.HEIC", ".b/x.jpg"], r"no images: .*; left out were 2, such as '\.b/x\.jpg' \(hidden"),
+        (["train.zip", "readme.txt", "test1.zip"], r"no images, but archives, such as 'test1\.zip': unpack them all"),
+        (["a/x.txt", ".b/x.jpg"], r"no images: .*; left out were 2, such as '\.b/x\.jpg' \(hidden"),
     ],
 )
 def test_what_is_not_understood_is_named(files: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        plan(*files, heic=False)
+        plan(*files)
 
 
 @pytest.mark.parametrize("wrap", ["", "set/", "set/v2/images/"])
@@ -134,6 +134,38 @@ def test_images_in_folders_of_a_class_belong_to_it_and_what_is_next_to_the_class
     assert [each.path for each in layout.left_out] == ["readme.txt", "set/LICENSE"]
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set/training_set/cat", "test_set/test_set/cat"),
+        ("seg_train/seg_train/cat", "seg_test/seg_test/cat"),
+        ("train/images/cat", "val/images/cat"),
+        ("Training/cat", "Testing/cat"),
+        ("images/train2017/cat", "images/val2017/cat"),
+    ],
+)
+def test_splits_are_found_as_people_name_and_wrap_them(train: str, test: str) -> None:
+    layout = plan(f"{train}/0.jpg", f"{test}/1.jpg", f"{train[:-3]}dog/2.jpg")
+    assert [key.parts[0] for key in layout.images.values()].count("cat") == 2
+    assert sorted(layout.splits.values()) == sorted(["train", "train", "valid" if "val" in test else "test"])
+
+
+def test_images_of_splits_in_one_folder_have_no_class_and_words_of_splits_in_names_are_classes() -> None:
+    layout = plan("train/images/0.jpg", "train/labels/0.txt", "valid/images/1.jpg")  # as for detection
+    assert {key.parts[0] for key in layout.images.values()} == {"unlabeled"}
+    assert len(plan("test tube/0.jpg", "train station/1.jpg", "contest/2.jpg").splits) == 0
+
+
+def test_without_labels_neither_folders_nor_a_table_give_a_class(tmp_path: Path) -> None:
+    for name in ("photos/2019/12/0.jpg", "photos/2020/01/0.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "photos/labels.csv").write_text("path,label\n2019/12/0.jpg,x\n", encoding="utf-8")
+    layout = list_folder(tmp_path, Choices(has_labels=False, table="photos/labels.csv", label="label"))
+    assert sorted(keys(layout).values()) == ["unlabeled/2019__12__0.jpg", "unlabeled/2020__01__0.jpg"]
+    assert [each.path for each in layout.left_out] == ["photos/labels.csv"]
+
+
 folder_names = st.sampled_from(["a", "b", "train", "test", "val", "unlabeled", "x"])
 trees = st.sets(st.lists(folder_names, max_size=4).map(lambda names: "/".join([*names, "0.jpg"])), min_size=1)
 
@@ -162,15 +194,31 @@ def test_one_more_image_renames_no_other(files: set[str], label: str) -> None:
     assert before.items() <= after.items()
 
 
-def test_heic_is_taken_with_its_reader_and_refused_without_or_left_out_if_asked(
+def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
     wares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which images there are does not depend on what is installed."""
-    (wares / "jug" / "IMG_1.HEIC").write_bytes(b"x")
-    assert len(list_folder(wares).images) == 7
+    picture = (wares / "jug/000.png").read_bytes()
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    for name, content in {
+        "IMG_1.JPG": heic, "IMG_2.heic": heic, "IMG_3.HEIC": picture, "8c3f": picture, "cut.heif": b"x", "notes": b"x",
+    }.items():  # fmt: skip
+        (wares / "jug" / name).write_bytes(content)
+    everything = set(map(str, list_folder(wares).images))
+    assert len(everything) == 6 + 5  # what is cut is for `scan` to judge
     left_out = list_folder(wares, Choices(heic=False))
-    assert len(left_out.images) == 6
+    assert everything - set(map(str, left_out.images)) == {"jug/IMG_1.JPG", "jug/IMG_2.heic"}
+    reason = "HEIC: to read it, run `pip install 'pillow-heif>=1,<2'` and set data.heic to read"
+    assert left_out.left_out == [
+        ("jug/IMG_1.JPG", reason), ("jug/IMG_2.heic", reason), ("jug/notes", "not named like an image"),
+    ]  # fmt: skip
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
-    with pytest.raises(UserError, match=r"1 of 7 images in data\.source are HEIC, .* run `pip install 'pillow-heif>=1"):
+    with pytest.raises(UserError, match=r"2 of 11 images in data\.source are HEIC, .* `pip install 'pillow-heif"):
         list_folder(wares)
     assert list_folder(wares, Choices(heic=False)) == left_out
+
+
+def test_every_suffix_that_the_decoder_reads_is_taken() -> None:
+    names = [f"{label}/0{suffix}" for label in "ab" for suffix in sorted(IMAGE_SUFFIXES)]
+    assert {".pgm", ".pbm", ".pnm", ".jpe", ".apng"} < IMAGE_SUFFIXES
+    assert list(keys(plan(*names))) == sorted(names)

@@ -1,3 +1,5 @@
+from pipeline.params_file import load_params
+
 import math
 import re
 from pathlib import Path
@@ -9,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.params import load_params
 
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
@@ -118,7 +119,7 @@ def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Pat
     choices: list[dict[str, object]] = [{"visual_size": 0}, {"visual_taps": []}]
     for allowed in choices:
         path = with_sections(tmp_path, {"backbone": {"taps": []}, "embedding": allowed})
-        assert load_params(path).embedding.visual_weight == 0.3
+        assert load_params(path).embedding.visual_weight == 0.4
 
 
 @pytest.mark.parametrize("values", [[[], None], [[4], [5, 6], 7]])

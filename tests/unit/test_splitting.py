@@ -11,7 +11,6 @@ from similarity.data.dataset.duplicates import (
     differing_pairs,
     group_rows,
     identical_images,
-    linked_to,
 )
 from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.dataset.splitting import FEW, complete_splits, split_images
@@ -231,6 +230,5 @@ def test_a_class_that_is_given_no_training_image_is_named() -> None:
 
 
 def test_pairs_are_chosen_by_their_images() -> None:
-    assert linked_to(np.array([2]), 5, pairs((0, 2)), pairs((2, 4), (1, 3))).tolist() == [1, 0, 0, 0, 1]
     parted = differing_pairs(pairs((0, 1), (1, 2), (0, 3)), ["train", "train", "test", "valid"])
     assert list(zip(parted.first, parted.second, strict=True)) == [(1, 2), (0, 3)]

@@ -81,7 +81,7 @@ def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Pat
         layout_of(tmp_path)
     assert list(raised.value.problems) == [
         "a.tar, 1.cls: the label 'a/b' cannot be the name of a folder",
-        "a.tar, 2.json: '2.jpg' is in a.tar, 2.cls already",
+        "a.tar, 2.json: '2.jpg' is 'cat' in a.tar, 2.cls",
     ]
 
 

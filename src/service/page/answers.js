@@ -18,7 +18,7 @@ export function drawAnswer({ answer, query, similar, novelty }, state, label) {
   if (!similar) lines.push([state.region ? `No close match for this region. ${nearness(novelty)}` : `No close match. ${nearness(novelty)}`]);
   else if (!state.label) lines.unshift(verdict(neighbors.slice(0, JUDGED), label));
   $('answer').replaceChildren(...lines.filter(Boolean).map((line) => element('p', {}, ...line)));
-  say(`${count(matches, 'image')}, the most similar first (${duration(milliseconds)})`);
+  say(`${count(matches, 'image')} by likeness (${milliseconds.toFixed(2)} ms)`);
 }
 
 /** What the nearest images are, and how many of them: "skirt: 9 of 10". */
@@ -41,12 +41,10 @@ function nearness(novelty) {
 /** What to say in place of results, and what to do about it. */
 export function drawNothing({ similar, novelty }, { showAnyway, widen }) {
   const parts = similar
-    ? [element('h3', {}, 'No other image is like this'), element('p', {}, 'None has the class, split or finding that is chosen.'),
+    ? [element('h3', {}, 'Nothing found'), element('p', {}, 'No other image has the chosen class, split or finding.'),
       button('Search all images', widen, { className: 'button strong' })]
     : [element('h3', {}, 'No close match'), element('p', {}, nearness(novelty)),
       button('Show the nearest anyway', showAnyway, { className: 'button strong' })];
   $('answer').replaceChildren(element('div', { className: 'nothing' }, ...parts));
   say(similar ? 'Nothing found.' : 'No close match');
 }
-
-const duration = (milliseconds) => `${milliseconds.toFixed(milliseconds < 10 ? 2 : 0)} ms`;

@@ -12,7 +12,7 @@ export const fileUrl = (key) => `api/images/${encodePath(key)}`;
 export const thumbnailUrl = ({ key, hash }, size = 256) => `${fileUrl(key)}?thumbnail=${size}${hash ? `&hash=${hash}` : ''}`;
 
 export const getInfo = (options) => ask('api/info', options);
-export const getMap = (options) => respond('api/map/packed', options).then((response) => response.arrayBuffer());
+export const getMap = (options) => respond('api/map', options).then((response) => response.arrayBuffer());
 export const getImages = (fields, options) => ask(`api/images?${query(fields)}`, options);
 export const getChanges = (size, options) => ask(`api/changes?${query({ size })}`, options);
 export const reload = () => ask('api/reload', { method: 'POST' });

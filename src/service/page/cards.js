@@ -32,10 +32,10 @@ export const nameOf = (key) => key.split('/').at(-1);
 
 /**
  * A list item: an image, followed by a line if there is something to say. `settings` are what a search from it goes on with;
- * `likeness` is shown, `another` says that the class is not the query's, and `note` is anything else. With `feedback`, there
+ * `likeness` is shown, with `words` for it, `another` says that the class is not the query's, and `note` is anything else. With `feedback`, there
  * are buttons for more or less like it.
  */
-export function card(entry, settings, { likeness, another = false, note = '', feedback = false, only = false } = {}) {
+export function card(entry, settings, { likeness, words = '', another = false, note = '', feedback = false, only = false } = {}) {
   const { key, label, findings = [] } = entry;
   remember(entry);
   const surprises = [another && label, ...findings.map(titleOfFinding), note].filter(Boolean).join(' · ');
@@ -43,7 +43,7 @@ export function card(entry, settings, { likeness, another = false, note = '', fe
     element('a', { className: 'card', href: write({ ...settings, view: 'search', key: [key] }), title: key },
       thumbnail(entry, { alt: `${isClass(label) ? `${label}, ` : ''}${nameOf(key)}` }),
       element('span', { className: 'line' },
-        likeness === undefined ? null : element('b', { className: 'likeness' }, unseen('likeness '), String(likeness)),
+        likeness === undefined ? null : element('b', { className: 'likeness' }, unseen('likeness '), `${likeness} ${words}`.trim()),
         surprises ? element('span', { className: another || findings.length ? 'surprise' : '' }, surprises) : null)),
     element('div', { className: 'tools' }, selector(key), ...(feedback ? wishes(key) : [])));
 }

@@ -12,20 +12,15 @@ export async function copyPaths(keys) {
     await navigator.clipboard.writeText(text);
     say(`${count(keys.length, 'path')} copied`);
   } catch { // as where the page did not come by TLS
-    complain(`The browser does not let this page copy. ${keys.length === 1 ? text : 'Download the list instead.'}`);
+    complain(`The browser does not allow copying here. ${keys.length === 1 ? text : 'Download the list instead.'}`);
   }
 }
 
-const COLUMNS = ['key', 'path', 'label', 'split', 'findings', 'similarity'];
-
-const asRow = ({ key, label, split, findings, cosine }) =>
-  ({ key, path: pathOf(key), label, split: split ?? '', findings: findings ?? [], similarity: cosine ?? null });
-
 function asCsv(entries) {
-  const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const text = (value) => cell(String(value == null ? '' : Array.isArray(value) ? value.join(' ') : value));
-  const lines = entries.map(asRow).map((row) => COLUMNS.map((name) => text(row[name])).join(','));
-  return `${[COLUMNS.join(','), ...lines].join('\r\n')}\r\n`;
+  const cell = (value) => `"${String(value ?? '').replaceAll('"', '""')}"`;
+  const rows = entries.map(({ key, label, split, findings = [], likeness, cosine }) =>
+    [key, pathOf(key), label, split, findings.join(' '), likeness, cosine].map(cell));
+  return [['key', 'path', 'label', 'split', 'findings', 'likeness', 'cosine'], ...rows].map((row) => `${row.join(',')}\r\n`).join('');
 }
 
 /** A button that opens the choice of a format for the images that `entries` gives then, after `more` to choose from. */

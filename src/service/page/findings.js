@@ -12,18 +12,16 @@ const SIZE = 60;
 const grid = new Grid($('found-findings'), { draw: findingCard, open: openReview, size: SIZE, scale: 1.6 });
 
 export async function showFindings(state, info, { signal, commit }) {
-  const get = (page) => getFindings({ kind: state.kind, page, size: SIZE });
-  const first = await getFindings({ kind: state.kind, page: 1, size: SIZE }, { signal });
+  const get = (page, options) => getFindings({ kind: state.kind, page, size: SIZE }, options);
+  const first = await get(1, { signal });
   commit();
   const all = first.counts.reduce((sum, { findings }) => sum + findings, 0);
   const chips = first.counts.map(({ kind, findings }) => [titleOfFinding(kind), kind, findings]);
   drawChips($('kinds'), all ? [['All', '', all], ...chips] : [], state.kind, (kind) => write({ view: 'findings', kind }));
   grid.show(first.total, async (page) => (await get(page)).findings, first.findings);
-  say(first.total ? count(first.total, 'finding') : nothingFound(first));
+  const nothing = first.audited ? 'Nothing suspicious was found.' : 'The data have not been audited: run `dvc repro audit`.';
+  say(first.total ? count(first.total, 'finding') : nothing);
 }
-
-const nothingFound = ({ audited }) =>
-  (audited ? 'Nothing suspicious was found.' : 'The data have not been audited: run `dvc repro audit`.');
 
 function findingCard(finding) {
   const { kind, key, label, other, indexed } = finding;

@@ -3,22 +3,18 @@
 import { getInfo, reload, whyMissing } from './api.js';
 import { $, complain } from './dom.js';
 
-const PAUSE = 60_000; // milliseconds between two questions, at least
+const PAUSE = 60_000; // milliseconds between two questions
 
-let served = null;  // what the page has loaded, by its digests
-let asked = 0;      // when the server was asked last
+let served = null;   // what the page has loaded, by its digests
 let isStale = false; // whether the files are newer than what is served
-let missing = '';   // why the first picture that could not be shown was not there
+let missing = '';    // why the first picture that could not be shown was not there
 
 const version = ({ data, model, indexes }) => [data.md5, model.md5, indexes.approximate.md5].join();
 
 export function setUpFreshness(info) {
   served = version(info);
-  asked = Date.now();
   show(info);
-  const askAgain = () => document.visibilityState === 'visible' && Date.now() - asked >= PAUSE && ask();
-  document.addEventListener('visibilitychange', askAgain);
-  setInterval(askAgain, PAUSE);
+  setInterval(() => document.visibilityState === 'visible' && ask(), PAUSE);
   $('reload').addEventListener('click', async () => {
     try {
       if (isStale) await reload();
@@ -38,7 +34,6 @@ export async function noteMissing(entry) {
 }
 
 async function ask() {
-  asked = Date.now();
   try {
     show(await getInfo());
   } catch {

@@ -20,9 +20,9 @@ export class Grid {
 
   /** Show `total` entries: `get` promises those of a page, from 1. The `first` page is there already. */
   show(total, get, first) {
-    Object.assign(this, { total, get, pages: new Map([[1, first]]), shown: {} });
-    this.clear();
-    this.list.removeAttribute('aria-busy');
+    Object.assign(this, { total, get, pages: new Map([[1, first]]) });
+    this.items.clear();
+    this.list.replaceChildren();
     this.layOut();
   }
 
@@ -30,21 +30,22 @@ export class Grid {
     this.show(entries.length, null, entries);
   }
 
-  clear() {
-    this.items.clear();
-    this.list.replaceChildren();
+  /** The entries of the page with a place: a promise, until they have come. */
+  page(i) {
+    const page = this.get ? 1 + Math.floor(i / this.size) : 1;
+    const { pages } = this;
+    if (!pages.has(page)) {
+      pages.set(page, this.get(page).then((entries) => pages.set(page, entries) && entries, (error) => {
+        pages.delete(page);
+        throw error;
+      }));
+    }
+    return pages.get(page);
   }
 
   /** What the entry at a place is, as soon as it is known. */
   async entry(i) {
-    const page = this.get ? 1 + Math.floor(i / this.size) : 1;
-    if (!this.pages.has(page)) this.pages.set(page, this.get(page));
-    try {
-      return (await this.pages.get(page))[this.get ? i % this.size : i];
-    } catch (error) {
-      this.pages.delete(page);
-      throw error;
-    }
+    return (await this.page(i))[this.get ? i % this.size : i];
   }
 
   entries(from, to) {
@@ -56,12 +57,14 @@ export class Grid {
     const width = list.clientWidth;
     if (!width) return;
     const wanted = scale * Number.parseFloat(getComputedStyle(document.documentElement).getPropertyValue('--size'));
+    const [before, first] = [this.columns, this.items.size ? this.firstInSight : 0];
     this.columns = Math.max(1, Math.round((width + GAP) / (wanted + GAP)));
     this.cell = (width - GAP * (this.columns - 1)) / this.columns;
     this.row = this.cell + GAP + (list.classList.contains('bare') ? 0 : CAPTION);
     list.style.height = `${Math.ceil(total / this.columns) * this.row}px`;
     for (const [i, item] of this.items) this.place(item, i);
-    this.render();
+    if (first && this.columns !== before) this.scrollTo(first); // what one looks at stays in sight
+    else this.render();
   }
 
   /** Have the items near the screen in the document, and no others. */
@@ -95,9 +98,14 @@ export class Grid {
     item.style.height = `${this.row - GAP}px`;
   }
 
-  made(i) {
+  /** The entry at a place, as far as it is known; one is not asked for while it only passes. */
+  peek(i) {
     const page = this.pages.get(this.get ? 1 + Math.floor(i / this.size) : 1);
-    const entry = Array.isArray(page) ? page[this.get ? i % this.size : i] : null;
+    return Array.isArray(page) ? page[this.get ? i % this.size : i] : undefined;
+  }
+
+  made(i) {
+    const entry = this.peek(i);
     const item = entry ? this.draw(entry, i) : element('li', { className: 'skeleton', tabIndex: -1 });
     item.dataset.place = i;
     this.place(item, i);
@@ -108,20 +116,14 @@ export class Grid {
 
   /** Ask for the pages of places that are in sight and not known, and draw what comes. */
   async load(first, end) {
-    const { shown } = this;
+    const { pages } = this;
     for (let i = first; i < end && this.get; i += this.size - (i % this.size)) {
-      const page = 1 + Math.floor(i / this.size);
-      if (Array.isArray(this.pages.get(page))) continue;
+      if (Array.isArray(this.page(i))) continue;
       try {
-        if (!this.pages.has(page)) this.pages.set(page, this.get(page));
-        const entries = await this.pages.get(page);
-        if (shown !== this.shown) return;
-        this.pages.set(page, entries);
-        this.redraw((place) => 1 + Math.floor(place / this.size) === page);
+        await this.page(i);
+        if (pages === this.pages) this.redraw((place) => Math.floor(place / this.size) === Math.floor(i / this.size));
       } catch (error) {
-        if (shown !== this.shown) return;
-        this.pages.delete(page);
-        if (error.name !== 'AbortError') complain(error.message, () => this.render());
+        if (pages === this.pages) complain(error.message, () => this.render());
         return;
       }
     }
@@ -183,21 +185,13 @@ export function setUpGrids(slider) {
   });
   resize();
   const placeOf = ({ target }) => Number(target.closest('[data-place]').dataset.place);
-  const step = (by) => (event) => {
+  const go = (to) => (event) => {
     const { grid } = event.target.closest('.grid');
-    grid.focus(placeOf(event) + by(grid));
+    grid.focus(to(placeOf(event), grid));
   };
   onKeys(document, {
-    ArrowLeft: step(() => -1), ArrowRight: step(() => 1), ArrowUp: step(({ columns }) => -columns), ArrowDown: step(({ columns }) => columns),
-    Home: (event) => event.target.closest('.grid').grid.focus(0),
-    End: (event) => {
-      const { grid } = event.target.closest('.grid');
-      grid.focus(grid.total - 1);
-    },
-    ' ': (event) => {
-      const { grid } = event.target.closest('.grid');
-      grid.open?.(grid, placeOf(event));
-    },
+    ArrowLeft: go((i) => i - 1), ArrowRight: go((i) => i + 1), Home: go(() => 0), End: go((i, { total }) => total - 1),
+    ArrowUp: go((i, { columns }) => i - columns), ArrowDown: go((i, { columns }) => i + columns), ' ': ({ target }) => target.click(),
   }, ({ target }) => target.closest?.('.grid') && target.matches('.card, .skeleton'));
   document.addEventListener('click', (event) => {
     const card = event.target.closest?.('.grid .card');

@@ -34,6 +34,7 @@ let frame = 0;
 let delayed = 0;
 let colors = null;     // of the groups and of what stands out, in the scheme that is in use
 let marked = [];       // points with a finding
+let image = null;      // the pixels of the dots
 let most = 32;         // images in a query
 
 export function setUpMap(visit) {
@@ -54,6 +55,7 @@ export function setUpMap(visit) {
   const choose = () => visit({ ...query?.state, view: 'map', map: $('map-kind').value, color: $('color').value }, { replace: true });
   for (const control of [$('map-kind'), $('color')]) control.addEventListener('change', choose);
   $('pictures').addEventListener('change', redraw);
+  $('to-results').addEventListener('click', () => visit({ ...settings(), view: 'search', ...query.state }));
   document.addEventListener('selected', redraw);
   document.addEventListener('search-shared', ({ detail }) => visit({ ...settings(), view: 'search', key: detail }));
   new ResizeObserver(redraw).observe(canvas);
@@ -73,7 +75,7 @@ function setUpPointers() {
       pointAt(-1);
       if (lasso) lasso.push(camera.toMap(after.x, after.y));
       else if (points) {
-        move((before.x - after.x) / camera.scale, (after.y - before.y) / camera.scale);
+        camera.moveBy((before.x - after.x) / camera.scale, (after.y - before.y) / camera.scale);
         if (before.spread && after.spread) zoom(after.spread / before.spread, after.x, after.y);
       }
       redraw();
@@ -111,6 +113,7 @@ export async function showMap(state, { limits }, { signal, commit }) {
   $('color').value = ['split', 'finding'].includes(state.color) ? state.color : '';
   arrange($('map-kind').value, $('color').value);
   query = found;
+  $('to-results').hidden = !query;
   pointAt(-1);
   redraw();
   say(`${count(atlas.total, 'image')}, ${count(atlas.class.names.filter(isClass).length, 'class', 'classes')}`);
@@ -172,11 +175,6 @@ function zoom(factor, x, y) {
   redraw();
 }
 
-function move(x, y) {
-  camera.moveBy(x, y);
-  redraw();
-}
-
 function reset() {
   if (!points) return;
   camera.showAll(points);
@@ -188,7 +186,7 @@ async function step(right, up) {
   const next = current < 0 ? points.nearest(camera.x, camera.y) : points.towards(current, right, up);
   if (next < 0) return;
   const [x, y] = [points.x[next], points.y[next]];
-  if (!camera.sees(x, y)) move(x - camera.x, y - camera.y);
+  if (!camera.sees(x, y)) camera.moveBy(x - camera.x, y - camera.y);
   await pointAt(next);
   if (entry) say(`${entry.key}, ${points.names[points.numbers[next]]}`);
 }
@@ -203,7 +201,7 @@ function open() {
 
 async function selectWithin(polygon) {
   const rows = points.within(polygon);
-  say(`${count(rows.length, 'image')} within the line`);
+  say(`${count(rows.length, 'image')} inside the outline`);
   drawShared(rows);
   redraw();
   if (rows.length > MOST) return;
@@ -234,7 +232,7 @@ async function toggleSelected() {
   const [chosen] = await atlas.entries([current]);
   remember(chosen);
   select([chosen.key], !isSelected(chosen.key));
-  say(`${chosen.key} ${isSelected(chosen.key) ? 'selected' : 'not selected any more'}`);
+  say(`${chosen.key} ${isSelected(chosen.key) ? 'selected' : 'deselected'}`);
 }
 
 // Drawing
@@ -256,6 +254,7 @@ function draw() {
   if (showsPictures()) drawPictures(selected);
   for (const i of selected) if (i !== undefined && points.shows(i)) circle(i, 7, colors.text, 2);
   if (query) drawQuery();
+  if (current >= 0) circle(current, 10, colors.text, 3);
   if (lasso) drawLasso();
   placeTooltip();
 }
@@ -270,16 +269,19 @@ function drawDots(ratio, width, height) {
     Math.max(1, Math.round(Math.sqrt(radius ** 2 - (row + 0.5 - Math.round(radius)) ** 2)) || 1));
   const scale = camera.scale * ratio;
   const [left, top] = [width / 2 - camera.x * scale, height / 2 + camera.y * scale - halves.length / 2];
-  const image = pen.createImageData(width, height);
-  const pixels = new Uint32Array(image.data.buffer);
+  if (image?.width !== width || image.height !== height) image = pen.createImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer).fill(0);
   const rank = (group) => (group === emphasized ? 1 : points.marks[group] < 0 ? -1 : 0); // what stands out lies on top
   for (const group of [...members.keys()].sort((a, b) => rank(a) - rank(b))) {
     if (hidden.has(group)) continue;
     const word = emphasized < 0 || emphasized === group ? words[group] : (words[group] & 0xffffff) | 0x28000000;
     for (const i of members[group]) {
-      const [atX, atY] = [Math.round(left + x[i] * scale), Math.round(top - y[i] * scale)];
+      const atX = Math.round(left + x[i] * scale);
+      const atY = Math.round(top - y[i] * scale);
       if (atX < radius || atY < 0 || atX + radius > width || atY + halves.length > height) continue;
-      halves.forEach((half, row) => pixels.fill(word, (atY + row) * width + atX - half, (atY + row) * width + atX + half));
+      for (let row = 0, middle = atY * width + atX; row < halves.length; row += 1, middle += width) {
+        for (let pixel = middle - halves[row]; pixel < middle + halves[row]; pixel += 1) pixels[pixel] = word;
+      }
     }
   }
   pen.putImageData(image, 0, 0);
@@ -354,7 +356,7 @@ async function pointAt(i) {
   entry = null;
   canvas.classList.toggle('pointing', i >= 0);
   clearTimeout(delayed);
-  placeTooltip();
+  redraw();
   if (i < 0) return;
   await new Promise((resolve) => (delayed = setTimeout(resolve, 60))); // not for all that are passed
   const [found] = await atlas.entries([i]);
@@ -365,14 +367,12 @@ async function pointAt(i) {
 }
 
 function placeTooltip() {
-  const [ring, tooltip] = [$('ring'), $('point')];
-  ring.hidden = current < 0;
+  const tooltip = $('point');
   tooltip.hidden = !entry;
-  if (current < 0) return;
+  if (!entry) return;
   const [x, y] = camera.toScreen(points.x[current], points.y[current]);
   const [width, height] = [tooltip.offsetWidth, tooltip.offsetHeight];
   const left = x + 16 + width > canvas.clientWidth ? x - 16 - width : x + 16;
   const top = Math.min(canvas.clientHeight - height - 4, y - height / 2);
-  ring.style.translate = `${x}px ${y}px`;
   tooltip.style.translate = `${Math.max(4, left)}px ${Math.max(4, top)}px`;
 }

@@ -32,12 +32,14 @@ export class Mosaic {
   draw(pen, { place, scale, zoom, width, height, frame }) {
     const size = Math.min(LARGEST, SMALLEST * zoom ** 0.4);
     const apart = size * Math.max(1, ROOM / zoom ** 0.5);
-    const taken = new Map();
+    const taken = [];
     const missing = [];
     this.placed = [];
     for (const i of this.choose(Math.ceil(Math.log2(scale / apart)))) {
       const [x, y] = place(i);
-      if (x < -size || y < -size || x > width + size || y > height + size || collides(taken, x, y, apart)) continue;
+      if (x < -size || y < -size || x > width + size || y > height + size) continue;
+      if (taken.some(([otherX, otherY]) => Math.abs(otherX - x) < apart && Math.abs(otherY - y) < apart)) continue;
+      taken.push([x, y]);
       if (this.pictures.has(i)) this.drawOne(pen, i, x, y, size, frame(i));
       else if (x > 0 && y > 0 && x < width && y < height) missing.push(i);
     }
@@ -96,19 +98,4 @@ export class Mosaic {
       }
     });
   }
-}
-
-/** Whether a place is nearer to one that is taken than `apart`, across and down; if not, it is taken from now on. */
-function collides(taken, x, y, apart) {
-  const [column, row] = [Math.floor(x / apart), Math.floor(y / apart)];
-  for (let i = column - 1; i <= column + 1; i += 1) {
-    for (let j = row - 1; j <= row + 1; j += 1) {
-      for (const [otherX, otherY] of taken.get(`${i},${j}`) ?? []) {
-        if (Math.abs(otherX - x) < apart && Math.abs(otherY - y) < apart) return true;
-      }
-    }
-  }
-  const key = `${column},${row}`;
-  taken.set(key, [...(taken.get(key) ?? []), [x, y]]);
-  return false;
 }

@@ -126,9 +126,8 @@ function followLink(event) {
 function drawFacts({ model, data, metrics }) {
   const classes = data.classes.filter(({ name }) => isClass(name));
   const kinds = classes.length ? count(classes.length, 'class', 'classes') : 'no classes';
-  $('indexed').textContent = `${count(data.images, 'image')} · ${kinds}`;
   const precision = metrics.retrieval?.p_at_10;
-  $('facts').textContent = [`${model.backbone}, ${model.image_size} px`, precision && `P@10 ${precision.toFixed(3)}`,
+  $('facts').textContent = [count(data.images, 'image'), kinds, `${model.backbone}, ${model.image_size} px`, precision && `P@10 ${precision.toFixed(3)}`,
     `model ${model.md5?.slice(0, 8)}`, `data ${data.md5?.slice(0, 8)}`].filter(Boolean).join(' · ');
 }
 

@@ -57,7 +57,7 @@ function drawSeveral(images, state, change) {
   const without = ({ key, upload }) => change({
     key: state.key.filter((each) => each !== key), upload: state.upload.filter((each) => each !== upload),
   });
-  return element('div', {}, element('b', {}, images.length ? `What ${images.length} images share` : 'Wanted'),
+  return element('div', {}, element('b', {}, images.length ? `What ${images.length} images share` : 'Query'),
     element('ul', { className: 'few', 'aria-label': 'Images of the query' }, ...images.map((image) => small(image, () => without(image)))));
 }
 

@@ -21,7 +21,7 @@ export function setUpRuns({ beside }) {
 export function runRow(query, ours, theirs) {
   const strip = (found, others, name) => {
     const known = new Set(others.map(({ key }) => key));
-    return element('div', { className: 'run' }, element('h4', {}, name),
+    return element('div', { className: 'run' }, element('h3', {}, name),
       element('ol', { className: 'strip', role: 'list', 'aria-label': `Results of ${name}` }, ...found.map((each) =>
         card(each, settings(), { only: !known.has(each.key), note: known.has(each.key) ? '' : 'only here' }))));
   };

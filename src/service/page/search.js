@@ -24,8 +24,9 @@ const anyway = new Set(); // queries whose nearest images are wanted although no
 
 const grid = new Grid($('results'), {
   size: PART,
-  draw: (neighbor) => card(neighbor, settings(), {
-    likeness: neighbor.likeness, another: isClass(label) && isClass(neighbor.label) && neighbor.label !== label, feedback: true,
+  draw: (neighbor, i) => card(neighbor, settings(), {
+    likeness: neighbor.likeness, words: grid.peek(i - 1)?.words === neighbor.words ? '' : neighbor.words,
+    another: isClass(label) && isClass(neighbor.label) && neighbor.label !== label, feedback: true,
   }),
   open: (list, i) => {
     const images = imagesOf(current);
@@ -53,6 +54,7 @@ function wish(kind, key) {
   search({ [kind]: [...current[kind], key], [other]: current[other].filter((each) => each !== key) }, { replace: false });
 }
 
+const isAsked = ({ key, upload, like }) => key.length + upload.length + like.length > 0;
 const idOf = ({ key, upload, like, unlike }) => JSON.stringify([key, upload, like, unlike]);
 
 /** Show a state as soon as its answer has come; until then, and if there is none, all stays as it is. */
@@ -60,8 +62,7 @@ export async function showSearch(given, info, { signal, commit }) {
   const state = normalize({ ...given, upload: await recall(given.upload) }, info);
   signal.throwIfAborted();
   const isLost = given.upload.length > state.upload.length;
-  const isAsked = state.key.length + state.upload.length + state.like.length > 0;
-  if (!isAsked) {
+  if (!isAsked(state)) {
     commit();
     show(state);
     await showWelcome(info, { signal });
@@ -69,7 +70,7 @@ export async function showSearch(given, info, { signal, commit }) {
     say('Searching …');
     await showAnswer(state, info.limits, { signal, commit });
   }
-  if (isLost) complain('The picture of this search is not kept any more. Please choose it again.');
+  if (isLost) complain('The picture from this search is no longer stored. Please choose it again.');
 }
 
 async function showAnswer(state, limits, { signal, commit }) {
@@ -88,7 +89,7 @@ async function showAnswer(state, limits, { signal, commit }) {
   show(state);
   first = reply;
   const labels = new Set(reply.queries.map((each) => each.label));
-  label = labels.size === 1 ? reply.queries[0].label : '';
+  label = labels.size === 1 && !state.region ? reply.queries[0].label : '';
   const { neighbors, matches } = reply.answer;
   const more = async (page) => (await ask(query, { ...fields, k, offset: (page - 1) * k }, {})).answer.neighbors;
   grid.show(beside ? 0 : Math.min(neighbors.length && matches, limits.results), more, neighbors);
@@ -106,12 +107,11 @@ async function showAnswer(state, limits, { signal, commit }) {
 
 /** Have all but the answer say what a state says. */
 function show(state) {
-  const isAsked = state.key.length + state.upload.length + state.like.length > 0;
   current = state;
   showSettings(state);
-  $('search').classList.toggle('asked', isAsked);
-  $('welcome').hidden = isAsked;
-  $('found').hidden = $('add').hidden = !isAsked;
+  $('search').classList.toggle('asked', isAsked(state));
+  $('welcome').hidden = isAsked(state);
+  $('found').hidden = $('add').hidden = !isAsked(state);
   $('settings-summary').textContent = summarize(state);
-  if (isAsked) drawQuery(state, (changed, { replace = false } = {}) => search(changed, { replace }));
+  if (isAsked(state)) drawQuery(state, (changed, { replace = false } = {}) => search(changed, { replace }));
 }

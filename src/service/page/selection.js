@@ -5,17 +5,10 @@ import { copyPaths, downloadMenu } from './download.js';
 
 const STORED = 'selection';
 
-const known = new Map(load().map((entry) => [entry.key, entry])); // of images: key → { key, label, split, findings }
+// Of images: key → { key, label, split, findings, row }.
+const known = new Map(JSON.parse(sessionStorage.getItem(STORED) ?? '[]').map((entry) => [entry.key, entry]));
 const selected = new Set(known.keys());
 let last = null; // the grid and the place that were clicked last, from which Shift selects
-
-function load() {
-  try {
-    return JSON.parse(sessionStorage.getItem(STORED)) ?? [];
-  } catch {
-    return [];
-  }
-}
 
 export const isSelected = (key) => selected.has(key);
 export const remember = ({ key, label, split, findings, row }) => known.set(key, { key, label, split, findings, row });
@@ -45,8 +38,6 @@ function show() {
 const boxes = (within) => [...within.querySelectorAll('[data-key] > .tools [type=checkbox]')];
 const keyOf = (box) => box.closest('[data-key]').dataset.key;
 
-const pressed = (kind) => ({ target }) => target.closest('[data-key]').querySelector(`[data-feedback=${kind}]`)?.click();
-
 /** `searchWith` is called with the selected keys, where they are no more than `most`. */
 export function setUpSelection(searchWith, most) {
   document.addEventListener('click', (event) => {
@@ -63,22 +54,17 @@ export function setUpSelection(searchWith, most) {
     } else select([keyOf(box)], box.checked);
     last = grid && { grid, place };
   });
-  document.addEventListener('contextmenu', (event) => { // a long press with a finger
-    const item = event.pointerType === 'touch' && event.target.closest?.('.grid [data-key]');
+  const touch = (isMeant) => (event) => {
+    const item = isMeant() && event.pointerType === 'touch' && event.target.closest?.('.grid [data-key]');
     if (!item) return;
     event.preventDefault();
     select([item.dataset.key], !isSelected(item.dataset.key));
-  });
-  document.addEventListener('click', (event) => { // once there is a selection, a touch adds to it
-    const item = selected.size && event.pointerType === 'touch' && event.target.closest?.('.grid [data-key] .card');
-    if (!item) return;
-    event.preventDefault();
-    const { key } = item.closest('[data-key]').dataset;
-    select([key], !isSelected(key));
-  }, { capture: true });
-  onKeys(document, { x: ({ target, shiftKey }) => target.closest('[data-key]').querySelector('[type=checkbox]')
-    .dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, shiftKey })),
-  '+': pressed('like'), '-': pressed('unlike') }, ({ target }) => target.matches?.('.card') && target.closest('[data-key]'));
+  };
+  document.addEventListener('contextmenu', touch(() => true)); // a long press
+  document.addEventListener('click', touch(() => selected.size), { capture: true }); // adds to what is selected
+  const press = (name) => ({ target }) => target.closest('[data-key]').querySelector(name)?.click();
+  onKeys(document, { x: press('[type=checkbox]'), '+': press('[data-feedback=like]'), '-': press('[data-feedback=unlike]') },
+    ({ target }) => target.matches?.('[data-key] > .card'));
   const searchWithAll = () => (selected.size > most
     ? complain(`A search takes up to ${most} images; ${selected.size.toLocaleString('en')} are selected.`)
     : searchWith([...selected]));

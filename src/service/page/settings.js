@@ -8,11 +8,7 @@ const PAUSE = 120; // milliseconds between two searches: browsers allow about a 
 
 let ownLook = null; // weight of the visual part in the indexes, if there is one to choose
 
-/**
- * Fill the selects `<prefix>label`, `<prefix>split` and `<prefix>finding`, as far as there are such; `change` is called
- * when one is changed.
- * `counts` are the kinds of findings that there are, and how many of each.
- */
+/** Fill the selects `<prefix>label`, `<prefix>split` and `<prefix>finding`; `change` is called when one is changed. */
 export function setUpFilters(prefix, { data }, counts, change) {
   const numbered = ({ name, images }) => [name, `${name} (${images.toLocaleString('en')})`];
   const kinds = counts.map(({ kind }) => [kind, titleOfFinding(kind)]);
@@ -21,7 +17,7 @@ export function setUpFilters(prefix, { data }, counts, change) {
     split: (data.splits ?? []).map(numbered),
     finding: counts.length ? [['any', 'Any finding'], ['none', 'No finding'], ...kinds] : [],
   };
-  for (const name of present(prefix)) {
+  for (const name of FILTERS) {
     const select = $(prefix + name);
     select.append(...entries[name].map(([value, text]) => element('option', { value }, text)));
     select.closest('.control').hidden = entries[name].length === 0;
@@ -29,21 +25,15 @@ export function setUpFilters(prefix, { data }, counts, change) {
   }
 }
 
-const present = (prefix) => FILTERS.filter((name) => $(prefix + name));
-
-export const filters = (prefix) => Object.fromEntries(present(prefix).map((name) => [name, $(prefix + name).value]));
+export const filters = (prefix) => Object.fromEntries(FILTERS.map((name) => [name, $(prefix + name).value]));
 
 export function showFilters(prefix, state) {
-  for (const name of present(prefix)) $(prefix + name).value = state[name];
+  for (const name of FILTERS) $(prefix + name).value = state[name];
 }
 
 /** What the controls say, for a search to go on with. */
 export function settings() {
-  return {
-    ...filters(''),
-    look: chosenLook(),
-    beside: $('beside').checked ? 'yes' : '',
-  };
+  return { ...filters(''), look: chosenLook(), beside: $('beside').checked ? 'yes' : '' };
 }
 
 /** The look that the slider says, as a share; nothing where that is the indexes' own. */
@@ -94,6 +84,5 @@ export function showSettings(state) {
 /** The settings that are not at their usual values, in words, for where the settings are folded away. */
 export function summarize({ label, split, finding, look }) {
   const shownLook = look === '' ? '' : `${percent(look)} % by appearance`;
-  return [label, split, finding && titleOfFinding(finding), shownLook]
-    .filter(Boolean).join(' · ');
+  return [label, split, finding && titleOfFinding(finding), shownLook].filter(Boolean).join(' · ');
 }

@@ -9,10 +9,7 @@ const MOST = 50; // files that outlive a reload
 let latest = 0;
 
 /** A number that no upload had before, in this page or a former one; as text, they are in the order of time. */
-function nextNumber() {
-  latest = Math.max(latest + 1, Date.now());
-  return latest.toString(36).padStart(9, '0');
-}
+const nextNumber = () => (latest = Math.max(latest + 1, Date.now())).toString(36).padStart(9, '0');
 
 function add(number, file) {
   uploads.set(number, { file, url: URL.createObjectURL(file) });
@@ -42,7 +39,7 @@ export function setUpUploads(limit, accept) {
     if (numbers.length) await accept(numbers, joins);
     const large = files.filter(({ size }) => size > most);
     if (large.length) complain(large.map(({ name, size }) =>
-      `“${name}” has ${megabytes(size)}; a picture may have up to ${megabytes(most)}.`).join(' '));
+      `“${name}” is too large: ${megabytes(size)}, where ${megabytes(most)} are allowed.`).join(' '));
   };
 
   for (const input of [$('upload'), $('add-upload')]) {
@@ -78,8 +75,7 @@ export function setUpUploads(limit, accept) {
 function refuseText(text) {
   if (!text.trim()) return;
   complain(/^\s*(https?|data|ftp):/i.test(text)
-    ? 'This is an address, and this service fetches nothing from other sites. Copy the picture itself (“Copy image” in its '
-      + 'menu) and paste that, or save it and drop the file here.'
+    ? 'This is a link, and pictures are not fetched from other sites. Use “Copy image” and paste, or save it and drop the file.'
     : 'This is text, not a picture. To find an indexed image by its name, use Browse.');
 }
 
@@ -94,31 +90,22 @@ const open = () => new Promise((resolve, reject) => {
   request.onerror = () => reject(request.error);
 });
 
+let database = null;
+
 /** Do something with the store, and give its result when all is written. */
 async function within(mode, act) {
-  const database = await open();
-  try {
-    return await new Promise((resolve, reject) => {
-      const transaction = database.transaction('files', mode);
-      const request = act(transaction.objectStore('files'));
-      transaction.oncomplete = () => resolve(request?.result);
-      transaction.onerror = transaction.onabort = () => reject(transaction.error);
-    });
-  } finally {
-    database.close();
-  }
+  const transaction = (await (database ??= open())).transaction('files', mode);
+  return new Promise((resolve, reject) => {
+    const request = act(transaction.objectStore('files'));
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onerror = transaction.onabort = () => reject(transaction.error);
+  });
 }
 
-/** Keep a file by a number that is greater than all before. Where nothing can be kept, as in a private window, it is not. */
-async function keep(number, file) {
-  try {
-    await within('readwrite', (store) => store.put(file, number));
-    const numbers = await within('readonly', (store) => store.getAllKeys());
-    const old = numbers.slice(0, -MOST);
-    if (old.length) await within('readwrite', (store) => store.delete(IDBKeyRange.upperBound(old.at(-1))));
-  } catch {
-    // the upload works nevertheless, until the page is left
-  }
-}
+/** Keep a file by a number that is greater than all before, and only the latest files. */
+const keep = (number, file) => within('readwrite', (store) => {
+  store.getAllKeys().onsuccess = ({ target }) => target.result.slice(0, 1 - MOST).forEach((old) => store.delete(old));
+  return store.put(file, number);
+}).catch(() => {}); // as in a private window: the upload works nevertheless, until the page is left
 
 const kept = (number) => within('readonly', (store) => store.get(number)).catch(() => undefined);

@@ -10,11 +10,9 @@ const SAMPLES = 12;
 
 let samples = null; // chosen once, so that Back leads to the same ones
 const grid = new Grid($('samples'), { draw: (image) => card(image, settings()) });
-$('samples').classList.add('bare');
 
 export async function showWelcome({ data }, options) {
   if (!samples) {
-    say('');
     const pages = await Promise.all(drawSamples(data.classes).map((page) => getImages({ ...page, size: 1 }, options)));
     samples = pages.flatMap((page) => page.images);
   }

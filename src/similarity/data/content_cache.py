@@ -47,12 +47,10 @@ class ContentCache:
     """
 
     def __init__(self, folder: Path, namespace: str, limit_gb: float) -> None:
-        """Open the cache.
+        """Open the cache in a folder, which need not exist.
 
-        Args:
-            folder: of the database; need not exist.
-            namespace: identifies everything but the keys that decides the stored bytes.
-            limit_gb: size limit in 10⁹ bytes; entries unused for the longest time make room. 0 turns the cache off.
+        The namespace identifies everything but the keys that decides the stored bytes. Above the limit, in 10⁹ bytes,
+        entries unused for the longest time make room; 0 turns the cache off.
         """
         self.problem: str | None = None if limit_gb else "it is turned off"
         self._folder, self._namespace = folder, namespace

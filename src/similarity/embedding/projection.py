@@ -65,7 +65,7 @@ def choose_landmarks(embeddings: np.ndarray, count: int, seed: int) -> np.ndarra
 
 
 def _directions(embeddings: np.ndarray) -> np.ndarray:
-    """Unit vectors, float32 (n, d + 1), of rows, (n, d): those of zeros get one of their own, with cosine 0 to all."""
+    """Scale rows, (n, d), to length 1, float32 (n, d + 1); zeros get a direction of their own, with cosine 0 to all."""
     units = normalize(embeddings).round(COSINE_DECIMALS)
     return np.column_stack([units, ~units.any(axis=1)]).astype(np.float32)
 

@@ -63,6 +63,14 @@ class DvcLock:
             stages.add(maker)
         self._check_stages(stages)
 
+    def is_current(self, path: Path) -> bool:
+        """Whether an output was made from the outputs that are recorded now: an audit may be of an earlier run."""
+        try:
+            self._check_stages({self._outs[path.as_posix()][0]})
+        except (KeyError, UserError):
+            return False
+        return True
+
     def _check_stages(self, waiting: set[str]) -> None:
         """Check that some stages, and all before them, used the outputs that are recorded now."""
         seen = set[str]()

@@ -93,7 +93,7 @@ def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.nda
     """
     if isinstance(source, Image.Image):
         return upright_pixels(source, ranges)
-    if isinstance(source, Path):
+    if isinstance(source, Path | bytes):
         return decode_image(source, side, ranges=ranges).pixels
     if not isinstance(source, np.ndarray):
         raise UserError(f"{_ALLOWED} is needed, and this is a {type(source).__name__}")

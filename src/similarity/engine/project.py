@@ -106,7 +106,7 @@ class Project:
         loaded = [self.gallery, self.map, self.novelty, self.likeness]
         loaded += [] if self._is_published else [self._inverted_index]
         loaded += [self.embedder] if with_model else []
-        self.lock.check(*needed, *(path for path in OPTIONAL if (self.root / path).exists()))
+        self.lock.check(*needed, *(path for path in OPTIONAL if self._has(path)))
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -137,7 +137,7 @@ class Project:
         """What the audit lists, the most important first, if there was one."""
         from similarity.findings.finding import read_findings
 
-        return read_findings(self._checked(FINDINGS)) if (self.root / FINDINGS).exists() else None
+        return read_findings(self._checked(FINDINGS)) if self._has(FINDINGS) else None
 
     @cached_property
     def map(self) -> dict[str, np.ndarray]:
@@ -147,7 +147,7 @@ class Project:
         """
         import numpy as np
 
-        if not (self.root / MAP).exists():
+        if not self._has(MAP):
             return {}
         with np.load(self._checked(MAP)) as arrays:
             found = dict(arrays)
@@ -195,6 +195,9 @@ class Project:
         """Whether there is an image with this key."""
         return key in self.gallery if self._is_published else self.stored_neighbors(key) is not None
 
+    def _has(self, path: Path) -> bool:
+        return (self.root / path).exists() and self.lock.is_current(path)
+
     def _checked(self, path: Path) -> Path:
         self.lock.check(path)
         return self.root / path
@@ -221,7 +224,7 @@ class Project:
 
         from similarity.data.dataset.manifest import SPLIT_NAMES, read_splits
 
-        if not (self.root / SPLITS).exists():
+        if not self._has(SPLITS):
             return None
         places = np.full(len(manifest.records), -1, np.int8)
         for name, rows in read_splits(self._checked(SPLITS), manifest).items():

@@ -83,7 +83,7 @@ class Options:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the stored neighbors of an image are what is asked for."""
+        """Whether the stored neighbors of an image answer these options."""
         filters = self.label, self.not_label, self.split, self.finding, self.look
         return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
 
@@ -219,6 +219,8 @@ def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     Raises:
         UserError: an image can no longer be read.
     """
+    import numpy as np
+
     from similarity.data.images.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
     from similarity.engine.embedding import pixels_of
 
@@ -231,8 +233,10 @@ def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     rows = []
     for result in matches.results:
         query, key = result.query, result.query.key
-        pixels = shown(images / key if key else query.images[0], query.name)
-        first = tile_of(pixels, key, "query", None) if key else Tile(pixels, ("query", Path(query.name).name), None)
+        caption = "query" if result.neighbors else "nothing similar"
+        image = images / key if key else (*query.images, np.full((1, 1, 3), 255, np.uint8))[0]  # white for an embedding
+        pixels = shown(image, query.name)
+        first = tile_of(pixels, key, caption, None) if key else Tile(pixels, (caption, Path(query.name).name), None)
         label = key.split("/")[0] if key else None
         found = ((shown(images / each.key, each.key), each.key, str(each.likeness)) for each in result.neighbors)
         rows.append([first, *(tile_of(*each, label) for each in found)])

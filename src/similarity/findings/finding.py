@@ -60,7 +60,7 @@ def read_findings(path: Path) -> list[Finding]:
     """
     rows = list(read_table(path, Finding._fields))
     if unknown := {kind for kind, *_ in rows} - set(KINDS):
-        raise UserError(f"{path} has a finding {min(unknown)!r}, which is of another version: run `dvc repro`")
+        raise UserError(f"{path} has a finding {min(unknown)!r}, which this version does not know: run `dvc repro`")
     findings = map(Finding._make, rows)
     return sorted(findings, key=lambda each: (not each.is_across_classes, KINDS.index(each.finding)))
 

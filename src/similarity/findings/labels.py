@@ -1,7 +1,7 @@
 """How probably each label is wrong, by a classifier that did not see the image and a model of wrong labels."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ _ROWS_PER_BLOCK = 1024
 _PRIOR_CORRECT, _PRIOR_WRONG = 50, 0.5  # images that count as judged before any is: wrong labels are rare
 _TIMES_SMALLER = 10  # than the median class
 _MOST = 0.99  # the highest probability: no classifier is surer than its labels
+DOUBTFUL, _WRONG = 0.2, 0.8  # probability of a wrong label, from which it is called so
+_MAJORITY = 2  # more neighbors have the suggested label than the given one, if that is called wrong
 VOTERS, _SHOWN = 10, 3  # nearest images that are asked, and those of a class that are shown
 _ASKED_PER_BLOCK = 256
 
@@ -139,6 +141,19 @@ def ask_neighbors(
             nearest = rank(among, min(_SHOWN, len(rows)))
             parts[-1].append(np.where(np.take_along_axis(among, nearest, axis=1) > -2, rows[nearest], -1))
     return Witnesses(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def weigh(probability: float, own: int, suggested: int) -> Literal["wrong_label", "doubtful_label"] | None:
+    """Weigh both witnesses: the probability that a label is wrong, and the neighbors with it and the suggested one.
+
+    A label is called wrong if both say so clearly, and doubtful if one of them is less sure. Where the neighbors speak
+    for the label, or both hesitate, it is right.
+    """
+    if probability >= _WRONG and suggested >= own + _MAJORITY:
+        return "wrong_label"
+    if suggested > own or (suggested == own and probability >= _WRONG):
+        return "doubtful_label" if probability >= DOUBTFUL else None
+    return None
 
 
 def small_classes(classes: Sequence[str], labels: np.ndarray, judged: np.ndarray) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 
 from similarity.data.dataset.manifest import UNLABELED
 
@@ -26,7 +25,6 @@ _STYLE: dict[Any, Any] = {
 }
 _GOLDEN = 0.618034  # steps of this much around the circle of hues keep any number of colors apart
 _MOST_NAMED = 60  # classes whose names stand on the map
-_CELLS, _CELL_SIZE = 24, 40  # a row of the map in pictures, and pixels of each
 
 
 def draw_svg(draw: Callable[[Figure], object], width: float, height: float) -> bytes:
@@ -39,7 +37,7 @@ def draw_svg(draw: Callable[[Figure], object], width: float, height: float) -> b
     return buffer.getvalue()
 
 
-def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
+def curves(history: Mapping[str, Sequence[float]]) -> bytes:
     """Draw loss and accuracy by epoch, for training and validation images, by the columns of the history."""
 
     def draw(figure: Figure) -> None:
@@ -48,7 +46,6 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
             epochs = range(1, len(history[name]) + 1)
             axes.plot(epochs, history[name], label="training")
             axes.plot(epochs, history[f"val_{name}"], label="validation")
-            axes.axvline(best_epoch, color="gray", linestyle="--", linewidth=1, label="kept")
             axes.set(xlabel="epoch", title=title)
             axes.grid(alpha=0.3)
             axes.legend()
@@ -58,55 +55,23 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
 
 def points(positions: np.ndarray, labels: Sequence[str]) -> bytes:
     """Draw a map as points, float32 (n, 2), in the unit square, a color for each class, with its name in its middle."""
-    classes = sorted(set(labels) - {UNLABELED})
-    largest = {name for name, _ in Counter(labels).most_common(_MOST_NAMED)}
-    of = np.array([classes.index(label) if label in classes else -1 for label in labels])
+    counts = Counter(labels)
+    named = {name for name, _ in counts.most_common(_MOST_NAMED)}
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for number in np.unique(of).tolist():
-            chosen = positions[of == number]
-            color = hls_to_rgb(number * _GOLDEN % 1, 0.35 + 0.2 * (number % 2), 0.7) if number >= 0 else "lightgray"
+        for number, name in enumerate(sorted(counts)):
+            chosen = positions[[label == name for label in labels]]
+            color = hls_to_rgb(number * _GOLDEN % 1, 0.35 + 0.2 * (number % 2), 0.7 * (name != UNLABELED))
             axes.plot(*chosen.T, ".", color=color, alpha=0.7, markersize=5, markeredgewidth=0, rasterized=True)
-            if number >= 0 and classes[number] in largest:
-                middle = chosen[np.square(chosen - np.median(chosen, axis=0)).sum(axis=1).argmin()]
+            if name in named:
+                x, y = chosen[np.square(chosen - np.median(chosen, axis=0)).sum(axis=1).argmin()]
                 box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1}
-                axes.text(
-                    middle[0],
-                    middle[1],
-                    _short(classes[number]),
-                    color=color,
-                    fontsize=9,
-                    weight="bold",
-                    ha="center",
-                    bbox=box,
-                    zorder=3,
-                )
+                axes.text(x, y, _short(name), color=color, fontsize=9, weight="bold", ha="center", bbox=box, zorder=3)
         axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.axis("off")
 
     return draw_svg(draw, 7, 7)
-
-
-def collage(positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> Image.Image:
-    """Draw a map as pictures: in each place of a grid, the image nearest to its middle, or nothing (transparent).
-
-    Args:
-        positions: of all images, in the unit square, y upwards, float32 (n, 2).
-        picture_of: gives the pixels of an image by its row, RGB, uint8 (height, width, 3).
-    """
-    scaled = np.column_stack([positions[:, 0], 1 - positions[:, 1]]).astype(np.float64) * _CELLS
-    cells = np.clip(np.floor(scaled).astype(np.int64), 0, _CELLS - 1)
-    distances = np.square(scaled - cells - 0.5).sum(axis=1)
-    drawn = Image.new("RGBA", (_CELLS * _CELL_SIZE, _CELLS * _CELL_SIZE))
-    nearest: dict[tuple[int, ...], int] = {}
-    for row in np.argsort(distances, kind="stable").tolist():
-        nearest.setdefault(tuple(cells[row].tolist()), row)
-    for (column, line), row in sorted(nearest.items()):
-        picture = Image.fromarray(np.ascontiguousarray(picture_of(row)))
-        square = ImageOps.fit(picture, (_CELL_SIZE, _CELL_SIZE), Image.Resampling.BICUBIC)
-        drawn.paste(square, (column * _CELL_SIZE, line * _CELL_SIZE))
-    return drawn
 
 
 def _short(name: str) -> str:

@@ -15,6 +15,9 @@ from PIL import Image
 PAGE = "http://127.0.0.1:8000/"
 """Where `make serve` shows the search page."""
 
+PLACE_OF_RUN = "<!-- this run -->"
+"""Where a page has room for what is true of one run only."""
+
 _TEMPLATE = Path(__file__).with_name("page.html")
 _SIDE = 120  # pixels, the longest of a picture in a row
 _QUALITY = 70
@@ -53,9 +56,8 @@ class Shot(NamedTuple):
 
 def render_page(title: str, introduction: str, tiles: Sequence[Tile], sections: Sequence[Section]) -> str:
     """Put a page together, with links to its sections; title and introduction are plain text."""
-    numbered = [(f"section-{number}", escape(each.title), each.content) for number, each in enumerate(sections, 1)]
-    links = (f'<a href="#{name}">{heading}</a>' for name, heading, _ in numbered)
-    parts = (f'<section id="{name}"><h2>{heading}</h2>\n{content}</section>' for name, heading, content in numbered)
+    links = (f'<a href="#section-{number}">{escape(each.title)}</a>' for number, each in enumerate(sections, 1))
+    parts = (section(f"section-{number}", each.title, each.content) for number, each in enumerate(sections, 1))
     figures = (f"<li><b>{escape(t.value)}</b>{escape(t.meaning)}<small>{escape(t.note)}</small></li>" for t in tiles)
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
@@ -64,6 +66,11 @@ def render_page(title: str, introduction: str, tiles: Sequence[Tile], sections: 
         tiles="".join(figures),
         sections="\n".join(parts),
     )
+
+
+def section(name: str, title: str, content: str) -> str:
+    """Format a part of a page that links can name; the title is plain text, the content HTML."""
+    return f'<section id="{name}"><h2>{escape(title)}</h2>\n{content}</section>'
 
 
 def flat(figures: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

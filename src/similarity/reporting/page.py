@@ -1,7 +1,7 @@
 """The sections of the report, failures first: a page that needs nothing but itself, without any script."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,18 +41,29 @@ def headline(metrics: Metrics) -> list[Tile]:
             bounds = evaluated["intervals"][name]
             note = f"95 % interval {bounds['low']:.3f}–{bounds['high']:.3f}"
             tiles.append(Tile(f"{evaluated[name]:.3f}", meaning, note))
+    if "p_at_10" in evaluated.get("unseen", {}):
+        meaning = "of the ten nearest have the query's class among images that nothing was learned from"
+        tiles.insert(
+            0, Tile(f"{evaluated['unseen']['p_at_10']:.3f}", meaning, "test images among the other test images")
+        )
     likeness, ann = evaluated["likeness"], metrics["ann"]
     edited = f"{likeness['queries']:,} test images, each edited in {len(likeness['edits'])} ways"
     true, candidates = f"of the true {ann['k']} nearest are in the approximate index's answer", ann["search_k"]
-    accepted = f"{novelty['accepted']:.3f} of the test images are accepted"
     labels = f"{audit['wrong_label']:,} of {audit['labels_judged']:,} labels are probably wrong"
     return [
         *tiles,
         Tile(f"{likeness['same_image_at_1']:.3f}", "of edited images find their original first", edited),
         Tile(f"{ann['recall_at_k']:.3f}", true, f"{candidates:,} candidates per query"),
-        Tile(f"{novelty['refused']:.3f}", "of unrelated images are refused as new", accepted),
+        Tile(*refusals(novelty), f"{novelty['accepted']:.3f} of the test images are accepted"),
         Tile(f"{audit['findings']:,}", "findings of the audit", labels),
     ]
+
+
+def refusals(novelty: Mapping[str, float]) -> tuple[str, str]:
+    """Describe what is refused as new: of a class that is not indexed, or without classes, of drawn patterns."""
+    if "refused_held_out" in novelty:
+        return f"{novelty['refused_held_out']:.3f}", "of the images of a class that is not indexed are refused as new"
+    return f"{novelty['refused']:.3f}", "of drawn patterns are refused as new"
 
 
 def failures_section(queries: Sequence[Query], findings: Sequence[Finding], album: Album) -> Section:
@@ -155,36 +166,31 @@ def novelty_section(refused: Sequence[tuple[str, float]]) -> Section:
     return Section("Unrelated images", paragraph(note) + content)
 
 
-def audit_section(findings: Sequence[Finding], album: Album) -> Section:
-    """List the worst findings of each kind, with pictures."""
+def audit_section(findings: Sequence[Finding]) -> Section:
+    """List the worst findings of each kind."""
     if not findings:
         return Section("Audit of the data", paragraph("Nothing seems to be wrong with images or labels."))
-    note = "The worst of each kind come first; all are in data/findings.csv. Look before you delete anything."
-    parts = [paragraph(note)]
+    parts = [paragraph("The worst of each kind; all are in data/findings.csv. Look before you delete anything.")]
     for kind, count in Counter(each.finding for each in findings).items():
-        worst = _of_kind(findings, kind)[:_MOST_LISTED]
-        listed = table(("image or class", "finding"), [(each.path or each.label, explain(each)) for each in worst])
-        pictures = album.show_findings(worst)
-        parts.append(f"<h3>{kind.replace('_', ' ').capitalize()}: {count:,}</h3>{pictures}")
-        parts.append(markup.folded("names and reasons", listed))
+        worst = [(each.path or each.label, explain(each)) for each in _of_kind(findings, kind)[:_MOST_LISTED]]
+        title = f"{kind.replace('_', ' ').capitalize()}: {count:,}"
+        parts.append(markup.folded(title, table(("image or class", "finding"), worst)))
     return Section("Audit of the data", "".join(parts))
 
 
-def map_section(manifest: Manifest, positions: np.ndarray, picture_of: Callable[[int], np.ndarray]) -> Section:
-    """Draw a map as points by class, evenly chosen where there are many, and as pictures; see `charts.collage`."""
+def map_section(manifest: Manifest, positions: np.ndarray) -> Section:
+    """Draw a map of the images as points by class, evenly chosen where there are many."""
     rows = np.unique(np.linspace(0, len(positions) - 1, _MOST_POINTS).astype(int))
     dots = charts.points(positions[rows], [manifest.records[row].label for row in rows.tolist()])
-    pictures = markup.picture(charts.collage(positions, picture_of), "Map of the images in pictures")
-    note = "Similar images lie near each other; the axes mean nothing. In each place of the second map is one image."
-    return Section("Map", f"{paragraph(note)}{markup.chart(dots, 'Map of the images by class')}{pictures}")
+    note = f"Similar images lie near each other; the axes mean nothing. {markup.PAGE}?view=map shows their pictures."
+    return Section("Map", paragraph(note) + markup.chart(dots, "Map of the images by class"))
 
 
-def training_section(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> Section:
+def training_section(history: Mapping[str, Sequence[float]]) -> Section:
     """Draw the curves of the training; there are none if nothing was learned."""
-    if best_epoch is None:
+    if not history:
         return Section("Training", paragraph("There are fewer than two classes, so nothing was learned from labels."))
-    drawn = markup.chart(charts.curves(history, best_epoch), "Loss and accuracy by epoch")
-    return Section("Training", paragraph(f"Epoch {best_epoch} was kept.") + drawn)
+    return Section("Training", markup.chart(charts.curves(history), "Loss and accuracy by epoch"))
 
 
 def figures_section(metrics: Metrics) -> Section:

@@ -100,15 +100,6 @@ def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: f
     return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def linked_to(rows: np.ndarray, count: int, *links: Pairs) -> np.ndarray:
-    """Return which of `count` images are in a pair with one of some rows, int64 (n,): bool (count,)."""
-    linked = np.zeros(count, bool)
-    for first, second, _ in links:
-        linked[second[np.isin(first, rows)]] = True
-        linked[first[np.isin(second, rows)]] = True
-    return linked
-
-
 def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
     """Return those pairs whose images have different values, such as splits or contents; `values` has all images'."""
     each = np.asarray(values)
@@ -116,7 +107,7 @@ def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pair
 
 
 def group_rows(count: int, *links: Pairs) -> np.ndarray:
-    """Number the groups of rows that pairs connect, directly or not: int64 (count,)."""
+    """Assign a group number to each row; pairs connect rows, directly or not: int64 (count,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

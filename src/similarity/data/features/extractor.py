@@ -62,7 +62,7 @@ class Extractor:
         return np.concatenate(parts)
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Map blocks of pixels to their features, in the same order, while the next blocks are made."""
+        """Map blocks of pixels to their features, in their order, while the next blocks are made."""
         return ordered_map(self, blocks, ahead=os.cpu_count() or 1)
 
 

@@ -107,8 +107,8 @@ def convert(backbone: Backbone) -> "ov.Model":
 def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_size: int) -> "ov.Model":
     """Read a network that maps images to features, such as the image tower of CLIP, from an ONNX file.
 
-    It must have one input of three channels, first or last, and take any number of images. Of several outputs, the
-    first of shape (n, D) is taken; if there is none, the first of feature maps, averaged over space.
+    It must have one input of three channels, first or last, and take any number of images. The first output of
+    shape (n, D) is taken; if there is none, the first of feature maps, averaged over space.
 
     Args:
         path: of the file; weights may be in it or in files next to it.
@@ -133,10 +133,7 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
         network = openvino_core().read_model(path)
     except RuntimeError as error:
         raise UserError(f"params.yaml: backbone.name: OpenVINO cannot read {path}: {_last_line(error)}") from error
-    try:
-        layout, number = _input_layout(network), _feature_output(network)
-    except ValueError as error:
-        raise UserError(f"params.yaml: backbone.name: {path} {error}") from error
+    layout, number = _input_layout(network, path), _feature_output(network, path)
     channels_first = layout == "NCHW"
     try:
         network.reshape([-1, 3, image_size, image_size] if channels_first else [-1, image_size, image_size, 3])
@@ -158,27 +155,26 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
     return graph
 
 
-def _input_layout(network: "ov.Model") -> str:
+def _input_layout(network: "ov.Model", path: Path) -> str:
     if len(network.inputs) != 1:
         names = ", ".join(each.any_name for each in network.inputs)
-        raise ValueError(f"has the inputs {names}; export the image tower alone")
+        raise UserError(f"params.yaml: backbone.name: {path} has the inputs {names}; export the image tower alone")
     shape, kind = network.input().partial_shape, network.input().element_type.get_type_name()
-    if kind == "f32" and len(shape) == 4:
-        for layout, channels in (("NCHW", shape[1]), ("NHWC", shape[3])):
-            if channels.is_static and channels.get_length() == 3:
-                return layout
+    for layout, channel in (("NCHW", 1), ("NHWC", 3)):
+        if kind == "f32" and len(shape) == 4 and shape[channel].is_static and shape[channel].get_length() == 3:
+            return layout
     needed = "float32 of three channels, (n, 3, height, width) or (n, height, width, 3), is needed"
-    raise ValueError(f"takes {kind} {shape}; {needed}")
+    raise UserError(f"params.yaml: backbone.name: {path} takes {kind} {shape}; {needed}")
 
 
-def _feature_output(network: "ov.Model") -> int:
+def _feature_output(network: "ov.Model", path: Path) -> int:
     shapes = [output.partial_shape for output in network.outputs]
     ranks = [len(shape) for shape in shapes]
     for rank in (2, 4):
         if rank in ranks:
             return ranks.index(rank)
     needed = "one vector per image, (n, D), or feature maps, (n, D, height, width), are needed"
-    raise ValueError(f"gives {', '.join(map(str, shapes))}; {needed}")
+    raise UserError(f"params.yaml: backbone.name: {path} gives {', '.join(map(str, shapes))}; {needed}")
 
 
 def _last_line(error: Exception) -> str:

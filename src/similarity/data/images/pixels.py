@@ -1,10 +1,13 @@
 """From pixels to smaller ones and to descriptors without any learning: for indexing, baselines and queries alike."""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _PLAIN = 1  # of 255; less is rounding, not contrast
 
@@ -26,8 +29,10 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _resampling(source: int, target: int) -> csr_array:
+def _resampling(source: int, target: int) -> "csr_array":
     """Return the weights of `source` values in `target` ones, float32 (target, source); each row sums to 1."""
+    from scipy.sparse import csr_array  # takes longer to import than all else here, and not every stage resizes
+
     scale = source / target
     support, centers = max(scale, 1), (np.arange(target) + 0.5) * scale
     columns = np.floor(centers - support).astype(int)[:, None] + np.arange(int(2 * support) + 2)

@@ -105,11 +105,8 @@ class _Scene:
         """Lay the soft shadow of a solid on the ground."""
         shift = heights / self.light[1]
         discs = self.discs(x - shift * self.light[0], y - shift * self.light[2] * self.sin, radii, self.sin)
-        shadow = Image.fromarray((discs > 0).astype(np.uint8) * 255).reduce(2)
-        for _ in range(2):
-            shadow = shadow.filter(ImageFilter.BoxBlur(self.size * 0.012))
-        soft = np.asarray(shadow.resize((self.size, self.size), Image.Resampling.BILINEAR), np.float32)[..., None]
-        self.pixels *= 1 - soft / np.float32(255 * self.rng.uniform(1.6, 3))
+        shadow = Image.fromarray((discs > 0).astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(self.size * 0.02))
+        self.pixels *= 1 - np.asarray(shadow, np.float32)[..., None] / np.float32(255 * self.rng.uniform(1.6, 3))
 
 
 class _Glaze:
@@ -159,7 +156,13 @@ def draw_picture(label: str, seed: int, number: int, size: int) -> np.ndarray:
     blurred = _image(scene.pixels).filter(ImageFilter.BoxBlur(rng.uniform(0, 0.02) * canvas))  # out of focus
     scene.pixels = np.asarray(blurred, np.float32) / 255
     _draw_object(scene, label)
-    return _photograph(np.asarray(_image(scene.pixels).reduce(_OVERSAMPLING), np.float32) / 255, rng)
+    photo = np.asarray(_image(scene.pixels).reduce(_OVERSAMPLING), np.float32) / 255
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    slope, vignette, warm = rng.normal(0, 0.1, 2), rng.uniform(0, 0.15), rng.normal(0, 0.05)
+    light = 1 + slope[0] * axis[:, None] + slope[1] * axis - vignette * (axis[:, None] ** 2 + axis**2)
+    tint = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.85, 1.3)
+    noise = rng.standard_normal(photo.shape, np.float32) * rng.uniform(0.003, 0.018)
+    return np.asarray(_image(photo * light[..., None] * tint + noise))
 
 
 def _draw_object(scene: _Scene, label: str) -> None:
@@ -195,7 +198,8 @@ def _room(rng: np.random.Generator, size: int, horizon: float) -> np.ndarray:
     x, y = np.meshgrid(*[(np.arange(size, dtype=np.float32) + 0.5) / size] * 2)
     near = np.maximum(y - horizon, 0) + 0.35
     across, away = (x - 0.5) / near * 4, 2.5 / near
-    fine, coarse, streaks = (_noise(rng, size, cells) for cells in ((60, 60), (6, 6), (70, 3)))
+    grids = (Image.fromarray(rng.standard_normal(cells, np.float32)) for cells in ((60, 60), (6, 6), (70, 3)))
+    fine, coarse, streaks = (np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC)) for grid in grids)
     pattern = [
         lambda: 0.1 * coarse,
         lambda: 0.15 * np.sin(6 * streaks + 8 * y),  # wood
@@ -207,21 +211,6 @@ def _room(rng: np.random.Generator, size: int, horizon: float) -> np.ndarray:
     ground = table + (other - table) * pattern[..., None] + 0.02 * fine[..., None]
     back = wall * (1 + paper[..., None]) * (0.75 + 0.35 * y[..., None])
     return back + (ground - back) * np.clip((y - horizon) * rng.choice([6, 40, 200]) + 0.5, 0, 1)[..., None]
-
-
-def _noise(rng: np.random.Generator, size: int, cells: tuple[int, int]) -> np.ndarray:
-    grid = Image.fromarray(rng.standard_normal(cells, np.float32))
-    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
-
-
-def _photograph(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add uneven, colored light and sensor noise: uint8."""
-    axis = np.linspace(-1, 1, len(scene), dtype=np.float32)
-    slope, vignette, warm = rng.normal(0, 0.1, 2), rng.uniform(0, 0.15), rng.normal(0, 0.05)
-    light = 1 + slope[0] * axis[:, None] + slope[1] * axis - vignette * (axis[:, None] ** 2 + axis**2)
-    tint = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.85, 1.3)
-    noise = rng.standard_normal(scene.shape, np.float32) * rng.uniform(0.003, 0.018)
-    return np.asarray(_image(scene * light[..., None] * tint + noise))
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import pooch  # type: ignore[import-untyped]  # it comes without types
@@ -14,7 +14,7 @@ import requests
 import yaml
 from filelock import FileLock
 from PIL import Image, ImageEnhance
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
@@ -37,11 +37,6 @@ class GeneratedSet(BaseModel):
     seed: Annotated[int, Field(ge=0)]
 
 
-def _check_address(url: str) -> str:
-    urlsplit(url)  # raises ValueError, as for a bracket that is not closed
-    return url
-
-
 class Recipe(BaseModel):
     """A data set in words: an archive to download, or the demo set's settings."""
 
@@ -50,7 +45,7 @@ class Recipe(BaseModel):
     title: str
     licence: str
     citation: str
-    url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_check_address)] | None = None
+    url: HttpUrl | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     generate: GeneratedSet | None = None
 
@@ -72,12 +67,9 @@ def read_recipe(path: Path) -> Recipe:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        raise UserError(f"{path}: {'; '.join(_explain(problem) for problem in error.errors())}") from error
-
-
-def _explain(problem: Any) -> str:
-    field = ".".join(map(str, problem["loc"])) or "the recipe"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+        faults = [(".".join(map(str, each["loc"])) or "the recipe", each["msg"]) for each in error.errors()]
+        listed = "; ".join(f"{field}: {message.removeprefix('Value error, ')}" for field, message in faults)
+        raise UserError(f"{path}: {listed}") from error
 
 
 def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:

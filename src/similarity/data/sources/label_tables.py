@@ -3,37 +3,26 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
-from unicodedata import normalize
 
 from similarity.data.dataset.manifest import UNLABELED
-from similarity.data.sources.folders import SPLIT_OF_NAME, can_be_class, split_of_name
+from similarity.data.images.formats import IMAGE_SUFFIXES
+from similarity.data.sources.folders import SPLIT_OF_NAME, can_be_class, fold, is_hidden, split_of_name
 from similarity.errors import DataError, UserError
 
-TABLE_NAMES = ("labels.csv", "labels.parquet")
+TABLE_NAMES = ("labels.csv", "labels.tsv", "labels.parquet")
+"""What tables of labels are called, in any case."""
 PYARROW = "pyarrow>=18"
 """The package that reads Parquet, as pip takes it; the extra `parquet`."""
-_PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
-_LABEL_COLUMN, _SPLIT_COLUMN = "label", "split"
+_PATH_COLUMNS = ("path", "filepath", "imagepath", "filename", "file", "imagename", "image", "imageid", "id")
+_LABEL_COLUMNS = ("label", "class", "category")
 _DELIMITERS = ",;\t"
-
-
-class Row(NamedTuple):
-    """The class of an image, `UNLABELED` if the table names none, and its split, one of `SPLIT_NAMES` or None."""
-
-    label: str
-    split: str | None
-
-
-class LabelTable(NamedTuple):
-    """The content of a table, by the path of each image relative to the folder that the table is in."""
-
-    name: str
-    rows: dict[PurePosixPath, Row]
-    has_splits: bool
 
 
 class Entry(NamedTuple):
@@ -45,6 +34,21 @@ class Entry(NamedTuple):
     split: str
 
 
+class LabelTable(NamedTuple):
+    """The content of a table; its paths are relative to the folder that it is in."""
+
+    name: str
+    entries: Sequence[Entry]
+    has_splits: bool
+
+
+class Row(NamedTuple):
+    """The class of an image, `UNLABELED` if the table names none, and its split, one of `SPLIT_NAMES` or None."""
+
+    label: str
+    split: str | None
+
+
 def read_label_table(name: str, content: bytes, column: str | None) -> LabelTable:
     """Read a table with a column `path`, one of labels, and perhaps one `split`.
 
@@ -52,10 +56,11 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
     separated by commas, semicolons or tabs. Without `column`, labels are in `label` or in the only other column.
 
     Raises:
-        DataError: rows are wrong; it names all.
+        DataError: rows have a wrong number of columns; it names all.
         UserError: the file cannot be read, or columns are missing.
     """
-    header, lines = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_csv(name, content)
+    lines = _read_csv(name, _as_csv(name, content) if name.lower().endswith(".parquet") else content)
+    header = [cell.strip() for cell in next(lines, (1, [""]))[1]]
     path, label, split = _choose_columns(name, header, column)
     entries, problems = list[Entry](), list[str]()
     for number, line in lines:
@@ -64,98 +69,108 @@ def read_label_table(name: str, content: bytes, column: str | None) -> LabelTabl
             entries.append(Entry(f"{name}, line {number}", *(cell.strip() for cell in cells)))
         else:
             problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {len(header)}")
-    return make_label_table(name, entries, split is not None, problems)
-
-
-def make_label_table(name: str, entries: Iterable[Entry], has_splits: bool, problems: Sequence[str] = ()) -> LabelTable:
-    """Make a table of entries; `problems` are known to be wrong.
-
-    Raises:
-        DataError: entries are wrong, or there are problems; it names all.
-    """
-    rows, first, wrong = dict[PurePosixPath, Row](), dict[PurePosixPath, str](), list(problems)
-    for entry in entries:
-        path = PurePosixPath(entry.path.replace("\\", "/"))
-        if problem := _what_is_wrong(entry, path):
-            wrong.append(f"{entry.place}: {problem}")
-        elif path in first:
-            wrong.append(f"{entry.place}: {str(path)!r} is in {first[path]} already")
-        else:
-            first[path], rows[path] = entry.place, Row(entry.label or UNLABELED, split_of_name(entry.split))
-    if wrong:
-        raise DataError(wrong, f"correct {name}")
-    return LabelTable(name, rows, has_splits)
+    if problems:
+        raise DataError(problems, f"correct {name}")
+    if not entries:
+        raise UserError(f"{name} has no rows below its header: fill it, or rename it if it is no table of labels")
+    return LabelTable(name, entries, split is not None)
 
 
 def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
-    """Find the file of each row of a table in a folder: return the rows by the files' paths in the source.
+    """Find the file of each entry of a table in a folder: return the rows by the files' paths in the source.
 
-    Names with accents are found in either of Unicode's forms: macOS writes another one than most programs do.
+    Case, the form of accents, and the suffix may differ if only one image fits; so may the folder, where the table
+    names none, or one of another machine.
 
     Raises:
-        DataError: rows name no file; it lists all.
+        DataError: entries are wrong, name no file, or one that another entry calls otherwise; it lists all.
     """
-    known = set(files)
-    by_form = {normalize("NFC", str(path)): path for path in files}
-    found, problems = dict[PurePosixPath, Row](), list[str]()
-    for path, row in table.rows.items():
-        whole = folder / path
-        file = whole if whole in known else by_form.get(normalize("NFC", str(whole)))
-        if file is None:
-            problems.append(f"{table.name}: there is no file {str(path)!r}")
+    exact, find_image = {str(path): path for path in files}, _image_finder(folder, files)
+    rows, places, problems = dict[PurePosixPath, Row](), dict[PurePosixPath, str](), list[str]()
+    for entry in table.entries:
+        path = PurePosixPath(entry.path.replace("\\", "/"))
+        found = [whole] if (whole := exact.get(str(folder / path))) else find_image(path)
+        row = Row(entry.label or UNLABELED, split_of_name(entry.split))
+        if problem := _what_is_wrong(entry, found):
+            problems.append(f"{entry.place}: {problem}")
+        elif rows.setdefault(found[0], row) != row:
+            problems.append(f"{entry.place}: {str(path)!r} is {rows[found[0]].label!r} in {places[found[0]]}")
         else:
-            found[file] = row
+            places.setdefault(found[0], entry.place)
     if problems:
-        raise DataError(problems, f"paths are relative to the folder that {table.name} is in; correct it")
-    return found
+        raise DataError(problems, f"correct {table.name}; its paths are relative to its folder")
+    return rows
 
 
-def _read_csv(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Return the header, and the other lines with their numbers."""
+def _image_finder(
+    folder: PurePosixPath, files: Sequence[PurePosixPath]
+) -> Callable[[PurePosixPath], Sequence[PurePosixPath]]:
+    """Return a function that finds the images that a path below a folder may stand for."""
+
+    @cache
+    def by_form() -> dict[str, list[PurePosixPath]]:
+        forms = defaultdict[str, list[PurePosixPath]](list)
+        for path in files:
+            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path):
+                below = path.relative_to(folder) if path.is_relative_to(folder) else path
+                for form in {*_forms(below), *(f"*/{form}" for form in _forms(PurePosixPath(path.name)))}:
+                    forms[form].append(path)
+        return forms
+
+    def find(path: PurePosixPath) -> Sequence[PurePosixPath]:
+        is_foreign = path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", str(path))
+        forms = [] if is_foreign else _forms(path)
+        if is_foreign or len(path.parts) == 1:
+            forms += [f"*/{form}" for form in _forms(PurePosixPath(path.name))]
+        return next((found for form in forms if (found := by_form().get(form))), ())
+
+    return find
+
+
+def _forms(path: PurePosixPath) -> list[str]:
+    """Return what paths that may mean the same have in common: as it is, and without the suffix of an image."""
+    text = fold(str(path))
+    return [text, fold(str(path.with_suffix("")))] if path.suffix.lower() in IMAGE_SUFFIXES else [text]
+
+
+def _read_csv(name: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines that are not empty, with their numbers."""
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         number = content[: error.start].count(b"\n") + 1
         raise UserError(f"{name}, line {number}: this is not UTF-8: save the table as CSV in UTF-8") from error
+    hint = re.match(r"(?i)sep=(.)\r?\n", text)  # Excel's
     first = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
-
-    def lines() -> Iterator[tuple[int, list[str]]]:
-        try:
-            yield from ((reader.line_num, line) for line in reader if any(line))
-        except csv.Error as error:
-            raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
-
-    read = lines()
-    return [cell.strip() for cell in next(read, (1, [""]))[1]], read
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=hint[1] if hint else max(_DELIMITERS, key=first.count))
+    try:
+        yield from ((reader.line_num, line) for line in islice(reader, bool(hint), None) if any(line))
+    except csv.Error as error:
+        raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
 
 
-def _read_parquet(name: str, content: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Return the header, and the rows with their numbers, from 1."""
+def _as_csv(name: str, content: bytes) -> bytes:
+    """Write Parquet as CSV; its rows begin at line 2."""
     if find_spec("pyarrow") is None:
         raise UserError(f"{name}: to read Parquet, run `pip install '{PYARROW}'`, or save the table as labels.csv")
     import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
+    from pyarrow import csv as writer
+    from pyarrow import parquet
 
+    written = io.BytesIO()
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        writer.write_csv(parquet.read_table(pa.BufferReader(content)), written)
     except pa.ArrowException as error:
-        raise UserError(f"{name} is damaged, or no Parquet ({' '.join(str(error).split())}): write it again") from error
-    cells = [map(_as_text, column.to_pylist()) for column in table.columns]
-    return list(table.column_names), enumerate((list(row) for row in zip(*cells, strict=True)), start=1)
-
-
-def _as_text(value: object) -> str:
-    """Format a cell as CSV would have it; whole numbers become floats in tables with empty cells."""
-    if value is None or value != value:  # NaN
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} is damaged, or no table ({reason}): write it again, or as labels.csv") from error
+    return written.getvalue()
 
 
 def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tuple[int, int, int | None]:
     """Return the numbers of the columns of paths, of labels and, if there is one, of splits."""
-    place = {cell.casefold(): number for number, cell in reversed(list(enumerate(header)))}
+    names = [re.sub(r"[\W_]", "", cell.casefold()).replace("img", "image") for cell in header]
+    place = {name: number for number, name in reversed(list(enumerate(names)))}
     shown = ", ".join(map(repr, header))
     path = next((place[each] for each in _PATH_COLUMNS if each in place), None)
     if path is None:
@@ -163,23 +178,28 @@ def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tup
             f"{name} has the columns {shown}, but none called 'path': name one so, or rename the file if it is "
             "no table of labels"
         )
-    split = place.get(_SPLIT_COLUMN)
-    others = [cell for number, cell in enumerate(header) if number not in {path, split}]
-    if column is not None and column not in others:
-        raise UserError(f"data.label: {name} has no column {column!r} of labels; it has {', '.join(map(repr, others))}")
-    if column is None and _LABEL_COLUMN not in place and len(others) != 1:
+    split = place.get("split")
+    others = [number for number, cell in enumerate(header) if cell and number not in {path, split}]
+    named = [place[each] for each in _LABEL_COLUMNS if place.get(each) in others]
+    if column is not None:
+        named = [number for number in others if header[number] == column]
+        if not named:
+            has = ", ".join(repr(header[number]) for number in others)
+            raise UserError(f"data.label: {name} has no column {column!r} of labels; it has {has}")
+    if not named and len(others) != 1:
         raise UserError(
             f"{name} has the columns {shown}, but none called 'label': set data.label to the one that is to be learned"
         )
-    chosen = column or (header[place[_LABEL_COLUMN]] if _LABEL_COLUMN in place else others[0])
-    return path, header.index(chosen), split
+    return path, (named or others)[0], split
 
 
-def _what_is_wrong(entry: Entry, path: PurePosixPath) -> str | None:
+def _what_is_wrong(entry: Entry, found: Sequence[PurePosixPath]) -> str | None:
     if not entry.path:
         return "there is no path"
-    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:/", str(path)):
-        return f"{str(path)!r} is not below the folder of the table"
+    if not found:
+        return f"there is no file {entry.path!r}"
+    if len(found) > 1:
+        return f"{entry.path!r} may be {' or '.join(repr(str(path)) for path in found[:2])}"
     if entry.split and split_of_name(entry.split) is None:
         return f"the split {entry.split!r} is none of {', '.join(SPLIT_OF_NAME)}"
     if not can_be_class(entry.label or UNLABELED):

@@ -9,7 +9,7 @@ import orjson
 
 from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import list_files, split_of_name
-from similarity.data.sources.label_tables import Entry, LabelTable, make_label_table
+from similarity.data.sources.label_tables import Entry, LabelTable
 
 _CLASS, _FACTS = ".cls", ".json"
 _LABELS = ("label", "class", "cls")  # in the facts
@@ -35,9 +35,6 @@ def read_samples(
 
     Files are known by their path below the folder that they were unpacked to. `column` is the one of the facts that is
     the class; if None, ``label``, ``class`` or ``cls``, unless there is a ``.cls``. Without any class, return None.
-
-    Raises:
-        DataError: classes are wrong; it names all.
     """
     images = defaultdict[PurePosixPath, list[PurePosixPath]](list)
     for path in shards:
@@ -45,18 +42,14 @@ def read_samples(
             images[_sample(path)].append(path)
     entries, files = dict[tuple[PurePosixPath, str], Entry](), set[PurePosixPath]()
     for path, shard in shards.items():
-        sample = _sample(path)
-        if path.suffix.lower() in {_CLASS, _FACTS} and sample in images:
-            label = _read_label(source / path, column)
-            if label is not None:
+        if path.suffix.lower() in {_CLASS, _FACTS} and (label := _read_label(source / path, column)) is not None:
+            for image in images.get(_sample(path), ()):  # a sample may have its class in both kinds of file
+                entry = Entry(f"{shard.name}, {path}", str(image), label, _split_of_shard(shard) or "")
+                entries.setdefault((image, label), entry)
                 files.add(path)
-                for image in images[sample]:  # a sample may have its class in both kinds of file
-                    entry = Entry(f"{shard.name}, {path}", str(image), label, _split_of_shard(shard) or "")
-                    entries.setdefault((image, label), entry)
     if not entries:
         return None
-    has_splits = all(_split_of_shard(shard) for shard in set(shards.values()))
-    return make_label_table("the shards", entries.values(), has_splits), files
+    return LabelTable("the shards", list(entries.values()), all(map(_split_of_shard, set(shards.values())))), files
 
 
 def _read_label(path: Path, column: str | None) -> str | None:
@@ -69,10 +62,9 @@ def _read_label(path: Path, column: str | None) -> str | None:
         facts = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(facts, dict):
-        return None
     names = _LABELS if column is None else (column,)
-    return next((str(facts[name]).strip() for name in names if isinstance(facts.get(name), str | int)), None)
+    found = [facts[name] for name in names if isinstance(facts, dict) and isinstance(facts.get(name), str | int)]
+    return str(found[0]).strip() if found else None
 
 
 def _sample(path: PurePosixPath) -> PurePosixPath:

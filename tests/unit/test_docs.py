@@ -1,0 +1,70 @@
+"""The pages: their links, the commands that they name, and how they are worded."""
+
+import re
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from projects import ROOT
+
+PAGES = [
+    ROOT / name
+    for name in subprocess.check_output(
+        ["git", "ls-files", "*.md", ":!src", ":!benchmarks"], cwd=ROOT, encoding="utf-8"
+    ).split()
+]
+LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_commands_on_the_pages_exist() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    scripts = set(re.findall(r"\b(?:src|benchmarks|scripts|docs)/\w+\.py\b", text))
+    assert len(scripts) > 20
+    assert [script for script in sorted(scripts) if not (ROOT / script).exists()] == []
+    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+    assert [target for target in sorted(targets) if f"\n{target}:" not in makefile] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("It tells which images are alike.", 1),
+        ("It prints which images are alike, and asks the one beside it.", 1),
+        ("Of more, candidates are found.", 1),
+        ("What `tell` means in code is no matter.", 0),
+        ("```\ntell anew\n```", 0),
+        ("Results of an experiment.", 0),
+    ],
+)
+def test_habits_that_are_hard_to_read_are_refused(
+    line: str, found: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lint = runpy.run_path(str(ROOT / "scripts/lint_words.py"))
+    (tmp_path / "page.md").write_text(line, encoding="utf-8")
+    (tmp_path / "code.py").write_text(f'"""{line}"""\n', encoding="utf-8")
+    assert lint["main"]([str(tmp_path / "page.md")]) == found
+    assert lint["main"]([str(tmp_path / "code.py")]) == int(found or "```" in line)
+    assert len(capsys.readouterr().out.splitlines()) >= found
+
+
+def test_every_output_is_in_the_reference_of_files() -> None:
+    page = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
+    outputs = re.findall(r"(?:data|models)/[\w.-]+", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    assert [path for path in sorted(set(outputs)) if f"`{path}" not in page] == []
