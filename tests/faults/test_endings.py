@@ -1,6 +1,7 @@
 """A service ends within five seconds, and its decoders with it, also while an image is decoded that takes longer."""
 
 import contextlib
+import io
 import signal
 import subprocess
 import time
@@ -8,14 +9,23 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from projects import Project
 from raw_requests import UPLOAD_START, connect, upload_head
 from service_process import ServiceProcesses
 
-SLOW = b"P5 8000 6000 100\n" + bytes(8000 * 6000)  # each pixel takes Pillow a third of a microsecond or more
 SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    """An image that takes seconds to decode, since nothing in JPEG 2000 repeats."""
+    content = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (6000, 6000), np.uint8)).save(content, "JPEG2000")
+    return content.getvalue()
 
 
 def used_seconds(process: int) -> float:
@@ -32,14 +42,14 @@ def session_of(process: int) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_service_and_its_decoders(reproduced: Project, tmp_path: Path, number: int) -> None:
+def test_a_service_and_its_decoders(reproduced: Project, slow: bytes, tmp_path: Path, number: int) -> None:
     processes, errors = ServiceProcesses(reproduced), tmp_path / "errors.txt"
     address = processes.start("--max-upload-mb=50", before=f"exec 2> {errors}")
     service = processes.processes[0]
 
     def upload() -> None:
         with contextlib.suppress(httpx.HTTPError):  # nobody answers
-            httpx.post(f"{address}/api/search", files={"image": ("x", SLOW)}, timeout=60)
+            httpx.post(f"{address}/api/search", files={"image": ("x", slow)}, timeout=60)
 
     client = Thread(target=upload)
     with connect(address) as dripping:

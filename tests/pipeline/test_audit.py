@@ -107,9 +107,9 @@ def test_most_wrong_labels_are_found_with_the_right_class_and_few_others(planted
     # a copy in another class is mislabeled as well, and so are the photographs
     wrong = planted.wrong | {key for pair in planted.exact for key in pair} | planted.foreign
     found = planted.found["wrong_label"]
+    assert share(wrong, found) >= 0.8  # of 50 images per class; a twelfth would be by chance
+    found = (found | planted.found["doubtful_label"]) & planted.wrong
     assert share(found, planted.wrong) >= 0.7
-    assert share(wrong, found) >= 0.5  # of 50 images per class; a twelfth would be by chance
-    found &= planted.wrong
     right = {key for key in found if planted.suggested[key] == key.split("/")[1].split("_")[0]}
     assert share(right, found) >= 0.8
 

@@ -53,7 +53,7 @@ def test_embeddings_are_the_visual_part(unlabeled: tuple[Project, str]) -> None:
     project, _ = unlabeled
     embeddings = np.load(project.folder / "models/embeddings.npy")
     assert embeddings.shape == (30, 16)
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 0.3**0.5, rtol=1e-5)  # visual_weight
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 0.4**0.5, rtol=1e-5)  # visual_weight
 
 
 def test_images_are_found_by_key_and_by_file(unlabeled: tuple[Project, str], tmp_path: Path) -> None:
