@@ -3,12 +3,15 @@
 It runs the scripts of the project that it is called in, not those of the project that it was installed from.
 """
 
+from pipeline.stage import run_command
+
 import argparse
 import os
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 SCRIPTS = {name: name for name in ("query", "serve", "export", "compare", "publish")} | {"report": "show_report"}
 _USAGE = """usage: similarity COMMAND …, in the folder of the project
@@ -37,8 +40,13 @@ Done. What to do next:
   dvc exp run -S train.lr=0.02 && dvc metrics diff    try another setting"""
 
 
-def main() -> None:
-    """Run a command."""
+def main() -> NoReturn:
+    """Run a command, and exit."""
+    run_command(dispatch)
+
+
+def dispatch() -> None:
+    """Run the command that the arguments name."""
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in {"-h", "--help"}:
         print(_USAGE)
