@@ -147,12 +147,14 @@ def measure_novel_classes(
             rows = retrieval.sample_queries(rows, labels[rows], NOVEL_CLASSES_ROWS, params.base.seed)
             return Labeled(features, rows, ranks[labels[rows]].astype(np.int32))
 
-        taught = known("train")
-        head, _ = train_network(taught, known("valid"), int(ranks[-1]) + 1, settings.size, shorter)
-        visual = fit_visual_part(features, taught.rows, columns, settings.visual_size, params.base.seed)
         novel = np.flatnonzero(is_novel)
         novel = retrieval.sample_queries(novel, labels[novel], NOVEL_CLASSES_ROWS, params.base.seed)
         queries = np.flatnonzero(np.isin(novel, splits["test"]) & (np.bincount(labels[novel])[labels[novel]] > 1))
+        if not len(queries) or is_novel[splits["valid"]].all():
+            continue  # as the source may have given the splits
+        taught = known("train")
+        head, _ = train_network(taught, known("valid"), int(ranks[-1]) + 1, settings.size, shorter)
+        visual = fit_visual_part(features, taught.rows, columns, settings.visual_size, params.base.seed)
         mean, scale = standardization(features, taught.rows)
         vectors = {
             "model": EmbeddingModel(head, visual, settings.visual_weight)(features[novel]),
@@ -161,6 +163,8 @@ def measure_novel_classes(
         for name, each in vectors.items():
             scores = retrieval.evaluate_retrieval(each, labels[novel], queries, np.arange(len(novel))).scores
             found[name].append(scores)
+    if not found["model"]:
+        return {}
     joined = {
         name: {key: np.concatenate([each[key] for each in parts]) for key in HEADLINES} for name, parts in found.items()
     }

@@ -68,7 +68,7 @@ def fit_likeness(
         units: by look, the embeddings of the gallery, or of a sample of it, at length 1, float32 (m, E).
         look: that of the embeddings themselves.
         groups: a number that duplicates share, int64 (m,).
-        labels: of the classes, int (m,), all the same without classes.
+        labels: of the classes, int (m,), all equal without classes.
         seed: draws pairs and queries.
     """
     import numpy as np
