@@ -1,5 +1,7 @@
 """Classes that are held out: what is measured where the source gives splits that leave nothing to ask."""
 
+from pipeline.params_file import load_params
+
 import json
 from pathlib import Path
 
@@ -7,7 +9,6 @@ import numpy as np
 import pytest
 
 import evaluate
-from pipeline.params_file import load_params
 from projects import ROOT
 from similarity.data.dataset.manifest import ImageRecord, Manifest
 
