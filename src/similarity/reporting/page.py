@@ -136,7 +136,7 @@ def queries_section(queries: Sequence[Query], album: Album) -> Section:
     """Show some queries, evenly chosen, with their neighbors."""
     note = (
         "A test image, then its nearest training images with their likeness, 0 to 100. Red frames are other classes. "
-        f"A picture links to the search page at {markup.PAGE}, which `make serve` starts."
+        f"A picture links to the search page at {markup.PAGE}, which “similarity serve” starts."
     )
     chosen = np.unique(np.linspace(0, len(queries) - 1, _QUERIES + 2).round().astype(int)[1:-1])
     return Section("Queries", paragraph(note) + "".join(album.show(queries[i]) for i in chosen.tolist()))
@@ -146,7 +146,7 @@ def edits_section(likeness: Mapping[str, Any]) -> Section:
     """Show how surely an edited image finds its original, by the kind of edit."""
     note = (
         f"{likeness['queries']:,} test images were edited in everyday ways and looked for among all indexed images: "
-        "the share that finds its original first, and within the first ten (paler)."
+        "the share that finds its original first, and within the first ten."
     )
     rows = []
     for name, each in likeness["edits"].items():
