@@ -146,7 +146,7 @@ def edits_section(likeness: Mapping[str, Any]) -> Section:
     """Show how surely an edited image finds its original, by the kind of edit."""
     note = (
         f"{likeness['queries']:,} test images were edited in everyday ways and looked for among all indexed images: "
-        "the share that finds its original first, and within the first ten."
+        "the share that finds its original first, and within the first ten (paler)."
     )
     rows = []
     for name, each in likeness["edits"].items():
