@@ -4,6 +4,7 @@ There, time and memory are limited: no file keeps a core for long or takes all m
 ends nothing else.
 """
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -31,6 +32,7 @@ _IMAGES_PER_PROCESS = 1000  # then a new one takes over, without what libraries 
 _BASE_SECONDS = 5  # for each image, besides its pixels; usual are milliseconds
 _PIXELS_PER_SECOND = 5_000_000  # at least; usual are 15 million and more
 _MEMORY = 4_000_000_000  # bytes of addresses
+_PR_SET_PDEATHSIG = 1  # Linux: a signal when the process ends that started this one
 
 _MIN_SHARE = 0.001  # of a side: smaller ones are slips, and would need the image at a thousand times its size
 _TOLERANCE = 1e-6  # of sums of rounded fractions
@@ -127,6 +129,8 @@ def start_decoders() -> ProcessPool:
 
 def _limit_decoder() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, also within a library
+    with suppress(AttributeError, OSError):  # not on Linux, where the thread below waits for the image being decoded
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_service, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries comment on what they decode
     if resource:
