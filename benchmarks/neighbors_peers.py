@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from comparison import Row, as_table, make_parser, median_seconds, publish, run_command, worker
-from similarity.data.exact import nearest_neighbors
-from similarity.data.vectors import normalize
+from similarity.data.vectors import nearest_neighbors, normalize
 from similarity.errors import UserError
 from vectors import add_sources, describe, load, valid_source
 

@@ -17,8 +17,7 @@ from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_dupli
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
 from similarity.data.files import Outputs, read_table, write_metrics, write_table
-from similarity.data.images.previews import Previews
-from similarity.data.images.sheets import Tile, draw_sheet
+from similarity.data.images.pictures import Previews, Tile, draw_sheet
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
 from similarity.findings.labels import (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.data.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine, save_extractor
-from similarity.data.features.graphs import read_onnx
+from similarity.data.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine
+from similarity.data.features.graphs import read_onnx, save_extractor
 from similarity.data.features.networks import load_backbone
 from similarity.data.files import Outputs
 from similarity.data.quiet import prepare_tensorflow

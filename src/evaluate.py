@@ -17,8 +17,7 @@ from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifes
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.edits import EDITS
-from similarity.data.images.previews import Previews
-from similarity.data.images.sheets import draw_sheet, tile_of
+from similarity.data.images.pictures import Previews, draw_sheet, tile_of
 from similarity.data.vectors import standardization
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.model import EmbeddingModel, predict_classes

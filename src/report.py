@@ -16,7 +16,7 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.files import Outputs
-from similarity.data.images.previews import Previews
+from similarity.data.images.pictures import Previews
 from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import read_findings
 from similarity.params import Params

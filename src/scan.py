@@ -19,7 +19,7 @@ from similarity.data.dataset.scanning import (
     scan_version,
 )
 from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
-from similarity.data.images.previews import open_previews
+from similarity.data.images.pictures import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
 from similarity.errors import DataError, UserError, list_first
 from similarity.params import Params

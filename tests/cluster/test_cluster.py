@@ -27,7 +27,7 @@ FEATURES = "data/features.npy"
 COUNT = """
 import subprocess, sys
 sys.path.insert(0, "src")
-from similarity.data.cluster import cluster_map
+from similarity.data.parallel import cluster_map
 commands = [["sh", "-c", f"sleep 0.05; echo {number}"] for number in range(400)]
 for result in cluster_map(subprocess.check_output, commands, 4):
     print(int(result), flush=True)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
-from similarity.data.exact import nearest_neighbors
+from similarity.data.vectors import nearest_neighbors
 from similarity.index.approximate import (
     AnnoyForest,
     approximate_neighbors,

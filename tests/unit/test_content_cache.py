@@ -1,4 +1,3 @@
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -36,23 +35,11 @@ def test_a_cache_that_is_turned_off_or_cannot_be_used_finds_nothing(tmp_path: Pa
     assert not (tmp_path / "off").exists()
 
 
-def test_a_damaged_database_is_replaced(tmp_path: Path) -> None:
-    opened(tmp_path).put_many(ENTRIES)
-    for path in tmp_path.iterdir():
-        path.write_bytes(b"no database" * 1000)
-    assert "database" in str(opened(tmp_path).problem)
-    opened(tmp_path).put_many(ENTRIES)
-    assert opened(tmp_path).get_many(ENTRIES) == ENTRIES
-
-
-def test_a_damaged_entry_counts_as_missing_and_nothing_is_unpickled(tmp_path: Path) -> None:
+def test_a_damaged_database_is_not_used_and_the_user_is_asked_to_remove_it(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"no database" * 1000)
     cache = opened(tmp_path)
-    cache.put_many(ENTRIES)
-    cache.close()
-    with sqlite3.connect(tmp_path / "cache.db") as database:
-        database.execute("UPDATE Cache SET value = zeroblob(54) WHERE key = 'made so/key 1'")
-        database.execute("UPDATE Cache SET mode = 4 WHERE key = 'made so/key 2'")
-    assert set(ENTRIES) - set(opened(tmp_path).get_many(ENTRIES)) == {"key 1", "key 2"}
+    assert cache.get_many(ENTRIES) == {}
+    assert "not a database: remove it" in str(cache.problem)
 
 
 def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,5 @@
 import io
 import sys
-import time
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from odd_files import bomb
 from samples import encode
-from similarity.data.images import decoding
 from similarity.data.images.decoding import decode_image, read_image, read_image_file
 from similarity.data.images.formats import MissingReaderError, UnreadableImageError
 from similarity.data.images.pixels import resize
@@ -71,11 +68,6 @@ def test_every_orientation_is_that_of_pillow_also_in_heic(orientation: int) -> N
     assert np.abs(decoded.pixels.astype(float) - expected).mean() < 8
 
 
-def test_damaged_metadata_does_not_make_an_image_unreadable() -> None:
-    content = encode(Image.fromarray(PICTURE), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
-    assert read_image(content).shape == (48, 48, 3)
-
-
 def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_reason() -> None:
     refused = {
         b"": "nothing: the file has no bytes",
@@ -87,19 +79,10 @@ def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_
         b"II*\0" + bytes(60): "damaged TIFF, or a kind of TIFF that is not read",
         bytes(4096): "zeros",
     }
+    refused |= {bomb(): "60000 × 60000 pixels are too many", encode(Image.fromarray(PICTURE), "PNG")[:900]: r"\w{3,}"}
     for content, reason in refused.items():
         with pytest.raises(UnreadableImageError, match=reason):
             read_image(content)
-    with pytest.raises(UnreadableImageError, match=r"\w{3,}"):
-        read_image(encode(Image.fromarray(PICTURE), "PNG")[:900])
-
-
-def test_decompression_bomb_is_refused() -> None:
-    bomb = bytearray(encode(Image.new("1", (8, 8)), "PNG"))
-    bomb[16:24] = (60_000).to_bytes(4, "big") * 2
-    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
-    with pytest.raises(UnreadableImageError, match="60000 × 60000 pixels are too many"):
-        read_image(bytes(bomb))
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))
@@ -136,13 +119,6 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_twice_what_is_needed(
     assert np.abs(decoded.pixels - expected).mean() < 4
 
 
-@pytest.mark.parametrize("side", [128, 64, 32])
-def test_what_is_made_of_a_scaled_jpeg_hardly_differs(photographs: list[np.ndarray], side: int) -> None:
-    content = encode(Image.fromarray(photographs[1]).resize((1200, 900)), "JPEG", quality=90)
-    scaled, whole = (resize(read_image(content, each), side) for each in (side, None))
-    assert np.abs(scaled - whole).mean() < 1.5  # of 255
-
-
 @pytest.mark.parametrize("side", [8, 100])
 @pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
 @pytest.mark.parametrize("progressive", [False, True])
@@ -162,6 +138,14 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
     assert decode_image(content, max_pixels=60_000_000).pixels.shape == (6_000, 10_000, 3)
 
 
+def test_what_stands_behind_the_end_of_a_jpeg_and_damaged_metadata_do_not_matter() -> None:
+    content = encode(Image.new("RGB", (3000, 3000), (1, 2, 3)), "JPEG", progressive=True)
+    video = b"\0\0\0\x18ftypmp42" + 2000 * (b"\xff\xda\xff\xe1" + bytes(40))  # of a motion photo
+    assert read_image(content + video, 100).shape == (375, 375, 3)
+    damaged = encode(Image.fromarray(PICTURE), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
+    assert read_image(damaged).shape == (48, 48, 3)
+
+
 def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(PICTURE).save(path)
@@ -172,65 +156,18 @@ def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path)
         read_image_file(path, digest)
 
 
-def with_repeated_last_scan(content: bytes, times: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again: small, valid, and slow to decode."""
-    start = content.rindex(b"\xff\xda")
-    return content[:-2] + times * content[start:-2] + content[-2:]
-
-
-def test_a_jpeg_of_very_many_scans_is_refused_and_an_ordinary_progressive_one_is_not() -> None:
-    content = encode(Image.new("RGB", (3000, 3000), (1, 2, 3)), "JPEG", progressive=True)
-    assert read_image(with_repeated_last_scan(content, 5), 100).shape == (375, 375, 3)
-    trailer = b"\0\0\0\x18ftypmp42" + 2000 * (b"\xff\xda\xff\xe1" + bytes(40))  # the video of a motion photo
-    assert read_image(content + trailer, 100).shape == (375, 375, 3)
-    bomb = with_repeated_last_scan(content, 2000)
-    assert len(bomb) < 10**7
-    start = time.process_time()
-    with pytest.raises(UnreadableImageError, match=r"20\d\d scans of 3000 × 3000 pixels take too long"):
-        read_image(bomb)
-    assert time.process_time() - start < 1
-
-
-def test_a_jpeg_with_so_many_parts_that_opening_it_takes_minutes_is_refused_at_once() -> None:
-    content = encode(Image.new("RGB", (8, 8)), "JPEG")
-    piece = b"\xff\xe1\0\x1cExif\0\0" + bytes(20)
-    assert read_image(content[:2] + piece * 1600 + content[2:]).shape == (8, 8, 3)
-    start = time.process_time()
-    with pytest.raises(UnreadableImageError, match="a JPEG of more than 10,000 parts"):
-        read_image(content[:2] + piece * 270_000 + content[2:])
-    assert time.process_time() - start < 1
-
-
-def test_threads_take_turns_with_images_that_do_not_fit_into_memory_together() -> None:
-    taken, highest, most = list[int](), list[int](), 1_500_000_000
-
-    def work(wanted: int) -> None:
-        with decoding._memory_shared(wanted):
-            taken.append(min(wanted, most))
-            highest.append(sum(taken))
-            time.sleep(0.002)
-            taken.remove(min(wanted, most))
-
-    with ThreadPoolExecutor(32) as pool:
-        list(pool.map(work, [size * most // 30 for size in (18, 15, 300, 3, 27, 9, 30, 0)] * 4, timeout=10))
-    assert most * 0.6 <= max(highest) <= most
-
-
 @pytest.fixture
 def heic() -> bytes:
     pillow_heif.register_heif_opener()
     return encode(Image.fromarray(PICTURE[:30]), "HEIF", quality=95)
 
 
-def test_heic_is_read_like_other_formats_whatever_it_is_called(heic: bytes, tmp_path: Path) -> None:
+def test_heic_is_read_like_other_formats_whatever_it_is_called_and_damage_is_named(heic: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(heic)
     for source in (heic, tmp_path / "x.jpg"):
         decoded = decode_image(source, 8)
         assert (decoded.pixels.shape, decoded.width, decoded.height) == ((30, 48, 3), 48, 30)
         assert np.abs(decoded.pixels.astype(float) - PICTURE[:30]).mean() < 8
-
-
-def test_heic_is_held_to_the_same_bounds_and_damage_is_named(heic: bytes) -> None:
     with pytest.raises(UnreadableImageError, match="48 × 30 pixels are too many"):
         decode_image(heic, max_pixels=1000)
     for damaged in (heic[: len(heic) // 2], heic[:40], heic.replace(b"hvc1", b"xxxx")):

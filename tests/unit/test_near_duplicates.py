@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from similarity.data.dataset.duplicates import near_duplicates
-from similarity.data.exact import clustered_neighbors, nearest_neighbors
 from similarity.data.images.pixels import contrast_pattern, thumbnail
-from similarity.data.vectors import normalize
+from similarity.data.vectors import clustered_neighbors, nearest_neighbors, normalize
 
 WITH_ALL, BY_INDEX = 1000, 0  # images up to which all are compared with all
 

@@ -7,9 +7,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from samples import relu_clusters, true_cosines
-from similarity.data import exact
-from similarity.data.exact import nearest_neighbors, nearest_to
-from similarity.data.vectors import count_zero_rows, normalize
+from similarity.data import vectors
+from similarity.data.vectors import count_zero_rows, nearest_neighbors, nearest_to, normalize
 
 
 def slow_search(embeddings: np.ndarray, top_k: int) -> list[list[int]]:
@@ -29,8 +28,8 @@ def test_neighbors_are_those_of_the_slow_way_with_ties_by_row(
     embeddings: np.ndarray, top_k: int, rows_per_block: int, spare: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:  # small blocks and few candidates, so that a few rows take all ways
-        patch.setattr(exact, "_ROWS_PER_BLOCK", rows_per_block)
-        patch.setattr(exact, "SPARE", spare)
+        patch.setattr(vectors, "_ROWS_PER_BLOCK", rows_per_block)
+        patch.setattr(vectors, "SPARE", spare)
         rows, similarities = nearest_neighbors(embeddings, top_k)
     assert rows.tolist() == slow_search(embeddings, top_k)
     np.testing.assert_allclose(similarities, true_cosines(embeddings, rows), atol=1.1e-6)

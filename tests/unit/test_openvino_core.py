@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 LOADING = """
-from similarity.data.features.graphs import load_engines
+from similarity.data.features.extractor import load_extractor
 
 import gc, os, signal, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +17,14 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-graph = Path(sys.argv[1])
-pixels = ops.parameter([-1, 8, 8, 3], np.float32)
-ov.save_model(ov.Model([ops.result(ops.relu(pixels))], [pixels]), graph)
+from similarity.data.features.graphs import save_extractor
+
+folder, pixels = Path(sys.argv[1]), ops.parameter([-1, 8, 8, 3], np.float32)
+graph = ov.Model([ops.result(ops.reduce_mean(pixels, np.array([1, 2])))], [pixels])
+save_extractor(folder, graph, "means", "openvino", [])
 
 def load(throughput=False):
-    return load_engines(graph, "openvino", (1,), throughput)
+    return load_extractor(folder, (1,), throughput)
 """
 ENDING_THE_FIRST_FIRST = """
 engines = [load() for _ in range(2)]
@@ -33,7 +35,7 @@ signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
 os.kill(os.getpid(), signal.SIGTERM)
 """
 COMPUTING = """
-engines = [load(throughput)[1] for throughput in (False, True)]
+engines = [load(throughput) for throughput in (False, True)]
 for engine in engines:
     list(ThreadPoolExecutor(2).map(engine, np.zeros((20, 1, 8, 8, 3), np.float32)))
 threads = [int(name) for name in os.listdir("/proc/self/task")]
@@ -47,7 +49,7 @@ print("anywhere" if all(os.sched_getaffinity(each) == os.sched_getaffinity(0) fo
 )
 def test_engines_leave_signals_handled_and_bind_no_thread_to_a_core(tmp_path: Path, script: str, expected: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOADING + script, str(tmp_path / "graph.xml")], cwd=Path(__file__).parents[2] / "src",
+        [sys.executable, "-c", LOADING + script, str(tmp_path)], cwd=Path(__file__).parents[2] / "src",
         check=False, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, f"{expected}\n"), done.stderr

@@ -1,4 +1,9 @@
-from similarity.data.parallel import ordered_map
+import socket
+
+import pytest
+
+from similarity.data.parallel import cluster_map, is_cluster_named, ordered_map
+from similarity.errors import UserError
 
 
 def test_ordered_map_keeps_the_order_and_does_not_run_far_ahead() -> None:
@@ -13,3 +18,15 @@ def test_ordered_map_keeps_the_order_and_does_not_run_far_ahead() -> None:
     results = ordered_map(lambda i: i * i, items(), ahead=8)
     assert [next(results) for _ in range(10)] == [i * i for i in range(10)]
     assert taken <= 20
+
+
+def test_a_cluster_that_is_not_there_and_what_is_no_address_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        for address in (f"127.0.0.1:{unused.getsockname()[1]}", "head:gcs"):
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            assert is_cluster_named()
+            with pytest.raises(UserError, match=f"^RAY_ADDRESS={address}: no cluster can be reached there: "):
+                list(cluster_map(str, [1, 2], 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similarity.data.images.sheets import Tile, _font, _shortened, draw_sheet
+from similarity.data.images.pictures import Tile, _font, _shortened, draw_sheet
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.data.sources.downloads import GeneratedSet, _draw_image
 

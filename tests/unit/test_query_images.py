@@ -18,7 +18,7 @@ from samples import encode, noisy_picture
 from similarity.data.images import query_images
 from similarity.data.images.decoding import DecodedImage, decode_image
 from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
-from similarity.data.images.query_images import Region, decode_query, decode_upload, parse_region, start_decoders
+from similarity.data.images.query_images import Region, decode_query, parse_region, start_decoders
 from similarity.errors import UserError
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -41,7 +41,7 @@ def slow_to_decode(width: int = 4000, height: int = 2500) -> bytes:
 
 
 def decode_isolated(content: bytes, side: int | None = None) -> DecodedImage:
-    return decode_upload(content, side, 150_000_000)
+    return decode_query(content, None, side, 150_000_000, {})
 
 
 @pytest.mark.parametrize("side", [None, 50])
@@ -50,7 +50,7 @@ def test_every_format_is_decoded_like_any_image(file_format: str, side: int | No
     content = encode(noisy_picture(700, 500), file_format)
     decoded, expected = decode_isolated(content, side), decode_image(content, side)
     np.testing.assert_array_equal(decoded.pixels, expected.pixels)
-    assert decoded[1:] == expected[1:] == (700, 500)
+    assert decoded[1:] == expected[1:] == (700, 500, None)
     half = content[: len(content) // 2]
     assert reason(decode_isolated, half) == reason(decode_image, half)
 
@@ -75,8 +75,8 @@ def test_what_takes_too_long_is_given_up_and_the_next_is_not(monkeypatch: pytest
 
 def test_a_photograph_of_49_megapixels_is_decoded() -> None:
     content = encode(Image.new("RGB", (8_200, 6_000), (90, 60, 30)), "PNG", compress_level=1)
-    decoded = decode_upload(content, 224, 50_000_000)
-    assert decoded[1:] == (8_200, 6_000)
+    decoded = decode_query(content, None, 224, 50_000_000, {})
+    assert (decoded.width, decoded.height) == (8_200, 6_000)
     assert np.abs(decoded.pixels[::100, ::100].astype(int) - (90, 60, 30)).max() <= 2
 
 
@@ -111,9 +111,9 @@ def start_decoder() -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_decoder_ends_with_the_process_that_it_works_for(number: int) -> None:
     script = (
-        "import os; from similarity.data.images.query_images import start_decoders, decode_upload; "
+        "import os; from similarity.data.images.query_images import start_decoders, decode_query; "
         "print(start_decoders().schedule(os.getpid).result(), flush=True); "
-        "decode_upload(b'P5 4000 2500 100\\n' + bytes(10_000_000), None, 10**8)"
+        "decode_query(b'P5 4000 2500 100\\n' + bytes(10_000_000), None, None, 10**8, {})"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, encoding="utf-8"
@@ -134,7 +134,7 @@ def test_a_region_is_cut_out_of_the_upright_image(photographs: list[np.ndarray])
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = encode(upright.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
-    pixels, width, height = decode_query(turned, Region(0.25, 0.5, 0.5, 0.25), None, None, {})
+    pixels, width, height, _ = decode_query(turned, Region(0.25, 0.5, 0.5, 0.25), None, None, {})
     assert (width, height) == upright.size
     rows, columns = round(0.5 * height), round(0.25 * width)
     np.testing.assert_array_equal(pixels, photographs[0][rows : round(0.75 * height), columns : round(0.75 * width)])

@@ -11,8 +11,8 @@ from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images, scan_version
 from similarity.data.images.decoding import read_image
 from similarity.data.images.formats import UnreadableImageError
+from similarity.data.images.pictures import PREVIEW_SIZE, Previews, encode_preview, open_previews
 from similarity.data.images.pixels import color_histogram, count_values
-from similarity.data.images.previews import PREVIEW_SIZE, Previews, encode_preview, open_previews
 from similarity.errors import UserError
 
 

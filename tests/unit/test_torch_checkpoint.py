@@ -46,11 +46,6 @@ def test_a_tensor_is_the_view_of_its_storage_that_it_is_declared_as(tmp_path: Pa
     np.testing.assert_array_equal(tensor, [[0, 3], [1, 4], [2, 5]])
 
 
-def test_a_storage_longer_than_the_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the file ends inside a tensor"):
-        read(checkpoint(elements=2**64 - 1), tmp_path)
-
-
 @given(
     offset=st.integers(-3, 9),
     size=st.lists(st.integers(-2, 7), max_size=3).map(tuple),
@@ -70,14 +65,6 @@ def test_whatever_is_declared_only_elements_of_the_storage_are_given(
     np.testing.assert_array_equal(tensor, CONTENT[places])
 
 
-def test_a_name_in_a_hostile_file_does_not_make_the_message_longer_than_a_line(tmp_path: Path) -> None:
-    texts = (b"X" + len(each).to_bytes(4, "little") + each for each in (b"torch", b"first\n" + b"x" * 100_000))
-    with pytest.raises(UserError, match=r"cannot read the PyTorch checkpoint .*: torch\.first xxx") as refusal:
-        read(b"\x80\x04" + b"".join(texts) + b"\x93.", tmp_path)
-    assert "\n" not in str(refusal.value)
-    assert len(str(refusal.value)) < 600
-
-
 class _Hostile:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("code ran",)
@@ -95,8 +82,8 @@ class _Hostile:
         checkpoint(offset=10**30, size=(1,)),
         checkpoint(size=(2.0,)),
         checkpoint(size=6, stride=1),
-        checkpoint(size=(10**9,), stride=(0,)),
         checkpoint()[:-1],
+        checkpoint(elements=2**64 - 1),
     ],
 )
 def test_a_file_that_holds_anything_but_tensors_is_refused(

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters
-from similarity.data.exact import nearest_neighbors
-from similarity.data.vectors import count_zero_rows, multiply_rows, normalize, scale_extremes
+from similarity.data.vectors import count_zero_rows, multiply_rows, nearest_neighbors, normalize, scale_extremes
 
 EMBEDDINGS = relu_clusters(200)
 SIZES = st.lists(st.integers(-30, 30).map(lambda power: np.float32(10.0**power)), min_size=200, max_size=200)

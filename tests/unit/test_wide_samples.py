@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from samples import encode
-from similarity.data.images.decoding import decode_with_levels, read_image
+from similarity.data.images.decoding import decode_image, read_image
+from similarity.data.images.formats import UnreadableImageError
 from similarity.data.images.wide import find_levels, find_range, read_ranges, to_8_bits, write_ranges
 
 TWELVE = {"integer": (0, 4095)}
@@ -68,10 +69,13 @@ def test_sixteen_bits_per_color_keep_all_of_them(photographs: list[np.ndarray]) 
     mean = values.mean(axis=(0, 1)).astype(np.uint16)
     opaque = np.dstack([values, np.full((50, 70), 65_535, np.uint16)])
     half = np.dstack([values, np.full((50, 70), 32_768, np.uint16)])
-    tiffs = [tiff(values, order, 2, planar) for order in "<>" for planar in (False, True)]
+    tiffs = [tiff(values, order, 2) for order in "<>"]
     for content in (wide_color_png(values), wide_color_png(opaque), *tiffs):
         assert np.abs(read_image(content, ranges=TWELVE) - (values / 16)).max() <= 1
     assert np.abs(read_image(wide_color_png(half), ranges=TWELVE).mean(axis=(0, 1)) - (mean / 32 + 127.5)).max() < 2
+
+    with pytest.raises(UnreadableImageError, match="planes of 16 bits"):
+        read_image(tiff(values, "<", 2, planar=True))
 
 
 def test_samples_are_what_their_file_says_they_are(photographs: list[np.ndarray]) -> None:
@@ -80,8 +84,8 @@ def test_samples_are_what_their_file_says_they_are(photographs: list[np.ndarray]
     pgm = b"P5 70 50 4095\n" + twelve.astype(">u2").tobytes()
     ppm = b"P6 70 50 4095\n" + np.repeat(twelve[..., None], 3, axis=2).astype(">u2").tobytes()
     for content, white in (
-        (pgm, 4095),
-        (ppm, 4095),
+        (pgm, 65_535),  # as Pillow reads it
+        (ppm, 65_535),
         (tiff(65_535 - eight.astype(np.uint16) * 257, photometric=0), 65_535),  # 0 is white
         (tiff(eight.astype(np.uint32) << 24), 2**32),  # above the largest number with a sign
     ):
@@ -134,9 +138,10 @@ def test_samples_are_mapped_in_little_memory_and_what_has_no_value_is_counted() 
 
 def test_what_has_no_value_at_all_is_black() -> None:
     content = encode(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF")
-    decoded, wide = decode_with_levels(content, None, {})
+    decoded = decode_image(content)
     assert (decoded.pixels == 0).all()
-    assert wide is not None and wide.lost == 1  # noqa: PT018
+    assert decoded.wide is not None
+    assert decoded.wide.lost == 1
 
 
 def test_ranges_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -11,13 +10,12 @@ from typing import Any
 
 import diskcache  # type: ignore[import-untyped]  # it comes without types
 
-from similarity.errors import UserError
+from similarity.errors import UserError, one_line
 
 _BLOCK = 1 << 20
 _DROPPED_PER_ENTRY = 2  # while the database is too large: it shrinks only when a transaction ends
 _LARGEST_ROW = 1 << 30  # bytes; larger entries would get a file of their own
 _DEFAULT_GB = "10"
-_FAILURES = (OSError, sqlite3.Error, diskcache.Timeout)
 
 
 def digest_file(path: Path) -> str:
@@ -29,18 +27,10 @@ def digest_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _BytesOnly(diskcache.Disk):
-    """Stores bytes as they are, and never unpickles what another program may have written."""
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
-        return b"" if mode == diskcache.core.MODE_PICKLE else super().fetch(mode, filename, value, read)
-
-
 class ContentCache:
     """Bytes by key in one bounded database, which processes may share.
 
-    It never stops a run: if the folder cannot be used, nothing is found and nothing is kept. A damaged entry counts as
-    missing, and a damaged database is removed, so that the next run begins an empty one.
+    It never stops a run: if the folder or the database cannot be used, nothing is found and nothing is kept.
 
     Attributes:
         problem: why the cache is not used, None while it is.
@@ -53,23 +43,23 @@ class ContentCache:
         entries unused for the longest time make room; 0 turns the cache off.
         """
         self.problem: str | None = None if limit_gb else "it is turned off"
-        self._folder, self._namespace = folder, namespace
+        self._namespace = namespace
         self._cache: Any = None
-        if limit_gb:
-            with self._without_stopping():
+        with self._without_stopping():
+            if limit_gb:
                 self._cache = diskcache.Cache(
-                    folder, disk=_BytesOnly, eviction_policy="least-recently-used", size_limit=int(limit_gb * 1e9),
+                    folder, eviction_policy="least-recently-used", size_limit=int(limit_gb * 1e9),
                     cull_limit=_DROPPED_PER_ENTRY, disk_min_file_size=_LARGEST_ROW,
                 )  # fmt: skip
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Look up entries, at best a few hundred, in one transaction; return those that are there and intact."""
-        stored = dict[str, bytes]()
+        """Look up entries, at best a few hundred, in one transaction; return those that are there."""
+        found = dict[str, bytes]()
         with self._without_stopping():
             if self._cache is not None:
                 with self._cache.transact():
-                    stored = {key: self._cache.get(f"{self._namespace}/{key}", b"") for key in keys}
-        return {key: value[4:] for key, value in stored.items() if value[:4] == _checksum(key, value[4:])}
+                    found = {key: self._cache.get(f"{self._namespace}/{key}", b"") for key in keys}
+        return {key: value for key, value in found.items() if value}
 
     def put_many(self, items: Mapping[str, bytes]) -> None:
         """Store entries, at best a few hundred, in one transaction."""
@@ -77,25 +67,23 @@ class ContentCache:
             if self._cache is not None:
                 with self._cache.transact():
                     for key, value in items.items():
-                        self._cache.set(f"{self._namespace}/{key}", _checksum(key, value) + value)
+                        self._cache.set(f"{self._namespace}/{key}", value)
 
     def close(self) -> None:
         """Close the database; nothing more is found or kept."""
-        cache, self._cache = self._cache, None
-        if cache is not None:
-            with suppress(*_FAILURES):
-                cache.close()
+        if self._cache is not None:
+            self._cache.close()
+        self._cache = None
 
     @contextmanager
     def _without_stopping(self) -> Iterator[None]:
         try:
             yield
-        except _FAILURES as error:
-            self.close()
-            self.problem = " ".join(str(error).split()) or "it is locked by another process, or read-only"
-            if type(error) is sqlite3.DatabaseError:  # it is damaged; subclasses stand for other things
-                for path in self._folder.glob("cache.db*"):
-                    path.unlink(missing_ok=True)
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            self._cache = None
+            self.problem = one_line(error) or "it is locked by another process, or read-only"
+            if type(error) is sqlite3.DatabaseError:  # subclasses stand for other things than damage
+                self.problem += ": remove it, and the next run begins an empty one"
 
 
 def cache_limit_gb() -> float:
@@ -109,7 +97,3 @@ def cache_limit_gb() -> float:
         if 0 <= float(text) < 1e9:
             return float(text)
     raise UserError(f"IMAGE_SIMILARITY_CACHE_GB: {text!r} is not a size in GB (10⁹ bytes); 0 turns the cache off")
-
-
-def _checksum(key: str, value: bytes) -> bytes:
-    return zlib.crc32(key.encode() + value).to_bytes(4, "little")

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
-from similarity.data.exact import COSINE_ERROR, SPARE
-from similarity.data.vectors import COSINE_DECIMALS
+from similarity.data.vectors import COSINE_DECIMALS, COSINE_ERROR, SPARE
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts

@@ -198,7 +198,7 @@ class Matches(list[Match]):
     def _thumbnail(self, key: str) -> str:
         """Return a small picture of an indexed image as HTML; nothing if its file is gone."""
         from similarity.data.images.decoding import read_image
-        from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
+        from similarity.data.images.pictures import PREVIEW_SIZE, encode_preview
 
         if self._images is None:
             return ""
@@ -221,7 +221,7 @@ def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
     """
     import numpy as np
 
-    from similarity.data.images.sheets import TILE_SIZE, Tile, draw_sheet, tile_of
+    from similarity.data.images.pictures import TILE_SIZE, Tile, draw_sheet, tile_of
     from similarity.engine.embedding import pixels_of
 
     def shown(source: Source, name: str) -> np.ndarray:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from similarity.data.exact import nearest_to
-from similarity.data.vectors import normalize
+from similarity.data.vectors import nearest_to, normalize
 from similarity.errors import UserError
 from similarity.index.approximate import AnnoyForest, search_forest
 

@@ -8,9 +8,8 @@ import numpy as np
 from annoy import AnnoyIndex
 
 from similarity.data.confidence import mean_lower_bound
-from similarity.data.exact import nearest_to
 from similarity.data.quiet import held_stderr
-from similarity.data.vectors import COSINE_DECIMALS, normalize, scale_extremes
+from similarity.data.vectors import COSINE_DECIMALS, nearest_to, normalize, scale_extremes
 
 _MAX_SEARCH_K = 2**31 - 1
 _MIN_FACTOR, _IMAGES_PER_FACTOR = 4, 500

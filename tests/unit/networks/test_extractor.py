@@ -10,7 +10,8 @@ from PIL import Image
 
 from samples import batch_of
 from similarity.data.features.computing import compute_features, fingerprint
-from similarity.data.features.extractor import load_extractor, lowest_cosine, save_extractor, tapped_columns
+from similarity.data.features.extractor import load_extractor, lowest_cosine, tapped_columns
+from similarity.data.features.graphs import save_extractor
 from similarity.data.features.networks import Backbone, load_backbone
 from similarity.data.quiet import prepare_tensorflow
 from similarity.embedding.model import EmbeddingModel, Head

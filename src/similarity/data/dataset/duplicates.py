@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from similarity.data.dataset.manifest import ImageRecord, Manifest
-from similarity.data.exact import clustered_neighbors, nearest_neighbors
 from similarity.data.files import read_table, write_table
 from similarity.data.images.pixels import contrast_pattern
-from similarity.data.vectors import row_blocks
+from similarity.data.vectors import clustered_neighbors, nearest_neighbors, row_blocks
 from similarity.errors import UserError
 
 MAX_EXACT = 100_000  # images; among more, candidates are found by an index

@@ -11,15 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.data.cluster import cluster_map, is_cluster_named
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.images.decoding import WideImage, decode_with_levels, read_file
+from similarity.data.images.decoding import decode_image, read_file
 from similarity.data.images.formats import MissingReaderError, UnreadableImageError, can_read_heic
+from similarity.data.images.pictures import PREVIEW_SIZE, encode_preview
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
-from similarity.data.images.previews import PREVIEW_SIZE, encode_preview
-from similarity.data.images.wide import LEVELS, Ranges
-from similarity.data.parallel import ordered_map
+from similarity.data.images.wide import LEVELS, Ranges, WideImage
+from similarity.data.parallel import cluster_map, is_cluster_named, ordered_map
 from similarity.errors import UserError
 
 THUMBNAIL_SIZE = 28  # pixels
@@ -126,7 +125,8 @@ def _scan(ranges: Ranges, file: _Content) -> tuple[_Content, bytes | Rejection]:
     if file.kept is not None:
         return file._replace(content=b""), file.kept
     try:
-        (pixels, width, height), wide = decode_with_levels(file.content, max(PREVIEW_SIZE, THUMBNAIL_SIZE), ranges)
+        side = max(PREVIEW_SIZE, THUMBNAIL_SIZE)
+        pixels, width, height, wide = decode_image(file.content, side, ranges=ranges)
     except MissingReaderError as error:  # what is installed must not decide which images there are
         raise UserError(f"{file.key} is {error}") from error
     except UnreadableImageError as error:

@@ -1,26 +1,24 @@
 """Features of image files: from the user's cache, or computed in threads of this machine or on a cluster."""
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.data.cluster import cluster_map, is_cluster_named
 from similarity.data.content_cache import ContentCache, digest_file
 from similarity.data.features import extractor as extractor_module
-from similarity.data.features import graphs
-from similarity.data.features.extractor import Extractor, load_extractor
+from similarity.data.features.extractor import Extractor, describe, load_extractor
 from similarity.data.images import decoding, formats, pixels, wide
 from similarity.data.images.decoding import read_image_file
 from similarity.data.images.pixels import resize
 from similarity.data.images.wide import Ranges
-from similarity.data.parallel import ordered_map
+from similarity.data.parallel import cluster_map, is_cluster_named, ordered_map
+from similarity.data.quiet import prepare_tensorflow
 from similarity.errors import UserError
 
 _ROWS_LOOKED_UP = 500  # at a time, to bound the memory
@@ -36,40 +34,16 @@ def load_pixels(file: Path, size: int, digest: str | None = None, ranges: Ranges
     return resize(read_image_file(file, digest, size, ranges), size)
 
 
-def cached_features(
-    files: Sequence[Path],
-    digests: Sequence[str],
-    compute: Callable[[Sequence[Path], Sequence[str]], Iterable[np.ndarray]],
-    width: int,
-    known: ContentCache,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give the features of image files, each once: first those in the cache, then the others, which it keeps.
+def cached_features(digests: Sequence[str], width: int, cache: ContentCache) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield which images have their features in a cache, int64 (b,), and these features, float32 (b, width).
 
-    Rows with a number that is not finite are given, and not kept.
-
-    Args:
-        files: of the images.
-        digests: the SHA-256 of the content of each, in hexadecimal.
-        compute: gives the features of files with some digests, in blocks and in their order.
-        width: features per image, D.
-        known: the cache, in the namespace `fingerprint`.
-
-    Yields:
-        Which images, int64 (b,), and their features, float32 (b, D).
+    The images are given by the SHA-256 of their content, in hexadecimal; the cache has the namespace `fingerprint`.
     """
-    missing = np.ones(len(files), bool)
-    for start in range(0, len(files), _ROWS_LOOKED_UP):
+    for start in range(0, len(digests), _ROWS_LOOKED_UP):
         wanted = digests[start : start + _ROWS_LOOKED_UP]
-        found = known.get_many(wanted)
+        found = cache.get_many(wanted)
         rows = np.array([row for row, key in enumerate(wanted, start) if len(found.get(key, b"")) == 4 * width], int)
-        missing[rows] = False
         yield rows, np.frombuffer(b"".join(found[digests[row]] for row in rows), np.float32).reshape(-1, width)
-    rows, wanted, start = np.flatnonzero(missing), list(compress(digests, missing)), 0
-    for features in compute(list(compress(files, missing)), wanted):
-        block = slice(start, start := start + len(features))
-        rows_by_digest = zip(wanted[block], features, strict=True)
-        known.put_many({digest: row.tobytes() for digest, row in rows_by_digest if np.isfinite(row).all()})
-        yield rows[block], features
 
 
 def compute_features(
@@ -118,13 +92,18 @@ def _extractor_of_node(folder: Path, batch_size: int, expected: str) -> Extracto
 
 def fingerprint(folder: Path, batch_size: int, ranges: Ranges | None = None) -> str:
     """Digest all that decides the bits of features but the images: the backbone, what runs it, and where."""
-    modules = (decoding, formats, pixels, wide, extractor_module, graphs)
-    code = [Path(__file__), *(Path(module.__file__) for module in modules if module.__file__)]
-    is_keras = extractor_module.describe(folder)["engine"] == "keras"
-    packages = ("numpy", "pillow", "scipy", *(("keras", "tensorflow") if is_keras else ("openvino",)))
-    facts = [f"{path.name} {digest_file(path)}" for path in (*code, *sorted(folder.iterdir()))]
+    code = (decoding.__file__, formats.__file__, pixels.__file__, wide.__file__, extractor_module.__file__, __file__)
+    packages, devices = ["numpy", "pillow", "scipy", "openvino"], [_processor()]
+    if describe(folder)["engine"] == "keras":
+        prepare_tensorflow()
+        import tensorflow as tf
+
+        packages[-1:] = ["keras", "tensorflow"]
+        gpus = tf.config.list_physical_devices("GPU")
+        devices += [str(tf.config.experimental.get_device_details(gpu)) for gpu in gpus]
+    facts = [f"{path.name} {digest_file(path)}" for path in (*map(Path, code), *sorted(folder.iterdir()))]
     facts += [f"{package} {version(package)}" for package in packages]
-    facts += [str(batch_size), *map(str, (ranges or {}).items()), _processor(), *(_gpus() if is_keras else [])]
+    facts += [str(batch_size), *map(str, (ranges or {}).items()), *devices]
     return sha256("\n".join(facts).encode()).hexdigest()
 
 
@@ -133,16 +112,7 @@ def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():  # not Linux
         return f"{platform.machine()} {platform.processor()}"
-    first, *_ = cpuinfo.read_text(encoding="utf-8").split("\n\n")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     return "\n".join(
-        line for line in first.splitlines() if line.startswith(("model name", "flags", "CPU part", "Features"))
+        sorted({line for line in lines if line.startswith(("model name", "flags", "CPU part", "Features"))})
     )
-
-
-def _gpus() -> list[str]:
-    from similarity.data.quiet import prepare_tensorflow
-
-    prepare_tensorflow()
-    import tensorflow as tf
-
-    return [str(tf.config.experimental.get_device_details(gpu)) for gpu in tf.config.list_physical_devices("GPU")]

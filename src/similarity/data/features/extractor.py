@@ -4,7 +4,9 @@ Indexing and queries load the same folder, with OpenVINO and without importing T
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from similarity.data.features.graphs import Engine, convert, load_engines, openvino_core, save_graph
-from similarity.data.features.networks import FINAL_TAP, Backbone, load_backbone
+from similarity.data.features.networks import Backbone, load_backbone
 from similarity.data.parallel import ordered_map
+from similarity.data.quiet import prepare_tensorflow
 from similarity.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 MIN_AGREEMENT = {"openvino": 0.9999, "openvino_bf16": 0.95, "keras": 0.9999}
 """The cosine to the same features by another machine or engine below which they are not the same, by engine."""
+DESCRIPTION, GRAPH, WEIGHTS = "backbone.json", "graph.xml", "backbone.weights.h5"
+"""Files of the folder: with OpenVINO, the graph from pixels to features; with Keras, the weights of the network."""
 
-_DESCRIPTION = "backbone.json"
-_GRAPH = "graph.xml"
-_WEIGHTS = "backbone.weights.h5"
+_PRECISIONS = {"openvino": "f32", "openvino_bf16": "bf16"}  # stated, since CPUs with bfloat16 would compute in it
 
 
 class Extractor:
@@ -41,59 +43,30 @@ class Extractor:
         min_agreement: the `MIN_AGREEMENT` of the engine.
     """
 
-    def __init__(self, description: dict[str, Any], engines: dict[int, Engine]) -> None:
+    def __init__(self, description: dict[str, Any], runs: Mapping[int, Callable[[np.ndarray], np.ndarray]]) -> None:
+        """Take what runs batches of each size, in any thread."""
         self.description = description
         self.image_size: int = description["image_size"]
         self.features: int = description["features"]
         self.min_agreement = MIN_AGREEMENT[description["engine"]]
-        self._engines = sorted(engines.items(), reverse=True)
+        self._runs = sorted(runs.items(), reverse=True)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Map RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)."""
         parts, start = [np.empty((0, self.features), np.float32)], 0
-        for size, engine in self._engines:
+        for size, run in self._runs:
             while len(pixels) - start >= size:
-                parts.append(engine(pixels[start : start + size]))
+                parts.append(run(pixels[start : start + size]))
                 start += size
         if rest := len(pixels) - start:
-            size, engine = self._engines[-1]
+            size, run = self._runs[-1]
             black = np.zeros((size - rest, *pixels.shape[1:]), np.float32)
-            parts.append(engine(np.concatenate([pixels[start:], black]))[:rest])
+            parts.append(run(np.concatenate([pixels[start:], black]))[:rest])
         return np.concatenate(parts)
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Map blocks of pixels to their features, in their order, while the next blocks are made."""
         return ordered_map(self, blocks, ahead=os.cpu_count() or 1)
-
-
-def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
-    """Write a backbone into an existing folder.
-
-    Args:
-        folder: to write to.
-        backbone: from Keras, or the graph of an ONNX file.
-        name, taps: to keep with it, as `load_backbone` takes them.
-        engine: what is to run it: ``openvino``, ``openvino_bf16`` or, if it is from Keras, ``keras``.
-
-    Raises:
-        UserError: this processor does not compute as the engine is to.
-    """
-    if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
-    if not isinstance(backbone, Backbone):
-        image_size = backbone.input().partial_shape[1].get_length()
-        tap_features = {FINAL_TAP: backbone.output().partial_shape[1].get_length()}
-        save_graph(backbone, folder / _GRAPH)
-    else:
-        image_size, tap_features = backbone.image_size, backbone.tap_features
-        if engine == "keras":
-            backbone.network.save_weights(folder / _WEIGHTS)
-        else:
-            save_graph(convert(backbone), folder / _GRAPH)
-    description = {"name": name, "engine": engine, "image_size": image_size, "taps": taps, "tap_features": tap_features}
-    description["features"] = sum(tap_features.values())
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (folder / _DESCRIPTION).write_bytes(orjson.dumps(description, option=options))
 
 
 def load_extractor(
@@ -109,31 +82,69 @@ def load_extractor(
         threads: that OpenVINO may use, if not as many as there are cores. The features are the same.
     """
     description = describe(folder)
-    engine = description["engine"]
-    if engine != "keras":
-        return Extractor(description, load_engines(folder / _GRAPH, engine, batch_sizes, throughput, threads))
-    from similarity.data.quiet import prepare_tensorflow
+    if description["engine"] == "keras":
+        return Extractor(description, dict.fromkeys(batch_sizes, _keras_run(folder)))
+    graph = openvino_core().read_model(folder / GRAPH)
+    hints: dict[str, str | int | bool] = {
+        "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[description["engine"]],
+        "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
+        **({} if threads is None else {"INFERENCE_NUM_THREADS": threads}),
+    }
+    runs = {}
+    for size in batch_sizes:
+        graph.reshape([size, *graph.inputs[0].partial_shape[1:]])
+        runs[size] = _openvino_run(openvino_core().compile_model(graph, "CPU", hints))
+    return Extractor(description, runs)
 
+
+def _keras_run(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     prepare_tensorflow()
     backbone, lock = load_keras_backbone(folder), Lock()
 
-    def compute(pixels: np.ndarray) -> np.ndarray:
+    def run(pixels: np.ndarray) -> np.ndarray:
         with lock:
             return backbone.predict(pixels)
 
-    return Extractor(description, dict.fromkeys(batch_sizes, compute))
+    return run
+
+
+def _openvino_run(graph: "ov.CompiledModel") -> Callable[[np.ndarray], np.ndarray]:
+    free = deque["ov.InferRequest"]()  # threads share the graph, but not a request
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        request = free.pop() if free else graph.create_infer_request()
+        features = request.infer([pixels])[0].copy()
+        free.append(request)
+        return features
+
+    return run
+
+
+@cache
+def openvino_core() -> "ov.Core":
+    """Make OpenVINO's core once, and keep it until the process ends.
+
+    The CPU plugin ties the thread's stack for signals to the core: after two cores that end in the order in which they
+    began, the next signal that Python handles is a segmentation fault.
+    """
+    import openvino as ov
+
+    # Its NumPy bindings are set up at first use; two threads that do so at the same time wait for each other for ever.
+    assert ov.Tensor(np.zeros(1, np.float32)).data.size
+    return ov.Core()
 
 
 def load_keras_backbone(folder: Path, weights: str = "") -> Backbone:
     """Build in Keras what `save_extractor` wrote, with `weights`, as `load_backbone` takes them, if that is a graph."""
     description = describe(folder)
-    source = str(folder / _WEIGHTS) if description["engine"] == "keras" else weights
+    source = str(folder / WEIGHTS) if description["engine"] == "keras" else weights
     return load_backbone(description["name"], source, description["image_size"], description["taps"])
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """Read the `description` of the extractor in a folder."""
-    return orjson.loads((folder / _DESCRIPTION).read_bytes())
+    return orjson.loads((folder / DESCRIPTION).read_bytes())
 
 
 def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:

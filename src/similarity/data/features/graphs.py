@@ -1,82 +1,56 @@
-"""Graphs of OpenVINO, from the pixels of images to features: converted from Keras, read from ONNX files, and run."""
+"""Write the folder of an extractor: from a backbone in Keras, or from the network in an ONNX file."""
 
 import errno
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 
-from similarity.data.features.networks import Backbone
+from similarity.data.features.extractor import DESCRIPTION, GRAPH, WEIGHTS, openvino_core
+from similarity.data.features.networks import FINAL_TAP, Backbone
 from similarity.errors import UserError
 
 if TYPE_CHECKING:
     import openvino as ov
 
-Engine = Callable[[np.ndarray], np.ndarray]
-"""Maps batches of one size, float32 (b, size, size, 3) in 0…255, to features, float32 (b, D); threads may share it."""
 
-_PRECISIONS = {"openvino": "f32", "openvino_bf16": "bf16"}  # stated, since CPUs with bfloat16 would compute in it
+def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
+    """Write a backbone into an existing folder.
 
-
-@cache
-def openvino_core() -> "ov.Core":
-    """Make OpenVINO's core once, and keep it until the process ends.
-
-    The CPU plugin ties the thread's stack for signals to the core: after two cores that end in the order in which they
-    began, the next signal that Python handles is a segmentation fault.
-    """
-    import openvino as ov
-
-    # Its NumPy bindings are set up at first use; two threads that do so at the same time wait for each other for ever.
-    assert ov.Tensor(np.zeros(1, np.float32)).data.size
-    return ov.Core()
-
-
-def load_engines(
-    path: Path, engine: str, batch_sizes: Sequence[int], throughput: bool = False, threads: int | None = None
-) -> dict[int, Engine]:
-    """Compile the graph in a file for batches of some sizes; see `load_extractor`."""
-    core, engines = openvino_core(), dict[int, Engine]()
-    graph = core.read_model(path)
-    hints: dict[str, str | int | bool] = {
-        "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[engine],
-        "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
-    }
-    if threads is not None:
-        hints["INFERENCE_NUM_THREADS"] = threads
-    for size in batch_sizes:
-        graph.reshape([size, *graph.inputs[0].partial_shape[1:]])
-        engines[size] = _engine(core.compile_model(graph, "CPU", hints))
-    return engines
-
-
-def _engine(graph: "ov.CompiledModel") -> Engine:
-    """Let threads share a compiled graph: each of them takes a request that no other one uses."""
-    free = deque["ov.InferRequest"]()
-
-    def compute(pixels: np.ndarray) -> np.ndarray:
-        try:
-            request = free.pop()
-        except IndexError:
-            request = graph.create_infer_request()
-        features = request.infer([pixels])[0].copy()
-        free.append(request)
-        return features
-
-    return compute
-
-
-def save_graph(graph: "ov.Model", path: Path) -> None:
-    """Write a graph in OpenVINO's format, ``.xml`` and ``.bin``, with the same bytes each time it is made.
+    Args:
+        folder: to write to.
+        backbone: from Keras, or the graph of an ONNX file.
+        name, taps: to keep with it, as `load_backbone` takes them.
+        engine: what is to run it: ``openvino``, ``openvino_bf16`` or, if it is from Keras, ``keras``.
 
     Raises:
+        UserError: this processor does not compute as the engine is to.
         OSError: it cannot be written.
     """
+    if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
+    if isinstance(backbone, Backbone):
+        image_size, tap_features = backbone.model.input_shape[1], backbone.tap_features
+        if engine == "keras":
+            backbone.network.save_weights(folder / WEIGHTS)
+        else:
+            _save_graph(_convert(backbone), folder / GRAPH)
+    else:
+        image_size = backbone.input().partial_shape[1].get_length()
+        tap_features = {FINAL_TAP: backbone.output().partial_shape[1].get_length()}
+        _save_graph(backbone, folder / GRAPH)
+    description = {"name": name, "engine": engine, "image_size": image_size, "taps": taps, "tap_features": tap_features}
+    description["features"] = sum(tap_features.values())
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    (folder / DESCRIPTION).write_bytes(orjson.dumps(description, option=options))
+
+
+def _save_graph(graph: "ov.Model", path: Path) -> None:
+    """Write a graph in OpenVINO's format, ``.xml`` and ``.bin``, with the same bytes each time it is made."""
     import openvino as ov
 
     graph = ov.Model(graph.get_results(), graph.get_parameters(), "backbone")  # without remarks on the conversion
@@ -90,8 +64,7 @@ def save_graph(graph: "ov.Model", path: Path) -> None:
         raise OSError(errno.EIO, f"the network cannot be written: is the disk full? OpenVINO says: {error}") from error
 
 
-def convert(backbone: Backbone) -> "ov.Model":
-    """Convert a backbone from Keras."""
+def _convert(backbone: Backbone) -> "ov.Model":
     import openvino as ov
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -133,16 +106,25 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
         network = openvino_core().read_model(path)
     except RuntimeError as error:
         raise UserError(f"params.yaml: backbone.name: OpenVINO cannot read {path}: {_last_line(error)}") from error
-    layout, number = _input_layout(network, path), _feature_output(network, path)
-    channels_first = layout == "NCHW"
+    inputs, shapes = network.inputs, [output.partial_shape for output in network.outputs]
+    images, ranks = inputs[0].partial_shape, [len(shape) for shape in shapes]
+    layouts = [each for each in ("NCHW", "NHWC") if len(images) == 4 and images[each.index("C")] == 3]
+    if len(inputs) != 1 or inputs[0].element_type != ov.Type.f32 or not layouts or not {2, 4} & set(ranks):
+        takes = ", ".join(f"{each.element_type.get_type_name()} {each.partial_shape}" for each in inputs)
+        raise UserError(
+            f"params.yaml: backbone.name: {path} takes {takes} and gives {', '.join(map(str, shapes))}; one input of "
+            "float32 with three channels, (n, 3, height, width) or (n, height, width, 3), and one vector per image, "
+            "(n, D), or feature maps, (n, D, height, width), are needed: export the image tower alone"
+        )
+    channels_first = layouts[0] == "NCHW"
     try:
         network.reshape([-1, 3, image_size, image_size] if channels_first else [-1, image_size, image_size, 3])
         steps = PrePostProcessor(network)
         steps.input().tensor().set_layout(ov.Layout("NHWC"))
-        steps.input().model().set_layout(ov.Layout(layout))
+        steps.input().model().set_layout(ov.Layout(layouts[0]))
         steps.input().preprocess().mean([255 * value for value in mean]).scale([255 * value for value in std])
         network = steps.build()
-        features = network.output(number).node.input_value(0)
+        features = network.output(ranks.index(2 if 2 in ranks else 4)).node.input_value(0)
         if len(features.partial_shape) == 4:
             features = ops.reduce_mean(features, (2, 3) if channels_first else (1, 2)).output(0)
         graph = ov.Model([ops.result(features)], network.get_parameters())
@@ -153,28 +135,6 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
             f"{image_size} pixels: {_last_line(error)}"
         ) from error
     return graph
-
-
-def _input_layout(network: "ov.Model", path: Path) -> str:
-    if len(network.inputs) != 1:
-        names = ", ".join(each.any_name for each in network.inputs)
-        raise UserError(f"params.yaml: backbone.name: {path} has the inputs {names}; export the image tower alone")
-    shape, kind = network.input().partial_shape, network.input().element_type.get_type_name()
-    for layout, channel in (("NCHW", 1), ("NHWC", 3)):
-        if kind == "f32" and len(shape) == 4 and shape[channel].is_static and shape[channel].get_length() == 3:
-            return layout
-    needed = "float32 of three channels, (n, 3, height, width) or (n, height, width, 3), is needed"
-    raise UserError(f"params.yaml: backbone.name: {path} takes {kind} {shape}; {needed}")
-
-
-def _feature_output(network: "ov.Model", path: Path) -> int:
-    shapes = [output.partial_shape for output in network.outputs]
-    ranks = [len(shape) for shape in shapes]
-    for rank in (2, 4):
-        if rank in ranks:
-            return ranks.index(rank)
-    needed = "one vector per image, (n, D), or feature maps, (n, D, height, width), are needed"
-    raise UserError(f"params.yaml: backbone.name: {path} gives {', '.join(map(str, shapes))}; {needed}")
 
 
 def _last_line(error: Exception) -> str:

@@ -18,27 +18,13 @@ if TYPE_CHECKING:
 
 FINAL_TAP = "final"
 
-Preprocess = Callable[[np.ndarray], np.ndarray]
-"""Maps RGB pixels, float32 (n, size, size, 3) in 0…255, to what a network takes, of the same shape."""
-
 
 class Backbone(NamedTuple):
-    """A network that gives one row of features per image, and the preprocessing that it was trained with.
+    """A network that gives one row of features per image, and the preprocessing that it was trained with."""
 
-    Attributes:
-        model: maps RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D).
-        network: the network within the model whose layers are tapped, without a classifier; weights files are for it.
-        tap_features: how many of the features come from each tap, in their order.
-    """
-
-    model: "keras.Model"
-    network: "keras.Model"
-    tap_features: dict[str, int]
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square input, in pixels."""
-        return int(self.model.input_shape[1])
+    model: "keras.Model"  # from RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D)
+    network: "keras.Model"  # in the model: its layers are tapped, it has no classifier, and weights files are for it
+    tap_features: dict[str, int]  # how many of the features come from each tap, in their order
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Map RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D), in one batch."""
@@ -63,7 +49,12 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
     """
     from keras import Input, Model, layers, ops
 
-    network, preprocess = _build(name, image_size, None if weights != "imagenet" else weights)
+    if weights != "imagenet" and not Path(weights).is_file():
+        raise UserError(
+            f"params.yaml: backbone.weights: there is no file {weights}; give its path "
+            "(absolute for queued experiments), or `imagenet`"
+        )
+    network, preprocess = _build(name, image_size, weights if weights == "imagenet" else None)
     if weights != "imagenet":
         _load_weights_file(network, Path(weights))
     pooled = {tap: _pool(network, tap) for tap in taps or (FINAL_TAP,)}
@@ -76,7 +67,7 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
     return Backbone(model, network, {tap: output.shape[-1] for tap, output in pooled.items()})
 
 
-def as_affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+def as_affine(preprocess: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Find the matrix M, (3, 3), and the offset b, (3,), float32, with preprocess(pixels) = pixels · M + b.
 
     Every preprocessing in `keras.applications` has this form.
@@ -86,7 +77,7 @@ def as_affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     return ((values[1:] - values[0]) / 255).astype(np.float32), values[0].astype(np.float32)
 
 
-def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Model", Preprocess]:
+def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Model", Callable[[np.ndarray], np.ndarray]]:
     """Build a network without its classifier, and find the preprocessing that it expects."""
     import keras
 
@@ -115,26 +106,21 @@ def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Mode
 
 
 def _load_weights_file(network: "keras.Model", path: Path) -> None:
-    if not path.is_file():
-        raise UserError(
-            f"params.yaml: backbone.weights: there is no file {path}; give its path "
-            "(absolute for queued experiments), or `imagenet`"
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
             network.load_weights(path)
     except Exception as error:  # each format that Keras tries has errors of its own
-        misfit = f"{path} does not fit {network.name} without its classifier: {one_line(error)}"
-        raise UserError(f"params.yaml: backbone.weights: {misfit}") from error
+        message = f"{path} does not fit {network.name} without its classifier: {one_line(error)}"
+        raise UserError(f"params.yaml: backbone.weights: {message}") from error
 
 
 def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
     """Pool the output of a tapped layer over space, (n, d)."""
     from keras import ops
 
-    outputs = {layer.name: layer.output for layer in network.layers if layer.output is not None}
-    feature_maps = {name: output for name, output in outputs.items() if len(output.shape) == 4}
+    outputs = ((layer.name, layer.output) for layer in network.layers if layer.output is not None)
+    feature_maps = {name: output for name, output in outputs if len(output.shape) == 4}
     if tap == FINAL_TAP:
         return ops.mean(list(feature_maps.values())[-1], axis=(1, 2))
     feature_map = feature_maps[tapped_layer(network.name, list(feature_maps), tap)]

@@ -12,7 +12,7 @@ import sys
 import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
-from math import ceil
+from math import ceil, isnan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,58 +56,55 @@ def parse_region(text: str) -> Region:
     Raises:
         UserError: the text is not four numbers, or not a rectangle within the image.
     """
-    region = None
-    with suppress(ValueError, TypeError):
-        region = Region(*(float(number) for number in text.split(",")))
-    if region is None or not (_is_within(region.x, region.width) and _is_within(region.y, region.height)):
+    try:
+        x, y, width, height = (float(number) for number in text.split(","))
+        is_outside = min(x, y) < 0 or max(x + width, y + height) > 1 + _TOLERANCE
+        if is_outside or min(width, height) < _MIN_SHARE or isnan(x + y + width + height):
+            raise ValueError("not within the image")
+    except ValueError as error:
         raise UserError(
             f"{text[:100]!r} is no region of the image: x,y,width,height are needed, such as 0.25,0,0.5,1, as shares "
             f"between 0 and 1, with sides of at least {_MIN_SHARE}"
-        )
-    return region
-
-
-def _is_within(start: float, length: float) -> bool:
-    return start >= 0 and length >= _MIN_SHARE and start + length <= 1 + _TOLERANCE  # which NaN is not
+        ) from error
+    return Region(x, y, width, height)
 
 
 def decode_query(
     source: Path | bytes, region: Region | None, side: int | None, max_pixels: int | None, ranges: Ranges
 ) -> DecodedImage:
-    """Decode an image or a region of it; width and height are those of the whole.
+    """Decode an image or a region of it as `decode_image` does; width and height are those of the whole.
 
-    An upload, whose pixels are limited, is decoded within limits of time and memory as well.
+    An upload, whose pixels are limited, is decoded by another process, within limits of time and memory.
+
+    Raises:
+        UnreadableImageError: as `decode_image`; or an upload takes more than 5 seconds and one more for 5 million of
+            the pixels allowed, or 4 gigabytes, or crashes its decoder.
     """
     if region is not None and side is not None:
         side = ceil(side / min(region.width, region.height))
     content = source if isinstance(source, bytes) else read_file(source)
-    if max_pixels is None:
-        decoded = decode_image(content, side, ranges=ranges)
-    else:
-        decoded = decode_upload(content, side, max_pixels, ranges)
-    if region is None:
-        return decoded
-    pixels, width, height = decoded
-    rows, columns = pixels.shape[:2]
-    top, bottom = _bounds(region.y, region.height, rows)
-    left, right = _bounds(region.x, region.width, columns)
-    return DecodedImage(pixels[top:bottom, left:right], width, height)
-
-
-def decode_upload(content: bytes, side: int | None, max_pixels: int, ranges: Ranges | None = None) -> DecodedImage:
-    """Decode an image as `decode_image` does, within limits of time and memory.
-
-    Raises:
-        UnreadableImageError: as `decode_image`; or it takes more than 5 seconds and one more for 5 million of the
-            pixels allowed, or 4 gigabytes, or crashes its decoder.
-    """
-    seconds = _BASE_SECONDS + max_pixels / _PIXELS_PER_SECOND
+    arguments = content, side, max_pixels, ranges
     try:
-        return start_decoders().schedule(decode_image, (content, side, max_pixels, ranges), timeout=seconds).result()
+        if max_pixels is None:
+            decoded = decode_image(*arguments)
+        else:
+            seconds = _BASE_SECONDS + max_pixels / _PIXELS_PER_SECOND
+            decoded = start_decoders().schedule(decode_image, arguments, timeout=seconds).result()
     except DeadlineError as error:
         raise UnreadableImageError("it takes too long to decode") from error
     except ProcessExpired as error:
         raise UnreadableImageError(f"it ended its decoder (status {error.exitcode})") from error
+    if region is None:
+        return decoded
+    rows, columns = decoded.pixels.shape[:2]
+    pixels = decoded.pixels[_pixels(region.y, region.height, rows), _pixels(region.x, region.width, columns)]
+    return decoded._replace(pixels=pixels)
+
+
+def _pixels(start: float, length: float, pixels: int) -> slice:
+    """Return the pixels of a part of a side; there is at least one."""
+    first = min(round(start * pixels), pixels - 1)
+    return slice(first, max(first + 1, round((start + length) * pixels)))
 
 
 def start_decoders() -> ProcessPool:
@@ -129,9 +126,12 @@ def start_decoders() -> ProcessPool:
 
 def _limit_decoder() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, also within a library
-    with suppress(AttributeError, OSError):  # not on Linux, where the thread below waits for the image being decoded
+    threading.Thread(target=_end_with_service, daemon=True).start()  # after the image being decoded
+    with suppress(AttributeError, ImportError, OSError):  # on Linux at once, as the fork server ends with the service
+        from multiprocessing import forkserver
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_end_with_service, daemon=True).start()
+        os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # which would keep it alive
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries comment on what they decode
     if resource:
         with suppress(ValueError, OSError):  # the system may allow less
@@ -144,9 +144,3 @@ def _end_with_service() -> None:
     assert service is not None
     service.join()
     os._exit(0)
-
-
-def _bounds(start: float, length: float, pixels: int) -> tuple[int, int]:
-    """Return the first pixel of a range and the one behind its last; there is at least one between them."""
-    first = min(round(start * pixels), pixels - 1)
-    return first, max(first + 1, min(pixels, round((start + length) * pixels)))

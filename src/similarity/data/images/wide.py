@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import ceil, floor, log2
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -21,42 +21,28 @@ _SAMPLED = 1_000_000  # samples of an image, at least, if it has as many
 _FEW = 8  # different levels, of which none is taken for a mark of missing data
 _STEPS = 16  # that a range is rounded to, so that new images seldom change it
 _ROWS = 256  # that are converted at a time: floats of all take gigabytes
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # tags of TIFF
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
 
-class Wide(NamedTuple):
-    """Samples of more than 8 bits, of any numeric dtype: gray, (height, width), or RGB, (height, width, 3)."""
+class WideImage(NamedTuple):
+    """What is known of an image with samples of more than 8 bits."""
 
-    kind: str
-    samples: np.ndarray
-    is_inverted: bool = False  # 0 is white
+    kind: str  # as in `Ranges`
+    levels: np.ndarray  # of its samples; see `find_levels`
+    lost: float  # share of the samples that have no value, or are far out of the range
 
 
 def has_wide_colors(image: ImageFile) -> bool:
     """Return whether an image that is not loaded yet has 16 bits per color, of which Pillow takes the higher 8."""
-    modes = {_raw_mode(tile.args) for tile in image.tile}
-    return bool(modes) and all(re.fullmatch(r"(RGB[AX]?|[RGB]);16[BLN]", mode) for mode in modes)
+    return bool(image.tile) and all(re.fullmatch(r"RGB[AX]?;16[BLN]", _raw_mode(tile.args)) for tile in image.tile)
 
 
 def take_low_bytes(image: ImageFile) -> None:
     """Make Pillow decode the lower 8 bits of an image that `has_wide_colors`, as if its bytes came the other way."""
-    _replace_raw_modes(image, lambda mode: f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}")
-
-
-def correct_tiles(image: ImageFile) -> None:
-    """Correct how Pillow reads 16 bits: as 8 if a TIFF has its colors in planes, and in minutes if a PPM has fewer."""
-    if _tag(image, _BITS) == 16 and {_raw_mode(tile.args) for tile in image.tile} == {"R", "G", "B"}:
-        order = "L" if image.tag_v2.prefix.startswith(b"I") else "B"  # type: ignore[attr-defined]
-        _replace_raw_modes(image, lambda mode: f"{mode};16{order}")
-    for tile in image.tile:
-        if tile.codec_name == "ppm" and isinstance(tile.args, tuple) and int(tile.args[-1] or 0) > 255:
-            image.tile = [tile._replace(codec_name="raw", args=(f"{image.mode};16B", 0, 1))]
-
-
-def _replace_raw_modes(image: ImageFile, replace: Callable[[str], str]) -> None:
     for place, tile in enumerate(image.tile):
-        mode = replace(_raw_mode(tile.args))
+        mode = _raw_mode(tile.args)
+        mode = f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}"
         image.tile[place] = tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode)
 
 
@@ -64,23 +50,31 @@ def _raw_mode(args: Any) -> str:
     return args if isinstance(args, str) else str(args[0]) if args else ""
 
 
-def _tag(image: Image.Image, number: int, default: int = 1) -> int | None:
-    """Return the first value of a tag of a TIFF, None of other formats."""
-    tags = getattr(image, "tag_v2", None)
-    return None if tags is None else int(np.ravel(tags.get(number, default))[0])
+def wide_to_8_bits(image: Image.Image, low: Image.Image | None, ranges: Ranges) -> tuple[Image.Image, WideImage] | None:
+    """Map an image to 8 bits, and find the levels of its samples; None if it has no more than 8 bits.
 
-
-def wide_samples(image: Image.Image, low: Image.Image | None = None) -> Wide | None:
-    """Return the samples of an image if they have more than 8 bits; `low` has the lower ones of its colors."""
+    Args:
+        image: gray or RGB, loaded.
+        low: the same image with the lower 8 bits of its colors, if it has 16 of each.
+        ranges: of the data set; the image's own is taken where one is missing.
+    """
+    kind, inverted = "float" if image.mode == "F" else "integer", False
     if low is not None:
         high, rest = (np.asarray(each)[..., :3].astype(np.uint16) for each in (image, low))
-        return Wide("integer", high << 8 | rest)
-    if image.mode != "F" and not image.mode.startswith("I"):
+        samples = high << 8 | rest
+    elif image.mode == "F" or image.mode.startswith("I"):
+        samples, tags = np.asarray(image), getattr(image, "tag_v2", {})
+        inverted = tags.get(_PHOTOMETRIC) == 0  # 0 is white
+        if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1 and tags:
+            samples = samples.view(np.uint32)  # which Pillow has no mode for
+    else:
         return None
-    samples, is_inverted = np.asarray(image), _tag(image, _PHOTOMETRIC) == 0
-    if image.mode == "I" and _tag(image, _SAMPLE_FORMAT) == 1:
-        samples = samples.view(np.uint32)  # which Pillow has no mode for
-    return Wide("float" if image.mode == "F" else "integer", samples, is_inverted)
+    levels = find_levels(samples)
+    mapped, lost = to_8_bits(samples, *(ranges.get(kind) or find_range(kind, levels)))
+    result = Image.fromarray(255 - mapped if inverted else mapped)
+    if image.mode == "RGBA":
+        result.putalpha(image.getchannel("A"))
+    return result, WideImage(kind, levels, lost)
 
 
 def find_levels(samples: np.ndarray) -> np.ndarray:
@@ -119,10 +113,7 @@ def find_range(kind: str, levels: np.ndarray) -> tuple[float, float]:
 
 
 def to_8_bits(samples: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float]:
-    """Map samples to uint8, of the same shape; also return the share that have no value or are far out of the range.
-
-    NaN becomes black.
-    """
+    """Map samples to uint8, NaN to black; also return the share that have no value or are far out of the range."""
     mapped, lost = np.empty(samples.shape, np.uint8), 0
     with np.errstate(invalid="ignore", over="ignore"):
         for top in range(0, len(samples), _ROWS):
