@@ -13,6 +13,7 @@ from service.catalog import HASH_LENGTH, Catalog, changed_queries
 from service.failures import Refusal
 from service.image_files import make_thumbnail, media_type, pack, read_image_bytes, require_room
 from service.reloading import ServedCatalog
+from service.why import explain_match
 from similarity.engine.results import Query as ImageQuery
 
 _UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
@@ -68,6 +69,14 @@ def similar(request: Request, served: Served, query: Annotated[forms.SimilarQuer
     """Read the stored neighbors, or search if they are too few, or if the request needs others or another index."""
     found = served.of(query.run).search(ImageQuery(query.key, keys=(query.key,)), query.as_engine_options())
     return _with_urls(found, query, request)
+
+
+@router.post(
+    "/why", tags=["search"], summary="Show where two images are similar", openapi_extra=describe_body(forms.WhyForm)
+)
+async def why(served: Served, form: Annotated[forms.WhyForm, Depends(body_of(forms.WhyForm))]) -> schema.Why:
+    """Return how much each place in an image, or in a region of it, and in its hit contributes to their cosine."""
+    return await to_thread.run_sync(explain_match, served.current, form, limiter=_UPLOAD_THREADS)
 
 
 @router.get("/changes", tags=["search"], summary="Find what differs most between two runs")

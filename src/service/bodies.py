@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from service.failures import Refusal
-from service.forms import CorrectionForm, DownloadForm, EmbedForm, SearchForm, lists_of
+from service.forms import CorrectionForm, DownloadForm, EmbedForm, SearchForm, WhyForm, lists_of
 
 _FORMS = "multipart/form-data", "application/x-www-form-urlencoded"
 Body = TypeVar("Body", bound=BaseModel)
@@ -56,7 +56,7 @@ def describe_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def add_forms(schemas: dict[str, Any]) -> None:
     """Add all forms to the schemas of the OpenAPI document."""
-    for model in (SearchForm, EmbedForm, DownloadForm, CorrectionForm):
+    for model in (SearchForm, WhyForm, EmbedForm, DownloadForm, CorrectionForm):
         form = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(form.pop("$defs", {}))
         schemas[model.__name__] = form

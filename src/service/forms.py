@@ -131,6 +131,21 @@ class SearchForm(SearchOptions):
         return self
 
 
+class WhyForm(_Input):
+    """An image, uploaded or by key, and one that was found for it."""
+
+    image: Images = []
+    key: Keys = []
+    hit: Key
+    region: Annotated[Region | None, BeforeValidator(_parse_region), _REGION, Field(examples=["0.25,0,0.5,1"])] = None
+
+    @model_validator(mode="after")
+    def _check_number(self) -> "WhyForm":
+        if len(self.image) + len(self.key) != 1:
+            raise ValueError("image, key: one of them is needed, and one image only")
+        return self
+
+
 class _Paged(_Input):
     page: Annotated[int, Field(ge=1, le=10**9, description="Number of the page, from 1.")] = 1
     size: Annotated[int, Field(ge=1, le=MAX_ROWS, description="How many are on a page.")] = 60

@@ -96,6 +96,20 @@ class SearchResult(BaseModel):
     novelty: Annotated[Novelty | None, Field(description="For an upload: what decided `similar`.")]
 
 
+Grid = Annotated[
+    list[list[Annotated[float, Field(ge=0, le=1)]]],
+    Field(description="How much each place contributes, in rows from above; 1 is the place that contributes most."),
+]
+
+
+class Why(BaseModel):
+    """Where in two images their likeness comes from."""
+
+    query: Grid
+    hit: Grid
+    milliseconds: Milliseconds
+
+
 class ImageEntry(_Indexed, _Sized):
     """An indexed image."""
 

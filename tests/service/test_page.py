@@ -59,8 +59,17 @@ def test_the_viewer_shows_query_and_result_side_by_side_and_obeys_keys(page: Pag
     scales = panes.evaluate_all("images => images.map(image => getComputedStyle(image).transform)")
     assert scales[0] == scales[1]  # both zoom together
     assert "1.5" in scales[0]
+    page.keyboard.down("w")
+    shades = page.locator("#viewer-panes canvas")
+    expect(shades).to_have_count(2)
+    page.keyboard.up("w")
+    expect(shades).to_have_count(0)
+    page.get_by_role("button", name="Why?").click()
+    expect(shades).to_have_count(2)
+    expect(page.locator("#viewer-panes")).to_contain_text("Bright: where the likeness comes from")
     page.get_by_role("button", name="Side by side").click()
     expect(panes).to_have_count(1)
+    expect(shades).to_have_count(1)
     page.keyboard.press("x")
     expect(page.locator("#selected")).to_have_text("1 selected")
     page.keyboard.press("Space")

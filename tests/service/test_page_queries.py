@@ -85,6 +85,15 @@ def test_a_part_of_the_picture_is_searched_by_mouse_and_by_keyboard(page: Page, 
     assert expect_found(page, service, key=KEY) == whole
 
 
+def test_a_region_that_nothing_is_like_shows_its_nearest_with_a_soft_note(page: Page, foreign: bytes) -> None:
+    page.goto("/")
+    upload(page, "board.png", foreign)
+    expect(page.locator("#answer")).to_contain_text("No close match")
+    drag(page, box_of(page.locator(".stage img")), (0.05, 0.05), (0.95, 0.95))
+    expect(page.locator("#answer")).to_contain_text(re.compile("No close match for this region. The nearest image is"))
+    expect(page.locator("#results .card").nth(9)).to_be_visible()
+
+
 def test_a_finger_draws_a_region_and_a_button_searches_it(browser: Browser, service: str) -> None:
     with browser.new_context(base_url=service, viewport={"width": 390, "height": 800}, has_touch=True) as context:
         page = context.new_page()

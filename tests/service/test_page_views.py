@@ -229,9 +229,12 @@ def test_each_view_fits_and_axe_finds_nothing(odd_page: Page, scheme: str, size:
         brightness = sum(int(value) for value in re.findall(r"\d+", background)[:3]) / 3
         assert (brightness < 100) == (scheme == "dark")
         expect_no_violations(page)
-        for opened in ("#images .card", "#found-findings .card"):
+        for opened in ("#results .card", "#images .card", "#found-findings .card"):
             if page.locator(opened).first.is_visible():
                 page.locator(opened).first.click()
+                if page.locator("#viewer-why").is_visible():
+                    page.locator("#viewer-why").click()
+                    expect(page.locator("#viewer-panes canvas").last).to_be_visible()
                 expect_no_violations(page)
     page.set_viewport_size(DESKTOP)
 

@@ -31,7 +31,7 @@ def test_every_route_is_described_and_has_a_short_name_for_the_function_that_cli
     assert set(document["paths"]) == {"/healthz"} | {
         f"/api/v1/{name}"
         for name in (
-            "search", "similar", "changes", "embed", "images", "images/{key}", "findings",
+            "search", "why", "similar", "changes", "embed", "images", "images/{key}", "findings",
             "download", "map", "corrections", "info", "session", "reload",
         )
     }  # fmt: skip

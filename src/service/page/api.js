@@ -39,6 +39,9 @@ export async function search({ key, files, like, unlike, region }, fields, optio
 /** The images of a class that are most similar to an indexed one. */
 export const nearestOf = (key, label, k) => ask(`api/similar?${query({ key, label, k })}`).then(({ answer }) => answer.neighbors);
 
+/** Where the likeness of a query (a key, or a file as `image`, or a `region` of it) and a hit comes from: a grid for each. */
+export const explain = (query, hit) => ask('api/why', { method: 'POST', body: formOf({ ...query, hit }) });
+
 /** Keep what a person has decided about an image: that its label is `right`, to `relabel` it, or to `leave_out` it. */
 export const decide = (correction) => ask('api/corrections', { method: 'POST', body: formOf(correction) });
 
@@ -53,7 +56,7 @@ const checkReadable = (file) => file.slice(0, 1).arrayBuffer().catch(() => {
 });
 
 const pairs = (fields) =>
-  Object.entries(fields).flatMap(([name, value]) => [value].flat().filter((each) => each !== '').map((each) => [name, each]));
+  Object.entries(fields).flatMap(([name, value]) => [value].flat().filter((each) => each !== '' && each !== undefined).map((each) => [name, each]));
 
 const query = (fields) => new URLSearchParams(pairs(fields));
 

@@ -56,10 +56,3 @@ function selector(key) {
   const box = element('input', { type: 'checkbox', 'aria-label': `Select ${key}`, checked: isSelected(key) });
   return element('label', { className: 'tool', title: 'Select (X; Shift selects all up to here)' }, box);
 }
-
-/** Draw links to the parts of a whole: [name, value, size] each, of which `chosen` is shown. */
-export function drawChips(nav, parts, chosen, addressOf) {
-  nav.replaceChildren(...parts.map(([name, value, size]) => element('a',
-    { href: addressOf(value), className: 'chip', ...(value === chosen && { 'aria-current': 'true' }) },
-    name, ' ', element('span', {}, size.toLocaleString('en')))));
-}

@@ -1,14 +1,13 @@
 // The map view: every image as a point on a canvas that can be moved and zoomed, with pictures, a tooltip and a legend.
 
 import { search, thumbnailUrl } from './api.js';
-import { loadAtlas } from './atlas.js';
 import { Camera } from './camera.js';
 import { isClass, thumbnail } from './cards.js';
 import { $, breakable, button, count, element, onKeys, say } from './dom.js';
 import { followPointers } from './gestures.js';
 import { channels, color, colorOf, drawLegend } from './legend.js';
 import { Mosaic } from './mosaic.js';
-import { Points } from './points.js';
+import { Points, loadAtlas } from './points.js';
 import { isSelected, remember, select, selectedEntries } from './selection.js';
 import { settings } from './settings.js';
 import { recall, uploads } from './uploads.js';
@@ -127,7 +126,7 @@ async function findQuery({ key, upload }, { signal }) {
   const of = { key, files, like: [], unlike: [], region: '' };
   const { answer, query: found } = await search(of, { k: NEIGHBORS, any: true }, { signal });
   const picture = new Image();
-  picture.src = files.length ? uploads.get(known[0]).url : thumbnailUrl(found, 128);
+  picture.src = files.length ? uploads.get(known[0]).source : thumbnailUrl(found, 128);
   picture.onload = redraw;
   return { picture, own: found.row ?? -1, rows: answer.neighbors.map(({ row }) => row), state: { key, upload } };
 }

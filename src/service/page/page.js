@@ -5,11 +5,10 @@ import { TransientError, getFindings, getInfo } from './api.js';
 import { setUpBrowse, showBrowse } from './browse.js';
 import { isClass } from './cards.js';
 import { $, calm, complain, count, say, setUpMessage } from './dom.js';
-import { showFindings } from './findings.js';
+import { setUpReview, showFindings } from './findings.js';
 import { setUpFreshness } from './freshness.js';
 import { setUpGrids } from './grid.js';
 import { setUpMap, showMap } from './map.js';
-import { setUpReview } from './review.js';
 import { setUpRuns, showRuns } from './runs.js';
 import { setUpSearch, showSearch } from './search.js';
 import { setUpSelection } from './selection.js';
@@ -101,7 +100,7 @@ function turnTo(state) {
 }
 
 function titleOf({ view, key, upload, label }) {
-  if (view === 'search') return key[0] ?? uploads.get(upload[0])?.file.name;
+  if (view === 'search') return key[0] ?? uploads.get(upload[0])?.name;
   return [VIEWS[view].title, label].filter(Boolean).join(' ');
 }
 

@@ -6,13 +6,13 @@ import { write } from './address.js';
 import { copyPaths } from './download.js';
 import { $, breakable, button, element } from './dom.js';
 import { regionChooser } from './region.js';
-import { explain, openReview } from './review.js';
+import { explain, reviewAll } from './findings.js';
 import { uploads } from './uploads.js';
 
-/** The images that are asked for: [{ name, source, key or upload }]. */
+/** The images that are asked for: [{ name, source, key, or upload and file }]. */
 export function imagesOf({ key, upload }) {
   return [
-    ...upload.map((number) => ({ upload: number, name: uploads.get(number).file.name, source: uploads.get(number).url })),
+    ...upload.map((number) => uploads.get(number)),
     ...key.map((each) => ({ key: each, name: each, source: thumbnailUrl({ key: each }, 512) })),
   ];
 }
@@ -83,12 +83,8 @@ export async function describeQuery({ key, label, split, width, height, findings
   if (list.hidden) return;
   const { findings: found } = await getFindings({ key, size: 20 }, options);
   list.replaceChildren(...found.map((finding, i) => element('li', {}, element('b', {}, titleOfFinding(finding.kind)), ': ',
-    ...(finding.other ? [partnerOf(finding, key)] : [explain(finding)]), ' ',
-    button('Review', () => openReview({ total: found.length, entry: async (place) => found[place], redraw: () => {} }, i)))));
+    finding.other ? linkTo(finding.key === key ? finding.other : finding.key) : explain(finding), ' ',
+    button('Review', () => reviewAll(found, i)))));
 }
 
-/** A link to the other image of a pair. */
-function partnerOf({ key, other }, about) {
-  const partner = about === key ? other : key;
-  return element('a', { href: write({ key: [partner] }) }, ...breakable(partner));
-}
+const linkTo = (key) => element('a', { href: write({ key: [key] }) }, ...breakable(key));

@@ -1,9 +1,9 @@
-// The search view: a query, its answer, and feedback on it.
+// The search view: a query, its answer in pictures and in words, and feedback on it; or some images to start from.
 
-import { drawAnswer, drawNothing } from './answers.js';
-import { search as ask } from './api.js';
+import { write } from './address.js';
+import { getImages, search as ask } from './api.js';
 import { card, isClass } from './cards.js';
-import { $, complain, say } from './dom.js';
+import { $, breakable, button, complain, count, element, say } from './dom.js';
 import { downloadMenu } from './download.js';
 import { Grid } from './grid.js';
 import { describeQuery, drawQuery, imagesOf } from './query.js';
@@ -12,14 +12,16 @@ import { recallEntry, isSelected, select } from './selection.js';
 import { normalize, settings, setUpSettings, showSettings, summarize } from './settings.js';
 import { recall, uploads } from './uploads.js';
 import { openViewer } from './viewer.js';
-import { showWelcome } from './welcome.js';
 
 const PART = 50; // results that are asked for at a time
+const JUDGED = 10; // of the most similar images, by which the class is judged
+const SAMPLES = 24; // images that a first visitor may start from
 
 let current = {};   // the state that is shown
 let first = null;   // the reply that is shown
 let search = null;  // how to search again: with what is changed of the state, and with what delay
 let label = '';     // the class of the query, if it has one
+let samples = null; // those images, chosen once, so that Back leads to the same ones
 const anyway = new Set(); // queries whose nearest images are wanted although none is similar
 
 const grid = new Grid($('results'), {
@@ -29,11 +31,13 @@ const grid = new Grid($('results'), {
     another: isClass(label) && isClass(neighbor.label) && neighbor.label !== label, feedback: true,
   }),
   open: (list, i) => {
-    const images = imagesOf(current);
-    const query = images.length === 1 ? { ...images[0], entry: images[0].key ? first.query : null } : null;
+    const [{ key, file, ...image } = {}, ...others] = imagesOf(current);
+    const asked = { key, image: file, region: current.region };
+    const query = (key || file) && !others.length ? { ...image, entry: key ? first.query : null, asked } : null;
     openViewer(list, i, { query, wish });
   },
 });
+const start = new Grid($('samples'), { draw: (image) => card(image, settings()) });
 
 export function setUpSearch(info, counts, visit) {
   search = (changed, { delay = 0, replace = true } = {}) => visit({ ...current, ...changed }, { replace, delay });
@@ -65,7 +69,7 @@ export async function showSearch(given, info, { signal, commit }) {
   if (!isAsked(state)) {
     commit();
     show(state);
-    await showWelcome(info, { signal });
+    await showSamples(info.data.images, { signal });
   } else {
     say('Searching …');
     await showAnswer(state, info.limits, { signal, commit });
@@ -114,4 +118,57 @@ function show(state) {
   $('found').hidden = $('add').hidden = !isAsked(state);
   $('settings-summary').textContent = summarize(state);
   if (isAsked(state)) drawQuery(state, (changed, { replace = false } = {}) => search(changed, { replace }));
+}
+
+// The answer in words
+
+/** Draw the answer; `label` is the class of the query, if it has one. */
+function drawAnswer({ answer, query, similar, novelty }, state, label) {
+  const { neighbors, matches, milliseconds } = answer;
+  const lines = [];
+  const same = neighbors[0].words === 'same picture' && !state.region ? neighbors[0] : null;
+  if (same) {
+    lines.push([query.key ? 'The same picture is indexed again as ' : 'This very picture is indexed as ',
+      element('a', { href: write({ ...state, upload: [], key: [same.key] }) }, ...breakable(same.key)), '.']);
+  }
+  if (!similar) lines.push([`No close match${state.region ? ' for this region' : ''}. ${nearness(novelty)}`]);
+  else if (!state.label) lines.unshift(verdict(neighbors.slice(0, JUDGED), label));
+  $('answer').replaceChildren(...lines.filter(Boolean).map((line) => element('p', {}, ...line)));
+  say(`${count(matches, 'image')} by likeness (${milliseconds.toFixed(2)} ms)`);
+}
+
+/** What the nearest images are, and how many of them: "skirt: 9 of 10". */
+function verdict(nearest, label) {
+  const sizes = new Map();
+  for (const each of nearest) if (isClass(each.label)) sizes.set(each.label, (sizes.get(each.label) ?? 0) + 1);
+  if (!sizes.size) return null;
+  const [name, size] = [...sizes].sort((a, b) => b[1] - a[1])[0];
+  const but = isClass(label) && name !== label ? element('span', { className: 'surprise' }, ` This image is labeled ${label}.`) : null;
+  return [element('b', {}, name), `: ${size} of ${nearest.length}`, but];
+}
+
+function nearness(novelty) {
+  if (!novelty || novelty.distance <= novelty.max_distance) return '';
+  return novelty.distance <= 1.15 * novelty.max_distance ? 'The nearest image is just outside the limit.' : 'The nearest image is far outside the limit.';
+}
+
+/** What to say in place of results, and what to do about it. */
+function drawNothing({ similar, novelty }, { showAnyway, widen }) {
+  const parts = similar
+    ? [element('h3', {}, 'Nothing found'), element('p', {}, 'No other image has the chosen class, split or finding.'),
+      button('Search all images', widen, { className: 'button strong' })]
+    : [element('h3', {}, 'No close match'), element('p', {}, nearness(novelty)),
+      button('Show the nearest anyway', showAnyway, { className: 'button strong' })];
+  $('answer').replaceChildren(element('div', { className: 'nothing' }, ...parts));
+  say(similar ? 'Nothing found.' : 'No close match');
+}
+
+// Without a query
+
+/** Show images to start from, drawn from all over the list, and so from as many classes as there are. */
+async function showSamples(total, options) {
+  const rows = Array.from({ length: SAMPLES }, (_, i) => Math.floor(((i + Math.random()) * total) / SAMPLES));
+  samples ??= (await getImages({ row: [...new Set(rows)] }, options)).images;
+  start.showAll(samples);
+  say('');
 }

@@ -2,7 +2,7 @@
 
 import { $, complain } from './dom.js';
 
-export const uploads = new Map(); // number → { file, url }
+export const uploads = new Map(); // number → { upload: that number, file, name, source }
 
 const MOST = 50; // files that outlive a reload
 
@@ -12,7 +12,7 @@ let latest = 0;
 const nextNumber = () => (latest = Math.max(latest + 1, Date.now())).toString(36).padStart(9, '0');
 
 function add(number, file) {
-  uploads.set(number, { file, url: URL.createObjectURL(file) });
+  uploads.set(number, { upload: number, file, name: file.name, source: URL.createObjectURL(file) });
 }
 
 /** Have those of the given uploads that the browser has kept; gives the numbers of all that there are. */

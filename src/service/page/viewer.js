@@ -5,9 +5,10 @@ import { isClass, picture, titleOfFinding } from './cards.js';
 import { copyPaths } from './download.js';
 import { $, breakable, button, element, onKeys } from './dom.js';
 import { followPointers } from './gestures.js';
-import { openReview } from './review.js';
+import { reviewAll } from './findings.js';
 import { isSelected, select } from './selection.js';
 import { settings } from './settings.js';
+import { shade, unshade } from './why.js';
 
 const MOST_ZOOM = 20;
 
@@ -15,11 +16,12 @@ const dialog = $('viewer');
 const panes = $('viewer-panes');
 let list = null;   // what is looked through: { total, entry(i), focus(i) }
 let place = 0;
-let query = null;  // { name, source, entry } of the query, if there is one
+let query = null;  // { name, source, entry, asked } of the query, if there is one
 let wish = null;   // asks for more or less like an image, where that can be done
 let entry = null;  // what is shown
 let view = { zoom: 1, x: 0, y: 0 };
 let isTwo = true;
+let isWhy = false; // whether it is shown where the likeness comes from
 
 export function setUpViewer(visit) {
   const search = () => {
@@ -35,14 +37,16 @@ export function setUpViewer(visit) {
   $('viewer-next').addEventListener('click', () => show(place + 1));
   $('viewer-zoom').addEventListener('click', () => zoomBy(view.zoom > 1 ? 0 : 3));
   $('viewer-two').addEventListener('click', showTwo);
+  $('viewer-why').addEventListener('click', () => showWhy(!isWhy));
   dialog.addEventListener('click', ({ detail, target }) => detail && target.closest('.bar, .step') && panes.focus());
   dialog.addEventListener('close', () => list.focus?.(place));
   dialog.addEventListener('shown', () => drawFacts(search, toggle));
   onKeys(dialog, {
     ArrowLeft: () => show(place - 1), ArrowRight: () => show(place + 1), Home: () => show(0), End: () => show(list.total - 1),
     ' ': () => dialog.close(), '+': () => zoomBy(1.5), '=': () => zoomBy(1.5), '-': () => zoomBy(1 / 1.5), 0: () => zoomBy(0),
-    s: showTwo, x: toggle, Enter: search,
+    s: showTwo, w: ({ repeat }) => repeat || showWhy(true), x: toggle, Enter: search,
   }, ({ key, target }) => ![' ', 'Enter'].includes(key) || !target.matches('button, a'));
+  dialog.addEventListener('keyup', ({ key }) => key.toLowerCase() === 'w' && showWhy(false));
   followPointers(panes, {
     move: (before, after) => {
       if (view.zoom > 1) Object.assign(view, { x: view.x + after.x - before.x, y: view.y + after.y - before.y });
@@ -85,8 +89,17 @@ async function show(i) {
   $('viewer-next').hidden = i + 1 >= list.total;
   const isQuery = query?.entry?.key === entry.key;
   panes.replaceChildren(...[query && isTwo && !isQuery ? pane(query, 'Query') : null, pane({ entry, name: entry.key }, 'Image')].filter(Boolean));
+  $('viewer-why').hidden = !query || isQuery;
+  showWhy(isWhy);
   dialog.dispatchEvent(new Event('shown'));
   if (i + 1 < list.total) list.entry(i + 1).then(({ key }) => (new Image().src = fileUrl(key)), () => {});
+}
+
+function showWhy(on) {
+  isWhy = on;
+  $('viewer-why').setAttribute('aria-pressed', String(isWhy));
+  unshade(panes);
+  if (isWhy && !$('viewer-why').hidden) shade([...panes.children], query.asked, entry.key);
 }
 
 function showTwo() {
@@ -115,7 +128,7 @@ function zoomBy(factor, { x, y } = { x: panes.clientWidth / panes.childElementCo
   const share = zoom / view.zoom;
   const moved = (from, to, side) => Math.max(-1, Math.min(1, (to - (to - from) * share) / ((zoom - 1) * side / 2 || 1))) * (zoom - 1) * side / 2;
   view = { zoom, x: moved(view.x, (x % width) - width / 2, width), y: moved(view.y, y - height / 2, height) };
-  for (const image of panes.querySelectorAll('img')) image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${zoom})`;
+  for (const image of panes.querySelectorAll('.large')) image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${zoom})`;
   $('viewer-zoom').textContent = zoom > 1 ? `${zoom.toFixed(1)} ×` : 'Zoom';
 }
 
@@ -137,8 +150,7 @@ async function drawFacts(search, toggle) {
         const { findings: found } = await getFindings({ key, size: 20 });
         dialog.close();
         const own = found.filter((each) => each.key === key);
-        const listed = own.length ? own : [{ kind: null, key, label, indexed: true }];
-        openReview({ total: listed.length, entry: async (i) => listed[i], redraw: () => {} }, 0);
+        reviewAll(own.length ? own : [{ kind: null, key, label, indexed: true }]);
       }),
       button('Copy path', () => copyPaths([key])),
       element('a', { href: fileUrl(key), target: '_blank', rel: 'noopener', className: 'button' }, 'Original')));

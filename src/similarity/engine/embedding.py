@@ -48,7 +48,7 @@ class ImageEmbedder:
         self, sources: Iterable[Source], region: Region | None = None
     ) -> Iterator[Embedded | UserError | UnreadableImageError]:
         """Embed images, or a region of each; yield an error in the place of one that cannot be embedded."""
-        waiting, decode = iter(sources), partial(self._decode, region=region)
+        waiting, decode = iter(sources), partial(self.decode, region=region)
         while chunk := list(islice(waiting, self._max_batch)):  # pixels of more would take memory
             decoded = list(self._decoders.map(decode, chunk))
             embedded = self._embed([each for each in decoded if isinstance(each, DecodedImage)])
@@ -66,8 +66,8 @@ class ImageEmbedder:
             else:
                 yield UserError("the backbone gives numbers for it that are not finite")
 
-    def _decode(self, source: Source, region: Region | None) -> DecodedImage | UserError | UnreadableImageError:
-        """Decode an image, or a region of it, to float32 (size, size, 3)."""
+    def decode(self, source: Source, region: Region | None = None) -> DecodedImage | UserError | UnreadableImageError:
+        """Decode an image, or a region of it, to float32 (size, size, 3); return the error if it cannot be."""
         size = self._embedder.extractor.image_size
         try:
             if isinstance(source, bytes) or (region and isinstance(source, Path)):
