@@ -14,11 +14,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Route, expect
 ADDRESS, PAGE = "http://images.test/", Path(__file__).parents[2] / "src/service/page"
 IMAGES, CLASSES, ZOOMS = 100_000, 40, 12
 MD5 = {"md5": "0" * 32}
-LONG_TASKS = """window.tasks = [];
-new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(task => task.duration)))
-    .observe({type: 'longtask'});"""
 SCROLL = """async () => {
-    tasks.length = 0;
     const frames = [];
     let last = performance.now();
     for (let i = 0; i < 120; i++) {
@@ -97,7 +93,6 @@ def page(browser: Browser) -> Page:
             route.fulfill(body=(PAGE / path).read_bytes(), content_type=guess_type(path)[0])
 
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.add_init_script(LONG_TASKS)
     page.route("**/*", fulfill)
     return page
 
@@ -118,7 +113,6 @@ def test_a_hundred_thousand_images_are_browsed_and_mapped_without_stalling(page:
     page.goto(f"{ADDRESS}?view=browse")
     browse = seconds_until(page, "#images img")
     frames = page.evaluate(SCROLL)
-    scrolling = page.evaluate("tasks")
     assert page.locator("#images > li").count() < 200  # whatever the number of images
     page.get_by_label("Jump to").evaluate(
         "slider => { slider.value = 60_000; slider.dispatchEvent(new Event('input')); }"
@@ -128,7 +122,6 @@ def test_a_hundred_thousand_images_are_browsed_and_mapped_without_stalling(page:
     page.goto(f"{ADDRESS}?view=map")
     shown = seconds_until(page, "#legend .chip")
     page.wait_for_timeout(500)
-    page.evaluate("tasks.length = 0")
     page.mouse.move(400, 400)
     profiler = page.context.new_cdp_session(page)
     profiler.send("Performance.enable", {"timeDomain": "threadTicks"})  # of the processor, whatever else it does
@@ -138,9 +131,8 @@ def test_a_hundred_thousand_images_are_browsed_and_mapped_without_stalling(page:
         page.wait_for_timeout(100)
     zooming = (script_seconds(profiler) - before) / ZOOMS
     print(
-        f"\nfirst results {results:.2f} s, browse {browse:.2f} s, map {shown:.2f} s; frames while scrolling: "
-        f"median {np.median(frames):.0f} ms, longest {max(frames):.0f} ms; tasks above 50 ms: "
-        f"{[round(each) for each in scrolling]}; zooming the map takes {1000 * zooming:.0f} ms of script a step"
+        f"\nfirst results {results:.2f} s, browse {browse:.2f} s, map {shown:.2f} s; frames while scrolling: median "
+        f"{np.median(frames):.0f} ms, longest {max(frames):.0f} ms; zooming the map: {1000 * zooming:.0f} ms a step"
     )
     assert max(results, browse, shown) < 5  # on a machine that has other things to do; the printed ones count
     assert np.median(frames) < 50

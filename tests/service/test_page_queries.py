@@ -31,6 +31,10 @@ def test_what_is_dropped_or_pasted_is_searched_several_images_as_one_query(page:
     vase, bowl = picture_of("vase"), picture_of("bowl")
     page.goto("/")
     expect(page.locator("#samples .card").first).to_be_visible()
+    for kind, mime in (("paste", "text/plain"), ("drop", "text/uri-list")):
+        give(page, kind, text=(mime, "https://example.org/photo.jpg"))
+        expect(page.get_by_role("alert")).to_contain_text("not fetched from other sites")
+        page.get_by_role("button", name="Dismiss").click()
     give(page, "paste", ("pasted.png", vase))
     expect(page.locator("#query")).to_contain_text("pasted.png")
     expect_found(page, service, [vase])
@@ -56,15 +60,6 @@ def test_a_picture_dropped_on_the_map_lands_on_it(page: Page, service: str) -> N
     expect_found(page, service, [picture_of("vase")])
 
 
-@pytest.mark.parametrize(("kind", "type"), [("paste", "text/plain"), ("drop", "text/uri-list")])
-def test_it_is_explained_why_an_address_is_not_fetched(page: Page, kind: str, type: str) -> None:  # noqa: A002  # MIME's
-    page.goto("/")
-    expect(page.locator("#samples .card").first).to_be_visible()
-    give(page, kind, text=(type, "https://example.org/photo.jpg"))
-    expect(page.get_by_role("alert")).to_contain_text("not fetched from other sites")
-    expect_address(page, "/$")
-
-
 def test_a_part_of_the_picture_is_searched_by_mouse_and_by_keyboard(page: Page, service: str) -> None:
     page.goto(f"/?key={KEY}")
     whole = expect_found(page, service, key=KEY)
@@ -83,15 +78,6 @@ def test_a_part_of_the_picture_is_searched_by_mouse_and_by_keyboard(page: Page, 
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("region="))
     assert expect_found(page, service, key=KEY) == whole
-
-
-def test_a_region_that_nothing_is_like_shows_its_nearest_with_a_soft_note(page: Page, foreign: bytes) -> None:
-    page.goto("/")
-    upload(page, "board.png", foreign)
-    expect(page.locator("#answer")).to_contain_text("No close match")
-    drag(page, box_of(page.locator(".stage img")), (0.05, 0.05), (0.95, 0.95))
-    expect(page.locator("#answer")).to_contain_text(re.compile("No close match for this region. The nearest image is"))
-    expect(page.locator("#results .card").nth(9)).to_be_visible()
 
 
 def test_a_finger_draws_a_region_and_a_button_searches_it(browser: Browser, service: str) -> None:
@@ -127,19 +113,15 @@ def test_more_and_less_like_a_result_move_the_query(page: Page, service: str) ->
 def test_results_go_on_to_the_last_and_are_there_again_after_going_back(page: Page, service: str) -> None:
     page.goto(f"/?key={KEY}")
     expect_found(page, service, key=KEY)
-    page.locator("#results .card").first.focus()
-    page.keyboard.press("End")
+    page.locator("#results .card").first.press("End")
     last = page.locator("#results > li[aria-posinset='143']")
     expect(last.locator(".card")).to_be_focused()
-    expect(last.locator("img")).to_be_visible()
     page.wait_for_timeout(300)  # until the place is remembered
-    before = page.evaluate("scrollY")
-    assert before > 1000
-    key = last.get_attribute("data-key")
+    before, key = page.evaluate("scrollY"), last.get_attribute("data-key")
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
     expect_address(page, re.escape(f"key={key}"))
-    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("scrollY") == 0 < before
     page.go_back()
     page.wait_for_function("before => Math.abs(scrollY - before) < 5", arg=before)
     expect(last.locator("img")).to_be_visible()

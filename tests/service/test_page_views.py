@@ -47,12 +47,10 @@ def odd_page(browser: Browser, odd_project: Project) -> Iterator[Page]:
 
 
 def test_images_are_browsed_by_class_split_and_name(page: Page, service: str) -> None:
-    page.goto("/")
-    page.get_by_role("link", name="Browse").click()
+    page.goto("/?view=browse")
     images = page.locator("#images > li[data-key]")
     expect(images.first).to_be_visible()
-    page.get_by_label("Jump to").focus()
-    page.keyboard.press("End")
+    page.get_by_label("Jump to").press("End")
     expect(page.locator("#images > li[aria-posinset='144'] img")).to_be_visible()
     expect(page.locator("#jump-value")).to_have_text("vase · 144")
     assert images.count() < 144  # only what is near the screen is in the document
@@ -61,17 +59,15 @@ def test_images_are_browsed_by_class_split_and_name(page: Page, service: str) ->
     page.select_option("#browse-split", "test")
     listed = httpx.get(f"{service}/api/images", params={"label": "jug", "split": "test"}).json()["images"]
     expect_keys(page, "images", [image["key"] for image in listed])
-    expect(images).to_have_count(len(listed))
     expect_address(page, "view=browse&label=jug&split=test")
     page.get_by_role("searchbox", name="File name").fill("no such name")
     page.get_by_role("button", name="Show all images").click()
     page.get_by_role("searchbox", name="File name").fill("jug_0003")
     expect(images).to_have_count(1)
-    images.locator("a").click()
+    images.locator("a").press("Space")
     expect(page.locator("#viewer-facts")).to_contain_text(KEY)
     page.keyboard.press("Enter")
     expect_found(page, service, key=KEY)
-    expect(page.locator("#query .facts")).to_contain_text(re.compile("train|valid|test"))
 
 
 def test_findings_are_looked_through_and_shown_with_their_images(odd_page: Page) -> None:
@@ -125,19 +121,11 @@ def test_labels_are_reviewed_by_keys_and_decisions_are_kept_in_a_file(odd_page: 
     page.keyboard.press("Escape")
 
 
-def test_without_a_visual_part_there_is_nothing_to_match_by(odd_page: Page) -> None:
-    odd_page.goto(f"/?key={KEY}")
-    expect(odd_page.locator("#results .card").first).to_be_visible()
-    expect(odd_page.locator("#look")).to_be_hidden()
-    odd_page.goto("/?view=map")
-    expect(odd_page.locator("#color")).to_be_visible()
-    expect(odd_page.locator("#map-kind")).to_be_hidden()
-
-
-def test_two_runs_answer_side_by_side(odd_page: Page) -> None:
+def test_two_runs_answer_side_by_side_and_without_a_visual_part_there_is_nothing_to_match_by(odd_page: Page) -> None:
     odd_page.goto(f"/?key={KEY}")
     odd_page.get_by_text("Advanced").click()
     odd_page.get_by_label("Compare with HEAD").check()
+    expect(odd_page.locator("#look")).to_be_hidden()
     lists: list[list[str]] = []
     for name, run in (("Served", {}), ("HEAD", {"run": "beside"})):
         reply = odd_page.request.get("/api/similar", params={"key": KEY, **run}).json()
@@ -263,17 +251,7 @@ def test_where_a_token_is_needed_the_page_asks_for_it_once(browser: Browser, clo
         assert page.evaluate("document.cookie") == ""
 
 
-def test_the_page_of_the_api_is_found_with_and_without_a_slash(api: httpx.Client) -> None:
-    assert api.get("/api/docs", follow_redirects=True).text == api.get("/api/docs/").text
-    assert "<title>REST API" in api.get("/api/docs/").text
-
-
-def test_calls_can_be_read_and_tried(page: Page) -> None:
-    page.goto("/api/docs/")
-    call = page.locator("#operations-images-list_images")
-    expect(call).to_contain_text("List the indexed images")
-    call.locator("button").first.click()
-    call.get_by_role("button", name="Try it out").click()
-    call.locator("[data-param-name=size] input").fill("1")
-    call.get_by_role("button", name="Execute").click()
-    expect(call.locator(".live-responses-table")).to_contain_text("bottle/bottle_0000.jpg")
+def test_the_page_of_the_api_is_found_with_and_without_a_slash(page: Page) -> None:
+    for address in ("/api/docs", "/api/docs/"):
+        page.goto(address)
+        expect(page.locator("#operations-images-list_images")).to_contain_text("List the indexed images")

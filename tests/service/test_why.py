@@ -10,13 +10,15 @@ from PIL import Image
 from page_checks import KEY
 from projects import Project
 
+BOWL = "bowl/bowl_0005.jpg"
+
 
 def test_the_half_of_a_picture_that_a_hit_shares_contributes_most(api: httpx.Client, reproduced: Project) -> None:
-    half = Image.open(reproduced.folder / "data/images" / KEY).convert("RGB")
-    half.paste((128, 128, 128), (half.width // 2, 0, half.width, half.height))
+    half = Image.open(reproduced.folder / "data/images" / BOWL).convert("RGB")
+    half.paste("white", (half.width // 2, 0, half.width, half.height))
     buffer = io.BytesIO()
     half.save(buffer, "PNG")
-    found = api.post("/api/v1/why", files={"image": buffer.getvalue()}, data={"hit": KEY}).json()
+    found = api.post("/api/v1/why", files={"image": buffer.getvalue()}, data={"hit": BOWL}).json()
     query, hit = np.array(found["query"]), np.array(found["hit"])
     assert query.shape == hit.shape
     assert query.min() >= 0
@@ -24,7 +26,7 @@ def test_the_half_of_a_picture_that_a_hit_shares_contributes_most(api: httpx.Cli
     left, right = np.split(query, [query.shape[1] // 2], axis=1)
     assert left.sum() > 2 * right.sum()
     assert found["milliseconds"] > 0
-    part = {"image": buffer.getvalue()}, {"hit": KEY, "region": "0,0,0.5,1"}
+    part = {"image": buffer.getvalue()}, {"hit": BOWL, "region": "0,0,0.5,1"}
     assert api.post("/api/v1/why", files=part[0], data=part[1]).json()["query"] != found["query"]
 
 

@@ -8,7 +8,7 @@ const SIDE = 256;  // pixels of the longer side of a shade; the browser smooths 
 
 /** Shade the panes of the viewer, of which the last has the hit; `query` is what the server is asked about. */
 export async function shade(panes, query, hit) {
-  const note = element('figcaption', { className: 'why', role: 'status' }, 'Comparing …');
+  const note = element('p', { className: 'why', role: 'status' }, 'Comparing …');
   panes.at(-1).append(note);
   try {
     const loaded = panes.map((pane) => pane.querySelector('img')?.decode().catch(() => {}));

@@ -23,14 +23,14 @@ class Explainer:
     Attributes:
         network: maps the pixels of two images to their features, (2, D), and to the feature map.
         axis: of the map's channels.
-        columns: the features that are the means of these channels.
         model: maps features to embeddings.
+        kernel: from the means of the channels to embeddings, before ReLU and scaling, float32 (c, E + K).
     """
 
     network: "ov.CompiledModel"
     axis: int
-    columns: slice
     model: EmbeddingModel
+    kernel: np.ndarray
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Map the pixels of two images, float32 (2, size, size, 3), to what each place contributes, (2, h, w) in 0…1.
@@ -46,32 +46,32 @@ class Explainer:
         linear = np.concatenate([embed(features, head), visual(features)], axis=1)
         embeddings = normalize(self.model(features))
         slopes = np.divide(embeddings, linear, out=np.zeros_like(linear), where=linear != 0)
-        kernel = np.concatenate([head.kernel[self.columns], visual.kernel[self.columns]], axis=1)
-        gradients = (embeddings[::-1] * slopes) @ kernel.T
+        gradients = (embeddings[::-1] * slopes) @ self.kernel.T
         shares = np.einsum("nhwc,nc->nhw", np.moveaxis(maps, self.axis, -1), gradients).clip(min=0)
         most = shares.max(axis=(1, 2), keepdims=True)
         return shares / np.where(most > 0, most, 1)
 
 
 def load_explainer(folder: Path) -> Explainer | None:
-    """Load an embedder; None if its backbone has no graph, or none with a feature map whose means are features."""
+    """Load an embedder; None if its backbone has no graph, or none with a feature map whose means the model uses."""
     if describe(folder)["engine"] == "keras":
         return None
-    graph = openvino_core().read_model(folder / "graph.xml")
+    model, graph = load_embedding_model(folder), openvino_core().read_model(folder / "graph.xml")
+    kernel = np.concatenate([model.head.kernel, model.visual.kernel], axis=1)
     order = [operation.friendly_name for operation in graph.get_ordered_ops()]
     features = graph.output().node.input_value(0)
-    means, start = dict[int, tuple["ov.Node", int]](), 0  # by their place in the graph: the operation, its first column
+    means, start = dict[int, tuple["ov.Node", slice]](), 0  # by their place in the graph
     for part in features.node.input_values() if features.node.get_type_name() == "Concat" else [features]:
-        if part.node.get_type_name() == "ReduceMean" and len(part.node.input_value(0).partial_shape) == 4:
-            means[order.index(part.node.friendly_name)] = (part.node, start)
-        start += part.partial_shape[1].get_length()
+        node, columns = part.node, slice(start, start := start + part.partial_shape[1].get_length())
+        is_mean = node.get_type_name() == "ReduceMean" and len(node.input_value(0).partial_shape) == 4
+        if is_mean and kernel[columns].any():
+            means[order.index(node.friendly_name)] = (node, columns)
     if not means:
         return None
-    node, start = means[max(means)]
+    node, columns = means[max(means)]
     axis = ({1, 3} - set(node.input_value(1).node.data.tolist())).pop()
-    columns = slice(start, start + node.output(0).partial_shape[1].get_length())
     graph.add_outputs([node.input_value(0)])
     graph.reshape([2, *graph.inputs[0].partial_shape[1:]])
     hints = {"ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     network = openvino_core().compile_model(graph, "CPU", hints)
-    return Explainer(network, axis, columns, load_embedding_model(folder))
+    return Explainer(network, axis, model, kernel[columns])
