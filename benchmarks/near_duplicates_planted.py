@@ -26,7 +26,7 @@ from similarity.data.images.pixels import resize, thumbnail
 from similarity.findings.images import confirm
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST, THUMBNAILS
 
-SHARE, MOST, BATCH_SIZE, SEED, MAX_EXACT = 0.03, 300, 8, 0, 100_000
+SHARE, MOST, BATCH_SIZE, SEED = 0.03, 300, 8, 0
 SCALE, BRIGHTNESS, QUALITY = 0.9, 1.05, 85
 COLUMNS = ("set", "copies", "precision by thumbnails", "recall", "precision, confirmed by features", "recall")
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 def row(folder: Path) -> list[str]:
     planted = plant(folder)
-    near = near_duplicates(planted.thumbnails, load_params(folder / "params.yaml").scan.min_correlation, MAX_EXACT)
+    near = near_duplicates(planted.thumbnails, load_params(folder / "params.yaml").scan.min_correlation)
     confirmed = confirm(near, planted.features, SEED)
     figures = [f"{figure:.3f}" for pairs in (near, confirmed) for figure in judge(pairs, confirmed, planted)]
     return [folder.name, str(len(planted.original) - planted.images), *figures]

@@ -10,8 +10,8 @@ from pathlib import Path
 from similarity.data.dataset.corrections import read_corrections, write_corrections
 from similarity.data.files import remove_leftovers
 from similarity.data.sources.folders import check_source, list_files
-from similarity.data.sources.layouts import list_folder
-from similarity.data.sources.webdataset import list_shards
+from similarity.data.sources.label_tables import list_shards
+from similarity.data.sources.layouts import plan_layout
 from similarity.errors import UserError
 from similarity.layout import CORRECTIONS, DATA, DETAILS, IMAGES, METRICS, MODELS, PLOTS
 from similarity.params import BackboneParams, DataParams
@@ -39,12 +39,12 @@ def _check_backbone(backbone: BackboneParams) -> None:
 
 def _check_source(data: DataParams) -> None:
     source = Path(data.source)
-    check_source(source)
+    files = check_source(source)
     for made in (IMAGES.resolve(), MODELS.resolve(), METRICS.resolve()):
         if made.is_relative_to(source.resolve()) or source.resolve().is_relative_to(made):
             raise UserError(f"data.source: {source} has, or is in, what the pipeline makes: move your images elsewhere")
-    if source.is_dir() and not list_shards(source):
-        list_folder(source, data)
+    if source.is_dir() and not list_shards(source, files):
+        plan_layout(source, files, data)
     if not source.is_absolute() and not Path(f"{source}.dvc").exists():
         command = ["git", "ls-files", "--stage", "--", str(source)]
         tracked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout

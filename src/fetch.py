@@ -14,12 +14,12 @@ from similarity.data.content_cache import digest_file
 from similarity.data.dataset.corrections import read_corrections
 from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
 from similarity.data.files import Outputs, write_table
-from similarity.data.sources.archives import DamagedArchiveError, is_archive, unpack_archives
+from similarity.data.sources.archives import UnpackingError, is_archive, unpack_archive
 from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
-from similarity.data.sources.folders import bring_images, check_source, fold
-from similarity.data.sources.layouts import Layout, LeftOut, correct_layout, list_folder
-from similarity.data.sources.webdataset import list_shards
+from similarity.data.sources.folders import check_source, fold, list_files
+from similarity.data.sources.label_tables import list_shards
+from similarity.data.sources.layouts import LEFT_OUT_COLUMNS, Layout, correct_layout, plan_layout
 from similarity.errors import UserError, list_first
 from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT
 from similarity.params import Params
@@ -30,39 +30,40 @@ UNPACKED = ".unpacked"  # in the new folder of images; no class can be called so
 
 def main(params: Params, outputs: Outputs) -> None:
     source, folder = Path(params.data.source), outputs.folder(IMAGES)
-    (folder / UNPACKED).mkdir()
-    origin, shards = _open_source(source, folder / UNPACKED)
-    found = list_folder(origin, params.data, shards)
+    unpacked = folder / UNPACKED
+    unpacked.mkdir()
+    origin, shards = _open_source(source, unpacked)
+    found = plan_layout(origin, list_files(origin), params.data, shards)
     corrections = read_corrections(CORRECTIONS)
     layout = correct_layout(found, corrections)
-    images = bring_images(origin, layout.images, folder, move=origin != source)
-    for _ in track(images, "fetch: copy", len(layout.images)):
-        pass
-    shutil.rmtree(folder / UNPACKED)
-    write_table(outputs.file(LEFT_OUT), LeftOut._fields, layout.left_out)
-    given = sorted((key.as_posix(), split) for key, split in layout.splits.items())
+    bring = shutil.move if origin == unpacked else shutil.copyfile
+    for path, key in track(layout.images.items(), "fetch: copy", len(layout.images)):
+        (folder / key).parent.mkdir(exist_ok=True)
+        bring(origin / path, folder / key)
+    shutil.rmtree(unpacked)
+    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, layout.left_out)
+    given = sorted((layout.images[path], split) for path, split in layout.splits.items())
     write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
     _report(source, layout)
-    tables = [each.path for each in layout.left_out if each.path.lower().endswith((".csv", ".tsv", ".parquet"))]
-    if tables and params.data.labels == "folders" and {key.parts[0] for key in layout.images.values()} == {UNLABELED}:
+    tables = [path for path, _ in layout.left_out if path.lower().endswith((".csv", ".tsv"))]
+    if tables and params.data.labels == "folders" and set(map(_folder_of, layout.images.values())) == {UNLABELED}:
         print(f"fetch: no image has a class; if {tables[0]} has them, set data.table to it")
     if corrections:
         relabeled = sum(key != found.images[path] for path, key in layout.images.items())
-        known = {str(key) for each in (found, layout) for key in each.images.values()}
-        print(
-            f"fetch: {CORRECTIONS}: {counted(relabeled, 'image')} relabeled, "
-            f"{len(found.images) - len(layout.images)} left out, {len(corrections.keys() - known)} not there"
-        )
+        gone = len(corrections.keys() - {*found.images.values(), *layout.images.values()})
+        left_out = len(found.images) - len(layout.images)
+        print(f"fetch: {CORRECTIONS}: {counted(relabeled, 'image')} relabeled, {left_out} left out, {gone} not there")
 
 
 def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixPath, Path]]:
     """Return the folder of a source's files, `unpacked` unless it is one, and the shards that files were in, if any."""
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         return unpacked, _follow(read_recipe(source), unpacked)
-    if source.is_dir():
-        shards = list_shards(source)
+    if files := check_source(source):
+        shards = list_shards(source, files)
         return (unpacked, _unpack(shards, unpacked)) if shards else (source, {})
-    check_source(source)
+    if source.is_dir():
+        return source, {}
     if is_archive(source):
         return unpacked, _unpack([source], unpacked)
     raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
@@ -77,7 +78,7 @@ def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:
     archive = download(str(recipe.url), recipe.sha256, DOWNLOADS)
     try:
         shards = _unpack([archive], unpacked)
-    except DamagedArchiveError as error:
+    except UnpackingError as error:
         archive.unlink(missing_ok=True)  # else it would be found there for ever
         raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url") from error
     if recipe.sha256 is None:
@@ -87,12 +88,13 @@ def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:
 
 
 def _unpack(archives: Sequence[Path], unpacked: Path) -> Mapping[PurePosixPath, Path]:
-    owners = dict(track(unpack_archives(archives, unpacked), "fetch: unpack", unit=" files"))
+    files = ((path, archive) for archive in archives for path in unpack_archive(archive, unpacked))
+    owners = dict(track(files, "fetch: unpack", unit=" files"))
     return owners if ".tar" in archives[0].suffixes else {}
 
 
 def _report(source: Path, layout: Layout) -> None:
-    folders = Counter(key.parts[0] for key in layout.images.values())
+    folders = Counter(map(_folder_of, layout.images.values()))
     unlabeled = f", {count} of them without a class" if (count := folders.pop(UNLABELED, 0)) else ""
     print(f"fetch: {counted(len(layout.images), 'image')} in {counted(len(folders), 'class')} from {source}{unlabeled}")
     for _, twins in groupby(sorted(folders, key=fold), key=fold):
@@ -104,8 +106,12 @@ def _report(source: Path, layout: Layout) -> None:
     if counts := Counter(layout.splits.values()):
         shown = ", ".join(f"{counts[split]} {split}" for split in SPLIT_NAMES if split in counts)
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
-    for reason, count in Counter(each.reason for each in layout.left_out).most_common():
+    for reason, count in Counter(reason for _, reason in layout.left_out).most_common():
         print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
+
+
+def _folder_of(key: str) -> str:
+    return key.split("/")[0]
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """Small real images and embeddings for the tests."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from similarity.data.images.pixels import resize
-from similarity.data.sources.archives import unpack_archives
+from similarity.data.sources.archives import unpack_archive
 from similarity.data.sources.ceramics import CLASSES, draw_picture
+from similarity.data.sources.folders import list_files
+from similarity.data.sources.layouts import Layout, plan_layout
 from similarity.data.vectors import normalize
 from similarity.params import DataParams
 
@@ -60,7 +62,12 @@ def data_params(**changes: str | None) -> DataParams:
     return DataParams.model_validate(defaults | changes)
 
 
+def plan(folder: Path, shards: Mapping[PurePosixPath, Path] | None = None, **changes: str | None) -> Layout:
+    """Plans how the files of a folder become images, as `fetch` does."""
+    return plan_layout(folder, list_files(folder), data_params(**changes), shards)
+
+
 def unpack(archives: Sequence[Path], target: Path) -> dict[PurePosixPath, Path]:
     """Unpacks archives as `fetch` does; returns the archive of each file."""
     target.mkdir(exist_ok=True)
-    return dict(unpack_archives(archives, target))
+    return {path: archive for archive in archives for path in unpack_archive(archive, target)}

@@ -54,8 +54,7 @@ class DataParams(_Section):
     heic: Literal["read", "leave_out"]
     """What is done with HEIC images, for which the package `pillow-heif` is needed."""
     table: Text | None
-    """The path, in the source, of a CSV or Parquet file of classes; empty is `labels.csv` or `labels.parquet`, if there
-    is one."""
+    """The path, in the source, of a CSV file of classes; empty is `labels.csv` or `labels.tsv`, if there is one."""
     label: Text | None
     """The column of that table that has the classes; empty is `label`, or the only one there is."""
 

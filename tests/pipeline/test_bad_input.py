@@ -124,7 +124,9 @@ def test_of_many_small_classes_ten_are_named_and_all_are_listed(project: Project
     assert "; and 5 more: each class needs some" in message
     assert message.endswith("; all are in data/problems.txt")
     listed = (project.folder / "data/problems.txt").read_text(encoding="utf-8").splitlines()
-    assert listed == [f"class 'rare{number:02d}' has too few distinct images (1)" for number in range(15)]
+    assert listed == [
+        f"class 'rare{number:02d}' has too few distinct images of its own (1 among 1)" for number in range(15)
+    ]
 
 
 @pytest.mark.usefixtures("unicode_names")
@@ -232,6 +234,11 @@ def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(project: Proje
     assert "note: git does not keep photos, so experiments with --queue" in project.run("python", "src/check.py")
     project.commit()
     assert "note" not in project.run("python", "src/check.py")
+    project.run("git", "rm", "-r", "--cached", "--quiet", "photos")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "photos"]):
+        project.run("git", "-C", "photos", *command)
+    project.commit()  # as a submodule
+    assert "note: git does not keep photos" in project.run("python", "src/check.py")
 
 
 def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from samples import unpack
-from similarity.data.sources.archives import DamagedArchiveError, is_archive
-from similarity.errors import UserError
+from similarity.data.sources.archives import UnpackingError, is_archive
 
 
 def zip_with(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
@@ -22,7 +21,7 @@ def zip_with(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
 def refuse_whole(content: bytes | bytearray, path: Path) -> None:
     """Check that an archive is refused in one line that names it."""
     path.write_bytes(content)
-    with pytest.raises(DamagedArchiveError, match=r"is cut off, damaged, or no archive .* get it again") as refusal:
+    with pytest.raises(UnpackingError, match=r"cannot be unpacked .* get it again, or unpack it yourself") as refusal:
         unpack([path], path.with_name("out"))
     assert str(refusal.value).startswith(str(path))
     assert "\n" not in str(refusal.value)
@@ -50,27 +49,29 @@ def test_a_path_outside_of_the_target_is_refused(name: str, kind: str, tmp_path:
     else:
         with tarfile.open(archive, "w") as tar:
             tar.addfile(tarfile.TarInfo(name.replace("\\", "/")))
-    with pytest.raises(UserError, match="points outside"):
+    with pytest.raises(UnpackingError, match="points outside"):
         unpack([archive], tmp_path / "out")
     assert not list(tmp_path.rglob("*evil.jpg"))
 
 
-def test_a_link_or_device_and_what_is_listed_twice_are_refused(tmp_path: Path) -> None:
-    for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR):
-        link = zipfile.ZipInfo("a/link.jpg")
-        link.external_attr = (kind | 0o777) << 16
-        with pytest.raises(UserError, match="is a link or a device"):
-            unpack([zip_with(tmp_path / "bad.zip", (link, b"/etc/passwd"))], tmp_path / "out")
-    for tar_kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
-        with tarfile.open(tmp_path / "bad.tar", "w") as archive:
-            member = tarfile.TarInfo("a/x.jpg")
-            member.type, member.linkname = tar_kind, "/etc/passwd"
-            archive.addfile(member)
-        with pytest.raises(UserError, match="link or a device"):
-            unpack([tmp_path / "bad.tar"], tmp_path / "out")
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_a_link_or_device_in_a_tar_is_refused(kind: bytes, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        member = tarfile.TarInfo("a/x.jpg")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(UnpackingError, match="link or a device"):
+        unpack([tmp_path / "bad.tar"], tmp_path / "out")
+
+
+def test_a_link_in_a_zip_is_unpacked_as_text_and_what_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("a/link.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    unpack([zip_with(tmp_path / "link.zip", (link, b"/etc/passwd"))], tmp_path / "out")
+    assert (tmp_path / "out/a/link.jpg").read_bytes() == b"/etc/passwd"
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = zip_with(tmp_path / "twice.zip", ("a/x.jpg", b"1"), ("a/x.jpg", b"2"))
-    with pytest.raises(UserError, match="listed twice"):
+    with pytest.raises(UnpackingError, match="listed twice"):
         unpack([twice], tmp_path / "out")
 
 
@@ -84,7 +85,7 @@ def test_what_is_cut_off_or_damaged_or_no_archive_is_refused(kind: str, wares: P
     content[len(content) // 2] ^= 1  # of an image, which a .tar has no checksum of
     archive.write_bytes(content)
     if kind != "tar":
-        with pytest.raises(DamagedArchiveError):
+        with pytest.raises(UnpackingError):
             unpack([archive], tmp_path / "out")
 
 
@@ -122,21 +123,6 @@ def test_a_wrong_byte_in_any_header_of_a_tar_is_refused(plain_tar: Path, tmp_pat
             refuse_whole(content, tmp_path / "flipped.tar")
 
 
-@pytest.mark.parametrize(
-    "size", [b"%011o\0" % 8_000_000_000, b"\x80" + (2**40).to_bytes(11, "big"), b"\xff" * 11 + b"\0"]
-)
-def test_a_member_that_claims_an_impossible_size_is_refused(size: bytes, plain_tar: Path, tmp_path: Path) -> None:
-    """The last of the sizes is −256: it would lead back to where the member begins, for ever."""
-    content = bytearray(plain_tar.read_bytes())
-    header = headers_of(plain_tar)[-1]
-    header = content.index(b"ustar", header) - 257 if content[header + 156 : header + 157] != b"x" else header + 1024
-    content[header + 124 : header + 136] = size
-    content[header + 148 : header + 156] = b" " * 8
-    content[header + 148 : header + 156] = b"%06o\0 " % sum(content[header : header + 512])
-    refuse_whole(content, tmp_path / "liar.tar")
-    refuse_whole(gzip.compress(content), tmp_path / "liar.tar.gz")
-
-
 def test_a_tar_that_goes_on_after_its_end_is_refused(plain_tar: Path, tmp_path: Path) -> None:
     """As where two were put together, or a piece of zeros is where members should be; or nothing else follows."""
     content, header = plain_tar.read_bytes(), headers_of(plain_tar)[2]
@@ -160,20 +146,12 @@ def test_a_zip_whose_list_hides_a_file_is_refused(place: int, byte: bytes | None
     refuse_whole(content, tmp_path / "hiding.zip")
 
 
-@pytest.mark.parametrize(
-    ("local", "listed", "value", "message"),
-    [(6, 8, 1, "is encrypted"), (8, 10, 9, "is compressed in a way that Python does not read")],
-    ids=["encrypted", "deflate64"],
-)
-def test_what_only_other_programs_unpack_is_refused_with_what_to_do(
-    local: int, listed: int, value: int, message: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("local", "listed", "value"), [(6, 8, 1), (8, 10, 9)], ids=["encrypted", "deflate64"])
+def test_what_only_other_programs_unpack_is_refused(local: int, listed: int, value: int, tmp_path: Path) -> None:
     content = bytearray(zip_with(tmp_path / "locked.zip", ("a/x.jpg", b"x")).read_bytes())
     for signature, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", listed)):
         content[content.index(signature) + offset] = value
-    (tmp_path / "locked.zip").write_bytes(content)
-    with pytest.raises(UserError, match=f"{message}.*: unpack it yourself, and set data.source to the folder"):
-        unpack([tmp_path / "locked.zip"], tmp_path / "out")
+    refuse_whole(content, tmp_path / "locked.zip")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -185,13 +163,3 @@ def test_an_absolute_path_loses_its_slash_as_with_tar(kind: str, tmp_path: Path)
         with tarfile.open(archive, "w") as tar:
             tar.addfile(tarfile.TarInfo("/tmp/x.jpg"))  # noqa: S108  # likewise
     assert list(map(str, unpack([archive], target))) == ["tmp/x.jpg"]
-
-
-def test_sizes_that_lie_do_not_get_past_the_bound(tmp_path: Path) -> None:
-    content = bytearray(zip_with(tmp_path / "liar.zip", ("a/x.jpg", bytes(1_000_000)), ("b/x.jpg", b"x")).read_bytes())
-    central = content.index(b"PK\x01\x02")
-    content[central + 24 : central + 28] = (10).to_bytes(4, "little")
-    (tmp_path / "liar.zip").write_bytes(content)
-    with pytest.raises(UserError, match="damaged"):
-        unpack([tmp_path / "liar.zip"], tmp_path / "out")
-    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")) <= 10

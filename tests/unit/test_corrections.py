@@ -42,12 +42,7 @@ def test_all_wrong_lines_are_named(tmp_path: Path) -> None:
     assert [problem.partition("corrections.csv")[2] for problem in refusal.value.problems] == [
         " does not begin with the line key,decision,label",
         ", line 3: 'a/1' is decided in a line above",
-        ", line 4: 'maybe' is none of right, relabel, leave_out",
-        ", line 5: '' cannot be the label of a decision 'relabel'",
-        ", line 6: 'b' cannot be the label of a decision 'right'",
-        ", line 7: '.b' cannot be the label of a decision 'relabel'",
-        ", line 8: '6' is no key <class>/<name>",
-        ", line 9: 1 columns instead of 3",
+        *(f", line {number}: {line!r} is no decision" for number, line in enumerate([*lines[2:], "6,right,", "a"], 4)),
     ]
 
 
@@ -72,13 +67,11 @@ def test_a_later_decision_about_a_relabeled_image_counts(corrections: dict[str, 
 
 def test_images_are_relabeled_with_their_splits_and_left_out_by_their_path_in_the_source() -> None:
     files = [f"{split}/{label}/{name}.jpg" for split in ("train", "test") for label in "ab" for name in "12"]
-    layout = plan_layout(map(PurePosixPath, files), data_params())
+    layout = plan_layout(Path("nowhere"), map(PurePosixPath, files), data_params())
     corrected = correct_layout(layout, {"a/train__1.jpg": relabel("b"), "b/test__2.jpg": LEAVE_OUT, "x/gone": RIGHT})
-    assert corrected.images[PurePosixPath("train/a/1.jpg")] == PurePosixPath("b/a__train__1.jpg")
-    assert corrected.splits[PurePosixPath("b/a__train__1.jpg")] == "train"
+    assert corrected.images[PurePosixPath("train/a/1.jpg")] == "b/a__train__1.jpg"
     assert corrected.left_out == [("test/b/2.jpg", "left out by a correction")]
     assert len(corrected.images) == len(corrected.splits) == 7
-    with pytest.raises(DataError, match=r"two images would be 'b/a__1\.jpg': leave one of them out"):
-        correct_layout(
-            plan_layout(map(PurePosixPath, ["a/1.jpg", "b/a__1.jpg"]), data_params()), {"a/1.jpg": relabel("b")}
-        )
+    layout = plan_layout(Path("nowhere"), map(PurePosixPath, ["a/1.jpg", "b/a__1.jpg"]), data_params())
+    with pytest.raises(DataError, match=r"'a/1\.jpg' and .* would both be 'b/a__1\.jpg': leave one of them out"):
+        correct_layout(layout, {"a/1.jpg": relabel("b")})

@@ -1,34 +1,34 @@
-"""Tables of `path,label[,split]` next to the images, as people export them."""
+"""Tables of `path,label[,split]` next to the images, as people export them, and the shards of webdataset."""
 
 import io
-import sys
+import json
+import shutil
+import tarfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
-import pyarrow.parquet as pq  # type: ignore[import-untyped]  # likewise
 import pytest
+import webdataset
 
-from samples import data_params
+from samples import plan, unpack
 from similarity.data.images.formats import HEIC_PACKAGE
-from similarity.data.sources.label_tables import PYARROW, Row, find_rows, read_label_table
-from similarity.data.sources.layouts import Layout, list_folder, plan_layout
+from similarity.data.sources.folders import list_files
+from similarity.data.sources.label_tables import find_rows, list_shards, read_label_table
+from similarity.data.sources.layouts import Layout
 from similarity.errors import DataError, UserError
 
 FILES = [PurePosixPath(path) for path in ("a.jpg", "b/c.jpg", "b/d.jpg")]
-ROWS = {FILES[0]: Row("cat", "train"), FILES[1]: Row("unlabeled", None)}
+ROWS = {"a.jpg": ("cat", "training"), "b/c.jpg": ("", "")}
 CSV = "path,label,split\na.jpg,cat,training\nb/c.jpg,,\n"
 
 
-def read(content: bytes | str, column: str | None = None, name: str = "labels.csv") -> dict[PurePosixPath, Row]:
-    """Return the rows of a table next to `FILES`."""
-    table = read_label_table(name, content.encode() if isinstance(content, str) else content, column)
-    return find_rows(table, PurePosixPath(), FILES)
+Rows = Mapping[str, tuple[str, str | None]]
 
 
-def as_parquet(**columns: list) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    return buffer.getvalue()
+def read(content: bytes | str, column: str | None = None, name: str = "labels.csv") -> Rows:
+    """Return the label and split of each row of a table next to `FILES`."""
+    rows = read_label_table(name, content.encode() if isinstance(content, str) else content, column)
+    return {str(path): (row.label, row.split) for path, row in find_rows(rows, PurePosixPath(), FILES).items()}
 
 
 @pytest.mark.parametrize(
@@ -44,29 +44,21 @@ def as_parquet(**columns: list) -> bytes:
         CSV.replace("b/", ".\\b\\").encode(),
         CSV.replace("path", " File_Name ").replace("split", "Split").encode(),
         CSV.replace("a.jpg", '"a.jpg"').encode() + b",,\n\n",
-        b"split,note,path,label\ntrain,x,a.jpg,cat\n,y,b/c.jpg,\n",
+        b"split,note,path,label\ntraining,x,a.jpg,cat\n,y,b/c.jpg,\n",
     ],
 )
 def test_a_table_is_read_however_a_spreadsheet_wrote_it(content: bytes) -> None:
     assert read(content) == ROWS
 
 
-def test_a_parquet_file_gives_the_same_also_with_numbers_as_labels_and_empty_cells() -> None:
-    content = as_parquet(path=["a.jpg", "b/c.jpg"], label=["cat", None], split=["train", None])
-    assert read(content, name="labels.parquet") == ROWS
-    paths = [str(path) for path in FILES]
-    numbers = read(as_parquet(path=paths, label=[3.0, None, 4.5]), name="labels.parquet")
-    assert [row.label for row in numbers.values()] == ["3", "unlabeled", "4.5"]
-
-
 def test_one_of_several_columns_of_labels_is_chosen() -> None:
     text = "path,genus,species\na.jpg,Quercus,robur\n"
-    assert read(text, "species") == {FILES[0]: Row("robur", None)}
+    assert read(text, "species") == {"a.jpg": ("robur", None)}
     with pytest.raises(UserError, match=r"has the columns 'path', 'genus', 'species', .*: set data\.label"):
         read(text)
-    with pytest.raises(UserError, match=r"data\.label: labels\.csv has no column 'kind' of labels; its columns are"):
+    with pytest.raises(UserError, match=r"has the columns .* but none called 'kind': set data\.label to one of them"):
         read(text, "kind")
-    assert read("path,kind\na.jpg,oak\n") == {FILES[0]: Row("oak", None)}
+    assert read("path,kind\na.jpg,oak\n") == {"a.jpg": ("oak", None)}
 
 
 @pytest.mark.parametrize(
@@ -85,19 +77,9 @@ def test_a_table_that_cannot_be_read_is_refused(content: bytes, message: str) ->
         read(content)
 
 
-def test_damaged_parquet_is_refused_and_all_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = as_parquet(path=["a.jpg"], label=["cat"])
-    with pytest.raises(UserError, match=r"labels\.parquet is damaged, or no table"):
-        read(content[:-9], name="labels.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
-    with pytest.raises(UserError, match=r"labels\.parquet: to read Parquet, run `pip install 'pyarrow>="):
-        read(content, name="labels.parquet")
-
-
-def test_the_lines_that_install_readers_are_those_of_the_extras() -> None:
+def test_the_line_that_installs_the_reader_of_heic_is_that_of_the_extra() -> None:
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'heic = ["{HEIC_PACKAGE}"]' in project
-    assert f'parquet = ["{PYARROW}"]' in project
 
 
 def test_all_wrong_rows_are_listed() -> None:
@@ -143,13 +125,13 @@ def test_ids_and_paths_of_other_machines_are_found_where_one_image_fits(
         with pytest.raises(DataError, match="there is no file"):
             read(table)
     else:
-        assert read(table) == {PurePosixPath(found): Row("oak", None)}
+        assert read(table) == {found: ("oak", None)}
 
 
 def test_an_id_that_two_images_fit_is_named_with_both(photos: Path) -> None:
     write_labels(photos, "a,x")
     with pytest.raises(DataError, match=r"labels\.csv, line 2: 'a' may be 'one/a\.jpg' or 'two/a\.jpg'"):
-        list_folder(photos, data_params())
+        plan(photos)
 
 
 @pytest.fixture
@@ -167,12 +149,16 @@ def write_labels(folder: Path, *lines: str, name: str = "labels.csv") -> None:
 
 
 def keys(layout: Layout) -> dict[str, str]:
-    return {str(path): str(key) for path, key in layout.images.items()}
+    return {str(path): key for path, key in layout.images.items()}
+
+
+def splits(layout: Layout) -> dict[str, str]:
+    return {str(path): split for path, split in layout.splits.items()}
 
 
 def test_a_table_gives_the_classes_of_a_folder(photos: Path) -> None:
     write_labels(photos, "one/a.jpg,x", "one/b.jpg,y", "two/a.jpg,two")
-    layout = list_folder(photos, data_params())
+    layout = plan(photos)
     assert keys(layout) == {
         "one/a.jpg": "x/one__a.jpg",
         "one/b.jpg": "y/one__b.jpg",
@@ -184,45 +170,122 @@ def test_a_table_gives_the_classes_of_a_folder(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(("folder", "table"), [("", ""), ("set/", "set/"), ("images/", ""), ("set/images/", "set/")])
-def test_a_single_folder_around_all_images_is_no_part_of_the_keys(folder: str, table: str) -> None:
-    files = [PurePosixPath(f"{folder}a.jpg"), PurePosixPath(f"{folder}b.jpg"), PurePosixPath(f"{table}labels.csv")]
+def test_a_single_folder_around_all_images_is_no_part_of_the_keys(folder: str, table: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name in "ab":
+        (tmp_path / folder / f"{name}.jpg").touch()
     below = folder.removeprefix(table)
-    layout = plan_layout(files, data_params(), lambda *_: f"path,label\n{below}a.jpg,x\n{below}b.jpg,y\n".encode())
-    assert [str(key) for key in layout.images.values()] == ["x/a.jpg", "y/b.jpg"]
+    write_labels(tmp_path / table, f"{below}a.jpg,x", f"{below}b.jpg,y")
+    assert list(keys(plan(tmp_path)).values()) == ["x/a.jpg", "y/b.jpg"]
 
 
 def test_folders_of_splits_hold_with_a_table_without_splits_and_not_with_one_that_has_them(photos: Path) -> None:
     (photos / "one").rename(photos / "train")
     (photos / "two").rename(photos / "test")
     write_labels(photos, "train/a.jpg,x", "train/b.jpg,y", "test/a.jpg,x", "test/c.jpg,y")
-    expected = {"x/train__a.jpg": "train", "y/train__b.jpg": "train", "x/test__a.jpg": "test", "y/test__c.jpg": "test"}
-    assert {str(key): split for key, split in list_folder(photos, data_params()).splits.items()} == expected
-    text = "path,label,split\ntrain/a.jpg,x,test\ntest/a.jpg,x,\n"
-    (photos / "labels.csv").write_text(text, encoding="utf-8")
-    assert {str(key): split for key, split in list_folder(photos, data_params()).splits.items()} == {
-        "x/train__a.jpg": "test"
+    assert splits(plan(photos)) == {
+        "train/a.jpg": "train",
+        "train/b.jpg": "train",
+        "test/a.jpg": "test",
+        "test/c.jpg": "test",
     }
+    (photos / "labels.csv").write_text("path,label,split\ntrain/a.jpg,x,testing\ntest/a.jpg,x,\n", encoding="utf-8")
+    assert splits(plan(photos)) == {"train/a.jpg": "test"}
 
 
 @pytest.mark.usefixtures("unicode_names")
 def test_accents_may_have_either_form_of_unicode(photos: Path) -> None:
     (photos / "one" / "a.jpg").rename(photos / "one" / "u\u0308.jpg")  # as macOS writes it
     write_labels(photos, "One/\u00fc.jpg,x")
-    assert keys(list_folder(photos, data_params()))["one/u\u0308.jpg"] == "x/one__u\u0308.jpg"
+    assert keys(plan(photos))["one/u\u0308.jpg"] == "x/one__u\u0308.jpg"
 
 
 def test_a_table_of_another_name_is_asked_for_and_two_are_one_too_many(photos: Path) -> None:
     write_labels(photos, "one/a.jpg,x", name="Labels.CSV")
-    assert keys(list_folder(photos, data_params()))["one/a.jpg"] == "x/one__a.jpg"
+    assert keys(plan(photos))["one/a.jpg"] == "x/one__a.jpg"
     (photos / "Labels.CSV").unlink()
     write_labels(photos, "one/a.jpg,x", name="train.csv")
-    assert "unlabeled/one__a.jpg" not in keys(list_folder(photos, data_params())).values()
-    assert keys(list_folder(photos, data_params(table="train.csv")))["one/a.jpg"] == "x/one__a.jpg"
+    assert "unlabeled/one__a.jpg" not in keys(plan(photos)).values()
+    assert keys(plan(photos, table="train.csv"))["one/a.jpg"] == "x/one__a.jpg"
     with pytest.raises(UserError, match=r"data\.table: there is no file 'no\.csv' in data\.source"):
-        list_folder(photos, data_params(table="no.csv"))
+        plan(photos, table="no.csv")
     with pytest.raises(UserError, match=r"data\.label: 'genus' is to be the column of labels, but data\.source has no"):
-        list_folder(photos, data_params(label="genus"))
+        plan(photos, label="genus")
     write_labels(photos, "one/a.jpg,x")
-    (photos / "labels.parquet").write_bytes(as_parquet(path=["one/a.jpg"], label=["x"]))
-    with pytest.raises(UserError, match=r"has 'labels\.csv' and 'labels\.parquet': set data\.table"):
-        list_folder(photos, data_params())
+    write_labels(photos, "one/a.jpg\tx", name="labels.tsv")
+    with pytest.raises(UserError, match=r"has 'labels\.csv' and 'labels\.tsv': set data\.table"):
+        plan(photos)
+
+
+PICTURE = b"not decoded here"
+
+
+def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def plan_shards(folder: Path, label: str | None = None) -> Layout:
+    """Plan what the tar files in a folder become, if they are shards."""
+    target = folder.with_name(f"{folder.name}-unpacked")
+    shutil.rmtree(target, ignore_errors=True)
+    owners = unpack(list_shards(folder, list_files(folder)), target)
+    return plan(target, owners, label=label)
+
+
+def test_shards_written_by_webdataset_itself_are_read(tmp_path: Path) -> None:
+    with webdataset.ShardWriter(str(tmp_path / "photos-%06d.tar"), maxcount=3, verbose=0) as writer:
+        for number in range(6):
+            writer.write({"__key__": f"{number:06d}", "jpg": PICTURE, "cls": number % 2})
+    layout = plan_shards(tmp_path)
+    assert sorted(layout.images.values()) == [f"{i}/{number:06d}.jpg" for i in (0, 1) for number in range(i, 6, 2)]
+    assert layout.splits == {}
+    assert layout.left_out == []
+
+
+def test_splits_are_in_the_names_of_shards_and_an_image_without_a_class_is_unlabeled(tmp_path: Path) -> None:
+    for name in ("set-train-000000", "set-train-000001", "set-val-000000"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}.jpg": PICTURE, f"{name}.cls": b"cat\n"})
+    write_tar(tmp_path / "set-test-0.tar", {"2.jpg": PICTURE, "2.txt": b"a dog"})
+    layout = plan_shards(tmp_path)
+    assert splits(layout) == {
+        "set-train-000000.jpg": "train", "set-train-000001.jpg": "train", "set-val-000000.jpg": "valid",
+    }  # fmt: skip
+    assert sorted({key.split("/")[0] for key in layout.images.values()}) == ["cat", "unlabeled"]
+    assert layout.unlisted == [PurePosixPath("2.jpg")]
+    assert layout.left_out == [("2.txt", "not named like an image")]
+
+
+def test_a_class_is_one_of_the_facts_in_json(tmp_path: Path) -> None:
+    facts = json.dumps({"label": "cat", "species": "felis", "age": 7}).encode()
+    write_tar(tmp_path / "a.tar", {"1.left.jpg": PICTURE, "1.right.jpg": PICTURE, "1.json": facts})
+    for column, label in ((None, "cat"), ("species", "felis"), ("age", "7")):
+        assert list(plan_shards(tmp_path, column).images.values()) == [f"{label}/1.left.jpg", f"{label}/1.right.jpg"]
+    with pytest.raises(UserError, match=r"^data.label: 'color' is to be the column"):
+        plan_shards(tmp_path, "color")
+
+
+def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Path) -> None:
+    members = {"1.jpg": PICTURE, "1.cls": b"a/b", "2.jpg": PICTURE, "2.cls": b"cat", "2.json": b'{"label": "dog"}'}
+    write_tar(tmp_path / "a.tar", members)
+    with pytest.raises(DataError) as raised:
+        plan_shards(tmp_path)
+    assert list(raised.value.problems) == [
+        "a.tar, 1.cls: the label 'a/b' cannot be the name of a folder",
+        "a.tar, 2.json: '2.jpg' is 'cat' in a.tar, 2.cls",
+    ]
+
+
+def test_shards_of_class_folders_need_no_classes_next_to_the_images_and_no_name_twice(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE, "dog/2.jpg": PICTURE})
+    write_tar(tmp_path / "b.tar", {"cat/3.jpg": PICTURE})
+    assert sorted(plan_shards(tmp_path).images.values()) == ["cat/1.jpg", "cat/3.jpg", "dog/2.jpg"]
+    write_tar(tmp_path / "b.tar", {"cat/1.jpg": PICTURE})
+    with pytest.raises(UserError, match=r"b.tar cannot be unpacked .*'cat/1.jpg' is listed twice, or in another"):
+        plan_shards(tmp_path)
+    (tmp_path / "1.jpg").touch()  # next to them: this is a folder of images
+    assert list_shards(tmp_path, list_files(tmp_path)) == []

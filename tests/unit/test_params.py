@@ -2,10 +2,12 @@ from pipeline.params_file import load_params
 
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from dvc.utils.serialize import modify_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,3 +178,19 @@ def test_experiments_change_nothing_but_their_parameter(tmp_path: Path) -> None:
     before, after = (each.read_text(encoding="utf-8").splitlines() for each in (DEFAULTS, path))
     assert [line for line in after if line not in before] == ["  lr: 0.5"]
     assert len(after) == len(before)
+
+
+@pytest.mark.parametrize("name", ["data.source", "data.table", "data.label", "backbone.name", "backbone.weights"])
+@pytest.mark.parametrize(
+    "value", ["Größe & [alt]; a=b, c #1!", '~/it\'s "x" (1) {2} %3 @4 *? $5', "a: b", " x ", "a\\b", "2020", "null"]
+)
+def test_a_name_of_any_characters_is_taken_in_quotes_within_quotes(name: str, value: str, tmp_path: Path) -> None:
+    """As `dvc exp run -S "data.source='…'"` gives it."""
+    shutil.copyfile(DEFAULTS, tmp_path / "params.yaml")
+    setting = "{}='{}'".format(name, value.replace("'", "\\'"))
+    assert not any(override.is_sweep_override() for override in to_hydra_overrides([setting]))
+    apply_overrides(tmp_path / "params.yaml", [setting])
+    section, key = name.split(".")
+    assert getattr(getattr(load_params(tmp_path / "params.yaml"), section), key) == value
+    page = (DEFAULTS.parent / "docs/how-to/own-images.md").read_text(encoding="utf-8")
+    assert """-S "data.source='$HOME/Größe & [alt]'" """ in page

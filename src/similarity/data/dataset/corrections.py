@@ -3,14 +3,13 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from similarity.data.files import replaced_file, write_table
 from similarity.data.sources.folders import can_be_class
 from similarity.errors import DataError
 
 Decision = Literal["right", "relabel", "leave_out"]
-_DECISIONS = get_args(Decision)
 _COLUMNS = ["key", "decision", "label"]
 
 
@@ -35,29 +34,23 @@ def read_corrections(path: Path) -> dict[str, Correction]:
         if next(lines, None) != _COLUMNS:
             problems.append(f"{path} does not begin with the line {','.join(_COLUMNS)}")
         for line in lines:
-            if problem := _what_is_wrong(line, corrections):
-                problems.append(f"{path}, line {lines.line_num}: {problem}")
-            else:
-                key, decision, label = line
-                corrections[key] = Correction(decision, label)  # type: ignore[arg-type]  # one of the decisions
+            match line:
+                case [key, "right" | "leave_out" as decision, ""] if _is_key(key):
+                    correction = Correction(decision)
+                case [key, "relabel", label] if _is_key(key) and label and can_be_class(label):
+                    correction = Correction("relabel", label)
+                case _:
+                    problems.append(f"{path}, line {lines.line_num}: {','.join(line)!r} is no decision")
+                    continue
+            if corrections.setdefault(key, correction) is not correction:
+                problems.append(f"{path}, line {lines.line_num}: {key!r} is decided in a line above")
     if problems:
-        raise DataError(problems, "correct it, or take it from git")
+        raise DataError(problems, "write KEY,right, or KEY,leave_out, or KEY,relabel,CLASS; or take the file from git")
     return corrections
 
 
-def _what_is_wrong(line: list[str], known: Mapping[str, Correction]) -> str | None:
-    if len(line) != len(_COLUMNS):
-        return f"{len(line)} columns instead of {len(_COLUMNS)}"
-    key, decision, label = line
-    if key.count("/") != 1:
-        return f"{key!r} is no key <class>/<name>"
-    if key in known:
-        return f"{key!r} is decided in a line above"
-    if decision not in _DECISIONS:
-        return f"{decision!r} is none of {', '.join(_DECISIONS)}"
-    if bool(label) != (decision == "relabel") or not can_be_class(label):
-        return f"{label!r} cannot be the label of a decision {decision!r}"
-    return None
+def _is_key(text: str) -> bool:
+    return text.count("/") == 1
 
 
 def write_corrections(path: Path, corrections: Mapping[str, Correction]) -> None:

@@ -9,18 +9,16 @@ import numpy as np
 from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.files import read_table, write_table
 from similarity.data.images.pixels import contrast_pattern
-from similarity.data.vectors import clustered_neighbors, nearest_neighbors, row_blocks
+from similarity.data.vectors import nearest_neighbors, row_blocks
 from similarity.errors import UserError
 
-MAX_EXACT = 100_000  # images; among more, candidates are found by an index
 _COMPONENTS = 32  # of the PCA in which candidates are searched
 _SAMPLE = 1000  # images that the principal components are computed from: 20,000 find as many pairs in twice the time
 _CANDIDATES = 10  # per image
 _ROWS_PER_BLOCK = 4096
 _ROUNDING = 1e-3  # of distances of components
 _KINDS = ("identical", "near")
-_COLUMNS = ("path", "other", "kind", "correlation")
-"""An image, one before it in the manifest, how alike they are, and the correlation of their thumbnails."""
+_COLUMNS = ("path", "other", "kind", "correlation")  # an image, one before it in the manifest, and how alike they are
 
 
 class Pairs(NamedTuple):
@@ -40,29 +38,24 @@ def identical_images(records: Sequence[ImageRecord]) -> Pairs:
     return Pairs(ends[:, 0], ends[:, 1], np.ones(len(ends)))
 
 
-def near_duplicates(thumbnails: np.ndarray, min_correlation: float, max_exact: int = MAX_EXACT) -> Pairs:
+def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
     """Find pairs of images whose thumbnails correlate, identical ones included.
 
     Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
     all pairs are given; rotated and mirrored images are not found.
-    Above `max_exact` images, an index finds the candidates, whose time does not grow with the square, but it misses
-    a few.
 
     Args:
         thumbnails: uint8 (n, size, size, 3), of at least two images; may be mapped from a file.
         min_correlation: 0…1.
-        max_exact: images up to which all are compared with all.
     """
     components = _principal_components(thumbnails)
-    if len(components) > max_exact:
-        nearest = clustered_neighbors(components, _CANDIDATES)
-    else:
-        nearest, _ = nearest_neighbors(components, _CANDIDATES)
+    nearest, _ = nearest_neighbors(components, _CANDIDATES)
     ends = _close_pairs(components, nearest, min_correlation)
-    blocks = (ends[start : start + _ROWS_PER_BLOCK].T for start in range(0, len(ends), _ROWS_PER_BLOCK))
-    patterns = ((contrast_pattern(thumbnails[first]), contrast_pattern(thumbnails[second])) for first, second in blocks)
-    products = [np.einsum("pd,pd->p", *each) for each in patterns]
-    correlations = np.concatenate([np.empty(0, np.float32), *products])
+    correlations = np.empty(len(ends), np.float32)
+    for start in range(0, len(ends), _ROWS_PER_BLOCK):
+        rows = slice(start, start + _ROWS_PER_BLOCK)
+        first, second = (contrast_pattern(thumbnails[end]) for end in ends[rows].T)
+        correlations[rows] = np.einsum("pd,pd->p", first, second)
     kept = correlations >= min_correlation
     return Pairs(ends[kept, 0], ends[kept, 1], correlations[kept])
 
@@ -150,12 +143,10 @@ def read_duplicates(path: Path, manifest: Manifest) -> tuple[Pairs, Pairs]:
     try:
         for key, other, kind, correlation in read_table(path, _COLUMNS):
             found[kind].append((row_of[other], row_of[key], float(correlation)))
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise UserError(f"{path} does not fit the manifest ({error}): run `dvc repro`") from error
-    identical, near = (_pairs(found[kind]) for kind in _KINDS)
+    columns = (np.reshape(found[kind], (-1, 3)).T for kind in _KINDS)
+    identical, near = (
+        Pairs(first.astype(np.int64), second.astype(np.int64), correlations) for first, second, correlations in columns
+    )
     return identical, near
-
-
-def _pairs(found: list[tuple[int, int, float]]) -> Pairs:
-    first, second, correlations = np.reshape(found, (-1, 3)).T
-    return Pairs(first.astype(np.int64), second.astype(np.int64), correlations)

@@ -1,5 +1,6 @@
 """Splitting images into those to learn from, those to choose the best epoch by, and those for the final figures."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
@@ -10,8 +11,8 @@ from similarity.errors import DataError
 
 FEW = 50  # groups; the shares of a class with fewer are exact
 _ADVICE = (
-    "each class needs some for each of split.train, split.valid and split.test: add images, change the shares, or "
-    "remove the class"
+    "each class needs some, which are not copies of images in larger classes, for each of split.train, split.valid and "
+    "split.test: add images, change the shares, or remove the class"
 )
 
 
@@ -24,17 +25,13 @@ def complete_splits(
     ``train`` or nothing, in the proportion of its share to that of ``train``. If both are given, images that are given
     nothing are for training. Given splits may part identical images; only those that are drawn are kept together.
 
-    Args:
-        manifest: the images.
-        given: the split of each image, "" where none is given.
-        groups, valid, test, seed: as `split_images` takes them.
+    Of each image, `given` has the split, "" where none is given; all else is as `split_images` takes it.
 
     Raises:
         DataError: classes have too few images to draw from, or none for training; it names all.
     """
     rows = np.arange(len(given))
-    with_class = manifest.labeled(rows) if manifest.classes else rows
-    present = {given[row] for row in with_class.tolist()}
+    present = {given[row] for row in (manifest.labeled(rows) if manifest.classes else rows).tolist()}
     pool = np.flatnonzero([split in {"", "train"} for split in given])
     shares = {name: share for name, share in (("valid", valid), ("test", test)) if name not in present}
     drawn = dict.fromkeys(pool.tolist(), "train")
@@ -60,34 +57,30 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
     classes of fewer than `FEW` groups, their order by this number decides instead, which gives the exact shares; adding
     an image to such a class moves very few others.
 
-    A group counts for the smallest class in it. Groups larger than a class's share for validation or testing are for
-    training, unless there are no smaller ones, so that a few large groups do not turn the shares upside down. Images
-    without a class are split as one class would be; very few next to classes are for training.
+    A group counts for the smallest class in it; one larger than a class's share for validation or testing is for
+    training, unless there are no smaller ones. Images without a class are split as one class would be; very few next
+    to classes are for training.
 
     Args:
         manifest: the images.
-        groups: images of the same group share a split, int (n,); identical images must share a group.
-        valid: share of each class for validation; at least one image, unless it is 0.
-        test: share of each class for testing; at least one image, unless it is 0. The rest is for training.
+        groups: the group of each image, 0…g − 1, int (n,), in one split; identical images must share one.
+        valid, test: shares of each class; at least one image, unless it is 0. The rest is for training.
         seed: another one draws another split.
 
     Raises:
         DataError: classes have fewer groups than there are splits, or the shares leave none for training; it names all.
     """
-    members: dict[int, list[str]] = {}
+    members = defaultdict[int, list[str]](list)
     for record, number in zip(manifest.records, groups.tolist(), strict=True):
-        members.setdefault(number, []).append(record.sha256)
-    by_label: dict[str, list[int]] = {label: [] for label in manifest.folders}
-    owners = [manifest.folders[owner] for owner in manifest.owners(groups).tolist()]
-    for number, owner in enumerate(owners):
-        by_label[owner].append(number)
+        members[number].append(record.sha256)
     sizes = {number: len(set(digests)) for number, digests in members.items()}
     drawn = {number: _draw(min(digests), seed) for number, digests in members.items()}
     wanted = {"train", *(name for name, share in (("valid", valid), ("test", test)) if share)}
-    split_of: dict[int, str] = {}
-    scarce = {}
-    for label, numbers in sorted(by_label.items()):
-        if label == UNLABELED and len(numbers) < len(wanted) and len(by_label) > 1:
+    owners = manifest.owners(groups)
+    split_of, problems = dict[int, str](), list[str]()
+    for owner, label in enumerate(manifest.folders):
+        numbers = np.flatnonzero(owners == owner).tolist()
+        if label == UNLABELED and manifest.classes and len(numbers) < len(wanted):
             split_of |= dict.fromkeys(numbers, "train")
             continue
         ordered = sorted(numbers, key=lambda number: (drawn[number], min(members[number])))
@@ -95,11 +88,11 @@ def split_images(manifest: Manifest, groups: np.ndarray, valid: float, test: flo
         if set(parts.values()) != wanted:
             parts = _split_by_order(ordered, sizes, valid, test)
         if set(parts.values()) != wanted:
-            scarce[label] = len(numbers)
+            images = int((manifest.labels == owner).sum())
+            problems.append(f"class {label!r} has too few distinct images of its own ({len(numbers)} among {images})")
         split_of |= parts
-    if scarce:
-        owner_of = [owners[number] for number in groups.tolist()]
-        raise DataError([_shortage(manifest, label, count, owner_of) for label, count in scarce.items()], _ADVICE)
+    if problems:
+        raise DataError(problems, _ADVICE)
     return [split_of[number] for number in groups.tolist()]
 
 
@@ -134,20 +127,6 @@ def _split_by_order(groups: list[int], sizes: Mapping[int, int], valid: float, t
         if split not in split_of.values() and len(left) > 1:
             split_of[min(left, key=sizes.__getitem__)] = split
     return split_of
-
-
-def _shortage(manifest: Manifest, label: str, groups: int, owners: Sequence[str]) -> str:
-    """Explain why a class with some groups cannot be split, given the class that each image counts for."""
-    members = [owner for record, owner in zip(manifest.records, owners, strict=True) if record.label == label]
-    elsewhere = [owner for owner in members if owner != label]
-    if not elsewhere:
-        among = "" if groups == len(members) else f" among {len(members)}"
-        return f"class {label!r} has too few distinct images ({groups}{among})"
-    others = ", ".join(sorted(set(map(repr, elsewhere))))
-    return (
-        f"class {label!r} has too few distinct images ({groups}): {len(elsewhere)} of {len(members)} are copies of, or "
-        f"nearly the same as, images in {others}"
-    )
 
 
 def _draw(sha256: str, seed: int) -> float:

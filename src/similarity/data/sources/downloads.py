@@ -1,6 +1,5 @@
 """Recipes: a data set in words, to be downloaded once, whole and checked, or to be drawn."""
 
-import hashlib
 import logging
 import sys
 from collections.abc import Iterator
@@ -8,23 +7,18 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import pooch  # type: ignore[import-untyped]  # it comes without types
 import requests
 import yaml
-from filelock import FileLock
 from PIL import Image, ImageEnhance
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 from urllib3.exceptions import HTTPError
 
 from similarity.data.sources.ceramics import CLASSES, draw_picture
-from similarity.errors import UserError
+from similarity.errors import UserError, one_line
 
-_CHUNK = 1 << 20  # bytes
-_TIMEOUT_S = 60
 _MISLABELED, _COPIED = 77, 88  # the last two digits of a faulty picture's number
-_AS_IT_IS = {"Accept-Encoding": "identity"}  # a .tar.gz is not to be unpacked on the way
 
 
 class GeneratedSet(BaseModel):
@@ -65,7 +59,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
     except ValidationError as error:
         faults = [(".".join(map(str, each["loc"])) or "the recipe", each["msg"]) for each in error.errors()]
         listed = "; ".join(f"{field}: {message.removeprefix('Value error, ')}" for field, message in faults)
@@ -107,17 +101,10 @@ def download(url: str, sha256: str | None, folder: Path) -> Path:
     Raises:
         UserError: no network, an error from the server, or an unexpected digest; nothing is kept.
     """
-    place = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
-    place.mkdir(parents=True, exist_ok=True)
-    name = Path(urlsplit(url).path).name or "download"
-    with FileLock(folder / f"{place.name}.lock"):  # experiments in several workers want the same file
-        for leftover in {*place.iterdir()} - {place / name}:  # from a killed run
-            leftover.unlink()
-        pooch.get_logger().setLevel(logging.ERROR)
-        try:
-            receive = pooch.HTTPDownloader(sys.stderr.isatty(), _CHUNK, headers=_AS_IT_IS, timeout=_TIMEOUT_S)
-            return Path(pooch.retrieve(url, sha256, name, place, downloader=receive))
-        except (requests.RequestException, HTTPError, ValueError) as error:
-            known = isinstance(error, requests.HTTPError | ValueError)
-            broke_off = f"no connection, or it broke off ({type(error).__name__}): run again"
-            raise UserError(f"cannot download {url}: {' '.join(str(error).split()) if known else broke_off}") from error
+    pooch.get_logger().setLevel(logging.ERROR)
+    # Unless asked not to, servers may send a .tar.gz in a way that unpacks it.
+    receive = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), headers={"Accept-Encoding": "identity"})
+    try:
+        return Path(pooch.retrieve(url, sha256, path=folder, downloader=receive))
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        raise UserError(f"cannot download {url}: {one_line(error)}") from error

@@ -1,130 +1,105 @@
-"""Tables of the class, and perhaps the split, of each image: CSV or Parquet."""
+"""Classes, and perhaps splits, of images: in CSV tables, or next to the images in webdataset's shards."""
 
 import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+import orjson
 
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME, can_be_class, fold, is_hidden, split_of_name
 from similarity.errors import DataError, UserError
 
-TABLE_NAMES = ("labels.csv", "labels.tsv", "labels.parquet")
+TABLE_NAMES = ("labels.csv", "labels.tsv")
 """What tables of labels are called, in any case."""
-PYARROW = "pyarrow>=18"
-"""The package that reads Parquet, as pip takes it; the extra `parquet`."""
 _PATH_COLUMNS = ("path", "filepath", "imagepath", "filename", "file", "imagename", "image", "imageid", "id")
 _LABEL_COLUMNS = ("label", "class", "category")
+_LABEL_ENTRIES = ("label", "class", "cls")  # of a sample's JSON
 _DELIMITERS = ",;\t"
 
 
-class Entry(NamedTuple):
-    """An image's path, class and split as they are written, and what messages call the place where they are."""
+class Row(NamedTuple):
+    """What a table says about an image, as it is written there; `place` is what messages call the row."""
 
     place: str
     path: str
     label: str
-    split: str
+    split: str | None  # None if the table has no splits
 
 
-class LabelTable(NamedTuple):
-    """The content of a table; its paths are relative to the folder that it is in."""
-
-    name: str
-    entries: Sequence[Entry]
-    has_splits: bool
-
-
-class Row(NamedTuple):
-    """The class of an image, `UNLABELED` if the table names none, and its split, one of `SPLIT_NAMES` or None."""
-
-    label: str
-    split: str | None
-
-
-def read_label_table(name: str, content: bytes, column: str | None) -> LabelTable:
+def read_label_table(name: str, content: bytes, column: str | None) -> list[Row]:
     """Read a table with a column `path`, one of labels, and perhaps one `split`.
 
-    A file whose name ends in ``.parquet`` is read as Parquet, others as CSV in UTF-8, or in UTF-16 with its mark,
-    separated by commas, semicolons or tabs. Without `column`, labels are in `label` or in the only other column.
+    It is CSV in UTF-8, or in UTF-16 with its mark, separated by commas, semicolons or tabs. Without `column`, labels
+    are in `label` or in the only other column.
 
     Raises:
         DataError: rows have a wrong number of columns; it names all.
         UserError: the file cannot be read, or columns are missing.
     """
-    lines = _read_csv(name, _as_csv(name, content) if name.lower().endswith(".parquet") else content)
-    header = [cell.strip() for cell in next(lines, (1, [""]))[1]]
+    text = _decode(name, content)
+    hint = re.match(r"(?i)sep=(.)\r?\n", text)  # Excel's
+    delimiter = hint[1] if hint else max(_DELIMITERS, key=text.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        kept = (line for line in islice(reader, bool(hint), None) if any(line))
+        lines = [(reader.line_num, [cell.strip() for cell in line]) for line in kept]
+    except csv.Error as error:
+        raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
+    header = lines.pop(0)[1] if lines else [""]
     path, label, split = _choose_columns(name, header, column)
-    entries, problems = list[Entry](), list[str]()
-    for number, line in lines:
-        if len(line) == len(header):
-            cells = (line[path], line[label], "" if split is None else line[split])
-            entries.append(Entry(f"{name}, line {number}", *(cell.strip() for cell in cells)))
-        else:
-            problems.append(f"{name}, line {number} has {len(line)} columns, where the first line has {len(header)}")
+    problems = [
+        f"{name}, line {number} has {len(line)} columns, where the first line has {len(header)}"
+        for number, line in lines
+        if len(line) != len(header)
+    ]
     if problems:
         raise DataError(problems, f"correct {name}")
-    if not entries:
+    if not lines:
         raise UserError(f"{name} has no rows below its header: fill it, or rename it if it is no table of labels")
-    return LabelTable(name, entries, split is not None)
+    return [
+        Row(f"{name}, line {number}", line[path], line[label], None if split is None else line[split])
+        for number, line in lines
+    ]
 
 
-def find_rows(table: LabelTable, folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
-    """Find the file of each entry of a table in a folder: return the rows by the files' paths in the source.
+def find_rows(rows: Sequence[Row], folder: PurePosixPath, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, Row]:
+    """Find the file of each row of a table in a folder: return the rows by the files' paths in the source.
 
     Case, the form of accents, and the suffix may differ if only one image fits; so may the folder, where the table
     names none, or one of another machine.
 
     Raises:
-        DataError: entries are wrong, name no file, or one that another entry calls otherwise; it lists all.
+        DataError: rows are wrong, name no file, or one that another row calls otherwise; it lists all.
     """
-    exact, find_image = {str(path): path for path in files}, _image_finder(folder, files)
-    rows, places, problems = dict[PurePosixPath, Row](), dict[PurePosixPath, str](), list[str]()
-    for entry in table.entries:
-        path = PurePosixPath(entry.path.replace("\\", "/"))
-        found = [whole] if (whole := exact.get(str(folder / path))) else find_image(path)
-        row = Row(entry.label or UNLABELED, split_of_name(entry.split))
-        if problem := _what_is_wrong(entry, found):
-            problems.append(f"{entry.place}: {problem}")
-        elif rows.setdefault(found[0], row) != row:
-            problems.append(f"{entry.place}: {str(path)!r} is {rows[found[0]].label!r} in {places[found[0]]}")
+    exact, images = set(files), defaultdict[str, set[PurePosixPath]](set)
+    for file in files:
+        if file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(file):
+            below = file.relative_to(folder) if file.is_relative_to(folder) else file
+            for form in (*_forms(below), *_forms(PurePosixPath(file.name))):
+                images[form].add(file)
+    found, problems = dict[PurePosixPath, Row](), list[str]()
+    for row in rows:
+        path = PurePosixPath(row.path.replace("\\", "/"))
+        if folder / path in exact:
+            fitting = [folder / path]
         else:
-            places.setdefault(found[0], entry.place)
+            if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", str(path)):  # on another machine
+                path = PurePosixPath(path.name)
+            fitting = next((sorted(images[form]) for form in _forms(path) if form in images), [])
+        if problem := _what_is_wrong(row, fitting):
+            problems.append(f"{row.place}: {problem}")
+        elif (known := found.setdefault(fitting[0], row))[2:] != row[2:]:
+            problems.append(f"{row.place}: {str(path)!r} is {known.label or UNLABELED!r} in {known.place}")
     if problems:
-        raise DataError(problems, f"correct {table.name}; its paths are relative to its folder")
-    return rows
-
-
-def _image_finder(
-    folder: PurePosixPath, files: Sequence[PurePosixPath]
-) -> Callable[[PurePosixPath], Sequence[PurePosixPath]]:
-    """Return a function that finds the images that a path below a folder may stand for."""
-
-    @cache
-    def by_form() -> dict[str, list[PurePosixPath]]:
-        forms = defaultdict[str, list[PurePosixPath]](list)
-        for path in files:
-            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path):
-                below = path.relative_to(folder) if path.is_relative_to(folder) else path
-                for form in {*_forms(below), *(f"*/{form}" for form in _forms(PurePosixPath(path.name)))}:
-                    forms[form].append(path)
-        return forms
-
-    def find(path: PurePosixPath) -> Sequence[PurePosixPath]:
-        is_foreign = path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", str(path))
-        forms = [] if is_foreign else _forms(path)
-        if is_foreign or len(path.parts) == 1:
-            forms += [f"*/{form}" for form in _forms(PurePosixPath(path.name))]
-        return next((found for form in forms if (found := by_form().get(form))), ())
-
-    return find
+        raise DataError(problems, "correct the table; its paths are relative to its folder")
+    return found
 
 
 def _forms(path: PurePosixPath) -> list[str]:
@@ -133,69 +108,96 @@ def _forms(path: PurePosixPath) -> list[str]:
     return [text, fold(str(path.with_suffix("")))] if path.suffix.lower() in IMAGE_SUFFIXES else [text]
 
 
-def _read_csv(name: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines that are not empty, with their numbers."""
+def _decode(name: str, content: bytes) -> str:
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        text = content.decode(encoding)
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         number = content[: error.start].count(b"\n") + 1
         raise UserError(f"{name}, line {number}: this is not UTF-8: save the table as CSV in UTF-8") from error
-    hint = re.match(r"(?i)sep=(.)\r?\n", text)  # Excel's
-    first = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=hint[1] if hint else max(_DELIMITERS, key=first.count))
-    try:
-        yield from ((reader.line_num, line) for line in islice(reader, bool(hint), None) if any(line))
-    except csv.Error as error:
-        raise UserError(f"{name}, line {reader.line_num}: {error}: correct it") from error
-
-
-def _as_csv(name: str, content: bytes) -> bytes:
-    """Write Parquet as CSV; its rows begin at line 2."""
-    if find_spec("pyarrow") is None:
-        raise UserError(f"{name}: to read Parquet, run `pip install '{PYARROW}'`, or save the table as labels.csv")
-    import pyarrow as pa  # type: ignore[import-untyped]  # it comes without types
-    from pyarrow import csv as writer
-    from pyarrow import parquet
-
-    written = io.BytesIO()
-    try:
-        writer.write_csv(parquet.read_table(pa.BufferReader(content)), written)
-    except pa.ArrowException as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name} is damaged, or no table ({reason}): write it again, or as labels.csv") from error
-    return written.getvalue()
 
 
 def _choose_columns(name: str, header: Sequence[str], column: str | None) -> tuple[int, int, int | None]:
     """Return the numbers of the columns of paths, of labels and, if there is one, of splits."""
     names = [re.sub(r"[\W_]", "", cell.casefold()).replace("img", "image") for cell in header]
-    place = {name: number for number, name in reversed(list(enumerate(names)))}
     shown = ", ".join(map(repr, header))
-    path = next((place[each] for each in _PATH_COLUMNS if each in place), None)
-    if path is None:
+    paths = [names.index(each) for each in _PATH_COLUMNS if each in names]
+    if not paths:
         raise UserError(f"{name} has the columns {shown}, but none called 'path': name one so, or rename the file")
-    split = place.get("split")
-    others = [number for number, cell in enumerate(header) if cell and number not in {path, split}]
-    named = [place[each] for each in _LABEL_COLUMNS if place.get(each) in others]
+    split = names.index("split") if "split" in names else None
+    others = [number for number, cell in enumerate(header) if cell and number not in {paths[0], split}]
     if column is not None:
-        named = [number for number in others if header[number] == column]
-    if column is not None and not named:
-        raise UserError(f"data.label: {name} has no column {column!r} of labels; its columns are {shown}")
-    if not named and len(others) != 1:
-        raise UserError(f"{name} has the columns {shown}, but none called 'label': set data.label to one of them")
-    return path, (named or others)[0], split
+        labels, missing = [number for number in others if header[number] == column], repr(column)
+    else:
+        labels = [number for each in _LABEL_COLUMNS for number in others if names[number] == each]
+        labels, missing = labels or (others if len(others) == 1 else []), "'label'"
+    if not labels:
+        raise UserError(f"{name} has the columns {shown}, but none called {missing}: set data.label to one of them")
+    return paths[0], labels[0], split
 
 
-def _what_is_wrong(entry: Entry, found: Sequence[PurePosixPath]) -> str | None:
-    if not entry.path:
+def _what_is_wrong(row: Row, found: Sequence[PurePosixPath]) -> str | None:
+    if not row.path:
         return "there is no path"
     if not found:
-        return f"there is no file {entry.path!r}"
+        return f"there is no file {row.path!r}"
     if len(found) > 1:
-        return f"{entry.path!r} may be {' or '.join(repr(str(path)) for path in found[:2])}"
-    if entry.split and split_of_name(entry.split) is None:
-        return f"the split {entry.split!r} is none of {', '.join(SPLIT_OF_NAME)}"
-    if not can_be_class(entry.label or UNLABELED):
-        return f"the label {entry.label!r} cannot be the name of a folder"
+        return f"{row.path!r} may be {' or '.join(repr(str(path)) for path in found[:2])}"
+    if row.split and split_of_name(row.split) is None:
+        return f"the split {row.split!r} is none of {', '.join(SPLIT_OF_NAME)}"
+    if not can_be_class(row.label):
+        return f"the label {row.label!r} cannot be the name of a folder"
     return None
+
+
+def list_shards(source: Path, files: Sequence[PurePosixPath]) -> list[Path]:
+    """List the tar files in a folder with some files, sorted; none if there are images outside of them."""
+    if any(path.suffix.lower() in IMAGE_SUFFIXES for path in files):
+        return []
+    return sorted(source / path for path in files if path.suffix == ".tar" and len(path.parts) == 1)
+
+
+def read_samples(
+    source: Path, shards: Mapping[PurePosixPath, Path], column: str | None
+) -> tuple[list[Row], set[PurePosixPath]]:
+    """Read the classes of images from unpacked tar files; return them, and the files that they are from.
+
+    As in webdataset, files with the same path up to the first dot of their name are one sample, and the class of
+    ``0001.jpg`` is in ``0001.cls`` or in ``0001.json``. If every shard's name contains a split name, as in
+    ``imagenet-train-000000.tar``, the samples have these splits.
+
+    Files are known by their path below the folder that they were unpacked to. `column` is the entry of the JSON that is
+    the class; None is ``label``, ``class`` or ``cls``, unless there is a ``.cls``.
+    """
+    images = defaultdict[PurePosixPath, list[PurePosixPath]](list)
+    for path in shards:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            images[_sample(path)].append(path)
+    splits = {shard: split_of_name(shard.stem) for shard in set(shards.values())}
+    has_splits = all(splits.values())
+    rows, used = list[Row](), set[PurePosixPath]()
+    for path, shard in shards.items():
+        if images[_sample(path)] and (label := _read_label(source / path, column)) is not None:
+            split = splits[shard] if has_splits else None
+            rows += [Row(f"{shard.name}, {path}", str(image), label, split) for image in images[_sample(path)]]
+            used.add(path)
+    return rows, used
+
+
+def _read_label(path: Path, column: str | None) -> str | None:
+    """Return the class that a file of a sample names, if it names one."""
+    if path.suffix == ".cls" and column is None:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    if path.suffix != ".json":
+        return None
+    try:
+        facts = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return None
+    names = _LABEL_ENTRIES if column is None else (column,)
+    found = [facts[name] for name in names if isinstance(facts, dict) and isinstance(facts.get(name), str | int)]
+    return str(found[0]).strip() if found else None
+
+
+def _sample(path: PurePosixPath) -> PurePosixPath:
+    return path.parent / path.name.split(".", 1)[0]

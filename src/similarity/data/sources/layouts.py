@@ -1,119 +1,91 @@
-"""How the files of a source become ``<class>/<name>``: by its folders, by a table, or by the names of shards."""
+"""How the files of a source become ``<class>/<name>``: by its folders, by a table, or by what shards say."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from similarity.data.dataset.corrections import Correction, corrected_key
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.images.formats import HEIC_PACKAGE, IMAGE_SUFFIXES, START, can_read_heic, image_format
-from similarity.data.sources.folders import Place, is_hidden, list_files, make_keys, printable, split_of_name
-from similarity.data.sources.label_tables import TABLE_NAMES, LabelTable, find_rows, read_label_table
-from similarity.data.sources.webdataset import read_samples
+from similarity.data.sources.folders import MAX_NAME_BYTES, is_hidden, is_odd, printable, split_of_name
+from similarity.data.sources.label_tables import TABLE_NAMES, Row, find_rows, read_label_table, read_samples
 from similarity.errors import DataError, UserError
 from similarity.params import DataParams
 
-_SYSTEM = frozenset(
-    {
-        "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found",
-        "system volume information",
-    }
+LEFT_OUT_COLUMNS = ("path", "reason")
+_SYSTEM = (
+    "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found",
+    "system volume information",
 )  # fmt: skip
 _HEIC = f"HEIC: to read it, run `pip install '{HEIC_PACKAGE}'` and set data.heic to read"
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
-_WRAPPERS = frozenset({"image", "images", "img", "imgs"})  # between a folder of a split and those of classes
-
-
-class LeftOut(NamedTuple):
-    """A file that does not become an image: its path in the source, printable, and the reason."""
-
-    path: str
-    reason: str
+_WRAPPERS = ("image", "images", "img", "imgs")  # between a folder of a split and those of classes
+_JOIN = "__"  # of the names of folders and file in a key
 
 
 class Layout(NamedTuple):
-    """How the files of a source become images; all paths are those in the source, unless they are called keys."""
+    """How the files of a source become images, by their paths in it."""
 
-    images: dict[PurePosixPath, PurePosixPath]  # the key of each, ``<class>/<name>``
-    splits: dict[PurePosixPath, str]  # of images, by their keys, for which the source names one
-    left_out: list[LeftOut]  # all other files, except the table of labels
+    images: dict[PurePosixPath, str]  # the key of each, ``<class>/<name>``
+    splits: dict[PurePosixPath, str]  # of images for which the source names one
+    left_out: list[tuple[str, str]]  # all other files, except the table of labels, printable, and the reason
     unlisted: list[PurePosixPath]  # images that the table of labels does not name
 
 
-def list_folder(source: Path, data: DataParams, shards: Mapping[PurePosixPath, Path] | None = None) -> Layout:
-    """Plan how a folder becomes images; see `plan_layout`. `shards` are the tar archives that its files were in.
-
-    Raises:
-        UserError: as `plan_layout` and `list_files`.
-    """
-
-    def read(path: PurePosixPath, size: int) -> bytes:
-        try:
-            with (source / path).open("rb") as file:
-                return file.read(size)
-        except FileNotFoundError:  # a link to nothing, which is named where it is to be brought
-            return b""
-
-    files, table = list_files(source), None
-    if shards and data.table is None and data.labels == "folders":
-        table, used = read_samples(source, shards, data.label)
-        files = [path for path in files if path not in used]
-    return plan_layout(files, data, read, table)
-
-
 def plan_layout(
-    files: Iterable[PurePosixPath],
-    data: DataParams,
-    read: Callable[[PurePosixPath, int], bytes] = lambda *_: b"",
-    table: LabelTable | None = None,
+    source: Path, files: Iterable[PurePosixPath], data: DataParams, shards: Mapping[PurePosixPath, Path] | None = None
 ) -> Layout:
     """Find the classes of a source's images, and their splits, by its relative paths or by a table of labels.
 
     The folder below the source, or below a split folder such as ``train``, is the class. Images in no folder, like
     those in a folder ``unlabeled``, have none. Folders that are around all others are left out of the keys; in keys,
     names of other folders stand before the file's, as in ``<class>/<split>__<folder>__<file>``, so that a key does not
-    depend on other images. Hidden files, ``__MACOSX`` and files not named like images are left out; those without a
-    suffix are images if their first bytes say so, which `read` gets, given a path and a number of bytes, -1 for all.
-    Whether an image is HEIC is in these bytes as well, whatever its name.
+    change when files are added or removed elsewhere.
 
-    The classes are those of a table, if they are known already; otherwise one is looked for in the source.
+    Only hidden files, those of operating systems, and those that are not named like images, or are HEIC images that
+    the parameters leave out, do not become images: what is no image with a suffix of one, is for `scan` to judge.
+
+    Args:
+        source: the folder, of which tables and the first bytes of images are read.
+        files: all files in it.
+        data: the parameters.
+        shards: the tar archives that the files were in, if any.
 
     Raises:
         DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
         UserError: there are no images, folders are ambiguous, or HEIC images cannot be read.
     """
-    files = sorted(files)
-    reasons = {path: reason for path in files if (reason := _why_left_out(path, read, data.heic))}
-    images, base = [path for path in files if path not in reasons], PurePosixPath()
-    has_labels = data.labels == "folders"
-    if table is None and has_labels:
-        at = _find_table(files, _folder_around(images, class_folders=False), data.table)
-        if at is not None:
-            table, base = read_label_table(str(at), read(at, -1), data.label), at.parent
-            reasons.pop(at, None)
-    if table is None and has_labels and data.label is not None:
-        raise UserError(
-            f"data.label: {data.label!r} is to be the column of labels, but data.source has no "
-            f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
-        )
-    left_out = [LeftOut(printable(path), reason) for path, reason in reasons.items()]
+    files, rows, table = sorted(files), list[Row](), None
+    if shards and data.table is None and data.labels == "folders":
+        rows, used = read_samples(source, shards, data.label)
+        files = [path for path in files if path not in used]
+    reasons = {path: reason for path in files if (reason := _why_left_out(path, source, data.heic))}
+    images = [path for path in files if path not in reasons]
+    if data.labels == "folders" and not rows:
+        table = _find_table(files, _folder_around(images, class_folders=False), data)
+        if table is not None:
+            rows = read_label_table(str(table), (source / table).read_bytes(), data.label)
+            reasons.pop(table, None)
+    left_out = [(printable(path), reason) for path, reason in reasons.items()]
     _check_images(images, left_out, data.heic)
-    rows = find_rows(table, base, files) if table else {}
-    has_classes = has_labels and table is None  # in its folders
+    listed = find_rows(rows, table.parent if table else PurePosixPath(), files)
+    has_classes = data.labels == "folders" and not rows  # in its folders
+    has_splits = any(row.split is not None for row in rows)
     around = _folder_around(images, has_classes)
     split_folders = _find_split_folders(images, around, has_classes)
-    places = dict[PurePosixPath, Place]()
+    keys, splits = dict[PurePosixPath, str](), dict[PurePosixPath, str]()
     for path in images:
         label, split, names = _place_by_folder(path, around, split_folders)
+        row = listed.get(path)
         if not has_classes:
-            label = UNLABELED
-        if table:
-            label, given = rows.get(path, (UNLABELED, None))
-            split = given if table.has_splits else split
-        places[path] = Place(label, split, names)
-    keys, unlisted = make_keys(places), [path for path in images if path not in rows] if table else []
-    return Layout(keys, {keys[path]: place.split for path, place in places.items() if place.split}, left_out, unlisted)
+            label = (row.label if row else "") or UNLABELED
+        if has_splits:
+            split = split_of_name((row.split if row else "") or "")
+        keys[path] = _make_key(label, names)
+        if split:
+            splits[path] = split
+    _check_keys(keys, "rename this in the source")
+    return Layout(keys, splits, left_out, [path for path in images if path not in listed] if rows else [])
 
 
 def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Layout:
@@ -122,44 +94,45 @@ def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Lay
     Raises:
         DataError: two images would get the same key; it names all.
     """
-    keys = {path: corrected_key(str(key), corrections) for path, key in layout.images.items()}
-    images = {path: PurePosixPath(key) for path, key in keys.items() if key is not None}
-    if twice := [key for key, count in Counter(images.values()).items() if count > 1]:
-        problems = [f"two images would be {str(key)!r}" for key in twice]
-        raise DataError(problems, "leave one of them out, or decide otherwise")
-    paths = {key: path for path, key in layout.images.items()}
-    splits = {images[paths[key]]: split for key, split in layout.splits.items() if paths[key] in images}
-    left_out = [LeftOut(printable(path), "left out by a correction") for path in keys if path not in images]
+    keys = {path: corrected_key(key, corrections) for path, key in layout.images.items()}
+    images = {path: key for path, key in keys.items() if key is not None}
+    _check_keys(images, "leave one of them out, or decide otherwise")
+    splits = {path: split for path, split in layout.splits.items() if path in images}
+    left_out = [(printable(path), "left out by a correction") for path in keys if path not in images]
     return Layout(images, splits, sorted([*layout.left_out, *left_out]), layout.unlisted)
 
 
-def _why_left_out(path: PurePosixPath, read: Callable[[PurePosixPath, int], bytes], heic: str) -> str | None:
-    if path.suffix == ".icloud":
-        return "in iCloud only: download it first"
+def _why_left_out(path: PurePosixPath, source: Path, heic: str) -> str | None:
     if is_hidden(path):
         return "hidden: a name in its path begins with a dot"
     if any(part.casefold() in _SYSTEM for part in path.parts):
         return "what an operating system or a network drive keeps for itself"
     if path.suffix and path.suffix.lower() not in IMAGE_SUFFIXES:
         return "not named like an image"
-    kind = image_format(read(path, START))
+    kind = _format_of(source / path)
     if kind == "HEIF" and not (heic == "read" and can_read_heic()):
         return _HEIC
     return None if kind or path.suffix else "not named like an image"
 
 
-def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[LeftOut], heic: str) -> None:
-    unread = [each.path for each in left_out if each.reason == _HEIC]
+def _format_of(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return image_format(file.read(START))
+    except FileNotFoundError:  # a link to nothing, which is named where it is to be copied
+        return None
+
+
+def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[tuple[str, str]], heic: str) -> None:
+    unread = [path for path, reason in left_out if reason == _HEIC]
     if heic == "read" and unread:
         raise UserError(
             f"{len(unread)} of {len(images) + len(unread)} images in data.source are HEIC, such as {unread[0]!r}: to "
             f"read them, run `pip install '{HEIC_PACKAGE}'`; to leave them out, set data.heic to leave_out"
         )
     if not images:
-        archives = [each.path for each in left_out if each.path.lower().endswith(_ARCHIVES)]
-        advice = f"; unpack {archives[0]!r} and all others into one folder, and set it to that" if archives else ""
-        such_as = f", such as {left_out[0].path!r} ({left_out[0].reason})" if left_out else ""
-        raise UserError(f"data.source has no images, and {len(left_out)} other files{such_as}{advice}")
+        such_as = f", such as {left_out[0][0]!r} ({left_out[0][1]})" if left_out else ""
+        raise UserError(f"data.source has no images, and {len(left_out)} other files{such_as}")
 
 
 def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> PurePosixPath:
@@ -175,16 +148,21 @@ def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> Pure
         around += tuple(tops)
 
 
-def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, name: str | None) -> PurePosixPath | None:
+def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, data: DataParams) -> PurePosixPath | None:
     """Return the path of the table of labels: next to the images or their folders, or in a folder around these."""
-    if name is not None:
-        if PurePosixPath(name) not in files:
-            raise UserError(f"data.table: there is no file {name!r} in data.source")
-        return PurePosixPath(name)
+    if data.table is not None:
+        if PurePosixPath(data.table) not in files:
+            raise UserError(f"data.table: there is no file {data.table!r} in data.source")
+        return PurePosixPath(data.table)
     folders = {around, *around.parents}
     found = [path for path in files if path.parent in folders and path.name.casefold() in TABLE_NAMES]
     if len(found) > 1:
         raise UserError(f"data.source has {' and '.join(map(repr, map(str, found)))}: set data.table to one of them")
+    if not found and data.label is not None:
+        raise UserError(
+            f"data.label: {data.label!r} is to be the column of labels, but data.source has no "
+            f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
+        )
     return found[0] if found else None
 
 
@@ -210,12 +188,36 @@ def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, 
     return {}
 
 
-def _place_by_folder(path: PurePosixPath, around: PurePosixPath, split_folders: Mapping[str, str]) -> Place:
+def _place_by_folder(
+    path: PurePosixPath, around: PurePosixPath, split_folders: Mapping[str, str]
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """Return the class and the split of an image by its folders, and the names that its key is made of."""
     if not path.is_relative_to(around):
-        return Place(UNLABELED, None, path.parts)
+        return UNLABELED, None, path.parts
     names = path.relative_to(around).parts
     split = split_folders.get(names[0]) if len(names) > 1 else None
     folders = names[1:-1] if split else names[:-1]
     if split and folders and folders[0].casefold() in {names[0].casefold(), *_WRAPPERS}:
         folders = folders[1:]
-    return Place(folders[0] if folders else UNLABELED, split, names)
+    return folders[0] if folders else UNLABELED, split, names
+
+
+def _make_key(label: str, names: Sequence[str]) -> str:
+    *folders, name = names
+    if label in folders:
+        folders.remove(label)
+    return f"{label}/{_JOIN.join([*folders, name])}"
+
+
+def _check_keys(keys: Mapping[PurePosixPath, str], advice: str) -> None:
+    """Raise a `DataError` that names all images whose paths cannot be keys, or that have the key of another one."""
+    problems, owner = list[str](), dict[str, PurePosixPath]()
+    for path, key in keys.items():
+        if any(character == "\\" or is_odd(character) for character in str(path)):
+            problems.append(f"the name {str(path)!r} has a backslash or control characters, or is not valid UTF-8")
+        elif len(os.fsencode(key.split("/")[1])) > MAX_NAME_BYTES:
+            problems.append(f"the names in {str(path)!r} are too long for one of {MAX_NAME_BYTES} bytes")
+        elif (other := owner.setdefault(key, path)) != path:
+            problems.append(f"{str(other)!r} and {str(path)!r} would both be {key!r}")
+    if problems:
+        raise DataError(problems, advice)
