@@ -14,13 +14,16 @@ from similarity.data.sources.label_tables import list_shards
 from similarity.data.sources.layouts import plan_layout
 from similarity.errors import UserError
 from similarity.layout import CORRECTIONS, DATA, DETAILS, IMAGES, METRICS, MODELS, PLOTS
-from similarity.params import BackboneParams, DataParams
+from similarity.params import DataParams
 
 
 def main() -> None:
     params = load_params()
     check_dvc_files()
-    _check_backbone(params.backbone)
+    backbone = params.backbone
+    for name, path in [("name", backbone.name)] * backbone.is_onnx + [("weights", backbone.weights)]:
+        if path != "imagenet" and not Path(path).is_file():
+            raise UserError(f"params.yaml: backbone.{name}: there is no file {path}")
     _check_source(params.data)
     read_corrections(CORRECTIONS)
     if not CORRECTIONS.exists():  # DVC needs it
@@ -29,12 +32,6 @@ def main() -> None:
         for folder in (DATA, MODELS, METRICS, DETAILS, PLOTS):
             remove_leftovers(folder)
         _check_images()
-
-
-def _check_backbone(backbone: BackboneParams) -> None:
-    for name, path in [("name", backbone.name)] * backbone.is_onnx + [("weights", backbone.weights)]:
-        if path != "imagenet" and not Path(path).is_file():
-            raise UserError(f"params.yaml: backbone.{name}: there is no file {path}")
 
 
 def _check_source(data: DataParams) -> None:
@@ -53,11 +50,7 @@ def _check_source(data: DataParams) -> None:
 
 
 def _check_images() -> None:
-    """Stop if somebody put files into the folder of images, which DVC would remove: it is generated.
-
-    Raises:
-        UserError: there are files whose content is not in DVC's cache.
-    """
+    """Raise a `UserError` if somebody put files into the folder of images, which DVC would remove: it is generated."""
     if unknown := list_unknown(IMAGES, list_files(IMAGES) if IMAGES.is_dir() else []):
         raise UserError(
             f"{IMAGES} is generated, and has {counted(len(unknown), 'file')} that DVC does not know and would remove, "

@@ -12,17 +12,17 @@ from platformdirs import user_cache_path
 
 from similarity.data.content_cache import digest_file
 from similarity.data.dataset.corrections import read_corrections
-from similarity.data.dataset.manifest import SPLIT_NAMES, UNLABELED, write_splits
+from similarity.data.dataset.manifest import SPLIT_COLUMNS, SPLIT_NAMES, UNLABELED
 from similarity.data.files import Outputs, write_table
 from similarity.data.sources.archives import UnpackingError, is_archive, unpack_archive
 from similarity.data.sources.ceramics import CLASSES
 from similarity.data.sources.downloads import Recipe, download, generate_images, read_recipe
 from similarity.data.sources.folders import check_source, fold, list_files
 from similarity.data.sources.label_tables import list_shards
-from similarity.data.sources.layouts import LEFT_OUT_COLUMNS, Layout, correct_layout, plan_layout
+from similarity.data.sources.layouts import Layout, correct_layout, plan_layout
 from similarity.errors import UserError, list_first
 from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT
-from similarity.params import Params
+from similarity.params import DataParams, Params
 
 DOWNLOADS = user_cache_path("image-similarity") / "downloads"
 UNPACKED = ".unpacked"  # in the new folder of images; no class can be called so
@@ -41,13 +41,10 @@ def main(params: Params, outputs: Outputs) -> None:
         (folder / key).parent.mkdir(exist_ok=True)
         bring(origin / path, folder / key)
     shutil.rmtree(unpacked)
-    write_table(outputs.file(LEFT_OUT), LEFT_OUT_COLUMNS, layout.left_out)
+    write_table(outputs.file(LEFT_OUT), ("path", "reason"), layout.left_out)
     given = sorted((layout.images[path], split) for path, split in layout.splits.items())
-    write_splits(outputs.file(GIVEN_SPLITS), *([entry[i] for entry in given] for i in (0, 1)))
-    _report(source, layout)
-    tables = [path for path, _ in layout.left_out if path.lower().endswith((".csv", ".tsv"))]
-    if tables and params.data.labels == "folders" and set(map(_folder_of, layout.images.values())) == {UNLABELED}:
-        print(f"fetch: no image has a class; if {tables[0]} has them, set data.table to it")
+    write_table(outputs.file(GIVEN_SPLITS), SPLIT_COLUMNS, given)
+    _report(params.data, layout)
     if corrections:
         relabeled = sum(key != found.images[path] for path, key in layout.images.items())
         gone = len(corrections.keys() - {*found.images.values(), *layout.images.values()})
@@ -59,11 +56,10 @@ def _open_source(source: Path, unpacked: Path) -> tuple[Path, Mapping[PurePosixP
     """Return the folder of a source's files, `unpacked` unless it is one, and the shards that files were in, if any."""
     if source.suffix in {".yaml", ".yml"} and source.is_file():
         return unpacked, _follow(read_recipe(source), unpacked)
-    if files := check_source(source):
+    files = check_source(source)
+    if source.is_dir():
         shards = list_shards(source, files)
         return (unpacked, _unpack(shards, unpacked)) if shards else (source, {})
-    if source.is_dir():
-        return source, {}
     if is_archive(source):
         return unpacked, _unpack([source], unpacked)
     raise UserError(f"data.source: {source} is not a folder, a complete .zip or .tar archive, or a recipe (.yaml)")
@@ -93,10 +89,14 @@ def _unpack(archives: Sequence[Path], unpacked: Path) -> Mapping[PurePosixPath, 
     return owners if ".tar" in archives[0].suffixes else {}
 
 
-def _report(source: Path, layout: Layout) -> None:
-    folders = Counter(map(_folder_of, layout.images.values()))
+def _report(data: DataParams, layout: Layout) -> None:
+    folders = Counter(key.split("/")[0] for key in layout.images.values())
     unlabeled = f", {count} of them without a class" if (count := folders.pop(UNLABELED, 0)) else ""
-    print(f"fetch: {counted(len(layout.images), 'image')} in {counted(len(folders), 'class')} from {source}{unlabeled}")
+    images = f"{counted(len(layout.images), 'image')} in {counted(len(folders), 'class')}"
+    print(f"fetch: {images} from {data.source}{unlabeled}")
+    tables = [path for path, _ in layout.left_out if path.lower().endswith((".csv", ".tsv"))]
+    if tables and not folders and data.labels == "folders":
+        print(f"fetch: no image has a class; if {tables[0]} has them, set data.table to it")
     for _, twins in groupby(sorted(folders, key=fold), key=fold):
         if len(alike := list(twins)) > 1:
             print(f"fetch: are {' and '.join(map(repr, alike))} one class? Only case, spaces or accents' form differ")
@@ -108,10 +108,6 @@ def _report(source: Path, layout: Layout) -> None:
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
     for reason, count in Counter(reason for _, reason in layout.left_out).most_common():
         print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
-
-
-def _folder_of(key: str) -> str:
-    return key.split("/")[0]
 
 
 if __name__ == "__main__":

@@ -3,21 +3,14 @@
 from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from similarity import layout
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
-from similarity.data.dataset.manifest import ImageRecord, Manifest, write_manifest
-from similarity.data.dataset.scanning import (
-    REMARKS_COLUMNS,
-    Rejection,
-    list_keys,
-    scan_images,
-    scan_version,
-)
+from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection, list_keys, scan_images, scan_version
 from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.pictures import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
@@ -38,7 +31,7 @@ def main(params: Params, outputs: Outputs) -> None:
     _check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
     write_ranges(outputs.file(layout.RANGES), ranges)
-    write_manifest(outputs.file(layout.MANIFEST), records)
+    write_table(outputs.file(layout.MANIFEST), ImageRecord._fields, records)
     write_table(folder / layout.REJECTED.name, Rejection._fields, rejections)
     identical = identical_images(records)
     near = near_duplicates(np.load(folder / layout.THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
@@ -55,30 +48,23 @@ def main(params: Params, outputs: Outputs) -> None:
     }
     write_metrics(outputs.file(layout.METRICS / "data.json"), {"images": len(records)})
     write_metrics(outputs.file(layout.DETAILS / "scan.json"), figures)
-    print(f"scan: {'; '.join(_describe(figures))}; {counted(decoded, 'image')} decoded")
+    in_classes = f"{counted(len(records), 'image')} in {counted(figures['classes'], 'class')}"
+    copies = f"{figures['duplicates']:,} with the same bytes as another one"
+    pairs = f"{counted(len(near.first), 'pair')} of near duplicates"
+    print(f"scan: {in_classes}; {copies}; {pairs}; {counted(decoded, 'image')} decoded")
+    if rejections:
+        print(f"scan: {counted(len(rejections), 'file')} cannot be read and left out: {layout.REJECTED}")
     for kind, (black, white) in ranges.items():
         images = counted(len(wide[kind]), "image")
         print(f"scan: {images} of more than 8 bits ({kind}): {black:,g} is black and {white:,g} white in all of them")
 
 
-def _describe(figures: dict[str, int]) -> Iterator[str]:
-    unlabeled = f", {figures['unlabeled']:,} without a class" if figures["unlabeled"] else ""
-    yield f"{counted(figures['images'], 'image')} in {counted(figures['classes'], 'class')}{unlabeled}"
-    if copies := figures["duplicates"]:
-        yield f"{copies:,} with the same bytes as another one"
-    if near := figures["near_pairs"]:
-        yield f"{counted(near, 'pair')} of near duplicates"
-    if rejected := figures["rejected"]:
-        yield f"{counted(rejected, 'file')} cannot be read and left out: {layout.REJECTED}"
-
-
 def _keep_pixels(
     keys: list[str], ranges: Ranges, folder: Path
 ) -> tuple[list[ImageRecord], list[Rejection], dict[str, list[np.ndarray]], int]:
-    """Scan all images, and write what is kept of the pixels to a folder while they come in.
+    """Scan all images, and write what is kept of their pixels to a folder while they come in.
 
-    Return the records of the readable images, the others, the levels of those of more than 8 bits by their kind, and
-    the number of those that were decoded.
+    Return the readable images, the others, the levels of those of more than 8 bits by kind, and how many were decoded.
     """
     records, rejections, remarks, decoded = list[ImageRecord](), list[Rejection](), list[tuple[str, str]](), 0
     wide: dict[str, list[np.ndarray]] = {}
@@ -115,8 +101,7 @@ def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejecti
             f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
             f"of {max_rejected:g}: {reasons}; all are in {layout.REJECTED}"
         )
-    unreadable = sorted({key.split("/")[0] for key in keys} - {record.label for record in records})
-    if unreadable:
+    if unreadable := sorted({key.split("/")[0] for key in keys} - {record.label for record in records}):
         problems = [f"no image in the folder {folder!r} can be read" for folder in unreadable]
         raise DataError(problems, "correct or remove this in the source")
 

@@ -3,9 +3,9 @@
 from pipeline.stage import counted, run_stage
 
 from similarity.data.dataset.duplicates import bounded_groups, differing_pairs, read_duplicates
-from similarity.data.dataset.manifest import SPLIT_NAMES, read_given_splits, read_manifest, write_splits
+from similarity.data.dataset.manifest import SPLIT_COLUMNS, SPLIT_NAMES, read_given_splits, read_manifest
 from similarity.data.dataset.splitting import complete_splits
-from similarity.data.files import Outputs
+from similarity.data.files import Outputs, write_table
 from similarity.layout import DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params
 
@@ -16,7 +16,7 @@ def main(params: Params, outputs: Outputs) -> None:
     groups = bounded_groups(manifest, identical, near, len(SPLIT_NAMES))
     given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * len(groups)
     splits = complete_splits(manifest, given, groups, settings.valid, settings.test, params.base.seed)
-    write_splits(outputs.file(SPLITS), manifest.keys, splits)
+    write_table(outputs.file(SPLITS), SPLIT_COLUMNS, zip(manifest.keys, splits, strict=True))
     parted, nearly_parted = (len(differing_pairs(pairs, splits).first) for pairs in (identical, near))
     train, valid, test = map(splits.count, SPLIT_NAMES)
     print(f"split: {train:,} training, {valid:,} validation and {test:,} test images")

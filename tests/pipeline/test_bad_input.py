@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from onnx_files import write_onnx
-from projects import ROOT, Project, obey_interrupts, stages_run
+from projects import Project, obey_interrupts, stages_run
 from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
 from similarity.data.sources.ceramics import draw_picture
@@ -150,95 +150,6 @@ def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Projec
     assert all(rejected.values())
     counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
     assert (counts["images"], counts["classes"], counts["rejected"]) == (21, 2, 2)
-
-
-@pytest.fixture(scope="module")
-def unchanged(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which nothing is run but the first step."""
-    return reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unchanged")
-
-
-def write_odd_folder(folder: Path, odd: str) -> Path:
-    """Write two classes, and what a name says."""
-    wares = write_wares(folder / "Fotos [alt], Größe & it's", ("jug", "vase"), 3)
-    match odd:
-        case "endless":
-            (wares / "vase" / "endless.png").symlink_to("/dev/zero")
-        case "ignoring":
-            (wares / "vase" / ".dvcignore").touch()
-        case "no text":
-            Path(os.fsdecode(os.fsencode(wares) + b"/\xff.txt")).touch()
-        case "table":
-            (wares / "labels.csv").write_text("path,label\n", encoding="utf-8")
-    return wares
-
-
-@pytest.mark.usefixtures("unicode_names")
-@pytest.mark.parametrize(
-    ("odd", "message"),
-    [
-        ("endless", 'endless.png" is no file, but a FIFO, a socket or a device'),
-        ("ignoring", "data.source has 'vase/.dvcignore', with which DVC tracks no folder: rename it"),
-        ("no text", r"the name '\udcff.txt' is not valid UTF-8: rename this in the source"),
-        ("table", "labels.csv has no rows below its header"),
-    ],
-)
-def test_what_dvc_would_read_for_ever_or_fail_at_is_found_by_the_first_step(
-    unchanged: Project, tmp_path: Path, odd: str, message: str
-) -> None:
-    before = unchanged.contents(*RESULTS)
-    unchanged.set_params(data={"source": str(write_odd_folder(tmp_path, odd))})
-    assert message in unchanged.run("python", "src/check.py", status=1)
-    assert unchanged.contents(*RESULTS) == before
-
-
-def test_a_wrong_parameter_is_found_by_the_first_step(unchanged: Project, tmp_path: Path) -> None:
-    wares, parameters = write_odd_folder(tmp_path, ""), unchanged.folder / "params.yaml"
-    unchanged.set_params(data={"source": str(wares)})
-    right = parameters.read_bytes()
-    for name, wrong, message in (
-        ("data.source", "no/such/folder", "data.source: no/such/folder does not exist: an experiment that is queued"),
-        ("data.source", "~/photos", f"data.source: ~/photos does not exist: write {Path.home()}/photos"),
-        ("data.source", "/dev/null", "'/dev/null' is no file, but a FIFO"),
-        ("data.source", "data/images", "data.source: data/images has, or is in, what the pipeline makes"),
-        ("data.table", "x.csv", "data.table: there is no file 'x.csv' in data.source"),
-        ("backbone.weights", "none.h5", "params.yaml: backbone.weights: there is no file none.h5"),
-        ("split.train", 1.5, "params.yaml: split.train: 1.5: input should be less than 1"),
-    ):
-        section, key = name.split(".")
-        unchanged.set_params(**{section: dict[str, object]({key: wrong})})
-        assert message in unchanged.run("python", "src/check.py", status=1)
-        parameters.write_bytes(right)
-
-
-def test_files_that_people_put_into_the_generated_folder_stop_the_first_step(project: Project) -> None:
-    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrepro:")[1]
-    assert recipe.index("python src/check.py") < recipe.index("dvc repro")
-    (project.folder / "data/corrections.csv").unlink()  # which DVC needs
-    label = next((project.folder / "data/images").iterdir())
-    shutil.copyfile(next(label.iterdir()), label / "copy.jpg")  # nothing would be lost
-    assert "error" not in project.run("python", "src/check.py")
-    assert (project.folder / "data/corrections.csv").exists()
-    Image.new("RGB", (9, 9)).save(label / "mine.png")
-    printed = project.run("python", "src/check.py", status=1)
-    assert f"1 file that DVC does not know and would remove, such as '{label.name}/mine.png': move your own" in printed
-    assert (label / "mine.png").exists()
-    (project.folder / "dvc.lock").unlink()
-    shutil.rmtree(project.folder / ".dvc/cache")  # as in a clone
-    assert "data/images is generated" in project.run("python", "src/check.py", status=1)
-
-
-def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(project: Project) -> None:
-    write_wares(project.folder / "photos", ("jug", "vase"), 3)
-    project.set_params(data={"source": "photos"})
-    assert "note: git does not keep photos, so experiments with --queue" in project.run("python", "src/check.py")
-    project.commit()
-    assert "note" not in project.run("python", "src/check.py")
-    project.run("git", "rm", "-r", "--cached", "--quiet", "photos")
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "photos"]):
-        project.run("git", "-C", "photos", *command)
-    project.commit()  # as a submodule
-    assert "note: git does not keep photos" in project.run("python", "src/check.py")
 
 
 def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.data.dataset.manifest import ImageRecord, Manifest, read_manifest, write_manifest
+from similarity.data.dataset.manifest import ImageRecord, Manifest, read_manifest
+from similarity.data.files import write_table
 
 
 def manifest_of(*labels: str) -> Manifest:
@@ -22,7 +23,7 @@ def test_images_without_a_class_come_last_among_the_folders_and_in_no_class() ->
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     records = [ImageRecord("a/x, 1.jpg", "a", "0" * 64, 3, 4), ImageRecord("b/ü.jpg", "b", "1" * 64, 5, 6)]
-    write_manifest(tmp_path / "manifest.csv", records)
+    write_table(tmp_path / "manifest.csv", ImageRecord._fields, records)
     manifest = read_manifest(tmp_path / "manifest.csv")
     assert manifest == Manifest(records)
     assert manifest.classes == manifest.folders == ["a", "b"]

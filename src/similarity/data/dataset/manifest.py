@@ -1,7 +1,6 @@
 """The list of images that all other files follow: row i of any array is row i of the manifest."""
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.data.files import read_table, write_table
+from similarity.data.files import read_table
 from similarity.errors import UserError
 
 SPLIT_NAMES = ("train", "valid", "test")
 UNLABELED = "unlabeled"
 """The folder of images without a class."""
-_SPLIT_COLUMNS = ("path", "split")
+SPLIT_COLUMNS = ("path", "split")
 
 
 class ImageRecord(NamedTuple):
@@ -63,10 +62,9 @@ class Manifest:
         return np.unique([record.sha256 for record in self.records], return_inverse=True)[1]
 
     def owners(self, groups: np.ndarray) -> np.ndarray:
-        """Return the index in `folders` of the class that each group of images counts for: int32 (g,).
+        """Return the index in `folders` of the class that each group counts for, int32 (g,): the smallest one in it.
 
-        It is the smallest class that has an image in the group, since it needs the group most. Of each image, `groups`
-        has the group's number, 0…g − 1, int64 (n,).
+        Of each image, `groups` has the number of its group, 0…g − 1, int64 (n,).
         """
         sizes = np.bincount(self.labels, minlength=len(self.folders))
         sizes[len(self.classes) :] = len(self.labels) + 1  # no class at all
@@ -87,13 +85,8 @@ class Manifest:
         return rows[self.labels[rows] < len(self.classes)]
 
 
-def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
-    """Write the manifest as CSV."""
-    write_table(path, ImageRecord._fields, records)
-
-
 def read_manifest(path: Path) -> Manifest:
-    """Read what `write_manifest` wrote."""
+    """Read the manifest, a CSV file with the fields of `ImageRecord`."""
     rows = read_table(path, ImageRecord._fields)
     return Manifest(
         [
@@ -103,17 +96,9 @@ def read_manifest(path: Path) -> Manifest:
     )
 
 
-def write_splits(path: Path, keys: Iterable[str], splits: Iterable[str]) -> None:
-    """Write the split of every image as CSV, in the order of the keys."""
-    write_table(path, _SPLIT_COLUMNS, zip(keys, splits, strict=True))
-
-
 def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
-    """Read the splits that the source gives: one per image, "" where it gives none.
-
-    The file, as `write_splits` writes it, may list images that could not be read.
-    """
-    given = dict(read_table(path, _SPLIT_COLUMNS))
+    """Read the splits that the source gives, also of images that could not be read: one per image, "" for none."""
+    given = dict(read_table(path, SPLIT_COLUMNS))
     return [given.get(key, "") for key in manifest.keys]
 
 
@@ -123,7 +108,7 @@ def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file lists other images than the manifest.
     """
-    rows = list(read_table(path, _SPLIT_COLUMNS))
+    rows = list(read_table(path, SPLIT_COLUMNS))
     if [key for key, _ in rows] != manifest.keys:
         raise UserError(f"{path} does not list the images of the manifest: run `dvc repro`")
     splits = np.array([split for _, split in rows])

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -13,13 +14,13 @@ from similarity.data.sources.label_tables import TABLE_NAMES, Row, find_rows, re
 from similarity.errors import DataError, UserError
 from similarity.params import DataParams
 
-LEFT_OUT_COLUMNS = ("path", "reason")
 _SYSTEM = (
     "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found",
     "system volume information",
 )  # fmt: skip
 _HEIC = f"HEIC: to read it, run `pip install '{HEIC_PACKAGE}'` and set data.heic to read"
 _WRAPPERS = ("image", "images", "img", "imgs")  # between a folder of a split and those of classes
+_NO_ROW = Row("", "", "", None)
 _JOIN = "__"  # of the names of folders and file in a key
 
 
@@ -40,16 +41,10 @@ def plan_layout(
     The folder below the source, or below a split folder such as ``train``, is the class. Images in no folder, like
     those in a folder ``unlabeled``, have none. Folders that are around all others are left out of the keys; in keys,
     names of other folders stand before the file's, as in ``<class>/<split>__<folder>__<file>``, so that a key does not
-    change when files are added or removed elsewhere.
+    change when files are added or removed elsewhere. What has the suffix of an image but is none, is for `scan` to
+    judge.
 
-    Only hidden files, those of operating systems, and those that are not named like images, or are HEIC images that
-    the parameters leave out, do not become images: what is no image with a suffix of one, is for `scan` to judge.
-
-    Args:
-        source: the folder, of which tables and the first bytes of images are read.
-        files: all files in it.
-        data: the parameters.
-        shards: the tar archives that the files were in, if any.
+    `files` are all files in the source, and `shards` the tar archives that they were in, if any.
 
     Raises:
         DataError: names cannot be keys, or two images would get the same key; or as `read_label_table`, `find_rows`.
@@ -76,11 +71,11 @@ def plan_layout(
     keys, splits = dict[PurePosixPath, str](), dict[PurePosixPath, str]()
     for path in images:
         label, split, names = _place_by_folder(path, around, split_folders)
-        row = listed.get(path)
+        row = listed.get(path, _NO_ROW)
         if not has_classes:
-            label = (row.label if row else "") or UNLABELED
+            label = row.label or UNLABELED
         if has_splits:
-            split = split_of_name((row.split if row else "") or "")
+            split = split_of_name(row.split or "")
         keys[path] = _make_key(label, names)
         if split:
             splits[path] = split
@@ -109,18 +104,16 @@ def _why_left_out(path: PurePosixPath, source: Path, heic: str) -> str | None:
         return "what an operating system or a network drive keeps for itself"
     if path.suffix and path.suffix.lower() not in IMAGE_SUFFIXES:
         return "not named like an image"
-    kind = _format_of(source / path)
+    start = b""
+    with (
+        suppress(FileNotFoundError),
+        (source / path).open("rb") as file,
+    ):  # a link to nothing is named when it is copied
+        start = file.read(START)
+    kind = image_format(start)
     if kind == "HEIF" and not (heic == "read" and can_read_heic()):
         return _HEIC
     return None if kind or path.suffix else "not named like an image"
-
-
-def _format_of(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return image_format(file.read(START))
-    except FileNotFoundError:  # a link to nothing, which is named where it is to be copied
-        return None
 
 
 def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[tuple[str, str]], heic: str) -> None:

@@ -1,0 +1,103 @@
+"""What would stop a run, or lose files, is found by `python src/check.py`, the first step of `make repro`."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from projects import ROOT, Project, copy_small_project
+from samples import write_wares
+
+CHECK = ("python", "src/check.py")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, environment: dict[str, str]) -> Project:
+    """A project in which nothing was run, and a source in it whose name has what shells and DVC treat specially."""
+    project = Project(tmp_path / "project", environment)
+    copy_small_project(project.folder)
+    write_wares(project.folder / "Fotos [alt], Größe & it's", ("jug", "vase"), 3)
+    project.set_params(data={"source": "Fotos [alt], Größe & it's"})
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit()
+    return project
+
+
+def make_odd(folder: Path, odd: str) -> None:
+    """Put into a folder of images what a word says."""
+    match odd:
+        case "endless":
+            (folder / "vase" / "endless.png").symlink_to("/dev/zero")
+        case "ignoring":
+            (folder / "vase" / ".dvcignore").touch()
+        case "no text":
+            Path(os.fsdecode(os.fsencode(folder) + b"/\xff.txt")).touch()
+        case "table":
+            (folder / "labels.csv").write_text("path,label\n", encoding="utf-8")
+
+
+@pytest.mark.usefixtures("unicode_names")
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ("endless", 'endless.png" is no file, but a FIFO, a socket or a device'),
+        ("ignoring", "data.source has 'vase/.dvcignore', with which DVC tracks no folder: rename it"),
+        ("no text", r"the name '\udcff.txt' is not valid UTF-8: rename this in the source"),
+        ("table", "labels.csv has no rows below its header"),
+    ],
+)
+def test_what_dvc_would_read_for_ever_or_fail_at_is_found(fresh: Project, odd: str, message: str) -> None:
+    make_odd(fresh.folder / "Fotos [alt], Größe & it's", odd)
+    assert message in fresh.run(*CHECK, status=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("data.source", "no/such", "data.source: no/such does not exist: an experiment that is queued or runs with"),
+        ("data.source", "~/photos", f"data.source: ~/photos does not exist: write {Path.home()}/photos"),
+        ("data.source", "data/images", "data.source: data/images has, or is in, what the pipeline makes"),
+        ("data.table", "x.csv", "data.table: there is no file 'x.csv' in data.source"),
+        ("backbone.weights", "none.h5", "params.yaml: backbone.weights: there is no file none.h5"),
+        ("split.train", 1.5, "params.yaml: split.train: 1.5: input should be less than 1"),
+    ],
+)
+def test_a_wrong_parameter_is_found(fresh: Project, name: str, wrong: object, message: str) -> None:
+    section, key = name.split(".")
+    (fresh.folder / "data/images").mkdir()
+    fresh.set_params(**{section: {key: wrong}})
+    assert message in fresh.run(*CHECK, status=1)
+
+
+def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(fresh: Project) -> None:
+    note, photos = "note: git does not keep photos, so experiments with --queue or --temp need", fresh.folder / "photos"
+    write_wares(photos, ("jug", "vase"), 3)
+    fresh.set_params(data={"source": "photos"})
+    assert note in fresh.run(*CHECK)
+    fresh.commit()
+    assert "note" not in fresh.run(*CHECK)
+    fresh.run("git", "rm", "-r", "--cached", "--quiet", "photos")
+    fresh.run("git", "init", "--quiet", "photos")
+    fresh._replace(folder=photos).commit()
+    fresh.commit()  # as a submodule
+    assert note in fresh.run(*CHECK)
+
+
+def test_files_that_people_put_into_the_generated_folder_stop_it(fresh: Project) -> None:
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrepro:")[1]
+    assert recipe.index("python src/check.py") < recipe.index("dvc repro")
+    (fresh.folder / "data/corrections.csv").unlink()  # which DVC needs
+    assert "error" not in fresh.run(*CHECK)
+    fresh.run("dvc", "repro", "fetch")
+    jugs = fresh.folder / "data/images/jug"
+    shutil.copyfile(jugs / "000.png", jugs / "copy.png")  # nothing would be lost
+    assert "error" not in fresh.run(*CHECK)
+    Image.new("RGB", (9, 9)).save(jugs / "mine.png")
+    printed = fresh.run(*CHECK, status=1)
+    assert "1 file that DVC does not know and would remove, such as 'jug/mine.png': move your own" in printed
+    assert (jugs / "mine.png").exists()
+    (fresh.folder / "dvc.lock").unlink()
+    shutil.rmtree(fresh.folder / ".dvc/cache")  # as in a clone
+    assert "data/images is generated" in fresh.run(*CHECK, status=1)
