@@ -9,17 +9,22 @@ from pipeline.stage import run_command, track
 import argparse
 import os
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import orjson
 
-from similarity.engine.answering import Engine, images_below
-from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result, draw_matches
+from similarity.engine.engine import Engine, images_below
+from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options, Query, Result
 from similarity.errors import UserError
 
 MAX_BATCH = 16  # images that the backbone runs on at once
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PREVIEWED = 10  # queries at most whose answers are shown as pictures in the terminal
+KITTY_PART = 4096  # letters that kitty takes at a time
 
 
 def main() -> None:
@@ -45,6 +50,11 @@ def main() -> None:
         print("\n\n".join(as_text(result) for result in results))
         if arguments.save and answered:
             print(f"\nThe pictures are in {arguments.save}")
+        if answered and (protocol := preview_protocol()):
+            with suppress(OSError, UserError):  # files that are gone are no reason to fail
+                picture = BytesIO()
+                Matches(answered[:PREVIEWED], index.images).draw().save(picture, "PNG")
+                show_preview(picture.getvalue(), protocol)
     sys.stdout.flush()
     if failures := [result for result in results if isinstance(result, Failure)]:
         count = len(results)
@@ -108,6 +118,7 @@ def as_text(result: Result | Failure) -> str:
 def as_entry(result: Result | Failure) -> dict[str, object]:
     if isinstance(result, Failure):
         return {"query": printable(result.name), "error": printable(result.reason)}
+    fields = ("key", "cosine", "likeness", "label", "words")
     return {
         "query": printable(result.query.name),
         "key": result.query.key,
@@ -117,21 +128,39 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
         "distance": result.distance,
         "max_distance": result.max_distance,
         "indexed_as": result.indexed_as,
-        "neighbors": [
-            {**each._asdict(), "label": each.key.split("/")[0], "words": each.words} for each in result.neighbors
-        ],
+        "neighbors": [{name: getattr(each, name) for name in fields} for each in result.neighbors],
     }
 
 
 def save_sheet(index: Engine, results: Sequence[Result], path: Path) -> None:
     from similarity.data.files import replaced_file
 
-    sheet = draw_matches(Matches(results), index.images)
+    sheet = Matches(results, index.images).draw()
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)
         except ValueError as error:  # more pixels than the format can hold
             raise UserError(f"--save {path}: {error}") from error
+
+
+def preview_protocol() -> str | None:
+    """Return how this terminal shows pictures, if it does, by what it says of itself."""
+    if sys.stdout.isatty() and "KITTY_WINDOW_ID" in os.environ:
+        return "kitty"
+    shows = sys.stdout.isatty() and os.environ.get("TERM_PROGRAM") in {"iTerm.app", "WezTerm"}
+    return "iterm2" if shows else None
+
+
+def show_preview(picture: bytes, protocol: str) -> None:
+    """Show a PNG in the terminal: https://iterm2.com/documentation-images.html, or kitty's graphics protocol."""
+    text = b64encode(picture).decode()
+    if protocol == "iterm2":
+        print(f"\033]1337;File=inline=1;size={len(picture)}:{text}\a")
+        return
+    for start in range(0, len(text), KITTY_PART):
+        head, is_last = "a=T,f=100," if start == 0 else "", start + KITTY_PART >= len(text)
+        sys.stdout.write(f"\033_G{head}m={int(not is_last)};{text[start : start + KITTY_PART]}\033\\")
+    print()
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from service.info import LimitInfo, describe
 from service.options import parse_arguments
 from service.reloading import Beside, ServedCatalog
 from similarity.engine.dvc_lock import DvcLock
+from similarity.engine.engine import NEEDED, OPTIONAL, SEARCHED
 from similarity.engine.image_index import ImageIndex
-from similarity.engine.project import NEEDED, OPTIONAL, SEARCHED
 from similarity.engine.results import Options, Query
 from similarity.errors import UserError
 from similarity.layout import IMAGES, MANIFEST, METRICS

@@ -23,13 +23,10 @@ def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.nd
 
     Raises:
         FileNotFoundError: there is no such file.
-        UserError: it is damaged, holds numbers that are not finite, or has another number of images, or rows of
-            another width.
+        UserError: it is damaged, or has another number of images, or rows of another width.
     """
     rows = _load_array(path, width)
     check_rows(path, len(rows), manifest)
-    if rows.dtype.kind == "f":
-        check_finite(rows, manifest, f"{path} is damaged: run `dvc checkout`, or `dvc repro`")
     return rows
 
 

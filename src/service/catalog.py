@@ -58,13 +58,11 @@ class Catalog:
         """
         if query.region and not query.images:
             query = replace(query, images=(read_image_bytes(self.engine.images, self.record(query.keys[0])),))
-        [prepared] = self.engine.prepare([query])
-        if isinstance(prepared, Failure):
-            raise prepared.error
-        result = self.engine.find(prepared, options)
+        [result] = self.engine.answer([query], options)
+        if isinstance(result, Failure):
+            raise result.error
         uploads = len(query.images) - (len(query.keys) if query.region else 0)
-        sizes = [size for _, _, size in prepared.embedded[:uploads]]
-        queries = [schema.Query(width=width, height=height) for width, height in sizes]
+        queries = [schema.Query(width=width, height=height) for width, height in result.sizes[:uploads]]
         queries += [schema.Query(**self._facts(self.gallery.row(key))) for key in query.keys]
         novelty = None
         if result.distance is not None and result.max_distance is not None:
@@ -85,7 +83,7 @@ class Catalog:
             queries=queries,
             answer=answer,
             place=self._place(queries, answer),
-            embed_milliseconds=None if prepared.seconds is None else 1000 * prepared.seconds,
+            embed_milliseconds=None if result.embed_seconds is None else 1000 * result.embed_seconds,
             similar=result.similar,
             novel=not result.similar,
             novelty=novelty,
@@ -100,10 +98,10 @@ class Catalog:
 
     def embed(self, images: Sequence[bytes]) -> schema.Embeddings:
         """Embed uploads; the error of one that cannot be embedded names it."""
-        start, vectors = perf_counter(), list[np.ndarray | None]()
-        for each in self.engine.prepare([Query("upload", images=(image,)) for image in images]):
-            if isinstance(each, Failure):
-                raise type(each.error)(f"image {len(vectors) + 1} of {len(images)}, {each.error}")
+        start, vectors = perf_counter(), list[np.ndarray]()
+        for each in self.engine.embedder(images):
+            if isinstance(each, Exception):
+                raise type(each)(f"image {len(vectors) + 1} of {len(images)}, {each}")
             vectors.append(each.embedding)
         rounded = np.array(vectors, float).round(_VECTOR_DIGITS).tolist()
         return schema.Embeddings(embeddings=rounded, milliseconds=1000 * (perf_counter() - start))

@@ -8,8 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from service.schema import Decision, FindingFilter, FindingKind, Key, Label, Split
 from similarity.data.images.query_images import Region, parse_region
 from similarity.data.sources.folders import can_be_class
-from similarity.engine.results import Options
-from similarity.engine.stores import Index
+from similarity.engine.results import Index, Options
 from similarity.errors import UserError
 
 MAX_NEIGHBORS = 100

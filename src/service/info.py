@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from similarity.data.dataset.manifest import SPLIT_NAMES
 from similarity.data.features.extractor import describe as describe_backbone
 from similarity.engine.image_index import ImageIndex
-from similarity.engine.stores import Index
+from similarity.engine.results import Index
 from similarity.layout import ANN_INDEX, EMBEDDER, MANIFEST
 
 Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]

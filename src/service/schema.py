@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
 from similarity.data.dataset import corrections
-from similarity.engine.stores import Index
+from similarity.engine.results import Index
 from similarity.findings import finding
 
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["jug/jug_0042.jpg"])]

@@ -7,14 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
 from similarity.data.vectors import nearest_neighbors
-from similarity.index.approximate import (
-    AnnoyForest,
-    approximate_neighbors,
-    divide_queries,
-    recall,
-    recall_lower_bound,
-    smallest_search_k,
-)
+from similarity.index.approximate import AnnoyForest, approximate_neighbors, recall, smallest_search_k
 
 EMBEDDINGS = relu_clusters(2000)
 
@@ -77,22 +70,6 @@ def test_neighbors_have_their_true_cosines_and_enough_candidates_miss_none(
 def test_recall_counts_ties_as_found() -> None:
     exact = np.array([[0.9, 0.8], [0.7, 0.7]])
     assert recall(np.array([[0.8, 0.8], [0.7, 0.6]]), exact) == 0.75
-
-
-def test_a_sample_hardly_ever_promises_more_recall_than_there_is() -> None:
-    _, cosines = approximate(3, 40)
-    _, exact = nearest_neighbors(EMBEDDINGS, 10)
-    rng = np.random.default_rng(0)
-    promised = [recall_lower_bound(cosines[rows], exact[rows]) for rows in rng.integers(0, 2000, (200, 150))]
-    assert np.mean(np.array(promised) <= recall(cosines, exact)) > 0.94
-    assert np.mean(promised) > recall(cosines, exact) - 0.1
-
-
-@given(st.integers(2, 500), st.integers(1, 300), st.integers(0, 9))
-def test_queries_that_choose_search_k_do_not_measure_it(count: int, most: int, seed: int) -> None:
-    chosen, measured = divide_queries(count, most, seed)
-    assert sorted([*chosen, *measured]) == list(range(count))
-    assert len(chosen) == min(most, count // 2)
 
 
 @given(st.integers(1, 400), st.integers(1, 300))

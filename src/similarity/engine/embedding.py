@@ -1,27 +1,32 @@
 """Embedding images that are not indexed, from any number of threads."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from similarity.data.features.computing import load_pixels
 from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.data.images.pixels import resize
 from similarity.data.images.query_images import Region, decode_query
 from similarity.data.images.wide import Ranges
-from similarity.embedding.embedder import Embedder
+from similarity.embedding.embedder import Embedder, load_embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty
+from similarity.layout import EMBEDDER
+
+if TYPE_CHECKING:
+    from similarity.engine.engine import Engine
 
 _ALLOWED = "a key, a path, the bytes of a file, an open file, pixels, an image of Pillow or an embedding"
+_CHECKED_IMAGES = 3
 
 
 class Embedded(NamedTuple):
@@ -41,20 +46,19 @@ class ImageEmbedder:
         """Take the model, what measures novelty, the images per call of the model, and how uploads are decoded."""
         self._embedder, self._novelty = embedder, novelty
         self._max_batch, self._max_pixels, self._ranges = max_batch, max_pixels, ranges
-        self._model = Lock()
-        self._decoders = ThreadPoolExecutor(os.cpu_count())
+        self._model, self._decoders = Lock(), ThreadPoolExecutor(os.cpu_count())
 
     def __call__(
         self, sources: Iterable[Source], region: Region | None = None
     ) -> Iterator[Embedded | UserError | UnreadableImageError]:
         """Embed images, or a region of each; yield an error in the place of one that cannot be embedded."""
-        waiting, decode = iter(sources), partial(self.decode, region=region)
+        waiting = iter(sources)
         while chunk := list(islice(waiting, self._max_batch)):  # pixels of more would take memory
-            decoded = list(self._decoders.map(decode, chunk))
+            decoded = list(self._decoders.map(lambda source: self.decode(source, region), chunk))
             embedded = self._embed([each for each in decoded if isinstance(each, DecodedImage)])
             yield from (next(embedded) if isinstance(each, DecodedImage) else each for each in decoded)
 
-    def _embed(self, images: Sequence[DecodedImage]) -> Iterator[Embedded | UserError]:
+    def _embed(self, images: list[DecodedImage]) -> Iterator[Embedded | UserError]:
         if not images:
             return
         with self._model, np.errstate(over="ignore", invalid="ignore"):  # checked below
@@ -72,16 +76,27 @@ class ImageEmbedder:
         try:
             if isinstance(source, bytes) or (region and isinstance(source, Path)):
                 decoded = decode_query(source, region, size, self._max_pixels, self._ranges)
+            elif region:
+                raise UserError("a region is cut out of a file: cut it out of the pixels before")
             else:
                 pixels = pixels_of(source, size, self._ranges)
                 decoded = DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
-                if region:
-                    raise UserError("a region is cut out of a file: cut it out of the pixels before")
             return decoded._replace(pixels=resize(decoded.pixels, size))
         except (UserError, UnreadableImageError) as error:
             return error
         except OSError as error:
             return UserError(error.strerror or str(error))
+
+
+def open_embedder(engine: "Engine") -> ImageEmbedder:
+    """Load the model of a project, and check that it gives the stored embeddings of a few images."""
+    model, vectors = load_embedder(engine.checked(EMBEDDER), engine.batch_sizes), engine.gallery.vectors
+    rows = np.unique(np.linspace(0, len(vectors) - 1, _CHECKED_IMAGES).astype(int))
+    rows = rows[vectors[rows].any(axis=1)]  # the others have no cosine
+    size = model.extractor.image_size
+    pixels = [load_pixels(engine.images / engine.keys[row], size, ranges=engine.ranges) for row in rows]
+    model.check(np.reshape(pixels, (len(rows), size, size, 3)), vectors[rows])
+    return ImageEmbedder(model, engine.novelty, max(engine.batch_sizes), engine.max_pixels, engine.ranges)
 
 
 def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.ndarray:

@@ -1,21 +1,30 @@
 """The images that are searched, with what is known of them."""
 
-import time
+from __future__ import annotations
+
+import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import orjson
 
-from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest
+from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.data.vectors import normalize
-from similarity.engine.results import Names, Options
-from similarity.engine.stores import Index, LookUnavailableError, VectorStore
+from similarity.embedding.embedder import load_embedding_model
+from similarity.engine.results import Index, Names, Options, Query
+from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts, VectorStore
 from similarity.errors import UserError
-from similarity.findings.finding import KINDS, Finding, FindingKind
+from similarity.findings.finding import KINDS, Finding, FindingKind, read_findings
+from similarity.index.approximate import AnnoyForest
+from similarity.layout import ANN_INDEX, ANN_SETTINGS, EMBEDDER, EMBEDDINGS, FINDINGS, MANIFEST, SPLITS
+
+if TYPE_CHECKING:
+    from similarity.engine.engine import Engine
 
 _EXACT_UP_TO = 1_000_000  # images; comparing a query with more takes longer than embedding it
 _MAX_NAME_LENGTH = 200  # of names that similar spellings are searched for
@@ -33,7 +42,6 @@ class Found:
     cosines: np.ndarray  # float64 (n,)
     matches: int  # images that could be returned in all
     index: Index
-    seconds: float
 
 
 class ImageFiles(NamedTuple):
@@ -57,21 +65,10 @@ class Gallery:
     findings: Sequence[Finding] | None = None  # of the audit, the most important first; None without an audit
     added: Mapping[str, Path] = field(default_factory=dict)  # files of images added since the last run, by key
 
-    def __contains__(self, key: str) -> bool:
-        """Whether there is an image with this key."""
-        row, keys = bisect_left(self.manifest.keys, key), self.manifest.keys
-        return row < len(keys) and keys[row] == key
-
     @property
     def indexes(self) -> tuple[Index, Index]:
         """The indexes that can be searched."""
         return "exact", self.vectors.backend
-
-    @property
-    def default_index(self) -> Index:
-        """The index that is searched by default: the exact one in memory, as long as it is fast enough."""
-        is_fast = self.vectors.backend == "annoy" and len(self.vectors) <= _EXACT_UP_TO
-        return "exact" if is_fast else self.vectors.backend
 
     def row(self, key: str) -> int:
         """Return the row of an image.
@@ -79,9 +76,11 @@ class Gallery:
         Raises:
             UnknownNameError: there is no such image.
         """
-        if key not in self:
-            raise unknown_name("image", key, self.manifest.keys)
-        return bisect_left(self.manifest.keys, key)
+        keys = self.manifest.keys
+        row = bisect_left(keys, key)
+        if row == len(keys) or keys[row] != key:
+            raise unknown_name("image", key, keys)
+        return row
 
     def split(self, row: int) -> str | None:
         """Return the split of an image."""
@@ -102,11 +101,13 @@ class Gallery:
         """
         if label is split is finding is not_label is None:
             return None
-        allowed = np.ones(len(self.manifest.records), bool)
+        folders, allowed = self.manifest.folders, np.ones(len(self.vectors), bool)
         for names, is_wanted in ((label, True), (not_label, False)):
-            if names is not None:
-                places = [self._place(name) for name in ([names] if isinstance(names, str) else names)]
-                allowed &= np.isin(self.manifest.labels, places) == is_wanted
+            listed = [names] if isinstance(names, str) else names
+            if listed is not None:
+                if missing := [name for name in listed if name not in folders]:
+                    raise unknown_name("class", missing[0], folders)
+                allowed &= np.isin(self.manifest.labels, [folders.index(name) for name in listed]) == is_wanted
         if split is not None:
             if split not in SPLIT_NAMES:
                 raise UserError(f"split: {split!r} is none of {', '.join(SPLIT_NAMES)}")
@@ -117,6 +118,22 @@ class Gallery:
             allowed &= ~has_finding if finding == "none" else has_finding
         return allowed
 
+    def combine(self, query: Query, embeddings: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+        """Join a query and the embeddings of its images that are not indexed to one embedding, float32 (E,).
+
+        Also return the rows that it names, which are no answers to it.
+
+        Raises:
+            UserError: there is no such image, or an embedding has another length or a number that is not finite.
+        """
+        size = self.vectors.parts.size
+        if any(vector.shape != (size,) or not np.isfinite(vector).all() for vector in query.vectors):
+            raise UserError(f"an embedding is {size} finite numbers")
+        keys, like, unlike = ([self.row(key) for key in keys] for keys in (query.keys, query.like, query.unlike))
+        known = self.vectors[[] if query.region else keys]
+        asked = np.stack([*embeddings, *query.vectors, *known]).astype(np.float32)
+        return self.vectors.parts.combine(asked, self.vectors[like], self.vectors[unlike]), [*keys, *like, *unlike]
+
     def search(self, embedding: np.ndarray, options: Options, excluded: Sequence[int] = ()) -> Found:
         """Find the `options.end` images most similar to an embedding, float32 (E,), but for some rows.
 
@@ -124,7 +141,12 @@ class Gallery:
             UnknownNameError: there is no such class or index.
             LookUnavailableError: the embeddings have only one part, or the index is not the exact one.
         """
-        start, index = time.perf_counter(), self._index(options)
+        is_fast = self.vectors.backend == "annoy" and len(self.vectors) <= _EXACT_UP_TO
+        index = options.index or ("exact" if is_fast or options.look is not None else self.vectors.backend)
+        if index not in self.indexes:
+            raise UnknownNameError(f"there is no index by {index}, but by {self.vectors.backend}")
+        if options.look is not None and index != "exact":
+            raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
         allowed = self.allow(options.label, options.split, options.finding, options.not_label)
         if excluded:
             allowed = np.ones(len(self.vectors), bool) if allowed is None else allowed
@@ -134,7 +156,7 @@ class Gallery:
         if count := min(options.end, matches):
             unit = normalize(embedding[None])[0]
             rows, cosines = self.vectors.nearest(unit, count, index == "exact", options.look, allowed)
-        return Found(rows, cosines, matches, index, time.perf_counter() - start)
+        return Found(rows, cosines, matches, index)
 
     @cached_property
     def finding_rows(self) -> dict[str, int]:
@@ -151,18 +173,26 @@ class Gallery:
                     kinds[row].append(each.finding)
         return kinds
 
-    def _place(self, label: str) -> int:
-        if label not in self.manifest.folders:
-            raise unknown_name("class", label, self.manifest.folders)
-        return self.manifest.folders.index(label)
 
-    def _index(self, options: Options) -> Index:
-        index = options.index or (self.default_index if options.look is None else "exact")
-        if index not in self.indexes:
-            raise UnknownNameError(f"there is no index by {index}, but by {self.vectors.backend}")
-        if options.look is not None and index != "exact":
-            raise LookUnavailableError(f"the index by {index} has one look for all queries: search with the exact one")
-        return index
+def open_gallery(project: Engine) -> Gallery:
+    """Open the images of a project with their embeddings, or those that are published."""
+    model = load_embedding_model(project.checked(EMBEDDER))
+    parts = Parts(model.size, model.class_size, model.visual_weight)
+    findings = read_findings(project.checked(FINDINGS)) if project.has(FINDINGS) else None
+    if project.is_published:
+        from similarity.engine.published import VARIABLE, open_table, table_of
+
+        return open_table(os.environ.get(VARIABLE, ""), table_of(project.lock), parts, findings)
+    root, splits = project.root, None
+    project.lock.check(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS)
+    manifest, units = read_manifest(root / MANIFEST), normalize(np.load(root / EMBEDDINGS))
+    search_k = orjson.loads((root / ANN_SETTINGS).read_bytes())["search_k"]
+    store = InMemoryStore(units, AnnoyForest.load(root / ANN_INDEX, parts.size), search_k, parts)
+    if project.has(SPLITS):
+        splits = np.full(len(units), -1, np.int8)
+        for name, rows in read_splits(project.checked(SPLITS), manifest).items():
+            splits[rows] = SPLIT_NAMES.index(name)
+    return Gallery(manifest, store, splits, findings)
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:

@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 
-from similarity.engine.answering import Engine
-from similarity.engine.results import (
-    Failure,
-    Matches,
-    Names,
-    Options,
-    Picture,
-    Query,
-    Result,
-    Source,
-    draw_matches,
-)
+from similarity.data.images.query_images import parse_region
+from similarity.engine.engine import Engine
+from similarity.engine.results import Failure, Index, Matches, Names, Options, Picture, Query, Source
 from similarity.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from similarity.engine.stores import Index
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Picture"
 """A key, the path or the content of a file, an open file, pixels, or an embedding."""
@@ -36,7 +25,7 @@ class ImageIndex(Engine):
     """The indexed images of a project. Threads may share it. What is needed is loaded on first use, all of one run."""
 
     def __reduce__(self) -> tuple[type, tuple]:  # a copy in another process opens the files when it needs them
-        return ImageIndex, (self.root, self._is_published, self._batch_sizes, self._max_pixels)
+        return ImageIndex, (self.root, self.is_published, self.batch_sizes, self.max_pixels)
 
     def __repr__(self) -> str:
         return f"<ImageIndex of {len(self):,} images in {len(self.gallery.manifest.classes):,} classes>"
@@ -49,7 +38,7 @@ class ImageIndex(Engine):
     @property
     def embeddings(self) -> np.ndarray:
         """The embedding of each image at length 1, float32 (N, E), in the order of the keys."""
-        return self.gallery.vectors[np.arange(len(self))]
+        return self.gallery.vectors[range(len(self))]
 
     @property
     def positions(self) -> np.ndarray | None:
@@ -69,7 +58,7 @@ class ImageIndex(Engine):
         like: Sequence[str] = (),
         unlike: Sequence[str] = (),
         region: Sequence[float] | None = None,
-        index: "Index | None" = None,
+        index: Index | None = None,
         any: bool = False,  # noqa: A002  # as in query.py and in the REST API
     ) -> Matches:
         """Find the indexed images most similar to one or several.
@@ -95,15 +84,21 @@ class ImageIndex(Engine):
         Raises:
             UserError: no image can be answered, there is no such class or index, or a number is not allowed.
         """
-        options = Options(k, label, index, look, split, finding, any, not_label=not_label)
-        answers = self.answer([self._refine(each, like, unlike, region) for each in self._queries(images)], options)
-        results = [each for each in answers if isinstance(each, Result)]
-        failures = [each for each in answers if isinstance(each, Failure)]
-        if failures and not results:
-            raise UserError(failures[0].reason)
-        if failures:
-            warnings.warn(f"{len(failures)} of {len(answers)} images failed: {failures[0].reason}", stacklevel=2)
-        return Matches(results, failures, self.images)
+        options, queries = Options(k, label, index, look, split, finding, any, not_label=not_label), []
+        part = parse_region(",".join(map(str, region))) if region else None
+        for query in self._queries(images):
+            if isinstance(query, Query):
+                query = replace(query, like=like, unlike=unlike, region=part)
+                if part and not query.images:
+                    query = replace(query, images=[self.images / key for key in query.keys])
+            queries.append(query)
+        found = Matches(answers := self.answer(queries, options), self.images)
+        if found.failures and not found.results:
+            raise UserError(found.failures[0].reason)
+        if found.failures:
+            failed = f"{len(found.failures)} of {len(answers)} images failed"
+            warnings.warn(f"{failed}: {found.failures[0].reason}", stacklevel=2)
+        return found
 
     def embed(self, images: "ImageLike | Iterable[ImageLike]") -> np.ndarray:
         """Embed one or several images with the model, indexed or not; float32 (n, E).
@@ -116,11 +111,12 @@ class ImageIndex(Engine):
             if isinstance(query, Failure) or query.vectors:
                 raise UserError(query.reason if isinstance(query, Failure) else f"{query.name} is an embedding already")
             sources += query.images or [self.images / key for key in query.keys]
-        found = list(self.embedder(sources))
-        for query, each in zip(queries, found, strict=True):
+        embeddings = []
+        for query, each in zip(queries, self.embedder(sources), strict=True):
             if isinstance(each, Exception):
                 raise UserError(Failure(query.name, each).reason) from each
-        return np.array([each.embedding for each in found if not isinstance(each, Exception)])
+            embeddings.append(each.embedding)
+        return np.array(embeddings)
 
     def pixels(self, key: str) -> np.ndarray:
         """Return the pixels of an indexed image, RGB, uint8 (height, width, 3).
@@ -140,7 +136,7 @@ class ImageIndex(Engine):
         Raises:
             UserError: an image can no longer be read.
         """
-        return draw_matches(matches, self.images)
+        return matches.draw()
 
     def _queries(self, images: "ImageLike | Iterable[ImageLike]") -> list[Query | Failure]:
         """Return the query that each image stands for."""
@@ -157,19 +153,6 @@ class ImageIndex(Engine):
         if isinstance(image, np.ndarray) and image.ndim == 1 and image.dtype.kind in "fiu":
             return Query(name, vectors=(image,))
         return Query(name, images=(image.read() if hasattr(image, "read") else image,))  # type: ignore[arg-type]
-
-    def _refine(
-        self, query: Query | Failure, like: Sequence[str], unlike: Sequence[str], region: Sequence[float] | None
-    ) -> Query | Failure:
-        if isinstance(query, Failure) or not (like or unlike or region):
-            return query
-        if region is None:
-            return replace(query, like=like, unlike=unlike)
-        from similarity.data.images.query_images import parse_region
-
-        images = query.images or tuple(self.images / key for key in query.keys)
-        part = parse_region(",".join(map(str, region)))
-        return replace(query, images=images, like=like, unlike=unlike, region=part)
 
 
 def open_index(root: str | os.PathLike[str] = ".") -> ImageIndex:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord, Manifest
-from similarity.data.vectors import COSINE_DECIMALS, COSINE_ERROR, SPARE
+from similarity.data.vectors import COSINE_DECIMALS, SPARE
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts
@@ -121,21 +121,17 @@ class PublishedStore:
         query = unit if look is None else self.parts.weigh(unit, look)
         given = np.ones(len(self), bool) if allowed is None else allowed
         rows = np.flatnonzero(given)
-        by_clusters = not exact and len(self) - len(rows) <= _MOST_EXCLUDED
         if not query.any():
             return rows[:count], np.zeros(count)
         if len(rows) <= max(_FEW, count):
             return self._best(query, rows, self[rows], look, count)
-        asked = (count + SPARE) * len(self) // len(rows)
+        by_clusters, asked = not exact and len(self) - len(rows) <= _MOST_EXCLUDED, count + SPARE
         while True:
-            found, units, bound = self._search(query, asked, by_clusters)
-            rows, cosines = self._best(query, found[given[found]], units[given[found]], look, count)
-            # Parts of other lengths can be nearer than LanceDB knows, but those that are all zeros give 0 at most.
-            bound = bound if look is None else max(bound, 0)
-            is_sure = len(rows) == count and (by_clusters or cosines[-1] - bound >= COSINE_ERROR)
-            if is_sure or len(found) == len(self):
-                return rows, cosines
-            by_clusters, asked = False, min(_GROWTH * asked, len(self))
+            found, units = self._search(query, asked * len(self) // len(rows), by_clusters)
+            units, found = units[given[found]], found[given[found]]
+            if len(found) >= min(asked, len(rows)):
+                return self._best(query, found, units, look, count)
+            by_clusters, asked = False, min(_GROWTH * asked, len(rows))
 
     def _best(
         self, query: np.ndarray, rows: np.ndarray, units: np.ndarray, look: float | None, count: int
@@ -146,15 +142,17 @@ class PublishedStore:
         order = np.lexsort((rows, -cosines))[:count]
         return rows[order], cosines[order]
 
-    def _search(self, query: np.ndarray, count: int, by_clusters: bool) -> tuple[np.ndarray, np.ndarray, float]:
-        """Return rows, their embeddings, and the highest cosine that any other row can have."""
-        clusters = max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5))
+    def _search(self, query: np.ndarray, count: int, by_clusters: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that LanceDB finds, and their embeddings."""
         with _one_line_errors(self.uri):
             search = self.table.search(query, vector_column_name="embedding").distance_type("dot").limit(count)
-            search = search.nprobes(clusters) if by_clusters else search.bypass_vector_index()
-            found = search.select(["key", "embedding", "_distance"]).to_arrow()
+            if by_clusters:
+                search = search.nprobes(max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5)))
+            else:
+                search = search.bypass_vector_index()
+            found = search.select(["key", "embedding"]).to_arrow()
         rows = np.array([bisect_left(self.keys, key) for key in found["key"].to_pylist()], np.int64)
-        return rows, self._units(found), float(1 - max(found["_distance"].to_numpy(), default=0))
+        return rows, self._units(found)
 
     def _units(self, fetched: "pa.Table") -> np.ndarray:
         return fetched["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, self.parts.size)

@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from similarity.errors import UserError
-from similarity.evaluation.likeness import words
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
     from similarity.data.images.query_images import Region
-    from similarity.engine.embedding import Embedded
     from similarity.engine.gallery import ImageFiles
-    from similarity.engine.stores import Index
-    from similarity.findings.finding import FindingKind
 
 NOTHING_SIMILAR = "nothing similar is indexed"
 _PICTURES = 100  # rows of a notebook's table that show one
 _SAME = 1 - 1e-5  # cosine above which two images are one: embeddings that are computed again differ by less
 
+Index = Literal["exact", "annoy", "lancedb"]
 Picture: TypeAlias = "np.ndarray | Image.Image"
 """Pixels, RGB, uint8 (height, width, 3), or an image of Pillow."""
 Source: TypeAlias = "Path | bytes | Picture"
@@ -52,6 +49,11 @@ class Query:
         is_one = len(self.keys) == 1 and not (self.images or self.vectors or self.like or self.unlike)
         return self.keys[0] if is_one else None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing but images that may be like nothing indexed is asked."""
+        return not (self.vectors or (self.keys and not self.region))
+
 
 @dataclass(frozen=True)
 class Options:
@@ -66,10 +68,9 @@ class Options:
     index: Index | None = None  # None for the default
     look: float | None = None  # weight of the visual part, 0 (same kind) … 1 (same look); None as in the embeddings
     split: str | None = None  # the only split to return
-    finding: FindingKind | str | None = None  # return only images with this kind, with ``any`` or with ``none``
+    finding: str | None = None  # return only images with this kind, with ``any`` or with ``none``
     any: bool = False  # return the nearest images even if none is similar
     offset: int = 0  # nearest images to skip
-    stored: bool = True  # whether stored neighbors may answer
     not_label: Names = None  # classes not to return
 
     def __post_init__(self) -> None:
@@ -85,31 +86,19 @@ class Options:
     def is_plain(self) -> bool:
         """Whether the stored neighbors of an image answer these options."""
         filters = self.label, self.not_label, self.split, self.finding, self.look
-        return self.stored and all(each is None for each in filters) and self.index in {None, "exact"}
+        return all(each is None for each in filters) and self.index in {None, "exact"}
 
 
-class Prepared(NamedTuple):
-    """A query as it is compared with the gallery."""
+class Match(NamedTuple):
+    """An image found for a query: its rank from 1, its key and class, and how similar it is; likeness is 0…100."""
 
-    query: Query
-    embedding: np.ndarray | None = None  # float32 (E,); None for an indexed image, whose stored neighbors may do
-    excluded: Sequence[int] = ()  # rows not to return
-    embedded: Sequence[Embedded] = ()  # the images of the query that are not indexed
-    distance: float | None = None  # of the nearest of these to the gallery, in the features; None with indexed ones
-    seconds: float | None = None  # that embedding took, if there was any
-
-
-class Neighbor(NamedTuple):
-    """An image found for a query; its likeness is 0…100."""
-
+    query: str
+    rank: int
     key: str
+    label: str
     cosine: float
     likeness: int
-
-    @property
-    def words(self) -> str:
-        """The likeness in words."""
-        return words(self.likeness)
+    words: str
 
 
 @dataclass(frozen=True)
@@ -119,11 +108,13 @@ class Result:
     query: Query
     index: Index  # that was searched
     source: str  # the file of stored neighbors, or a search
-    neighbors: list[Neighbor]  # best first
+    neighbors: Sequence[Match]  # best first
     matches: int | None = None  # images that could be returned in all; None if neighbors are stored
     seconds: float = 0  # the search took
     distance: float | None = None  # to the nearest indexed image, in the features; None if the query is indexed
     max_distance: float | None = None  # up to which an image is similar to something; None if the query is indexed
+    sizes: Sequence[tuple[int, int]] = ()  # width and height of each image of the query that was embedded
+    embed_seconds: float | None = None  # that took, if there were any
 
     @property
     def similar(self) -> bool:
@@ -151,18 +142,6 @@ class Failure:
         return reason if self.name in reason else f"{self.name}: {reason}"
 
 
-class Match(NamedTuple):
-    """A row of the table: an image found for a query, its rank from 1, its key and class, and how similar it is."""
-
-    query: str
-    rank: int
-    key: str
-    label: str
-    cosine: float
-    likeness: int
-    words: str
-
-
 class Matches(list[Match]):
     """The images found for some queries, one row each; a notebook shows a table, ``pandas.DataFrame`` takes it.
 
@@ -171,37 +150,31 @@ class Matches(list[Match]):
         failures: queries that could not be answered.
     """
 
-    def __init__(
-        self, results: Sequence[Result], failures: Sequence[Failure] = (), images: ImageFiles | None = None
-    ) -> None:
-        """List the neighbors of all results, in order."""
-        super().__init__(
-            Match(result.query.name, rank, each.key, each.key.split("/")[0], each.cosine, each.likeness, each.words)
-            for result in results
-            for rank, each in enumerate(result.neighbors, start=1)
-        )
-        self.results, self.failures, self._images = list(results), list(failures), images
+    def __init__(self, answers: Sequence[Result | Failure], images: ImageFiles) -> None:
+        """List the matches of all results, in order; pictures are read from the files of indexed images."""
+        self.results = [each for each in answers if isinstance(each, Result)]
+        self.failures = [each for each in answers if isinstance(each, Failure)]
+        self._images = images
+        super().__init__(match for result in self.results for match in result.neighbors)
 
     def __repr__(self) -> str:
         lines = [f"{match.query}  {match.rank:4}  {match.likeness:3}  {match.words:12}  {match.key}" for match in self]
         return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        def row(tag: str, cells: Sequence[object], picture: str) -> str:
-            texts = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
-            return f"<tr><{tag}>{picture}</{tag}>{texts}</tr>"
-
-        shown = [row("td", match, self._thumbnail(match.key) if n < _PICTURES else "") for n, match in enumerate(self)]
+        header = "".join(f"<th>{name}</th>" for name in ("", *Match._fields))
+        rows = []
+        for place, match in enumerate(self):
+            cells = [self._thumbnail(match.key) if place < _PICTURES else "", *(escape(str(cell)) for cell in match)]
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         notes = "".join(f"<p>{escape(line)}</p>" for line in self._notes())
-        return f"<table><thead>{row('th', Match._fields, '')}</thead><tbody>{''.join(shown)}</tbody></table>{notes}"
+        return f"<table><thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
 
     def _thumbnail(self, key: str) -> str:
         """Return a small picture of an indexed image as HTML; nothing if its file is gone."""
         from similarity.data.images.decoding import read_image
         from similarity.data.images.pictures import PREVIEW_SIZE, encode_preview
 
-        if self._images is None:
-            return ""
         try:
             content = encode_preview(read_image(self._images / key, PREVIEW_SIZE))
         except (OSError, ValueError):
@@ -212,32 +185,33 @@ class Matches(list[Match]):
         unlike = [f"{result.query.name}: {NOTHING_SIMILAR}" for result in self.results if not result.similar]
         return [*unlike, *(f"error: {failure.reason}" for failure in self.failures)]
 
+    def draw(self) -> Image.Image:
+        """Draw a contact sheet with a row for each query: its first image, then the images found for it.
 
-def draw_matches(matches: Matches, images: ImageFiles) -> Image.Image:
-    """Draw a contact sheet with a row for each query: its first image, then the images found for it.
+        Raises:
+            UserError: an image can no longer be read.
+        """
+        import numpy as np
 
-    Raises:
-        UserError: an image can no longer be read.
-    """
-    import numpy as np
+        from similarity.data.images.pictures import TILE_SIZE, Tile, draw_sheet, tile_of
+        from similarity.engine.embedding import pixels_of
 
-    from similarity.data.images.pictures import TILE_SIZE, Tile, draw_sheet, tile_of
-    from similarity.engine.embedding import pixels_of
+        def shown(source: Source, name: str) -> np.ndarray:
+            try:
+                return pixels_of(source, TILE_SIZE)
+            except (UserError, ValueError) as error:
+                raise UserError(f"{name}: {error}") from error
 
-    def shown(source: Source, name: str) -> np.ndarray:
-        try:
-            return pixels_of(source, TILE_SIZE)
-        except (UserError, ValueError) as error:
-            raise UserError(f"{name}: {error}") from error
-
-    rows = []
-    for result in matches.results:
-        query, key = result.query, result.query.key
-        caption = "query" if result.neighbors else "nothing similar"
-        image = images / key if key else (*query.images, np.full((1, 1, 3), 255, np.uint8))[0]  # white for an embedding
-        pixels = shown(image, query.name)
-        first = tile_of(pixels, key, caption, None) if key else Tile(pixels, (caption, Path(query.name).name), None)
-        label = key.split("/")[0] if key else None
-        found = ((shown(images / each.key, each.key), each.key, str(each.likeness)) for each in result.neighbors)
-        rows.append([first, *(tile_of(*each, label) for each in found)])
-    return draw_sheet(rows)
+        white, rows = np.full((1, 1, 3), 255, np.uint8), []
+        for result in self.results:
+            query, key = result.query, result.query.key
+            caption = "query" if result.neighbors else "nothing similar"
+            if key:
+                first = tile_of(shown(self._images / key, key), key, caption, None)
+            else:  # an embedding has no picture
+                pixels = shown(query.images[0], query.name) if query.images else white
+                first = Tile(pixels, (caption, Path(query.name).name), None)
+            label = key.split("/")[0] if key else None
+            found = [(shown(self._images / each.key, each.key), each) for each in result.neighbors]
+            rows.append([first, *(tile_of(pixels, each.key, str(each.likeness), label) for pixels, each in found)])
+        return draw_sheet(rows)

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from similarity.data.vectors import nearest_to, normalize
+from similarity.engine.results import Index
 from similarity.errors import UserError
 from similarity.index.approximate import AnnoyForest, search_forest
 
 if TYPE_CHECKING:
     from similarity.engine.published import PublishedStore
 
-Index = Literal["exact", "annoy", "lancedb"]
 VectorStore: TypeAlias = "InMemoryStore | PublishedStore"
 _ASKED, _LIKED, _UNLIKED = 1.0, 0.75, -0.15
 """Weights of Manning, Raghavan & Schütze, "Introduction to Information Retrieval", 2008, section 9.1.1."""
@@ -88,7 +88,7 @@ class Parts:
 
 @dataclass
 class InMemoryStore:
-    """The embeddings of N images at length 1, with an Annoy forest over them. Threads may search it together."""
+    """The embeddings of N images at length 1, with an Annoy forest over them."""
 
     units: np.ndarray  # float32 (N, E)
     forest: AnnoyForest

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 from annoy import AnnoyIndex
 
-from similarity.data.confidence import mean_lower_bound
 from similarity.data.quiet import held_stderr
 from similarity.data.vectors import COSINE_DECIMALS, nearest_to, normalize, scale_extremes
 
-_MAX_SEARCH_K = 2**31 - 1
 _MIN_FACTOR, _IMAGES_PER_FACTOR = 4, 500
 _TIE = 1.5 * 10**-COSINE_DECIMALS
 
@@ -52,7 +50,7 @@ class AnnoyForest:
 
     def search(self, query: np.ndarray, count: int, search_k: int) -> list[int]:
         """Return up to `count` rows similar to a query, float32 (d,), best first, from `search_k` candidates."""
-        return self._index.get_nns_by_vector(query, count, min(search_k, _MAX_SEARCH_K))
+        return self._index.get_nns_by_vector(query, count, min(search_k, 2**31 - 1))
 
     def default_search_k(self, count: int) -> int:
         """Return how many candidates to examine for `count` neighbors if `ann.search_k` is empty.
@@ -72,10 +70,7 @@ def approximate_neighbors(
     search_k: int | None,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search a forest over embeddings, float32 (n, d), for the most similar other rows of some; see `search_forest`.
-
-    It gives the neighbors' rows and cosines as `nearest_neighbors` does; `progress` wraps the iteration over `rows`.
-    """
+    """Search a forest for the most similar other rows of some, as `nearest_neighbors` does; see `search_forest`."""
     count, units = min(top_k, len(embeddings) - 1), normalize(embeddings)
     found, cosines = np.empty((len(rows), count), np.int64), np.empty((len(rows), count))
     allowed = np.ones(len(units), bool)
@@ -122,42 +117,17 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     As in Aumüller, Bernhardsson & Faithfull, "ANN-Benchmarks" (2017), a neighbor counts if it is as similar as the
     k-th true one.
     """
-    return float(_is_found(found, exact).mean())
-
-
-def recall_lower_bound(found: np.ndarray, exact: np.ndarray) -> float:
-    """Return the lower end of a one-sided 95 % confidence interval for the recall, from a sample of queries.
-
-    It depends on the number of queries: 72 queries without a miss prove 0.959.
-    """
-    return mean_lower_bound(_is_found(found, exact).mean(axis=1))
-
-
-def divide_queries(count: int, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the rows of at most `most` queries that choose search_k, int64 (m,), ascending.
-
-    The others, at least half of all, which come second, measure the recall that is reported.
-    """
-    order = np.random.default_rng([seed, 1]).permutation(count)
-    chosen = min(most, count // 2)
-    return np.sort(order[:chosen]), np.sort(order[chosen:])
+    return float((found >= exact[:, -1:] - _TIE).mean())
 
 
 def smallest_search_k(recall_with: Callable[[int], float], target: float, highest: int) -> int | None:
-    """Find the fewest candidates that reach a recall, by doubling and then by bisection.
+    """Find the fewest candidates, `highest` at most, that reach a recall, by doubling and then by bisection.
 
-    Args:
-        recall_with: returns the recall for a search_k; it should not fall as search_k rises.
-        target: the recall to reach, in 0…1.
-        highest: the most candidates to try; None is returned if they do not reach the target.
+    None do if the result is None. The recall should not fall as the candidates rise.
     """
-    too_few, enough = 0, 1
+    enough = 1
     while recall_with(enough) < target:
         if enough >= highest:
             return None
-        too_few, enough = enough, min(2 * enough, highest)
-    return bisect_left(range(enough), target, too_few + 1, key=recall_with)
-
-
-def _is_found(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    return found >= exact[:, -1:] - _TIE
+        enough = min(2 * enough, highest)
+    return bisect_left(range(enough), target, enough // 2 + 1, key=recall_with)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +26,6 @@ def write_inverted_index(path: Path, keys: Sequence[str], neighbors: Iterable[tu
     write_json_entries(path, rows)
 
 
-def read_inverted_index(path: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Read what `write_inverted_index` wrote, one image at a time.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                entry = line.strip().rstrip(b",")
-                if entry not in {b"{", b"}", b"{}"}:
-                    yield from orjson.loads(b"{" + entry + b"}").items()
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
-
-
 def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
     """Read the cosines of all neighbors, float64 (n, k) with k = min(top_k, n − 1), best first.
 
@@ -53,11 +37,11 @@ def read_cosines(path: Path, keys: Sequence[str], top_k: int) -> np.ndarray:
     count = min(top_k, len(keys) - 1)
     cosines = np.empty((len(keys), count))
     try:
-        for row, (key, (listed, neighbors)) in enumerate(zip(keys, read_inverted_index(path), strict=True)):
-            if key != listed:
-                raise ValueError
-            cosines[row] = [cosine for _, cosine in neighbors]
-    except ValueError as error:
+        with path.open("rb") as file:
+            entries = (line for line in file if line.strip() not in {b"{", b"}"})
+            for row, (key, line) in enumerate(zip(keys, entries, strict=True)):
+                cosines[row] = [cosine for _, cosine in _parse(line)[key]]
+    except (ValueError, KeyError) as error:
         raise UserError(
             f"{path} does not list {count} neighbors of each image of the manifest: run `dvc repro`"
         ) from error
@@ -79,8 +63,12 @@ def find_neighbors(content: mmap.mmap, key: str) -> list[tuple[str, float]] | No
     while low < high:
         middle = content.rfind(b"\n", low, (low + high) // 2) + 1 or low
         end = content.find(b"\n", middle)
-        ((found, neighbors),) = orjson.loads(b"{" + content[middle:end].rstrip(b",") + b"}").items()
+        ((found, neighbors),) = _parse(content[middle:end]).items()
         if found == key:
             return [(other, cosine) for other, cosine in neighbors]
         low, high = (end + 1, high) if found < key else (low, middle)
     return None
+
+
+def _parse(line: bytes) -> dict[str, list[list]]:
+    return orjson.loads(b"{" + line.strip().rstrip(b",") + b"}")
