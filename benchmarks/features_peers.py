@@ -8,7 +8,7 @@ fed with pixels from memory. Each contender has a process of its own and all cor
 medians over the rounds. The features of all images are compared with those of Keras on the same pixels.
 """
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 
 import os
 from collections import deque

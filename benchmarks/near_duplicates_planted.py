@@ -7,7 +7,7 @@ the images (at most 300) are nine tenths the size, 5 % brighter and compressed a
 that were there before are not judged here: nobody has said which of them are copies.
 """
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 
 import io
 from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ alone: each image goes through the network once, in batches; blocks of pairs are
 index is built once.
 """
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 
 import re
 import sys

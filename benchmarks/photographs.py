@@ -12,7 +12,7 @@ fastdup==2.54`. Keras runs the pipeline's backbone in batches of 64 on what tf.d
 compares all with all.
 """
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 
 import argparse
 import os

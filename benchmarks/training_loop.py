@@ -17,7 +17,7 @@ from comparison import Row, add_output, as_table, median_seconds, publish
 
 sys.path.insert(0, "src")
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 from pipeline.stage import run_command
 
 from similarity.data.dataset.manifest import read_manifest, read_splits

@@ -3,7 +3,7 @@
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 from pipeline.stage import run_command, track
 
 import argparse

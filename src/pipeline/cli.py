@@ -41,12 +41,12 @@ Done. What to do next:
 
 
 def main() -> NoReturn:
-    """Run a command, and exit."""
+    """Run the command that the arguments name, and exit."""
     run_command(dispatch)
 
 
 def dispatch() -> None:
-    """Run the command that the arguments name."""
+    """Run a script of the project in this folder, or `index`."""
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in {"-h", "--help"}:
         print(_USAGE)
@@ -73,8 +73,7 @@ def index(arguments: list[str]) -> int:
     if status := run("src/check.py"):
         params.write_text(former, encoding="utf-8")
         return status
-    goals = [] if options.all else ["ann", "novelty"]
-    if status := run("-m", "dvc", "repro", "--quiet", *goals):
+    if status := run("-m", "dvc", "repro", "--quiet", *([] if options.all else ["ann", "novelty"])):
         print("error: the run has not finished; `dvc repro` says more and goes on where it stopped", file=sys.stderr)
         return status
     print(_NEXT_ALL if options.all else _NEXT)
@@ -87,10 +86,9 @@ def set_source(params: Path, source: Path) -> None:
 
     if not source.exists():
         sys.exit(f"error: {source} is not there: give a folder of images, an archive, or a recipe")
-    source = source.resolve()
+    source, here = source.resolve(), Path.cwd()
     with modify_yaml(str(params)) as content:
-        inside = source.is_relative_to(Path.cwd())
-        content["data"]["source"] = (source.relative_to(Path.cwd()) if inside else source).as_posix()
+        content["data"]["source"] = (source.relative_to(here) if source.is_relative_to(here) else source).as_posix()
 
 
 def run(*arguments: str) -> int:

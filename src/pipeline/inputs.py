@@ -1,21 +1,56 @@
-"""Read what earlier stages and runs made, and refuse what belongs to other images or settings."""
+"""Read parameters and what earlier stages made, and refuse what is wrong or belongs to other images or settings."""
 
+import difflib
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from similarity.data.dataset.manifest import Manifest
 from similarity.data.vectors import row_blocks
 from similarity.errors import DataError, UserError
 from similarity.layout import EDITS, MANIFEST, METRICS
+from similarity.params import Params
 
 if TYPE_CHECKING:
     from similarity.data.content_cache import ContentCache
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check every parameter.
+
+    Raises:
+        UserError: the file is missing or no YAML, or a parameter is unknown, missing or not allowed.
+    """
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {path} here: run from the root of the repository") from error
+    except ValidationError as error:
+        raise UserError("; ".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _explain(problem: Any) -> str:
+    """Name a parameter with dots, its value, and what is allowed."""
+    name, value = ".".join(str(part) for part in problem["loc"]), problem["input"]
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    if problem["type"] == "extra_forbidden":
+        sections = Params.model_fields.items()
+        known = [f"{section}.{key}" for section, field in sections for key in field.annotation.model_fields]  # type: ignore[union-attr]
+        near = difflib.get_close_matches(name, known, n=1)
+        return f"{name} is unknown" + (f"; did you mean {near[0]}?" if near else "; remove it")
+    message = problem["msg"].removeprefix("Value error, ")
+    place = [name] * bool(name) + [repr(value)] * (not isinstance(value, dict | BaseModel))
+    return ": ".join([*place, message[0].lower() + message[1:]])
 
 
 def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:

@@ -31,22 +31,30 @@ Item = TypeVar("Item")
 
 
 def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
-    """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit.
+    """Run a stage on the checked parameters, put its outputs in place if it succeeds, and exit as `run_command` does.
 
-    See `run_command` for the exit status. A failure also prints how to get the outputs back, since DVC removes them
-    before it runs the stage.
+    A failure also prints how to get the outputs back, since DVC removes them before it runs the stage.
     """
-    from pipeline.params_file import load_params
+    from pipeline.inputs import load_params
 
-    from similarity.data.files import Outputs
+    from similarity.data.files import Outputs, replaced_file
 
     def run() -> None:
-        start = time.monotonic()
-        with only_stage(), _listing_problems(), Outputs() as outputs:
-            main(load_params(), outputs)
-        stage, seconds = Path(sys.argv[0]).stem, time.monotonic() - start
-        _note_seconds(stage, seconds)
-        print(f"{stage}: {seconds:.1f} s")
+        start, stage = time.monotonic(), Path(sys.argv[0]).stem
+        with only_stage(), Outputs() as outputs:
+            try:
+                main(load_params(), outputs)
+            except DataError as error:
+                if error.is_complete:
+                    raise
+                with replaced_file(PROBLEMS) as path:
+                    path.write_text("".join(f"{problem}\n" for problem in error.problems), encoding="utf-8")
+                raise UserError(f"{error}; all are in {PROBLEMS}") from error
+        seconds = round(time.monotonic() - start, 1)
+        with suppress(OSError, ValueError):  # nothing depends on it, and no stage may read it
+            known = json.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
+            SECONDS.write_text(json.dumps({**known, stage: seconds}), encoding="utf-8")
+        print(f"{stage}: {seconds} s")
 
     try:
         run_command(run)
@@ -54,13 +62,6 @@ def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
         if isinstance(end.code, str):
             end.code += f"\n{ADVICE}"
         raise
-
-
-def _note_seconds(stage: str, seconds: float) -> None:
-    """Keep how long a stage took, for `show_report.py`; nothing depends on it, and no stage may read it."""
-    with suppress(OSError, ValueError):
-        known = json.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
-        SECONDS.write_text(json.dumps({**known, stage: round(seconds, 1)}), encoding="utf-8")
 
 
 def run_command(main: Callable[[], object]) -> NoReturn:
@@ -78,9 +79,8 @@ def run_command(main: Callable[[], object]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except FileNotFoundError as error:
-        if error.filename is None:
-            sys.exit(f"error: {error}")
-        sys.exit(f"error: {error.filename} is missing{_how_to_get(str(error.filename))}")
+        path = str(error.filename or "")
+        sys.exit(f"error: {f'{path} is missing' if path else error}{_how_to_get(path)}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {place}{error.strerror or error}")
@@ -107,21 +107,6 @@ def only_stage() -> Iterator[None]:
         lock.acquire()
     with lock:
         yield
-
-
-@contextmanager
-def _listing_problems() -> Iterator[None]:
-    """Write the problems of a `DataError` that are too many for its message to a file, and name the file."""
-    try:
-        yield
-    except DataError as error:
-        if error.is_complete:
-            raise
-        from similarity.data.files import replaced_file
-
-        with replaced_file(PROBLEMS) as path:
-            path.write_text("".join(f"{problem}\n" for problem in error.problems), encoding="utf-8")
-        raise UserError(f"{error}; all are in {PROBLEMS}") from error
 
 
 def _how_to_get(path: str) -> str:

@@ -1,6 +1,6 @@
 """Classes that are held out: what is measured where the source gives splits that leave nothing to ask."""
 
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-from pipeline.params_file import load_params
+from pipeline.inputs import load_params
 
 import math
 import re
