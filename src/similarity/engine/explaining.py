@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from similarity.data.features.extractor import describe
-from similarity.data.features.graphs import openvino_core
+from similarity.data.features.extractor import GRAPH, describe, openvino_core
 from similarity.data.vectors import normalize
 from similarity.embedding.embedder import load_embedding_model
 from similarity.embedding.model import EmbeddingModel, embed
@@ -56,7 +55,7 @@ def load_explainer(folder: Path) -> Explainer | None:
     """Load an embedder; None if its backbone has no graph, or none with a feature map whose means the model uses."""
     if describe(folder)["engine"] == "keras":
         return None
-    model, graph = load_embedding_model(folder), openvino_core().read_model(folder / "graph.xml")
+    model, graph = load_embedding_model(folder), openvino_core().read_model(folder / GRAPH)
     kernel = np.concatenate([model.head.kernel, model.visual.kernel], axis=1)
     order = [operation.friendly_name for operation in graph.get_ordered_ops()]
     features = graph.output().node.input_value(0)
