@@ -1,4 +1,4 @@
-"""Stage `audit`: list what is probably wrong with the images and their labels, and draw the worst of each kind."""
+"""Stage `audit`: list what is probably wrong with the images and their labels."""
 
 from pipeline.inputs import load_rows
 from pipeline.stage import counted, run_stage, track
@@ -6,10 +6,8 @@ from pipeline.stage import counted, run_stage, track
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 
 import numpy as np
-from PIL import Image
 
 from similarity import layout
 from similarity.data.dataset.corrections import decided_keys, read_corrections
@@ -17,7 +15,6 @@ from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_dupli
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
 from similarity.data.files import Outputs, read_table, write_metrics, write_table
-from similarity.data.images.pictures import Previews, Tile, draw_sheet
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
 from similarity.findings.labels import (
@@ -34,7 +31,6 @@ from similarity.findings.labels import (
 from similarity.params import Params
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
-WORST = 10  # findings of each kind that are drawn
 NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "unjudged class"}
 
 
@@ -50,15 +46,16 @@ def main(params: Params, outputs: Outputs) -> None:
     labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, FOLDS)[labeled]
     progress = partial(track, label="audit: labels", unit=" folds")
     judgement = judge_labels(components[labeled], labels, draw_folds(labels, groups, seed), progress)
-    doubts, evidence = doubted_labels(manifest, features, labeled, groups, judgement)
-    rejected = read_table(layout.REJECTED, Rejection._fields)
     findings = [
         *pairs(manifest, "duplicate", identical, "the same bytes"),
         *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
-        *doubts,
+        *doubted_labels(manifest, features, labeled, groups, judgement),
         *outliers(manifest, distances),
         *odd_images(manifest),
-        *(Finding("unreadable", key, key.split("/")[0], reason=reason) for key, reason in rejected),
+        *(
+            Finding("unreadable", key, key.split("/")[0], reason=reason)
+            for key, reason in read_table(layout.REJECTED, Rejection._fields)
+        ),
         *small_classes(manifest.classes, labels, judgement.judged),
     ]
     decided = decided_keys(read_corrections(layout.CORRECTIONS))
@@ -68,21 +65,14 @@ def main(params: Params, outputs: Outputs) -> None:
     details = {kind: counts[kind] for kind in KINDS} | {
         f"{kind}_across_classes": across[kind] for kind in KINDS if kind in {"duplicate", "near_duplicate"}
     }
-    sheets = draw(manifest, findings, evidence, Previews(layout.PREVIEWS))
     write_table(outputs.file(layout.FINDINGS), Finding._fields, findings)
     write_metrics(outputs.file(layout.METRICS / "audit.json"), {"findings": len(findings)})
     write_metrics(
         outputs.file(layout.DETAILS / "audit.json"),
         details | {"findings": len(findings), "labels_judged": judgement.judged.sum()},
     )
-    folder = outputs.folder(layout.PLOTS / "audit")
-    for kind, sheet in sheets.items():
-        sheet.save(folder / f"{kind}.png")
     found = ", ".join(counted(number, NOUNS.get(kind, kind.replace("_", " "))) for kind, number in counts.items())
-    if found:
-        print(f"audit: {found}; all are in {layout.FINDINGS}, the worst are drawn in {layout.PLOTS / 'audit'}")
-    else:
-        print(f"audit: nothing found, {layout.FINDINGS} is empty")
+    print(f"audit: {found or 'nothing'} found; see {layout.FINDINGS}, or Findings on the search page")
 
 
 def pairs(manifest: Manifest, kind: FindingKind, found: Pairs, reason: str) -> list[Finding]:
@@ -102,24 +92,22 @@ def about(manifest: Manifest, kind: FindingKind, row: int, score: float, reason:
 
 def doubted_labels(
     manifest: Manifest, features: np.ndarray, rows: np.ndarray, groups: np.ndarray, judgement: Judgement
-) -> tuple[list[Finding], dict[str, list[int]]]:
-    """List labels of some rows that are probably or possibly wrong, the most probable first, with rows as evidence.
+) -> list[Finding]:
+    """List labels of some rows that are probably or possibly wrong, the most probable first.
 
     There are two witnesses, the classifier and the nearest images; see `weigh`.
     """
     order = np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= DOUBTFUL).sum()]
     if not len(order):
-        return [], {}
-    asked = ask_neighbors(features, rows, manifest.labels[rows], groups, order, judgement.suggested[order])
-    findings, evidence = [], {}
-    for i, own, other, *nearest in zip(order.tolist(), *asked, strict=True):
+        return []
+    votes = ask_neighbors(features, rows, manifest.labels[rows], groups, order, judgement.suggested[order])
+    findings = []
+    for i, own, other in zip(order.tolist(), *votes, strict=True):
         probability, suggested = judgement.wrong[i], manifest.classes[judgement.suggested[i]]
-        if (kind := weigh(probability, own, other)) is None:
-            continue
-        reason = f"of its {VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
-        findings.append(about(manifest, kind, int(rows[i]), probability, reason, suggested))
-        evidence[findings[-1].path] = [row for row in np.concatenate(nearest).tolist() if row >= 0]
-    return sorted(findings, key=lambda each: each.finding != "wrong_label"), evidence
+        if kind := weigh(probability, own, other):
+            reason = f"of its {VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
+            findings.append(about(manifest, kind, int(rows[i]), probability, reason, suggested))
+    return sorted(findings, key=lambda each: each.finding != "wrong_label")
 
 
 def outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
@@ -134,32 +122,6 @@ def odd_images(manifest: Manifest) -> Iterator[Finding]:
     for row, (key, odd_size) in enumerate(zip(manifest.keys, odd_sizes(manifest.records), strict=True)):
         if reason := "; ".join(filter(None, (remarks.get(key), odd_size))):
             yield about(manifest, "odd", row, 0, reason)
-
-
-def draw(
-    manifest: Manifest, findings: list[Finding], evidence: dict[str, list[int]], previews: Previews
-) -> dict[FindingKind, Image.Image]:
-    """Draw the first ten of each kind, one sheet for each kind that is about images.
-
-    Pairs are side by side; doubted labels are followed by the nearest images of both classes.
-    """
-    rows, sheets = {key: row for row, key in enumerate(manifest.keys)}, {}
-
-    def tile(row: int, *lines: str, is_match: bool | None = None) -> Tile:
-        return Tile(previews[row], (*lines, manifest.keys[row].split("/")[1]), is_match)
-
-    for kind in dict.fromkeys(each.finding for each in findings if each.path in rows):
-        drawn = []
-        for found in [each for each in findings if each.finding == kind][:WORST]:
-            caption = found.reason if kind == "odd" else f"{float(found.score):.3g}"
-            suggested = [f"→ {found.suggested}?"] * bool(found.suggested)
-            drawn.append([tile(rows[found.path], caption, found.label, *suggested)])
-            for row in [rows[found.other]] if found.other else evidence.get(found.path, []):
-                label = manifest.records[row].label
-                drawn[-1].append(tile(row, "", label, is_match=label == found.label))
-        with_others = len(drawn[0]) > 1
-        sheets[kind] = draw_sheet(drawn if with_others else [list(chain.from_iterable(drawn))], query_apart=with_others)
-    return sheets
 
 
 if __name__ == "__main__":

@@ -5,25 +5,18 @@ would make their figures worthless. Trainings of the same parameters differ by c
 a difference is real is decided by several trainings of each, which `--seeds` queues as experiments and then reads.
 """
 
-from pipeline.dvc_files import read_file
 from pipeline.stage import run_command
 
 import argparse
-import csv
-import hashlib
-import io
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import yaml
-
-from similarity.data.confidence import LEVEL, paired_difference
 from similarity.errors import UserError
 from similarity.layout import QUERY_SCORES, QUERY_SCORES_COLUMNS
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PARAMS = Path("params.yaml")
 NAMES = QUERY_SCORES_COLUMNS[2:]
@@ -39,15 +32,18 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="by the test images: once, after everything is chosen")
     arguments = parser.parse_args()
     revisions, split = (arguments.first, arguments.second), "test" if arguments.test else "valid"
+    trainings = {revision: [revision] for revision in revisions}
     if arguments.seeds > 1:
-        trainings = [name_trainings(revision, arguments.seeds) for revision in dict.fromkeys(revisions)]
-        if queued := sum(queue_missing(*each) for each in trainings):
-            print(f"{queued} trainings are queued: run `dvc queue start`, wait for `dvc queue status`, and repeat this")
+        queued = {revision: queue_trainings(revision, arguments.seeds) for revision in trainings}
+        if missing := sum(missing for _, missing in queued.values()):
+            print(
+                f"{missing} trainings are queued: run `dvc queue start`, wait for `dvc queue status`, and repeat this"
+            )
             return
-        scores = [[read_scores(name, split) for name in names.values()] for names, _ in trainings]
-        scores = [scores[0], scores[-1]]
-    else:
-        scores = [[read_scores(revision, split)] for revision in revisions]
+        trainings = {revision: names for revision, (names, _) in queued.items()}
+    import numpy as np
+
+    scores = [[read_scores(name, split) for name in trainings[revision]] for revision in revisions]
     keys = [key for key in scores[0][0] if all(key in each for model in scores for each in model)]
     if not keys:
         raise UserError(f"{arguments.first} and {arguments.second} have no labeled {split} images in common")
@@ -55,8 +51,67 @@ def main() -> None:
     print("\n".join(describe(revisions, split, arrays)))
 
 
-def describe(revisions: tuple[str, str], split: str, scores: list[np.ndarray]) -> Iterator[str]:
+def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
+    """Queue trainings of a revision with the seeds 1, 2, and so on, unless they have run or wait already.
+
+    They have the parameters of the revision and the code of the workspace, and run up to the stage that measures.
+    Return the names of these experiments, and how many of them have not run.
+
+    Raises:
+        UserError: the revision has other code, so that its parameters are not all that differs.
+    """
+    from pipeline.dvc_files import read_file
+
+    import hashlib
+    import json
+    import subprocess
+
+    from dvc.repo import Repo
+
+    text, repo = read_file(PARAMS, revision), Repo()
+    finished = {name: commit for found in repo.experiments.ls(all_commits=True).values() for name, commit in found}
+    commit = "HEAD" if revision == "workspace" else finished.get(revision, revision)
+    if subprocess.run(["git", "diff", "--quiet", commit, "--", "src", "dvc.yaml"], check=False).returncode:
+        raise UserError(f"the workspace has other code than {revision}: commit it, and compare with that commit")
+    code = subprocess.check_output(["git", "rev-parse", f"{commit}:src"], encoding="utf-8")
+    digest = hashlib.sha256(f"{text}{code}".encode()).hexdigest()[:8]
+    names = [f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)]
+    own = flatten(PARAMS.read_text(encoding="utf-8"))
+    changes = [f"{name}={json.dumps(value)}" for name, value in flatten(text) if (name, value) not in own]
+    status = repo.experiments.celery_queue.status()
+    waiting = {entry["name"] for entry in status if entry["status"] in {"Queued", "Running"}}
+    for seed, name in enumerate(names, 1):
+        if name not in finished and name not in waiting:
+            params = [*changes, f"train.seed={seed}"]
+            repo.experiments.run(targets=["evaluate"], queue=True, name=name, params=params)
+    return names, sum(name not in finished for name in names)
+
+
+def flatten(text: str) -> list[tuple[str, object]]:
+    """List the parameters of a `params.yaml` by their names with a dot."""
+    import yaml
+
+    sections: dict[str, dict[str, object]] = yaml.safe_load(text)
+    return [(f"{section}.{name}", value) for section, values in sections.items() for name, value in values.items()]
+
+
+def read_scores(revision: str, split: str) -> Scores:
+    """Read the scores of the queries of one split; NaN where a query has none."""
+    from pipeline.dvc_files import read_file
+
+    import csv
+    import io
+
+    rows = csv.DictReader(io.StringIO(read_file(QUERY_SCORES, revision)))
+    return {row["path"]: [float(row[name] or "nan") for name in NAMES] for row in rows if row["split"] == split}
+
+
+def describe(revisions: tuple[str, str], split: str, scores: "list[np.ndarray]") -> Iterator[str]:
     """Describe the scores of two models, each float (trainings, queries, scores), NaN where a query has none."""
+    import numpy as np
+
+    from similarity.data.confidence import LEVEL, paired_difference
+
     trainings, queries = scores[0].shape[:2]
     several = f", {trainings} trainings of each" if trainings > 1 else ""
     yield f"{queries} {'test' if split == 'test' else 'validation'} images{several}; {', '.join(revisions)}, difference"
@@ -74,70 +129,6 @@ def describe(revisions: tuple[str, str], split: str, scores: list[np.ndarray]) -
         yield line
     if trainings == 1:
         yield "One training of each does not show whether they differ: add `--seeds 3`."
-
-
-def name_trainings(revision: str, seeds: int) -> tuple[dict[int, str], list[str]]:
-    """Name the experiments that are trainings of a revision with other seeds, 1, 2, and so on.
-
-    They have the parameters of the revision and the code of the workspace. Return their names by seed, and the options
-    of `dvc exp run` that turn the parameters of the workspace into those of the revision.
-
-    Raises:
-        UserError: the revision has other code, so that its parameters are not all that differs.
-    """
-    commit = "HEAD" if revision == "workspace" else experiments().get(revision, revision)
-    if git("diff", "--name-only", commit, "--", "src", "dvc.yaml"):
-        raise UserError(f"the workspace has other code than {revision}: commit it, and compare with that commit")
-    text = read_file(PARAMS, revision)
-    digest = hashlib.sha256(f"{text}{git('rev-parse', 'HEAD:src')}".encode()).hexdigest()[:8]
-    own = flatten(PARAMS.read_text(encoding="utf-8"))
-    changes = [f"--set-param={name}={json.dumps(value)}" for name, value in flatten(text) if (name, value) not in own]
-    return {seed: f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)}, changes
-
-
-def queue_missing(names: dict[int, str], changes: list[str]) -> int:
-    """Queue the trainings that there are not yet, unless they wait already, and return how many are missing."""
-    missing = {seed: name for seed, name in names.items() if name not in experiments()}
-    waiting = dvc("queue", "status") if missing else ""
-    for seed, name in missing.items():
-        if not any(name in line and "Failed" not in line for line in waiting.splitlines()):
-            dvc("exp", "run", "--queue", "--quiet", f"--name={name}", *changes, f"--set-param=train.seed={seed}")
-    return len(missing)
-
-
-def experiments() -> dict[str, str]:
-    """Return the commits of all experiments by their names."""
-    lines = git("for-each-ref", "--format=%(refname:lstrip=-1) %(objectname)", "refs/exps").splitlines()
-    return dict(line.split() for line in lines)
-
-
-def flatten(text: str) -> list[tuple[str, object]]:
-    """List the parameters of a `params.yaml` by their names with a dot."""
-    sections: dict[str, dict[str, object]] = yaml.safe_load(text)
-    return [(f"{section}.{name}", value) for section, values in sections.items() for name, value in values.items()]
-
-
-def git(*arguments: str) -> str:
-    """Return what a command of Git prints."""
-    return _run("git", *arguments)
-
-
-def dvc(*arguments: str) -> str:
-    """Return what a command of DVC prints."""
-    return _run(sys.executable, "-m", "dvc", *arguments)
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    if done.returncode:
-        raise UserError(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
-
-
-def read_scores(revision: str, split: str) -> Scores:
-    """Read the scores of the queries of one split; NaN where a query has none."""
-    rows = csv.DictReader(io.StringIO(read_file(QUERY_SCORES, revision)))
-    return {row["path"]: [float(row[name] or "nan") for name in NAMES] for row in rows if row["split"] == split}
 
 
 if __name__ == "__main__":

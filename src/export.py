@@ -1,69 +1,49 @@
-"""Export the model, from pixels to embeddings, for other programs: `python src/export.py --format all`.
+"""Export the model, from pixels to embeddings, for other programs: `python src/export.py --format onnx`.
 
 Nothing is left in the folder that was not loaded again and found to give the stored embeddings of indexed images.
 """
 
-from pipeline.inputs import load_params
 from pipeline.stage import run_command, track
 
 import argparse
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from similarity.data.dataset.manifest import read_manifest
-from similarity.data.features.computing import load_pixels
-from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
-from similarity.data.files import Outputs
-from similarity.data.images.wide import read_ranges
-from similarity.embedding.embedder import load_embedding_model
-from similarity.engine.dvc_lock import DvcLock
 from similarity.errors import UserError
-from similarity.exporting import build_model, export_onnx, export_saved_model, read_notes, require_onnx
 from similarity.layout import EMBEDDER, EMBEDDINGS, IMAGES, MANIFEST, RANGES
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from similarity.data.features.networks import Backbone
+    from similarity.embedding.model import EmbeddingModel
+
+    Run = Callable[[np.ndarray], np.ndarray]
+    """Maps pixels, float32 (n, size, size, 3) in 0…255, to embeddings, float32 (n, E)."""
 
 NOTES, TITLE = "README.md", "# Exported embedding model"
 CHECKED_IMAGES = 100
-EXPORTERS = {"saved_model": ("saved_model", export_saved_model), "onnx": ("model.onnx", export_onnx)}
+ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="export.py", description="Export the model for other programs.")
-    parser.add_argument("--format", choices=(*EXPORTERS, "all"), default="saved_model",
+    parser.add_argument("--format", choices=("saved_model", "onnx"), default="saved_model",
         help="default: saved_model; onnx needs more packages")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("export"), help="the folder to replace (default: export)")
     arguments = parser.parse_args()
-    if arguments.format != "saved_model":
-        require_onnx()
+    if arguments.format == "onnx" and (missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]):
+        raise UserError(
+            f"--format onnx needs more packages ({', '.join(missing)}): "
+            "run `pip install 'onnx>=1.17,<2' 'onnxruntime>=1.20,<2' 'tf2onnx>=1.17,<2'`"
+        )
     out = arguments.out.resolve()
     refuse_other_folders(out)
-    DvcLock(Path()).check(MANIFEST, EMBEDDINGS, EMBEDDER)
-    weights, description = load_params().backbone.weights, describe(EMBEDDER)
-    if description["name"].lower().endswith(".onnx"):
-        raise UserError(
-            f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
-            "programs need, with OpenVINO (docs/how-to/export.md)"
-        )
-    pixels, embeddings = take_sample(description["image_size"])
-    from similarity.data.quiet import prepare_tensorflow
-
-    prepare_tensorflow()
-    model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))
-    formats = list(EXPORTERS) if arguments.format == "all" else [arguments.format]
-    with Outputs() as outputs:
-        folder = outputs.folder(out)
-        for name, export in (EXPORTERS[each] for each in formats):
-            run = export(model, folder / name)
-            lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, name)]), embeddings)
-            if not lowest >= (least := MIN_AGREEMENT[description["engine"]]):
-                raise UserError(
-                    f"the exported model does not give the stored embeddings of indexed images (cosine {lowest:.4f}, "
-                    f"at least {least} is needed), so nothing was exported: run `dvc repro`, and make sure that "
-                    f"backbone.weights ({weights}) is the file that models/backbone was made from"
-                )
-            print(f"{name}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
-        text = read_notes(description["image_size"], embeddings.shape[1])
-        (folder / NOTES).write_text(text, encoding="utf-8")
+    export(arguments.format, out)
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
 
 
@@ -75,8 +55,58 @@ def refuse_other_folders(out: Path) -> None:
         raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
 
 
-def take_sample(size: int) -> tuple[np.ndarray, np.ndarray]:
+def export(model_format: str, out: Path) -> None:
+    """Write the model to a folder, which is replaced as a whole.
+
+    Raises:
+        UserError: files do not belong together, the backbone is from an ONNX file, or the exported model does not give
+            the stored embeddings.
+    """
+    from pipeline.params_file import load_params
+
+    import numpy as np
+
+    from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
+    from similarity.data.files import Outputs
+    from similarity.data.quiet import prepare_tensorflow
+    from similarity.embedding.embedder import load_embedding_model
+    from similarity.engine.dvc_lock import DvcLock
+
+    DvcLock(Path()).check(MANIFEST, EMBEDDINGS, EMBEDDER)
+    weights, description = load_params().backbone.weights, describe(EMBEDDER)
+    if description["name"].lower().endswith(".onnx"):
+        raise UserError(
+            f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
+            "programs need, with OpenVINO (docs/how-to/export.md)"
+        )
+    pixels, embeddings = take_sample(description["image_size"])
+    prepare_tensorflow()
+    model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))
+    with Outputs() as outputs:
+        folder = outputs.folder(out)
+        write = export_onnx if model_format == "onnx" else export_saved_model
+        run = write(model, folder)
+        lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, model_format)]), embeddings)
+        if not lowest >= (least := MIN_AGREEMENT[description["engine"]]):
+            raise UserError(
+                f"the exported model does not give the stored embeddings of indexed images (cosine {lowest:.4f}, "
+                f"at least {least} is needed), so nothing was exported: run `dvc repro`, and make sure that "
+                f"backbone.weights ({weights}) is the file that models/backbone was made from"
+            )
+        text = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
+        text = text.replace("<size>", str(description["image_size"])).replace("<E>", str(embeddings.shape[1]))
+        (folder / NOTES).write_text(text, encoding="utf-8")
+    print(f"{model_format}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
+
+
+def take_sample(size: int) -> "tuple[np.ndarray, np.ndarray]":
     """Choose images evenly among those with an embedding: their pixels, (n, size, size, 3), and embeddings, (n, E)."""
+    import numpy as np
+
+    from similarity.data.dataset.manifest import read_manifest
+    from similarity.data.features.computing import load_pixels
+    from similarity.data.images.wide import read_ranges
+
     stored = np.load(EMBEDDINGS)
     rows = np.flatnonzero(stored.any(axis=1))
     if not len(rows):
@@ -86,6 +116,51 @@ def take_sample(size: int) -> tuple[np.ndarray, np.ndarray]:
     records, ranges = [manifest.records[row] for row in rows], read_ranges(RANGES)
     loaded = (load_pixels(IMAGES / record.path, size, record.sha256, ranges) for record in records)
     return np.stack(list(track(loaded, "read", len(records)))), stored[rows]
+
+
+def build_model(backbone: "Backbone", model: "EmbeddingModel") -> "keras.Model":
+    """Join backbone, class part and visual part: ``pixels``, (n, size, size, 3) in 0…255, to ``embedding``, (n, E)."""
+    from keras import Input, Model, layers
+
+    def dense(x: "keras.KerasTensor", kernel: "np.ndarray", bias: "np.ndarray", **options: str) -> "keras.KerasTensor":
+        layer = layers.Dense(len(bias), **options)
+        y = layer(x)
+        layer.set_weights([kernel, bias])
+        return y
+
+    pixels = Input(backbone.model.input_shape[1:], name="pixels")
+    features, parts = backbone.model(pixels), list["keras.KerasTensor"]()
+    if len(model.head.bias):
+        parts.append(dense(features, model.head.kernel, model.head.bias, activation="relu"))
+    if len(model.visual.bias):
+        parts.append(dense(features, model.visual.kernel, model.visual.bias))
+        weights = (1 - model.visual_weight, model.visual_weight)[-len(parts) :]
+        units = [layers.UnitNormalization()(part) for part in parts]
+        parts = [layers.Rescaling(weight**0.5)(unit) for unit, weight in zip(units, weights, strict=True)]
+    return Model(pixels, {"embedding": layers.Concatenate()(parts) if len(parts) > 1 else parts[0]})
+
+
+def export_saved_model(model: "keras.Model", folder: Path) -> "Run":
+    """Write a TensorFlow SavedModel, and load it again."""
+    import tensorflow as tf
+
+    model.export(folder / "saved_model", verbose=False)
+    loaded = tf.saved_model.load(folder / "saved_model")  # whose variables live as long as it does
+    return lambda pixels: loaded.signatures["serving_default"](pixels=tf.constant(pixels))["embedding"].numpy()
+
+
+def export_onnx(model: "keras.Model", folder: Path) -> "Run":
+    """Write an ONNX file, and load it again."""
+    import numpy as np
+
+    # Where it can, ONNX Runtime reports how it is used. It also keeps that in the home folder until then.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), np.float32))  # else Keras does not export it
+    model.export(folder / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(["embedding"], {"pixels": pixels})[0]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,38 @@
 """Two trainings side by side: their plots, and their results query by query."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from projects import Project, stages_run
+from projects import ROOT, Project, output_names, stages_run
 
 QUERY_PICTURE = r'<img src="static/\w+_plots_queries_query_'
+EVALUATE = """
+import csv, json, random, sys, yaml
+from pathlib import Path
+sys.path.insert(0, "src")
+from similarity.layout import QUERY_SCORES, QUERY_SCORES_COLUMNS
+params = yaml.safe_load(Path("params.yaml").read_text())["train"]
+draw = random.Random(params["seed"])
+QUERY_SCORES.parent.mkdir(parents=True, exist_ok=True)
+with QUERY_SCORES.open("w") as file:
+    writer = csv.writer(file)
+    writer.writerow(QUERY_SCORES_COLUMNS)
+    for number in range(40):
+        scores = [params["lr"] + 0.01 * draw.random() for _ in QUERY_SCORES_COLUMNS[2:]]
+        writer.writerow([f"a/{number}.jpg", "valid", *scores])
+"""
+DVC_YAML = """
+stages:
+  evaluate:
+    cmd: python src/evaluate.py
+    params: [train]
+    outs: [metrics/details/query_scores.csv]
+  report:
+    cmd: "false"
+    deps: [metrics/details/query_scores.csv]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +61,12 @@ def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> No
     assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
 
 
-def test_plots_of_two_trainings_are_drawn_together(experiment: tuple[Project, str]) -> None:
+def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:
+    """By the validation images, unless the test images are asked for; one training each shows no difference."""
     project, _ = experiment
     project.run("dvc", "plots", "diff", "HEAD", "--out", "comparison")
     comparison = (project.folder / "comparison" / "index.html").read_text(encoding="utf-8")
     assert len(re.findall(QUERY_PICTURE, comparison)) == 2 * 10
-
-
-def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:
-    """By the validation images, unless the test images are asked for; one training each shows no difference."""
-    project, _ = experiment
     scores = (project.folder / "metrics/details/query_scores.csv").read_text(encoding="utf-8")
     for option, split, described in (((), "valid", "validation"), (("--test",), "test", "test")):
         printed = project.run("python", "src/compare.py", "HEAD", "untrained", *option).splitlines()
@@ -58,13 +80,29 @@ def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str])
     assert len(refused.splitlines()) == 1
 
 
-def test_trainings_with_other_seeds_are_queued_once_and_compared(experiment: tuple[Project, str]) -> None:
-    project, _ = experiment
-    compare = ("python", "src/compare.py", "untrained", "untrained", "--seeds", "2")
+def test_trainings_with_other_seeds_are_queued_once_and_compared(tmp_path: Path, environment: dict[str, str]) -> None:
+    """With a stage that only draws scores, by the seed and around the learning rate, in place of the real one."""
+    assert "metrics/details/query_scores.csv" in output_names(Project(ROOT, environment), "evaluate")
+    project = Project(tmp_path / "project", environment)
+    files = {"src/evaluate.py": EVALUATE, "dvc.yaml": DVC_YAML, "params.yaml": "train: {lr: 0.5, seed: 0}\n"}
+    for name in ("src/compare.py", *(f"src/{package}/**/*.py" for package in ("pipeline", "similarity"))):
+        files |= {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.glob(name)}
+    for name, text in files.items():
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text(text, encoding="utf-8")
+    for command in (("git", "init", "--quiet"), ("dvc", "init", "--quiet"), ("dvc", "repro", "--quiet", "evaluate")):
+        project.run(*command)
+    project.commit()
+    project.run("dvc", "exp", "run", "--quiet", "-S", "train.lr=0.75", "--name", "better", "evaluate")
+    compare = ("python", "src/compare.py", "HEAD", "better", "--seeds", "2")
     for _ in range(2):
-        assert "2 trainings are queued: run `dvc queue start`" in project.run(*compare)
-    project.run("dvc", "exp", "run", "--run-all", "--quiet")
+        assert "4 trainings are queued: run `dvc queue start`" in project.run(*compare)
+    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", "--quiet")
     printed = project.run(*compare).splitlines()
-    assert ", 2 trainings of each; untrained, untrained, difference" in printed[0]
+    assert printed[0] == "40 validation images, 2 trainings of each; HEAD, better, difference"
+    assert [line.split()[0] for line in printed[1:4]] == ["correct", "p_at_1", "p_at_10"]
+    assert all(line.endswith(": a difference") and "  +0.2" in line for line in printed[1:])
+    printed = project.run("python", "src/compare.py", "HEAD", "HEAD", "--seeds", "2").splitlines()
     assert all(line.endswith("no difference shown") for line in printed[1:])
-    assert printed[4].split()[0] == "map_at_r"
+    (project.folder / "src/evaluate.py").write_text("", encoding="utf-8")
+    assert "the workspace has other code than HEAD" in project.run(*compare, status=1)

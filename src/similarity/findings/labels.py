@@ -18,7 +18,7 @@ _TIMES_SMALLER = 10  # than the median class
 _MOST = 0.99  # the highest probability: no classifier is surer than its labels
 DOUBTFUL, _WRONG = 0.2, 0.8  # probability of a wrong label, from which it is called so
 _MAJORITY = 2  # more neighbors have the suggested label than the given one, if that is called wrong
-VOTERS, _SHOWN = 10, 3  # nearest images that are asked, and those of a class that are shown
+VOTERS = 10  # nearest images that are asked
 _ASKED_PER_BLOCK = 256
 
 
@@ -29,13 +29,11 @@ class Judgement(NamedTuple):
         judged: whether the label could be judged, bool (n,).
         wrong: probability that the label is wrong, 0 where it is not judged, float64 (n,).
         suggested: class index that is most likely instead, int64 (n,).
-        noise: share of wrong labels among those that were judged.
     """
 
     judged: np.ndarray
     wrong: np.ndarray
     suggested: np.ndarray
-    noise: float
 
 
 def draw_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
@@ -79,33 +77,16 @@ def judge_labels(
     """
     classes = len(np.unique(labels[folds >= 0]))
     judged = (folds >= 0) & (classes > 1)
-    wrong, suggested, noise = np.zeros(len(labels)), labels.astype(np.int64), 0.0
+    wrong, suggested = np.zeros(len(labels)), labels.astype(np.int64)
     if judged.any():
         right = np.ones((len(labels), len(_TEMPERATURES)))
         for fold in progress(range(FOLDS)):
             train, held_out = np.flatnonzero(judged & (folds != fold)), np.flatnonzero(judged & (folds == fold))
             if len(held_out):
                 right[held_out], suggested[held_out] = _judge_fold(components, labels, train, held_out)
-        wrong[judged], noise = _probability_wrong(right[judged], classes)
-        wrong = np.minimum(wrong, _MOST)
+        wrong[judged] = np.minimum(_probability_wrong(right[judged], classes), _MOST)
         wrong[suggested == labels] = 0
-    return Judgement(judged, wrong, suggested, noise)
-
-
-class Witnesses(NamedTuple):
-    """What the nearest images of m doubted ones say.
-
-    Attributes:
-        own: how many of the ten nearest have the label of the image, int64 (m,).
-        suggested: how many have the suggested one, int64 (m,).
-        nearest_own: rows of the nearest images with the same label, int64 (m, 3); −1 where there are fewer.
-        nearest_suggested: rows of the nearest images with the suggested label, likewise.
-    """
-
-    own: np.ndarray
-    suggested: np.ndarray
-    nearest_own: np.ndarray
-    nearest_suggested: np.ndarray
+    return Judgement(judged, wrong, suggested)
 
 
 def ask_neighbors(
@@ -115,8 +96,8 @@ def ask_neighbors(
     groups: np.ndarray,
     doubted: np.ndarray,
     suggested: np.ndarray,
-) -> Witnesses:
-    """Ask the images nearest to doubted ones by their standardized features, of which no label has a part.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ask the ten images nearest to each doubted one by their standardized features, of which no label has a part.
 
     Args:
         features: of all images, float32 (N, D); may be mapped from a file.
@@ -125,22 +106,23 @@ def ask_neighbors(
         groups: int (n,), the same for copies, which do not speak for each other.
         doubted: which of the n, int64 (m,).
         suggested: another class for each of these, int64 (m,).
+
+    Returns:
+        How many have the label of the image, int64 (m,), and how many the suggested one, int64 (m,).
     """
     mean, scale = standardization(features, rows)
-    parts: list[list[np.ndarray]] = []
+    own, other = np.zeros(len(doubted), np.int64), np.zeros(len(doubted), np.int64)
     for start in range(0, len(doubted), _ASKED_PER_BLOCK):
-        asked, classes = (each[start : start + _ASKED_PER_BLOCK, None] for each in (doubted, suggested))
-        units = normalize((features[rows[asked[:, 0]]] - mean) / scale)
-        blocks = (units @ normalize((block - mean) / scale).T for block in row_blocks(features, rows))
+        block = slice(start, start + _ASKED_PER_BLOCK)
+        asked = doubted[block]
+        units = normalize((features[rows[asked]] - mean) / scale)
+        blocks = (units @ normalize((each - mean) / scale).T for each in row_blocks(features, rows))
         cosines = np.concatenate(list(blocks), axis=1)
-        cosines[groups == groups[asked]] = -2  # below all others
+        cosines[groups == groups[asked, None]] = -2  # below all others
         voters = labels[rank(cosines, min(VOTERS, len(rows)))]
-        parts.append([(voters == labels[asked]).sum(axis=1), (voters == classes).sum(axis=1)])
-        for wanted in (labels[asked], classes):
-            among = np.where(labels == wanted, cosines, np.float32(-2))
-            nearest = rank(among, min(_SHOWN, len(rows)))
-            parts[-1].append(np.where(np.take_along_axis(among, nearest, axis=1) > -2, rows[nearest], -1))
-    return Witnesses(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+        own[block] = (voters == labels[asked, None]).sum(axis=1)
+        other[block] = (voters == suggested[block, None]).sum(axis=1)
+    return own, other
 
 
 def weigh(probability: float, own: int, suggested: int) -> Literal["wrong_label", "doubtful_label"] | None:
@@ -180,7 +162,7 @@ def _judge_fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Classify the held-out rows, int64 (h,), by a discriminant fitted to the training rows, int64 (m,).
 
-    Give the probability of each label at each temperature, float64 (h, T), and the most probable class, int64 (h,).
+    Return the probability of each label at each temperature, float64 (h, T), and the most probable class, int64 (h,).
     """
     from scipy.special import logsumexp
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -201,12 +183,12 @@ def _judge_fold(
     return right, best
 
 
-def _probability_wrong(right: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
+def _probability_wrong(right: np.ndarray, classes: int) -> np.ndarray:
     """Fit temperature and noise to the probability of each label at each temperature, float64 (n, T).
 
-    Give the probability that each label is wrong, float64 (n,), and the noise.
+    Return the probability that each label is wrong, float64 (n,).
     """
-    best = (-np.inf, np.zeros(len(right)), 0.0)
+    most, found = -np.inf, np.zeros(len(right))
     for column in right.T:
         other = (1 - column) / (classes - 1)
         noise = 0.01
@@ -214,6 +196,6 @@ def _probability_wrong(right: np.ndarray, classes: int) -> tuple[np.ndarray, flo
             wrong = noise * other / (noise * other + (1 - noise) * column + 1e-300)
             noise = (wrong.sum() + _PRIOR_WRONG) / (len(right) + _PRIOR_CORRECT)
         likelihood = np.log(noise * other + (1 - noise) * column + 1e-300).sum()
-        if likelihood > best[0]:
-            best = (likelihood, wrong, noise)
-    return best[1], float(best[2])
+        if likelihood > most:
+            most, found = likelihood, wrong
+    return found

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export import build_model
 from samples import batch_of
 from similarity.data.features.computing import compute_features, fingerprint
 from similarity.data.features.extractor import load_extractor, lowest_cosine, tapped_columns
@@ -17,7 +18,6 @@ from similarity.data.quiet import prepare_tensorflow
 from similarity.embedding.model import EmbeddingModel, Head
 from similarity.embedding.visual_part import VisualPart
 from similarity.errors import UserError
-from similarity.exporting import build_model
 
 TAPS = ["block1a", "block2b", "block4c", "final"]
 FEATURES = 240 + 1280
