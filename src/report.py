@@ -4,12 +4,8 @@ from pipeline.inputs import check_rows, read_metrics_file
 from pipeline.stage import counted, run_stage
 
 import csv
-import io
-from collections.abc import Mapping
-from itertools import groupby
-from operator import itemgetter
+from collections import Counter
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -18,43 +14,48 @@ from similarity.data.dataset.manifest import Manifest, read_manifest, read_split
 from similarity.data.files import Outputs
 from similarity.data.images.pictures import Previews
 from similarity.evaluation.likeness import load_likeness, words
-from similarity.findings.finding import read_findings
+from similarity.findings.finding import KINDS, explain, read_findings
 from similarity.params import Params
-from similarity.reporting import page
-from similarity.reporting.album import Album, Query
-from similarity.reporting.markup import render_page
+from similarity.reporting import charts, page
+from similarity.reporting.album import Album, embed, read_queries
 
 DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
+MOST_POINTS = 5000  # on the map
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, positions = read_manifest(layout.MANIFEST), np.load(layout.MAP)["all"]
     check_rows(layout.MAP, len(positions), manifest)
     metrics = {name: read_metrics_file(layout.DETAILS / f"{name}.json") for name in DETAILED}
-    splits, findings, album = read_splits(layout.SPLITS, manifest), read_findings(layout.FINDINGS), open_album(manifest)
+    splits, findings = read_splits(layout.SPLITS, manifest), read_findings(layout.FINDINGS)
     scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(layout.QUERY_SCORES) if row["split"] == "test"}
     queries = read_queries(layout.QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
-    history = read_rows(layout.HISTORY)
-    curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
+    nearest = [(row["actual"], row["nearest"]) for row in read_rows(layout.PLOTS / "confusion.csv")]
     per_class = {row["class"]: row for row in read_rows(layout.PLOTS / "per_class.csv")}
-    confused = [(row["actual"], row["nearest"]) for row in read_rows(layout.PLOTS / "confusion.csv")]
-    refused = [(row["images"], float(row["refused"])) for row in read_rows(layout.PLOTS / "novelty.csv")]
-    text = render_page(
-        "Image similarity",
-        introduction(params, manifest, splits),
-        page.headline(metrics),
-        [
-            page.failures_section(queries, findings, album),
-            page.classes_section(page.class_counts(manifest, splits), per_class, confused),
-            page.queries_section(queries, album),
-            page.map_section(manifest, positions),
-            page.edits_section(metrics["evaluate"]["likeness"]),
-            page.novelty_section(refused),
-            page.baselines_section(metrics),
-            page.audit_section(findings),
-            page.training_section(curves),
-            page.figures_section(metrics),
-        ],
+    history = read_rows(layout.HISTORY)  # empty if nothing was learned
+    curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
+    of_kind = {kind: [each for each in findings if each.finding == kind] for kind in KINDS}
+    text = page.render(
+        "report.html",
+        title="Image similarity",
+        introduction=introduction(params, manifest, splits),
+        tiles=page.headline(metrics),
+        album=open_album(manifest),
+        queries=queries,
+        failed=page.failed(queries),
+        shown_queries=page.some(queries),
+        across=[each for each in findings if each.is_across_classes],
+        wrong=of_kind["wrong_label"],
+        classes=page.class_rows(class_counts(manifest, splits), per_class, nearest),
+        confusion=page.confusion(nearest),
+        map=draw_map(manifest, positions),
+        likeness=metrics["evaluate"]["likeness"],
+        refused=read_rows(layout.PLOTS / "novelty.csv"),
+        baselines=page.baselines(metrics),
+        findings={kind: listed for kind, listed in of_kind.items() if listed},
+        explain=explain,
+        curves=embed(charts.curves(curves), "image/svg+xml") if curves else "",
+        figures=list(page.flat(metrics)),
     )
     outputs.file(layout.REPORT).write_text(text, encoding="utf-8", errors="replace")
     print(f"report: {layout.REPORT}, a page of {len(text) / 1e6:.1f} MB")
@@ -79,12 +80,17 @@ def open_album(manifest: Manifest) -> Album:
     return Album(Previews(layout.PREVIEWS).__getitem__, rows, in_words, manifest.can_teach)
 
 
-def read_queries(table: str, scores: Mapping[str, float] = MappingProxyType({})) -> list[Query]:
-    """Read the test images with their neighbors, by the text of the table that `evaluate` wrote."""
-    rows = groupby(csv.DictReader(io.StringIO(table)), itemgetter("path"))
-    return [
-        Query(key, [(row["neighbor"], float(row["cosine"])) for row in found], scores.get(key)) for key, found in rows
-    ]
+def class_counts(manifest: Manifest, splits: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """Count the images of each class in each split."""
+    found = [Counter(manifest.records[row].label for row in rows.tolist()) for rows in splits.values()]
+    return {name: [each[name] for each in found] for name in manifest.folders}
+
+
+def draw_map(manifest: Manifest, positions: np.ndarray) -> str:
+    """Draw the images as points by class, evenly chosen where there are many."""
+    rows = np.unique(np.linspace(0, len(positions) - 1, MOST_POINTS).astype(int))
+    drawn = charts.points(positions[rows], [manifest.records[row].label for row in rows.tolist()])
+    return embed(drawn, "image/svg+xml")
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -10,19 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from show_report import PARAMS, changes
-from similarity.data.dataset.manifest import ImageRecord, Manifest
-from similarity.findings.finding import Finding
-from similarity.layout import QUERY_NEIGHBORS
-from similarity.reporting import charts
-from similarity.reporting import page as sections
-from similarity.reporting.album import Album, Query
-from similarity.reporting.markup import Section, picture, render_page
+from show_report import PARAMS, changes, moved
+from similarity.findings.finding import Finding, explain
+from similarity.reporting import charts, page
+from similarity.reporting.album import Album, Query, embed
 
-ODD = """<script>alert("x")</script> & 'c' $title.jpg"""
+ODD = """<script>alert("x")</script> & 'c' $title {{ title }}.jpg"""
 ODD_KEY = ODD.replace("/", "|")
-BLACK = np.zeros((5, 9, 3), np.uint8)
-HISTORY = {name: [1.0, 0.5] for name in ("loss", "val_loss", "accuracy", "val_accuracy")}
+RED = np.full((6, 4, 3), (200, 10, 10), np.uint8)
+HISTORY = {name: [1.0, 0.5] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")}
 SCORES = ("test_accuracy", "p_at_1", "p_at_10", "map_at_r")
 METRICS: dict[str, dict] = {
     "evaluate": {
@@ -43,8 +39,7 @@ METRICS: dict[str, dict] = {
     "audit": {"findings": 7, "wrong_label": 4, "labels_judged": 100},
 }  # fmt: skip
 KEYS = [f"{ODD_KEY}/{ODD_KEY}", "b/1.jpg", "b/2.jpg", "c/3.jpg"]
-MANIFEST = Manifest([ImageRecord(key, key.split("/")[0], "", 9, 5) for key in KEYS])
-ALBUM = Album(lambda _: BLACK, {key: row for row, key in enumerate(KEYS)}, "{:.2f}".format, True)
+ALBUM = Album(lambda _: RED, {key: row for row, key in enumerate(KEYS)}, "{:.2f}".format, True)
 QUERIES = [
     Query("b/1.jpg", [("b/2.jpg", 0.9), ("c/3.jpg", 0.8)], 0.5),
     Query("b/2.jpg", [("c/3.jpg", 0.4), (KEYS[0], 0.3)], 0),
@@ -52,29 +47,30 @@ QUERIES = [
 ]
 
 
+def render(**changed: object) -> str:
+    """The whole page, with nothing on it but what is given, and with the figures above."""
+    content: dict[str, object] = {
+        "title": "", "introduction": "", "tiles": page.headline(METRICS), "album": ALBUM, "explain": explain,
+        "likeness": METRICS["evaluate"]["likeness"], "baselines": page.baselines(METRICS), "map": "", "curves": "",
+        "figures": list(page.flat(METRICS)), "findings": {}, "confusion": {},
+    }  # fmt: skip
+    empty = ("queries", "failed", "shown_queries", "across", "wrong", "classes", "refused")
+    return page.render("report.html", **{**content, **{name: [] for name in empty}, **changed})
+
+
+def cells(text: str, section: str) -> list[list[str]]:
+    """The texts of the rows of a section's tables."""
+    (found,) = re.findall(f'<section id="{section}">(.*?)</section>', text, re.DOTALL)
+    rows = re.findall(r"<tr>(.*?)</tr>", found, re.DOTALL)
+    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
+
+
 def row_of(name: str, score: float) -> dict[str, str]:
     return {"class": name, "p_at_10": f"{score}", "p_at_10_low": "0.4", "p_at_10_high": "0.6"}
 
 
-def all_sections() -> list[Section]:
-    """Every section, with an odd name wherever one can be."""
-    finding = Finding("near_duplicate", KEYS[0], ODD, "0.9", "", "b/1.jpg", "b", "")
-    return [
-        sections.failures_section(QUERIES, [finding], ALBUM),
-        sections.classes_section({ODD: [1, 2, 3], "b": [0, 0, 0]}, {ODD: row_of(ODD, 0.5)}, [(ODD, "b")]),
-        sections.queries_section(QUERIES, ALBUM),
-        sections.map_section(MANIFEST, np.array([[0, 1], [1, 0.2], [0, 0], [1, 1]], np.float32)),
-        sections.edits_section(METRICS["evaluate"]["likeness"]),
-        sections.novelty_section([(ODD, 0.5)]),
-        sections.baselines_section(METRICS),
-        sections.audit_section([finding]),
-        sections.training_section(HISTORY),
-        sections.figures_section(METRICS),
-    ]
-
-
 def test_the_headline_has_the_figures_and_how_far_they_can_be_trusted() -> None:
-    tiles = {tile.value: tile.note for tile in sections.headline(METRICS)}
+    tiles = {tile.value: tile.note for tile in page.headline(METRICS)}
     assert tiles == {
         "0.123": "95 % interval 0.100–0.200",
         "0.500": "95 % interval 0.100–0.200",
@@ -83,112 +79,104 @@ def test_the_headline_has_the_figures_and_how_far_they_can_be_trusted() -> None:
         "0.875": "0.980 of the test images are accepted",
         "7": "4 of 100 labels are probably wrong",
     }
-
-
-def test_without_classes_the_headline_has_what_needs_no_labels() -> None:
     unlabeled = METRICS | {"evaluate": {"likeness": METRICS["evaluate"]["likeness"]}}
-    assert [tile.value for tile in sections.headline(unlabeled)] == ["0.750", "0.990", "0.875", "7"]
-    assert "fewer than two classes" in sections.training_section({}).content
-    assert "No query failed" in sections.failures_section([QUERIES[0]._replace(p_at_10=None)], [], ALBUM).content
+    assert [tile.value for tile in page.headline(unlabeled)] == ["0.750", "0.990", "0.875", "7"]
 
 
 def test_failures_come_with_the_surest_first_and_say_what_was_found() -> None:
-    findings = [
-        Finding("near_duplicate", "b/1.jpg", "b", "0.9", "", "b/2.jpg", "b"),
-        Finding("near_duplicate", "b/1.jpg", "b", "0.9", "", "c/3.jpg", "c"),
-        Finding("wrong_label", "b/2.jpg", "b", "0.8", "c"),
-    ]
-    content = sections.failures_section(QUERIES, findings, ALBUM).content
+    across = [Finding("near_duplicate", "b/1.jpg", "b", "0.9", "", "c/3.jpg", "c")]
+    wrong = [Finding("wrong_label", "b/2.jpg", "b", "0.8", "c")]
+    content = render(queries=QUERIES, failed=page.failed(QUERIES), across=across, wrong=wrong)
     assert re.findall(r"<h3>(.*?)</h3>", content) == [
         "Failed queries: 2 of 3 test images",
         "Duplicates in different classes: 1",
         "Labels that are probably wrong: 1",
     ]
     captions = re.findall(r"<figcaption>(.*?)<small>(.*?)</small>", content)
-    assert captions[:4] == [
-        ("query<br>c", "3.jpg"),
-        ("0.70<br>b", "1.jpg"),
-        ("0.60<br>b", "2.jpg"),
-        ("query<br>b", "2.jpg"),
-    ]
+    assert captions[:4] == [("query<br>c", "3.jpg"), ("0.70<br>b", "1.jpg"), ("0.60<br>b", "2.jpg"),
+        ("query<br>b", "2.jpg")]  # fmt: skip
     assert captions[-3:] == [("b", "1.jpg"), ("c<br>nearly identical", "3.jpg"), ("b<br>rather c", "2.jpg")]
     assert content.count('<figure class="other">') == 2 + 2 + 1
     assert 'href="http://127.0.0.1:8000/?key=c/3.jpg"' in content
+    assert page.failed([QUERIES[0]._replace(p_at_10=None)]) == []
+    assert "No query failed" in render()
+    assert "fewer than two classes" in render()
 
 
 def test_classes_are_counted_the_hardest_first_and_confusions_are_a_table() -> None:
     counts, scores = {"a": [6, 2, 2], "b": [3, 1, 1], "new": [4, 0, 0]}, {"a": row_of("a", 0.9), "b": row_of("b", 0.25)}
-    content = sections.classes_section(counts, scores, [("a", "a"), ("b", "a"), ("b", "a"), ("b", "b")]).content
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", content)]
+    pairs = [("a", "a"), ("b", "a"), ("b", "a"), ("b", "b")]
+    content = render(classes=page.class_rows(counts, scores, pairs), confusion=page.confusion(pairs))
+    rows = cells(content, "classes")
     assert rows[1:4] == [
         ["b", "5", "3", "1", "1", "0.250", "0.40–0.60", "a (2)"],
         ["a", "10", "6", "2", "2", "0.900", "0.40–0.60", ""],
         ["new", "4", "4", "0", "0", "", "", ""],
     ]
-    assert rows[5:] == [["1", ""], ["2", "1"]]
+    assert rows[5:] == [["a", "1", ""], ["b", "2", "1"]]
     assert re.findall(r'class="(\w+)" style="--share:(\d+)%"', content) == [
         ("right", "100"), ("wrong", "0"), ("wrong", "67"), ("right", "33"),
     ]  # fmt: skip
 
 
-def test_changes_are_those_of_parameters_metrics_and_results() -> None:
-    def texts(lr: float, figures: str, neighbors: list[str]) -> dict[Path, str]:
-        rows = "".join(f"{query.key},{key},0.5\n" for query in QUERIES for key in neighbors)
-        params = f"train: {{lr: {lr}, epochs: 60}}"
-        return {PARAMS: params, Path("retrieval.json"): figures, QUERY_NEIGHBORS: f"path,neighbor,cosine\n{rows}"}
-
-    before, now = (
-        texts(0.1, '{"p": 0.5}', ["b/1.jpg", "gone/9.jpg"]),
-        texts(0.2, '{"p": 1, "q": 2}', ["b/1.jpg", "b/2.jpg"]),
-    )
-    content = changes(before, now, ALBUM)
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(<td.*?)</tr>", content)]
-    assert rows == [["p", "0.5", "1"], ["q", "", "2"], ["train.lr", "0.1", "0.2"]]
-    assert "3 of 3 test images have other nearest images" in content
-    assert content.count("1 of 2 nearest are the same") == 3
-    assert "gone" not in content  # there is no picture of it
-
-
 def test_the_model_is_compared_with_the_baselines() -> None:
-    rows = re.findall(r"<tr>(.*?)</tr>", sections.baselines_section(METRICS).content)
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows[1:]]
-    assert cells[0] == ["this model", "0.250", "0.123", "0.375", "0.750", ""]
-    assert [row[0] for row in cells[1:]] == ["its class part alone", "bare features", "raw pixels", "color histogram"]
-    assert [row[4] for row in cells[1:]] == ["0.010", "0.070", "0.060", "0.040"]
-
-
-def test_odd_names_stay_text_and_a_page_loads_nothing_from_elsewhere() -> None:
-    page = render_page(ODD, ODD, sections.headline(METRICS), all_sections())
-    assert "<script" not in page
-    assert html.unescape(re.sub("<[^>]*>", "", page)).count("alert") >= 8
-    assert set(re.findall(r'src="([a-z]*:)', page)) == {"data:"}
-    assert set(re.findall(r'href="(#|.{22})', page)) == {"#", "http://127.0.0.1:8000/"}
-    assert not re.search(r"url\(|@import", page)
-
-
-def test_the_same_figures_give_the_same_bytes() -> None:
-    assert all_sections() == all_sections()
+    rows = cells(render(), "baselines")
+    assert rows[1] == ["this model", "0.250", "0.123", "0.375", "0.750", ""]
+    assert [row[0] for row in rows[2:]] == ["its class part alone", "bare features", "raw pixels", "color histogram"]
+    assert [row[4] for row in rows[2:]] == ["0.010", "0.070", "0.060", "0.040"]
 
 
 def test_long_lists_are_cut_and_say_where_the_rest_is() -> None:
     counts = {f"class {number:03}": [1, 1, 1] for number in range(100)}
-    scores = {name: row_of(name, number / 100) for number, name in enumerate(counts)}
-    content = sections.classes_section(counts, scores, [(name, "class 001") for name in counts]).content
+    findings = {"unreadable": [Finding("unreadable", f"a/{n}", "a", "", "", "", "", "broken") for n in range(2000)]}
+    content = render(classes=page.class_rows(counts, {}, []), findings=findings)
     assert "60 of 100 are shown; all are in metrics/plots/per_class.csv" in content
-    assert content.count("<tr><td>") == 60
-    findings = [Finding("unreadable", f"a/{n}", "a", "", "", "", "", "broken") for n in range(2000)]
-    content = sections.audit_section(findings).content
+    assert content.count("<td>class ") == 60
     assert "Unreadable: 2,000" in content
     assert content.count("<td>a/") == content.count("<td>Broken.") == 10
 
 
-def test_pictures_are_in_the_page() -> None:
-    pixels = np.full((6, 4, 3), (200, 10, 10), np.uint8)
-    content = re.search(r"base64,([^\"]+)", picture(Image.fromarray(pixels), "red"))
+def test_odd_names_stay_text_pictures_are_in_the_page_and_the_same_figures_give_the_same_bytes() -> None:
+    def odd_page() -> str:
+        finding = Finding("near_duplicate", KEYS[0], ODD, "0.9", "", "b/1.jpg", "b", "")
+        return render(
+            title=ODD, introduction=ODD, failed=QUERIES, shown_queries=QUERIES, across=[finding],
+            classes=page.class_rows({ODD: [1, 2, 3]}, {ODD: row_of(ODD, 0.5)}, []),
+            confusion=page.confusion([(ODD, "b")]), refused=[{"images": ODD, "refused": "0.5"}],
+            map=embed(charts.points(np.eye(2, dtype=np.float32), [ODD, "b"]), "image/svg+xml"),
+            findings={"near_duplicate": [finding]}, curves=embed(charts.curves(HISTORY), "image/svg+xml"),
+        )  # fmt: skip
+
+    text = odd_page()
+    assert odd_page() == text
+    assert "<script" not in text
+    assert html.unescape(re.sub("<[^>]*>", "", text)).count("alert") >= 8
+    assert set(re.findall(r'src="([a-z]*:)', text)) == {"data:"}
+    assert set(re.findall(r'href="(#|.{22})', text)) == {"#", "http://127.0.0.1:8000/"}
+    assert not re.search(r"url\(|@import", text)
+    content = re.search(r"image/webp;base64,([^\"]+)", text)
     assert content
     with Image.open(io.BytesIO(base64.b64decode(content[1]))) as image:
         assert (image.format, image.size) == ("WEBP", (4, 6))
-        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).max() < 8
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - RED).max() < 8
+
+
+def test_changes_are_those_of_parameters_metrics_and_results() -> None:
+    def texts(lr: float, figures: str) -> dict[Path, str]:
+        return {PARAMS: f"train: {{lr: {lr}, epochs: 60}}", Path("retrieval.json"): figures}
+
+    def neighbors(*keys: str) -> str:
+        return "path,neighbor,cosine\n" + "".join(f"{each.key},{key},0.5\n" for each in QUERIES for key in keys)
+
+    rows = changes(texts(0.1, '{"p": 0.5}'), texts(0.2, '{"p": 1, "q": 2}'))
+    assert rows == [("p", "0.5", "1"), ("q", "", "2"), ("train.lr", "0.1", "0.2")]
+    found = moved(neighbors("b/1.jpg", "gone/9.jpg"), neighbors("b/1.jpg", "b/2.jpg"))
+    content = page.render("run.html", facts={"name": ODD}, revision="v1", changes=rows, moved=found, album=ALBUM)
+    assert "3 test images have other nearest images" in content
+    assert content.count("1 of 2 nearest are the same") == 3
+    assert "gone" not in content  # there is no picture of it
+    assert "<script" not in content
+    assert moved(neighbors("b/1.jpg"), neighbors("b/1.jpg")) == []
 
 
 @pytest.mark.parametrize("values", [[0.3], [-1, 1e9]])

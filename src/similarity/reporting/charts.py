@@ -38,19 +38,20 @@ def draw_svg(draw: Callable[[Figure], object], width: float, height: float) -> b
 
 
 def curves(history: Mapping[str, Sequence[float]]) -> bytes:
-    """Draw loss and accuracy by epoch, for training and validation images, by the columns of the history."""
+    """Draw loss, accuracy and MAP@R by epoch, for training and validation images, by the columns of the history."""
+    titles = {"loss": "cross-entropy loss, nats", "accuracy": "accuracy of the classifier", "map_at_r": "MAP@R"}
 
     def draw(figure: Figure) -> None:
-        titles = {"loss": "cross-entropy loss, nats", "accuracy": "accuracy of the classifier"}
-        for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
-            epochs = range(1, len(history[name]) + 1)
-            axes.plot(epochs, history[name], label="training")
-            axes.plot(epochs, history[f"val_{name}"], label="validation")
+        for axes, (name, title) in zip(figure.subplots(1, len(titles)), titles.items(), strict=True):
+            for column, images in ((name, "training"), (f"val_{name}", "validation")):
+                if column in history:
+                    color = "C0" if images == "training" else "C1"
+                    axes.plot(range(1, len(history[column]) + 1), history[column], color=color, label=images)
             axes.set(xlabel="epoch", title=title)
             axes.grid(alpha=0.3)
             axes.legend()
 
-    return draw_svg(draw, 9, 3)
+    return draw_svg(draw, 11, 3)
 
 
 def points(positions: np.ndarray, labels: Sequence[str]) -> bytes:
