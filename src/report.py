@@ -17,7 +17,7 @@ from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import KINDS, explain, read_findings
 from similarity.params import Params
 from similarity.reporting import charts, page
-from similarity.reporting.album import Album, embed, read_queries
+from similarity.reporting.page import Album, embed, read_queries
 
 DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
 MOST_POINTS = 5000  # on the map
@@ -37,21 +37,18 @@ def main(params: Params, outputs: Outputs) -> None:
     of_kind = {kind: [each for each in findings if each.finding == kind] for kind in KINDS}
     text = page.render(
         "report.html",
-        title="Image similarity",
         introduction=introduction(params, manifest, splits),
-        tiles=page.headline(metrics),
+        metrics=metrics,
         album=open_album(manifest),
         queries=queries,
-        failed=page.failed(queries),
+        failures=page.failures(queries),
         shown_queries=page.some(queries),
         across=[each for each in findings if each.is_across_classes],
         wrong=of_kind["wrong_label"],
-        classes=page.class_rows(class_counts(manifest, splits), per_class, nearest),
+        classes=page.describe_classes(class_counts(manifest, splits), per_class, nearest),
         confusion=page.confusion(nearest),
         map=draw_map(manifest, positions),
-        likeness=metrics["evaluate"]["likeness"],
         refused=read_rows(layout.PLOTS / "novelty.csv"),
-        baselines=page.baselines(metrics),
         findings={kind: listed for kind, listed in of_kind.items() if listed},
         explain=explain,
         curves=embed(charts.curves(curves), "image/svg+xml") if curves else "",

@@ -9,20 +9,16 @@ from pipeline.stage import SECONDS, run_command
 import argparse
 import json
 import subprocess
-import sys
-import webbrowser
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from similarity.errors import UserError
-from similarity.layout import MANIFEST, METRICS, QUERY_NEIGHBORS, REPORT
+from similarity.layout import MANIFEST, QUERY_NEIGHBORS, REPORT
 
 if TYPE_CHECKING:
-    from similarity.reporting.album import Query
+    from similarity.reporting.page import Query
 
-LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
+LOCK = Path("dvc.lock")
 
 
 def main() -> None:
@@ -30,7 +26,7 @@ def main() -> None:
     parser.add_argument("revision", nargs="?", help="what to compare with; by default the last commit that differs")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: %(default)s)")
     arguments = parser.parse_args()
-    from pipeline.dvc_files import read_files
+    from pipeline.dvc_files import read_file
 
     from report import open_album
     from similarity.data.dataset.manifest import read_manifest
@@ -44,23 +40,21 @@ def main() -> None:
     revision = arguments.revision or next(iter(commits), "")
     content = {"facts": facts(is_committed), "revision": revision}
     if revision:
-        paths = [PARAMS, *sorted(METRICS.glob("*.json")), QUERY_NEIGHBORS]
-        before, now = read_files(paths, revision), {path: path.read_text(encoding="utf-8") for path in paths}
-        content |= {"changes": changes(before, now), "album": open_album(read_manifest(MANIFEST))}
-        content["moved"] = moved(before.get(QUERY_NEIGHBORS, ""), now[QUERY_NEIGHBORS])
+        content["moved"] = moved(read_file(QUERY_NEIGHBORS, revision), read_file(QUERY_NEIGHBORS, "workspace"))
+        before, now = figures(revision), figures(None)
+        content["changes"] = [(name, before.get(name, ""), now[name]) for name in now if before.get(name) != now[name]]
+        content["album"] = open_album(read_manifest(MANIFEST))
     report = REPORT.read_text(encoding="utf-8").replace(PLACE_OF_RUN, render("run.html", **content))
     with replaced_file(arguments.out) as path:
         path.write_text(report, encoding="utf-8")
     print(f"{arguments.out}: the report of this run{f', and what changed since {revision}' if revision else ''}")
-    if sys.stdout.isatty():
-        webbrowser.open(arguments.out.absolute().as_uri())
 
 
 def facts(is_committed: bool) -> dict[str, str]:
     """Find out what identifies the run in the workspace."""
     digest = git("hash-object", str(LOCK))
     refs = [ref for ref in git("for-each-ref", "refs/exps", "--format=%(refname)").split() if "/exec/" not in ref]
-    experiments = [ref for ref in refs if git("rev-parse", f"{ref}:{LOCK}", check=False) == digest]
+    experiments = [ref for ref in refs if git("rev-parse", f"{ref}:{LOCK}") == digest]
     date = datetime.fromtimestamp(LOCK.stat().st_mtime).astimezone().isoformat(" ", "minutes")
     seconds = json.loads(SECONDS.read_bytes()) if SECONDS.exists() else {}
     return {
@@ -71,22 +65,18 @@ def facts(is_committed: bool) -> dict[str, str]:
     }
 
 
-def changes(before: Mapping[Path, str], now: Mapping[Path, str]) -> list[tuple[str, str, str]]:
-    """List the parameters and metrics that changed, with both values, by the texts of their files."""
-    import yaml
+def figures(revision: str | None) -> dict[str, object]:
+    """Read the parameters and metrics of a revision, or of the workspace, by their names with dots."""
+    from dvc import api
 
     from similarity.reporting.page import flat
 
-    rows = []
-    for path in now.keys() - {QUERY_NEIGHBORS}:
-        then, values = (dict(flat(yaml.safe_load(texts.get(path, "{}")))) for texts in (before, now))
-        rows += [(key, f"{then.get(key, '')}", f"{value}") for key, value in values.items() if then.get(key) != value]
-    return sorted(rows)
+    return dict(sorted(flat(api.params_show(rev=revision) | api.metrics_show(rev=revision))))
 
 
 def moved(before: str, now: str) -> "list[tuple[int, Query, Query]]":
     """List the test images with other results, the most changed first: how many are the same, before, now."""
-    from similarity.reporting.album import read_queries
+    from similarity.reporting.page import read_queries
 
     earlier, found = {query.key: query for query in read_queries(before)}, []
     for query in (each for each in read_queries(now) if each.key in earlier):
@@ -96,11 +86,9 @@ def moved(before: str, now: str) -> "list[tuple[int, Query, Query]]":
     return sorted(found, key=lambda each: (each[0], each[2].key))
 
 
-def git(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
-    if done.returncode and check:
-        raise UserError(f"git {arguments[0]} fails: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
+def git(*arguments: str) -> str:
+    """Return what a command of Git prints, nothing if it fails."""
+    return subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False).stdout.strip()
 
 
 if __name__ == "__main__":

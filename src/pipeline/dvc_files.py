@@ -53,12 +53,6 @@ def read_file(path: Path, revision: str) -> str:
         return files.read_text(str(path), encoding="utf-8")
 
 
-def read_files(paths: Sequence[Path], revision: str) -> dict[Path, str]:
-    """Read those of some text files that a revision has, by their paths; errors are those of `read_file`."""
-    with _files_of(revision, paths[0]) as files:
-        return {path: files.read_text(str(path), encoding="utf-8") for path in paths if files.exists(str(path))}
-
-
 def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
     """Copy files and folders of a revision to the same paths in a folder; errors are those of `read_file`."""
     for path in track(paths, f"copy {revision}", unit=" files"):

@@ -1,9 +1,8 @@
-"""Charts of the report, drawn by matplotlib; the same figures give the same bytes."""
+"""Charts of the report, drawn by matplotlib as SVG; the same figures give the same bytes."""
 
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from colorsys import hls_to_rgb
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -24,56 +23,46 @@ _STYLE: dict[Any, Any] = {
     "savefig.dpi": 150,  # of what is drawn as pixels
 }
 _GOLDEN = 0.618034  # steps of this much around the circle of hues keep any number of colors apart
-_MOST_NAMED = 60  # classes whose names stand on the map
-
-
-def draw_svg(draw: Callable[[Figure], object], width: float, height: float) -> bytes:
-    """Draw on a figure of a size in inches, and give it as SVG."""
-    buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        figure = Figure((width, height), layout="constrained")
-        draw(figure)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+_MOST_NAMED, _LONGEST_NAME = 60, 30  # classes whose names stand on the map; characters
 
 
 def curves(history: Mapping[str, Sequence[float]]) -> bytes:
     """Draw loss, accuracy and MAP@R by epoch, for training and validation images, by the columns of the history."""
     titles = {"loss": "cross-entropy loss, nats", "accuracy": "accuracy of the classifier", "map_at_r": "MAP@R"}
-
-    def draw(figure: Figure) -> None:
+    with mpl.rc_context(_STYLE):
+        figure = Figure((11, 3), layout="constrained")
         for axes, (name, title) in zip(figure.subplots(1, len(titles)), titles.items(), strict=True):
-            for column, images in ((name, "training"), (f"val_{name}", "validation")):
+            for column, images, color in ((name, "training", "C0"), (f"val_{name}", "validation", "C1")):
                 if column in history:
-                    color = "C0" if images == "training" else "C1"
-                    axes.plot(range(1, len(history[column]) + 1), history[column], color=color, label=images)
+                    axes.plot(range(1, len(history[column]) + 1), history[column], color, label=images)
             axes.set(xlabel="epoch", title=title)
             axes.grid(alpha=0.3)
             axes.legend()
-
-    return draw_svg(draw, 11, 3)
+        return _as_svg(figure)
 
 
 def points(positions: np.ndarray, labels: Sequence[str]) -> bytes:
     """Draw a map as points, float32 (n, 2), in the unit square, a color for each class, with its name in its middle."""
     counts = Counter(labels)
     named = {name for name, _ in counts.most_common(_MOST_NAMED)}
-
-    def draw(figure: Figure) -> None:
+    with mpl.rc_context(_STYLE):
+        figure = Figure((7, 7), layout="constrained")
         axes = figure.subplots()
         for number, name in enumerate(sorted(counts)):
             chosen = positions[[label == name for label in labels]]
-            color = hls_to_rgb(number * _GOLDEN % 1, 0.35 + 0.2 * (number % 2), 0.7 * (name != UNLABELED))
+            color = "gray" if name == UNLABELED else mpl.colors.hsv_to_rgb((number * _GOLDEN % 1, 0.85, 0.7))
             axes.plot(*chosen.T, ".", color=color, alpha=0.7, markersize=5, markeredgewidth=0, rasterized=True)
             if name in named:
                 x, y = chosen[np.square(chosen - np.median(chosen, axis=0)).sum(axis=1).argmin()]
                 box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1}
-                axes.text(x, y, _short(name), color=color, fontsize=9, weight="bold", ha="center", bbox=box, zorder=3)
+                text = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+                axes.text(x, y, text, color=color, fontsize=9, weight="bold", ha="center", bbox=box, zorder=3)
         axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.axis("off")
+        return _as_svg(figure)
 
-    return draw_svg(draw, 7, 7)
 
-
-def _short(name: str) -> str:
-    return name if len(name) <= 30 else f"{name[:29]}…"
+def _as_svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

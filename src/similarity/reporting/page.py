@@ -1,45 +1,85 @@
-"""What the report shows, chosen and counted, for the templates next to this module."""
+"""What the report shows, chosen, counted and as pictures, for the templates next to this module."""
 
+import base64
+import csv
+import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
-from similarity.reporting.album import Query
+from similarity.findings.finding import Finding
 
 PLACE_OF_RUN = "<!-- this run -->"
 """Where the report has room for what is true of one run only."""
 MOST_CONFUSED = 40  # classes that a confusion matrix is shown of
-_SHOWN_QUERIES = 6
+_SHOWN_QUERIES, _SHOWN_NEIGHBORS, _SHOWN_FINDINGS = 6, 7, 8
 _WRONG = 0.5  # P@10 below which a query has failed
-_BASELINES = {"features": "bare features", "pixels": "raw pixels", "color_histogram": "color histogram"}
+_SIDE, _QUALITY = 120, 70  # pixels, the longest of a picture; of WebP
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
 )  # fmt: skip
 _TEMPLATES.globals["search_page"] = "http://127.0.0.1:8000/"  # of `similarity serve`
-Metrics = Mapping[str, Mapping[str, Any]]
-"""The figures of each stage, by its name."""
 
 
-class Tile(NamedTuple):
-    """A headline figure: its value, what it is, and how far it can be trusted."""
+class Query(NamedTuple):
+    """A test image and its nearest training images, best first, with their cosines; its P@10 if it was scored."""
 
-    value: str
-    meaning: str
-    note: str
+    key: str
+    neighbors: list[tuple[str, float]]
+    p_at_10: float | None = None
 
 
-class ClassRow(NamedTuple):
-    """A class: its images in all, in training, validation and test; its scores, if it has queries."""
+class Shot(NamedTuple):
+    """A picture, as an address with its content, with a caption; its frame is `same`, `other` or none."""
 
-    name: str
-    counts: Sequence[int]
-    scores: Mapping[str, str]
-    mistaken_for: str
+    picture: str
+    key: str
+    lines: Sequence[str]
+    frame: str = ""
+
+
+class Album(NamedTuple):
+    """The pictures of a run: previews by row, the row of each key, the words for a cosine, whether classes count."""
+
+    preview: Callable[[int], np.ndarray]
+    rows: Mapping[str, int]
+    likeness: Callable[[float], str]
+    has_classes: bool
+
+    def show(self, query: Query) -> list[Shot]:
+        """Show a query and its nearest images, in green frames if they have its class and in red if not."""
+        label, shots = _label(query.key), [self._shot(query.key, "query", _label(query.key))]
+        for key, cosine in query.neighbors[:_SHOWN_NEIGHBORS]:
+            if key in self.rows:  # it may be one of an earlier run
+                frame = ("same" if _label(key) == label else "other") if self.has_classes else ""
+                shots.append(self._shot(key, self.likeness(cosine), _label(key), frame=frame))
+        return shots
+
+    def show_findings(self, findings: Sequence[Finding]) -> list[Shot]:
+        """Show the images of findings, pairs side by side."""
+        shots = []
+        for each in (finding for finding in findings[:_SHOWN_FINDINGS] if finding.path in self.rows):
+            shots.append(self._shot(each.path, each.label, *([f"rather {each.suggested}"] * bool(each.suggested))))
+            if each.other:
+                frame = "other" if each.is_across_classes else "same"
+                same = "identical" if each.finding == "duplicate" else "nearly identical"
+                shots.append(self._shot(each.other, each.other_label, same, frame=frame))
+        return shots
+
+    def _shot(self, key: str, *lines: str, frame: str = "") -> Shot:
+        image, buffer = Image.fromarray(np.ascontiguousarray(self.preview(self.rows[key]))), io.BytesIO()
+        image.thumbnail((_SIDE, _SIDE))
+        image.save(buffer, "WEBP", quality=_QUALITY)
+        return Shot(embed(buffer.getvalue(), "image/webp"), key, lines, frame)
 
 
 def render(template: str, **content: object) -> str:
@@ -47,46 +87,27 @@ def render(template: str, **content: object) -> str:
     return _TEMPLATES.get_template(template).render(content)
 
 
-def headline(metrics: Metrics) -> list[Tile]:
-    """Choose the figures that come first; without classes, those that need no labels."""
-    evaluated, novelty, audit = metrics["evaluate"], metrics["novelty"], metrics["audit"]
-    likeness, ann = evaluated["likeness"], metrics["ann"]
-    tiles = []
-    if "p_at_10" in evaluated.get("unseen", {}):
-        meaning = "of the ten nearest have the query's class among images that nothing was learned from"
-        value = f"{evaluated['unseen']['p_at_10']:.3f}"
-        tiles.append(Tile(value, meaning, "test images among the other test images"))
-    meanings = {
-        "p_at_10": "of the ten nearest images have the query's class (P@10)",
-        "test_accuracy": "of the test images are classified right",
-    }
-    for name in (each for each in meanings if each in evaluated):
-        bounds = evaluated["intervals"][name]
-        note = f"95 % interval {bounds['low']:.3f}–{bounds['high']:.3f}"
-        tiles.append(Tile(f"{evaluated[name]:.3f}", meanings[name], note))
-    edited = f"{likeness['queries']:,} test images, each edited in {len(likeness['edits'])} ways"
-    true, candidates = f"of the true {ann['k']} nearest are in the approximate index's answer", ann["search_k"]
-    labels = f"{audit['wrong_label']:,} of {audit['labels_judged']:,} labels are probably wrong"
+def embed(content: bytes, kind: str) -> str:
+    """Return an address that holds its content."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def read_queries(table: str, scores: Mapping[str, float] = MappingProxyType({})) -> list[Query]:
+    """Read the test images with their neighbors, by the text of the table that `evaluate` wrote."""
+    rows = groupby(csv.DictReader(io.StringIO(table)), itemgetter("path"))
     return [
-        *tiles,
-        Tile(f"{likeness['same_image_at_1']:.3f}", "of edited images find their original first", edited),
-        Tile(f"{ann['recall_at_k']:.3f}", true, f"{candidates:,} candidates per query"),
-        Tile(*refusals(novelty), f"{novelty['accepted']:.3f} of the test images are accepted"),
-        Tile(f"{audit['findings']:,}", "findings of the audit", labels),
+        Query(key, [(row["neighbor"], float(row["cosine"])) for row in found], scores.get(key)) for key, found in rows
     ]
 
 
-def refusals(novelty: Mapping[str, float]) -> tuple[str, str]:
-    """Describe what is refused as new: of a class that is not indexed, or without classes, of drawn patterns."""
-    if "refused_held_out" in novelty:
-        return f"{novelty['refused_held_out']:.3f}", "of the images of a class that is not indexed are refused as new"
-    return f"{novelty['refused']:.3f}", "of drawn patterns are refused as new"
-
-
-def failed(queries: Sequence[Query]) -> list[Query]:
-    """List the queries most of whose neighbors have other classes, the surest failures first."""
-    found = [(each.p_at_10, -each.wrong_cosine, each.key, each) for each in queries if each.p_at_10 is not None]
-    return [each for p_at_10, _, _, each in sorted(found) if p_at_10 < _WRONG]
+def failures(queries: Sequence[Query]) -> list[Query]:
+    """List the queries most of whose neighbors have other classes, those with the highest cosines to these first."""
+    found = []
+    for each in queries:
+        if each.p_at_10 is not None and each.p_at_10 < _WRONG:
+            wrong = [cosine for key, cosine in each.neighbors if _label(key) != _label(each.key)]
+            found.append((each.p_at_10, -float(np.mean(wrong or [-1])), each.key, each))
+    return [each for *_, each in sorted(found)]
 
 
 def some(queries: Sequence[Query]) -> list[Query]:
@@ -95,10 +116,10 @@ def some(queries: Sequence[Query]) -> list[Query]:
     return [queries[i] for i in chosen.tolist()]
 
 
-def class_rows(
+def describe_classes(
     counts: Mapping[str, Sequence[int]], per_class: Mapping[str, Mapping[str, str]], pairs: Sequence[tuple[str, str]]
-) -> list[ClassRow]:
-    """List the classes, the hardest first.
+) -> list[dict[str, Any]]:
+    """List the classes, the hardest first, with their counts, scores, and what they are most often mistaken for.
 
     Args:
         counts: the images of each class: training, validation, test.
@@ -107,10 +128,10 @@ def class_rows(
     """
     confused, rows = Counter(pair for pair in pairs if pair[0] != pair[1]), []
     for name in sorted(counts, key=lambda each: (float(per_class.get(each, {}).get("p_at_10", 2)), each)):
-        mistaken = [pair for pair in confused if pair[0] == name]
-        most = max(mistaken, key=lambda pair: (confused[pair], pair[1]), default=None)
-        text = f"{most[1]} ({confused[most]:,})" if most else ""
-        rows.append(ClassRow(name, [sum(counts[name]), *counts[name]], per_class.get(name, {}), text))
+        mistaken = max(
+            ((count, nearest) for (actual, nearest), count in confused.items() if actual == name), default=()
+        )
+        rows.append({"name": name, "counts": counts[name], "scores": per_class.get(name), "mistaken": mistaken})
     return rows
 
 
@@ -122,14 +143,6 @@ def confusion(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
     return {actual: [counts[actual, nearest] for nearest in names] for actual in names}
 
 
-def baselines(metrics: Metrics) -> dict[str, Mapping[str, float]]:
-    """Collect the scores of the model and of what it has to beat."""
-    evaluated, likeness = metrics["evaluate"], metrics["evaluate"]["likeness"]
-    compared = {"this model": {**evaluated, **likeness}, "its class part alone": likeness.get("class_part", {})}
-    compared |= {text: metrics["baselines"][name] for name, text in _BASELINES.items()}
-    return {name: figures for name, figures in compared.items() if figures}
-
-
 def flat(figures: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """List nested figures by their names, joined with dots."""
     for name, value in figures.items():
@@ -137,3 +150,7 @@ def flat(figures: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _label(key: str) -> str:
+    return key.split("/")[0]
