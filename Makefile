@@ -30,8 +30,8 @@ test: .venv/.development ## all tests: about six minutes on two cores
 test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes
 	python -m pytest -n0 tests/cluster
 
-bench: .venv/.benchmarks ## benchmark against alternative tools on the current data set
-	python benchmarks/all_claims.py
+bench: .venv/.development ## benchmark against alternative tools on the current data set
+	for script in photographs query_start neighbors_peers lancedb_peers; do python benchmarks/$$script.py || exit 1; done
 
 image: ## the container image of the service; needs docker
 	docker build --tag image-similarity .
@@ -68,10 +68,6 @@ format: .venv/.development ## rewrite the code in the common style
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-cluster.txt
 	@touch $@
 
-.venv/.benchmarks: .venv/.development requirements-bench.txt
-	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.txt
-	@touch $@
-
 PIN = uv pip compile --quiet $(UPGRADE) --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
   --no-emit-find-links
 
@@ -82,7 +78,6 @@ pins: ## add what pyproject.toml needs to the pins; `make pins UPGRADE=--upgrade
 	$(PIN) --extra pipeline pyproject.toml --output-file requirements.txt
 	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(PIN) --group cluster --constraints requirements.txt --constraints requirements-dev.txt --output-file requirements-cluster.txt
-	$(PIN) --group bench --constraints requirements.txt --output-file requirements-bench.txt
 	$(PIN) pyproject.toml --constraints requirements.txt --output-file docker/requirements.txt
 	python scripts/record_versions.py
 

@@ -59,8 +59,8 @@ def doubts(
     rows = np.arange(len(labels))
     judgement = judge_labels(components, labels, draw_folds(labels, rows, seed))
     doubted = np.flatnonzero(judgement.wrong >= DOUBTFUL)
-    asked = ask_neighbors(features, rows, labels, rows, doubted, judgement.suggested[doubted])
-    kinds = [weigh(*each) for each in zip(judgement.wrong[doubted], asked.own, asked.suggested, strict=True)]
+    votes = ask_neighbors(features, rows, labels, rows, doubted, judgement.suggested[doubted])
+    kinds = [weigh(*each) for each in zip(judgement.wrong[doubted], *votes, strict=True)]
     return doubted[[kind == "wrong_label" for kind in kinds]], doubted[[kind is not None for kind in kinds]]
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from comparison import Row, as_markdown, as_table, make_parser, publish, run_command
+from comparison import as_markdown, load_vectors, make_parser, publish, run_command
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.vectors import normalize
 from similarity.engine.published import Row as PublishedRow
@@ -23,7 +23,6 @@ from similarity.engine.published import open_table
 from similarity.engine.published import publish as publish_rows
 from similarity.engine.stores import InMemoryStore, Parts, VectorStore
 from similarity.index.approximate import AnnoyForest, recall
-from vectors import add_sources, describe, load
 
 K = 10
 SEED = 0
@@ -46,17 +45,15 @@ class Result(NamedTuple):
 
 def main() -> None:
     parser = make_parser(__doc__)
-    add_sources(parser, ["100000"])
+    parser.add_argument("sources", nargs="*", default=["100000x288"], metavar="SOURCE")
     parser.add_argument("--queries", type=int, default=200)
     arguments = parser.parse_args()
-    tables, rows = [], []
+    tables = []
     for source in arguments.sources:
-        vectors = load(source)
-        title = describe(source, vectors.shape)
-        results = measure(vectors, arguments.queries)
-        tables.append(f"{title}\n\n{results_table(results)}")
-        rows += compare(title, results)
-    publish("\n\n".join([*tables, as_table(rows)]), "LanceDB compared with memory", arguments.output)
+        vectors = load_vectors(source)
+        table = results_table(measure(vectors, arguments.queries))
+        tables.append(f"{len(vectors):,} × {vectors.shape[1]}, {source}\n\n{table}")
+    publish("\n\n".join(tables), "LanceDB compared with memory", arguments.output)
 
 
 def measure(vectors: np.ndarray, count: int) -> dict[str, Result]:
@@ -132,16 +129,6 @@ def results_table(results: dict[str, Result]) -> str:
         for name, found in results.items()
     ]
     return as_markdown(columns, rows)
-
-
-def compare(title: str, results: dict[str, Result]) -> list[Row]:
-    """Compare LanceDB with each search in memory by the time of a query."""
-    ours = results[LANCEDB].plain
-    return [
-        Row(f"ms per query, {title}, {LANCEDB}, {name}", f"{ours:.3g}", f"{found.plain:.3g}", ours / found.plain)
-        for name, found in results.items()
-        if name != LANCEDB
-    ]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     content = photograph.read_bytes()
     commands = {
         "key": ("src/query.py", keys[0]),
-        "photograph": ("src/query.py", "/dev/stdin"),
+        "photograph": ("src/query.py", "-"),
         "bare key": ("-c", BARE_KEY),
         "bare photograph": ("-c", BARE_PHOTOGRAPH, str(photograph), str(EMBEDDINGS)),
     }

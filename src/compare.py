@@ -66,6 +66,7 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
     import json
     import subprocess
 
+    import yaml
     from dvc.repo import Repo
 
     text, repo = read_file(PARAMS, revision), Repo()
@@ -76,8 +77,13 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
     code = subprocess.check_output(["git", "rev-parse", f"{commit}:src"], encoding="utf-8")
     digest = hashlib.sha256(f"{text}{code}".encode()).hexdigest()[:8]
     names = [f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)]
-    own = flatten(PARAMS.read_text(encoding="utf-8"))
-    changes = [f"{name}={json.dumps(value)}" for name, value in flatten(text) if (name, value) not in own]
+    own = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    changes = [
+        f"{section}.{name}={json.dumps(value, ensure_ascii=False)}"
+        for section, values in yaml.safe_load(text).items()
+        for name, value in values.items()
+        if own[section][name] != value
+    ]
     status = repo.experiments.celery_queue.status()
     waiting = {entry["name"] for entry in status if entry["status"] in {"Queued", "Running"}}
     for seed, name in enumerate(names, 1):
@@ -85,14 +91,6 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
             params = [*changes, f"train.seed={seed}"]
             repo.experiments.run(targets=["evaluate"], queue=True, name=name, params=params)
     return names, sum(name not in finished for name in names)
-
-
-def flatten(text: str) -> list[tuple[str, object]]:
-    """List the parameters of a `params.yaml` by their names with a dot."""
-    import yaml
-
-    sections: dict[str, dict[str, object]] = yaml.safe_load(text)
-    return [(f"{section}.{name}", value) for section, values in sections.items() for name, value in values.items()]
 
 
 def read_scores(revision: str, split: str) -> Scores:

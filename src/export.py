@@ -66,8 +66,11 @@ def export(model_format: str, out: Path) -> None:
 
     import numpy as np
 
+    from similarity.data.dataset.manifest import read_manifest
+    from similarity.data.features.computing import load_pixels
     from similarity.data.features.extractor import MIN_AGREEMENT, describe, load_keras_backbone, lowest_cosine
     from similarity.data.files import Outputs
+    from similarity.data.images.wide import read_ranges
     from similarity.data.quiet import prepare_tensorflow
     from similarity.embedding.embedder import load_embedding_model
     from similarity.engine.dvc_lock import DvcLock
@@ -79,14 +82,18 @@ def export(model_format: str, out: Path) -> None:
             f"the backbone is {description['name']}, which Keras cannot export; {EMBEDDER} holds all that other "
             "programs need, with OpenVINO (docs/how-to/export.md)"
         )
-    pixels, embeddings = take_sample(description["image_size"])
+    stored, size = np.load(EMBEDDINGS), description["image_size"]
+    rows = np.flatnonzero(stored.any(axis=1))
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
+    manifest, ranges = read_manifest(MANIFEST), read_ranges(RANGES)
+    records = [manifest.records[row] for row in rows.tolist()]
     prepare_tensorflow()
     model = build_model(load_keras_backbone(EMBEDDER, weights), load_embedding_model(EMBEDDER))
     with Outputs() as outputs:
         folder = outputs.folder(out)
-        write = export_onnx if model_format == "onnx" else export_saved_model
-        run = write(model, folder)
-        lowest = lowest_cosine(np.concatenate([run(image[None]) for image in track(pixels, model_format)]), embeddings)
+        run = (export_onnx if model_format == "onnx" else export_saved_model)(model, folder)
+        pixels = (load_pixels(IMAGES / each.path, size, each.sha256, ranges) for each in track(records, "check"))
+        lowest = lowest_cosine(np.concatenate([run(each[None]) for each in pixels]), stored[rows])
         if not lowest >= (least := MIN_AGREEMENT[description["engine"]]):
             raise UserError(
                 f"the exported model does not give the stored embeddings of indexed images (cosine {lowest:.4f}, "
@@ -94,28 +101,9 @@ def export(model_format: str, out: Path) -> None:
                 f"backbone.weights ({weights}) is the file that models/backbone was made from"
             )
         text = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
-        text = text.replace("<size>", str(description["image_size"])).replace("<E>", str(embeddings.shape[1]))
+        text = text.replace("<size>", str(size)).replace("<E>", str(stored.shape[1]))
         (folder / NOTES).write_text(text, encoding="utf-8")
-    print(f"{model_format}: {len(pixels)} indexed images checked, lowest cosine {lowest:.7f}")
-
-
-def take_sample(size: int) -> "tuple[np.ndarray, np.ndarray]":
-    """Choose images evenly among those with an embedding: their pixels, (n, size, size, 3), and embeddings, (n, E)."""
-    import numpy as np
-
-    from similarity.data.dataset.manifest import read_manifest
-    from similarity.data.features.computing import load_pixels
-    from similarity.data.images.wide import read_ranges
-
-    stored = np.load(EMBEDDINGS)
-    rows = np.flatnonzero(stored.any(axis=1))
-    if not len(rows):
-        raise UserError(f"{EMBEDDINGS} holds only zeros, so an export cannot be checked: train another model")
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHECKED_IMAGES)).round().astype(int)]
-    manifest = read_manifest(MANIFEST)
-    records, ranges = [manifest.records[row] for row in rows], read_ranges(RANGES)
-    loaded = (load_pixels(IMAGES / record.path, size, record.sha256, ranges) for record in records)
-    return np.stack(list(track(loaded, "read", len(records)))), stored[rows]
+    print(f"{model_format}: {len(rows)} indexed images checked, lowest cosine {lowest:.7f}")
 
 
 def build_model(backbone: "Backbone", model: "EmbeddingModel") -> "keras.Model":

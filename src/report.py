@@ -37,7 +37,10 @@ def main(params: Params, outputs: Outputs) -> None:
     of_kind = {kind: [each for each in findings if each.finding == kind] for kind in KINDS}
     text = page.render(
         "report.html",
-        introduction=introduction(params, manifest, splits),
+        images=len(manifest.keys),
+        classes_text=counted(len(manifest.classes), "class"),
+        source=params.data.source,
+        splits={name: len(rows) for name, rows in splits.items()},
         metrics=metrics,
         album=open_album(manifest),
         queries=queries,
@@ -58,14 +61,6 @@ def main(params: Params, outputs: Outputs) -> None:
     print(f"report: {layout.REPORT}, a page of {len(text) / 1e6:.1f} MB")
 
 
-def introduction(params: Params, manifest: Manifest, splits: dict[str, np.ndarray]) -> str:
-    train, valid, test = (len(splits[name]) for name in ("train", "valid", "test"))
-    return (
-        f"{len(manifest.keys):,} images in {counted(len(manifest.classes), 'class')} from {params.data.source}: "
-        f"{train:,} training, {valid:,} validation, {test:,} test"
-    )
-
-
 def open_album(manifest: Manifest) -> Album:
     """Open the previews of all images, and the words for their likeness."""
     likeness = load_likeness(layout.NOVELTY)
@@ -74,7 +69,7 @@ def open_album(manifest: Manifest) -> Album:
         return f"{(value := likeness(cosine))}, {words(value)}"
 
     rows = {key: row for row, key in enumerate(manifest.keys)}
-    return Album(Previews(layout.PREVIEWS).__getitem__, rows, in_words, manifest.can_teach)
+    return Album(Previews(layout.PREVIEWS).__getitem__, rows, in_words)
 
 
 def class_counts(manifest: Manifest, splits: dict[str, np.ndarray]) -> dict[str, list[int]]:

@@ -47,7 +47,9 @@ def test_other_folders_and_missing_packages_are_refused_before_anything_is_compu
     elsewhere = project.folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "photo.jpg").touch()
-    assert "not an earlier export" in export(project, "--out", "elsewhere", status=1)
+    for name in ("elsewhere", "."):  # a folder with other files, and the project, which has a README.md as well
+        (project.folder / "README.md").write_text("# Images\n", encoding="utf-8")
+        assert "not an earlier export" in export(project, "--out", name, status=1)
     assert [path.name for path in elsewhere.iterdir()] == ["photo.jpg"]
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tf2onnx'] = None\n", encoding="utf-8")
     without = project._replace(environment={**project.environment, "PYTHONPATH": str(tmp_path)})

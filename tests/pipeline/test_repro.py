@@ -14,7 +14,7 @@ from similarity.data.features.computing import load_pixels
 from similarity.embedding.embedder import load_embedder
 from similarity.index.approximate import AnnoyForest
 
-OF_DVC = ("Running stage ", "> python ", "WARNING: 'metrics/plots/audit' is empty", "Use `dvc push`")
+OF_DVC = ("Running stage ", "> python ", "Use `dvc push`")
 
 
 def read_json(project: Project, name: str) -> dict:

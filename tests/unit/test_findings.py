@@ -53,23 +53,14 @@ def test_what_cannot_be_judged_is_not(sizes: list[int], groups: list[int] | None
     judgement = judge(*classes_of(sizes, 1), None if groups is None else np.array(groups))
     assert not judgement.judged.any()
     assert not judgement.wrong.any()
-    assert judgement.noise == 0
 
 
-def test_neighbors_are_asked_without_copies_and_the_nearest_of_both_classes_are_named() -> None:
+def test_neighbors_are_asked_without_copies() -> None:
     features, labels = classes_of([12, 12], 3)
     labels[0], features[1] = 1, features[0]  # a wrong label, and a copy of its image with the right one
     rows, groups = np.arange(24), np.array([0, 0, *range(2, 24)])
-    asked = ask_neighbors(features, rows, labels, groups, np.array([0]), np.array([0]))
-    assert (asked.own.tolist(), asked.suggested.tolist()) == ([0], [10])
-    mean, scale = standardization(features)
-    units = (features - mean) / scale
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
-    order = np.argsort(-units @ units[0])
-    for found, label in ((asked.nearest_own, 1), (asked.nearest_suggested, 0)):
-        assert found.tolist() == [[row for row in order.tolist() if labels[row] == label and row > 1][:3]]
-    alone = ask_neighbors(features, rows[[0, 5, 20]], labels[[0, 5, 20]], rows[:3], np.array([1]), np.array([1]))
-    assert sorted(alone.nearest_suggested[0].tolist()) == [-1, 0, 20]
+    own, suggested = ask_neighbors(features, rows, labels, groups, np.array([0]), np.array([0]))
+    assert (own.tolist(), suggested.tolist()) == ([0], [10])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +105,6 @@ def test_exchanged_labels_are_found_with_the_class_that_they_had() -> None:
     assert len(set(found) - set(exchanged)) <= 2
     right = np.intersect1d(found, exchanged)
     assert (judgement.suggested[right] == truth[right]).mean() > 0.9
-    assert judgement.noise == pytest.approx(20 / 480, abs=0.015)
 
 
 def test_classes_that_look_alike_explain_labels_that_look_wrong() -> None:

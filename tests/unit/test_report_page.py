@@ -38,7 +38,7 @@ METRICS: dict[str, dict] = {
     "audit": {"findings": 7, "wrong_label": 4, "labels_judged": 100},
 }  # fmt: skip
 KEYS = [f"{ODD_KEY}/{ODD_KEY}", "b/1.jpg", "b/2.jpg", "c/3.jpg"]
-ALBUM = Album(lambda _: RED, {key: row for row, key in enumerate(KEYS)}, "{:.2f}".format, True)
+ALBUM = Album(lambda _: RED, {key: row for row, key in enumerate(KEYS)}, "{:.2f}".format)
 QUERIES = [
     Query("b/1.jpg", [("b/2.jpg", 0.9), ("c/3.jpg", 0.8)], 0.5),
     Query("b/2.jpg", [("c/3.jpg", 0.4), (KEYS[0], 0.3)], 0),
@@ -49,7 +49,8 @@ QUERIES = [
 def render(**changed: object) -> str:
     """The whole page, with nothing on it but what is given, and with the figures above."""
     content: dict[str, object] = {
-        "introduction": "", "metrics": METRICS, "album": ALBUM, "explain": explain, "map": "", "curves": "",
+        "images": 4, "classes_text": "3 classes", "source": "", "splits": {"train": 1, "valid": 0, "test": 3},
+        "metrics": METRICS, "album": ALBUM, "explain": explain, "map": "", "curves": "",
         "findings": {}, "confusion": {}, "figures": list(page.flat(METRICS)),
     }  # fmt: skip
     empty = ("queries", "failures", "shown_queries", "across", "wrong", "classes", "refused")
@@ -141,7 +142,7 @@ def test_odd_names_stay_text_pictures_are_in_the_page_and_the_same_figures_give_
     def odd_page() -> str:
         finding = Finding("near_duplicate", KEYS[0], ODD, "0.9", "", "b/1.jpg", "b", "")
         return render(
-            introduction=ODD, failures=QUERIES, shown_queries=QUERIES, across=[finding],
+            source=ODD, failures=QUERIES, shown_queries=QUERIES, across=[finding],
             classes=page.describe_classes({ODD: [1, 2, 3]}, {ODD: row_of(ODD, 0.5)}, []),
             confusion=page.confusion([(ODD, "b")]), refused=[{"images": ODD, "refused": "0.5"}],
             map=embed(charts.points(np.eye(2, dtype=np.float32), [ODD, "b"]), "image/svg+xml"),

@@ -8,16 +8,9 @@ from similarity.data.files import read_table
 from similarity.errors import UserError
 
 FindingKind = Literal[
-    "wrong_label",
-    "duplicate",
-    "near_duplicate",
-    "unreadable",
-    "outlier",
-    "odd",
-    "doubtful_label",
-    "class_imbalance",
+    "wrong_label", "duplicate", "near_duplicate", "unreadable", "outlier", "odd", "doubtful_label", "class_imbalance",
     "class_not_judged",
-]
+]  # fmt: skip
 KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
 """The kinds of findings; those that more surely do harm come first."""
 
@@ -68,14 +61,14 @@ def read_findings(path: Path) -> list[Finding]:
 def explain(finding: Finding) -> str:
     """Explain in a sentence what was found."""
     kind, reason = finding.finding, finding.reason
-    score = f"{float(finding.score):.3g}" if finding.score else ""
+    score = float(finding.score or 0)
     if kind in {"wrong_label", "doubtful_label"}:
-        chance = f"{float(finding.score):.0%}" if finding.score else "perhaps"
-        return f"Looks more like {finding.suggested} ({chance}): {reason}."
+        return f"Looks more like {finding.suggested} ({score:.0%}): {reason}."
     if finding.other:
-        amount, measure = ("The same as", reason) if kind == "duplicate" else ("Nearly the same as", None)
         clash = f", which is of class {finding.other_label}" if finding.is_across_classes else ""
-        return f"{amount} {finding.other}{clash} ({measure or f'correlation {score}'})."
+        if kind == "duplicate":
+            return f"The same as {finding.other}{clash} ({reason})."
+        return f"Nearly the same as {finding.other}{clash} (correlation {score:.3g})."
     if kind == "outlier":
-        return f"Unlike all others ({reason}: {score})."
+        return f"Unlike all others ({reason}: {score:.3g})."
     return f"{reason[:1].upper()}{reason[1:]}."

@@ -24,10 +24,9 @@ def principal_components(
 ) -> np.ndarray:
     """Project features, float32 (n, D), on their main directions: float32 (n, min(count, n, D)).
 
-    The directions are those of a sample of at most 10,000 rows, so memory does not grow with the data set. Of 2,848
-    features, random projections find 256 three times as fast as `PCA(svd_solver="covariance_eigh")` does.
-
-    Features are standardized here, and may be mapped from a file; `progress` wraps the iteration over their blocks.
+    The directions are those of a sample of at most 10,000 rows, so memory does not grow with the data set; random
+    projections find 256 three times as fast as `PCA(svd_solver="covariance_eigh")` does. Features are standardized
+    here, and may be mapped from a file; `progress` wraps the iteration over their blocks.
     """
     from sklearn.utils.extmath import randomized_svd
 

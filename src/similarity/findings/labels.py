@@ -39,9 +39,8 @@ class Judgement(NamedTuple):
 def draw_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Assign each row to a fold, 0…FOLDS − 1, with classes spread evenly and groups kept together: int64 (n,).
 
-    One image stands for each group. (`StratifiedGroupKFold` needs minutes for a million groups, and fails if every
-    class is small.) Classes with fewer groups than folds get −1: their labels cannot be judged. Labels are class
-    indices, int (n,); copies of an image share a group, int (n,).
+    One image stands for each group: `StratifiedGroupKFold` needs minutes for a million groups. Classes with fewer
+    groups than folds get −1: their labels cannot be judged. Copies of an image share a group, int (n,).
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -69,11 +68,8 @@ def judge_labels(
     discriminant in the presence of label noise", ICML 2001). So classes that look alike explain a label that looks
     wrong, and in a clean data set the estimated noise is nearly 0.
 
-    Args:
-        components: principal components of the features, float32 (n, d).
-        labels: class indices, int (n,).
-        folds: from `draw_folds`, int64 (n,).
-        progress: wraps the iteration over the folds.
+    Components are the features' principal ones, float32 (n, d), labels class indices, int (n,); folds are from
+    `draw_folds`, int64 (n,), and `progress` wraps the iteration over them.
     """
     classes = len(np.unique(labels[folds >= 0]))
     judged = (folds >= 0) & (classes > 1)
@@ -128,8 +124,7 @@ def ask_neighbors(
 def weigh(probability: float, own: int, suggested: int) -> Literal["wrong_label", "doubtful_label"] | None:
     """Weigh both witnesses: the probability that a label is wrong, and the neighbors with it and the suggested one.
 
-    A label is called wrong if both say so clearly, and doubtful if one of them is less sure. Where the neighbors speak
-    for the label, or both hesitate, it is right.
+    A label is called wrong if both say so clearly, and doubtful if one of them is less sure.
     """
     if probability >= _WRONG and suggested >= own + _MAJORITY:
         return "wrong_label"

@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from similarity.data.dataset.manifest import UNLABELED
 from similarity.findings.finding import Finding
 
 PLACE_OF_RUN = "<!-- this run -->"
@@ -48,20 +49,19 @@ class Shot(NamedTuple):
 
 
 class Album(NamedTuple):
-    """The pictures of a run: previews by row, the row of each key, the words for a cosine, whether classes count."""
+    """The pictures of a run: previews by row, the row of each key, the words for a cosine."""
 
     preview: Callable[[int], np.ndarray]
     rows: Mapping[str, int]
     likeness: Callable[[float], str]
-    has_classes: bool
 
     def show(self, query: Query) -> list[Shot]:
         """Show a query and its nearest images, in green frames if they have its class and in red if not."""
         label, shots = _label(query.key), [self._shot(query.key, "query", _label(query.key))]
         for key, cosine in query.neighbors[:_SHOWN_NEIGHBORS]:
             if key in self.rows:  # it may be one of an earlier run
-                frame = ("same" if _label(key) == label else "other") if self.has_classes else ""
-                shots.append(self._shot(key, self.likeness(cosine), _label(key), frame=frame))
+                frame = "same" if _label(key) == label else "other"
+                shots.append(self._shot(key, self.likeness(cosine), _label(key), frame=frame * (label != UNLABELED)))
         return shots
 
     def show_findings(self, findings: Sequence[Finding]) -> list[Shot]:
