@@ -37,15 +37,15 @@ def compare(source: str, rounds: int) -> Row:
     with ProcessPoolExecutor(1, get_context("spawn")) as one, ProcessPoolExecutor(1, get_context("spawn")) as other:
         found = [one.submit(ours, source).result(), other.submit(bare_faiss, source).result()]
         units = normalize(vectors.astype(np.float64))
-        cosines = [np.sort(np.einsum("nd,nkd->nk", units, units[neighbors]), axis=1) for neighbors in found]
-        if not np.allclose(*cosines, rtol=0, atol=TIE):
+        own, theirs = (np.sort(np.einsum("nd,nkd->nk", units, units[neighbors]), axis=1) for neighbors in found)
+        if not np.allclose(own, theirs, rtol=0, atol=TIE):
             sys.exit("error: faiss finds other neighbors than ours")
         contenders = {"ours": partial(wait, one, ours, source), "faiss": partial(wait, other, bare_faiss, source)}
         seconds = median_seconds(contenders, rounds)
     kind = "embeddings" if source == "real" else "generated"
     what = f"exact neighbors, {len(vectors):,} × {vectors.shape[1]} {kind}, faiss IndexFlatIP"
-    own, peer = seconds["ours"], seconds["faiss"]
-    return Row(what, f"{own:.2f} s", f"{peer:.2f} s", own / peer)
+    ours_took, peer_took = seconds["ours"], seconds["faiss"]
+    return Row(what, f"{ours_took:.2f} s", f"{peer_took:.2f} s", ours_took / peer_took)
 
 
 def wait(process: ProcessPoolExecutor, search: Callable[[str], np.ndarray], source: str) -> None:
