@@ -16,8 +16,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from comparison import Row, as_table, load_vectors, make_parser, median_seconds, publish, run_command
-from similarity.data.exact import nearest_neighbors
-from similarity.data.vectors import normalize
+from similarity.data.vectors import nearest_neighbors, normalize
 
 K = 10
 TIE = 2e-6  # ours rounds cosines to 6 decimals, and faiss computes them in float32

@@ -62,7 +62,7 @@ def export(model_format: str, out: Path) -> None:
         UserError: files do not belong together, the backbone is from an ONNX file, or the exported model does not give
             the stored embeddings.
     """
-    from pipeline.params_file import load_params
+    from pipeline.inputs import load_params
 
     import numpy as np
 
