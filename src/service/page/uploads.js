@@ -29,17 +29,15 @@ export function setUpUploads(limit, accept) {
   const take = async (files, joins = false) => {
     if (!files.length) return;
     const most = await limit();
-    const good = files.filter(({ size }) => size <= most);
-    const numbers = good.map((file) => {
+    const large = files.find(({ size }) => size > most);
+    if (large) return void complain(`“${large.name}” is too large: ${megabytes(large.size)}, where ${megabytes(most)} are allowed.`);
+    const numbers = files.map((file) => {
       const number = nextNumber();
       add(number, file);
       keep(number, file);
       return number;
     });
-    if (numbers.length) await accept(numbers, joins);
-    const large = files.filter(({ size }) => size > most);
-    if (large.length) complain(large.map(({ name, size }) =>
-      `“${name}” is too large: ${megabytes(size)}, where ${megabytes(most)} are allowed.`).join(' '));
+    await accept(numbers, joins);
   };
 
   for (const input of [$('upload'), $('add-upload')]) {
