@@ -4,10 +4,13 @@ from pipeline.inputs import check_rows, read_metrics_file
 from pipeline.stage import counted, run_stage
 
 import csv
+import io
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from similarity import layout
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
@@ -17,10 +20,10 @@ from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import KINDS, explain, read_findings
 from similarity.params import Params
 from similarity.reporting import charts, page
-from similarity.reporting.page import Album, embed, read_queries
 
 DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
 MOST_POINTS = 5000  # on the map
+QUALITY = 70  # of WebP
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -29,7 +32,7 @@ def main(params: Params, outputs: Outputs) -> None:
     metrics = {name: read_metrics_file(layout.DETAILS / f"{name}.json") for name in DETAILED}
     splits, findings = read_splits(layout.SPLITS, manifest), read_findings(layout.FINDINGS)
     scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(layout.QUERY_SCORES) if row["split"] == "test"}
-    queries = read_queries(layout.QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
+    queries = page.read_queries(layout.QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
     nearest = [(row["actual"], row["nearest"]) for row in read_rows(layout.PLOTS / "confusion.csv")]
     per_class = {row["class"]: row for row in read_rows(layout.PLOTS / "per_class.csv")}
     history = read_rows(layout.HISTORY)  # empty if nothing was learned
@@ -42,7 +45,7 @@ def main(params: Params, outputs: Outputs) -> None:
         source=params.data.source,
         splits={name: len(rows) for name, rows in splits.items()},
         metrics=metrics,
-        album=open_album(manifest),
+        **open_pictures(manifest),
         queries=queries,
         failures=page.failures(queries),
         shown_queries=page.some(queries),
@@ -54,22 +57,29 @@ def main(params: Params, outputs: Outputs) -> None:
         refused=read_rows(layout.PLOTS / "novelty.csv"),
         findings={kind: listed for kind, listed in of_kind.items() if listed},
         explain=explain,
-        curves=embed(charts.curves(curves), "image/svg+xml") if curves else "",
+        curves=page.embed(charts.curves(curves), "image/svg+xml") if curves else "",
         figures=list(page.flat(metrics)),
     )
     outputs.file(layout.REPORT).write_text(text, encoding="utf-8", errors="replace")
     print(f"report: {layout.REPORT}, a page of {len(text) / 1e6:.1f} MB")
 
 
-def open_album(manifest: Manifest) -> Album:
-    """Open the previews of all images, and the words for their likeness."""
-    likeness = load_likeness(layout.NOVELTY)
+def open_pictures(manifest: Manifest) -> dict[str, Callable]:
+    """Open what templates show images with: `picture` gives the address of a key, and `in_words` says a cosine."""
+    likeness, previews = load_likeness(layout.NOVELTY), Previews(layout.PREVIEWS)
+    rows = {key: row for row, key in enumerate(manifest.keys)}
+
+    def picture(key: str) -> str:
+        if key not in rows:  # of an earlier run
+            return ""
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(previews[rows[key]])).save(buffer, "WEBP", quality=QUALITY)
+        return page.embed(buffer.getvalue(), "image/webp")
 
     def in_words(cosine: float) -> str:
         return f"{(value := likeness(cosine))}, {words(value)}"
 
-    rows = {key: row for row, key in enumerate(manifest.keys)}
-    return Album(Previews(layout.PREVIEWS).__getitem__, rows, in_words)
+    return {"picture": picture, "in_words": in_words}
 
 
 def class_counts(manifest: Manifest, splits: dict[str, np.ndarray]) -> dict[str, list[int]]:
@@ -82,7 +92,7 @@ def draw_map(manifest: Manifest, positions: np.ndarray) -> str:
     """Draw the images as points by class, evenly chosen where there are many."""
     rows = np.unique(np.linspace(0, len(positions) - 1, MOST_POINTS).astype(int))
     drawn = charts.points(positions[rows], [manifest.records[row].label for row in rows.tolist()])
-    return embed(drawn, "image/svg+xml")
+    return page.embed(drawn, "image/svg+xml")
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -28,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from pipeline.dvc_files import read_file
 
-    from report import open_album
+    from report import open_pictures
     from similarity.data.dataset.manifest import read_manifest
     from similarity.data.files import replaced_file
     from similarity.engine.dvc_lock import DvcLock
@@ -38,12 +38,12 @@ def main() -> None:
     is_committed = not git("status", "--porcelain", "--", str(LOCK))
     commits = git("log", "--format=%h", "-2", "--", str(LOCK)).split()[is_committed:]
     revision = arguments.revision or next(iter(commits), "")
-    content = {"facts": facts(is_committed), "revision": revision}
+    content: dict[str, object] = {"facts": facts(is_committed), "revision": revision}
     if revision:
         content["moved"] = moved(read_file(QUERY_NEIGHBORS, revision), read_file(QUERY_NEIGHBORS, "workspace"))
         before, now = figures(revision), figures(None)
         content["changes"] = [(name, before.get(name, ""), now[name]) for name in now if before.get(name) != now[name]]
-        content["album"] = open_album(read_manifest(MANIFEST))
+        content |= open_pictures(read_manifest(MANIFEST))
     report = REPORT.read_text(encoding="utf-8").replace(PLACE_OF_RUN, render("run.html", **content))
     with replaced_file(arguments.out) as path:
         path.write_text(report, encoding="utf-8")

@@ -1,21 +1,17 @@
 """The report: right figures, failures first, plain text stays text, and the same bytes for the same run."""
 
-import base64
 import html
-import io
 import re
 
 import numpy as np
-from PIL import Image
 
 from show_report import moved
 from similarity.findings.finding import Finding, explain
 from similarity.reporting import charts, page
-from similarity.reporting.page import Album, Query, embed
+from similarity.reporting.page import Query, embed
 
 ODD = """<script>alert("x")</script> & 'c' $title {{ title }}.jpg"""
 ODD_KEY = ODD.replace("/", "|")
-RED = np.full((6, 4, 3), (200, 10, 10), np.uint8)
 HISTORY = {name: [1.0, 0.5] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")}
 SCORES = ("test_accuracy", "p_at_1", "p_at_10", "map_at_r")
 METRICS: dict[str, dict] = {
@@ -37,7 +33,7 @@ METRICS: dict[str, dict] = {
     "audit": {"findings": 7, "wrong_label": 4, "labels_judged": 100},
 }  # fmt: skip
 KEYS = [f"{ODD_KEY}/{ODD_KEY}", "b/1.jpg", "b/2.jpg", "c/3.jpg"]
-ALBUM = Album(lambda _: RED, {key: row for row, key in enumerate(KEYS)}, "{:.2f}".format)
+PICTURES = {"picture": lambda key: "data:image/webp," * (key in KEYS), "in_words": "{:.2f}".format}
 QUERIES = [
     Query("b/1.jpg", [("b/2.jpg", 0.9), ("c/3.jpg", 0.8)], 0.5),
     Query("b/2.jpg", [("c/3.jpg", 0.4), (KEYS[0], 0.3)], 0),
@@ -49,7 +45,7 @@ def render(**changed: object) -> str:
     """The whole page, with nothing on it but what is given, and with the figures above."""
     content: dict[str, object] = {
         "images": 4, "classes_text": "3 classes", "source": "", "splits": {"train": 1, "valid": 0, "test": 3},
-        "metrics": METRICS, "album": ALBUM, "explain": explain, "map": "", "curves": "",
+        "metrics": METRICS, **PICTURES, "explain": explain, "map": "", "curves": "",
         "findings": {}, "confusion": {}, "figures": list(page.flat(METRICS)),
     }  # fmt: skip
     empty = ("queries", "failures", "shown_queries", "across", "wrong", "classes", "refused")
@@ -137,7 +133,7 @@ def test_long_lists_are_cut_and_say_where_the_rest_is() -> None:
     assert content.count("<td>a/") == content.count("<td>Broken.") == 10
 
 
-def test_odd_names_stay_text_pictures_are_in_the_page_and_the_same_figures_give_the_same_bytes() -> None:
+def test_odd_names_stay_text_and_the_same_figures_give_the_same_bytes() -> None:
     def odd_page() -> str:
         finding = Finding("near_duplicate", KEYS[0], ODD, "0.9", "", "b/1.jpg", "b", "")
         return render(
@@ -155,11 +151,6 @@ def test_odd_names_stay_text_pictures_are_in_the_page_and_the_same_figures_give_
     assert set(re.findall(r'src="([a-z]*:)', text)) == {"data:"}
     assert set(re.findall(r'href="(#|.{22})', text)) == {"#", "http://127.0.0.1:8000/"}
     assert not re.search(r"url\(|@import", text)
-    content = re.search(r"image/webp;base64,([^\"]+)", text)
-    assert content
-    with Image.open(io.BytesIO(base64.b64decode(content[1]))) as image:
-        assert (image.format, image.size) == ("WEBP", (4, 6))
-        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - RED).max() < 8
 
 
 def test_changes_are_those_of_results() -> None:
@@ -168,7 +159,7 @@ def test_changes_are_those_of_results() -> None:
 
     found = moved(neighbors("b/1.jpg", "gone/9.jpg"), neighbors("b/1.jpg", "b/2.jpg"))
     rows = [("train.lr", 0.1, 0.2)]
-    content = page.render("run.html", facts={"name": ODD}, revision="v1", changes=rows, moved=found, album=ALBUM)
+    content = page.render("run.html", facts={"name": ODD}, revision="v1", changes=rows, moved=found, **PICTURES)
     assert "<td>train.lr</td><td>0.1</td><td>0.2</td>" in content
     assert "3 test images have other nearest images" in content
     assert content.count("1 of 2 nearest are the same") == 3

@@ -1,10 +1,10 @@
-"""What the report shows, chosen, counted and as pictures, for the templates next to this module."""
+"""What the report shows, chosen and counted, for the templates next to this module."""
 
 import base64
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,17 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
-
-from similarity.data.dataset.manifest import UNLABELED
-from similarity.findings.finding import Finding
 
 PLACE_OF_RUN = "<!-- this run -->"
 """Where the report has room for what is true of one run only."""
 MOST_CONFUSED = 40  # classes that a confusion matrix is shown of
-_SHOWN_QUERIES, _SHOWN_NEIGHBORS, _SHOWN_FINDINGS = 6, 7, 8
+_SHOWN_QUERIES = 6
 _WRONG = 0.5  # P@10 below which a query has failed
-_SIDE, _QUALITY = 120, 70  # pixels, the longest of a picture; of WebP
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
@@ -37,49 +32,6 @@ class Query(NamedTuple):
     key: str
     neighbors: list[tuple[str, float]]
     p_at_10: float | None = None
-
-
-class Shot(NamedTuple):
-    """A picture, as an address with its content, with a caption; its frame is `same`, `other` or none."""
-
-    picture: str
-    key: str
-    lines: Sequence[str]
-    frame: str = ""
-
-
-class Album(NamedTuple):
-    """The pictures of a run: previews by row, the row of each key, the words for a cosine."""
-
-    preview: Callable[[int], np.ndarray]
-    rows: Mapping[str, int]
-    likeness: Callable[[float], str]
-
-    def show(self, query: Query) -> list[Shot]:
-        """Show a query and its nearest images, in green frames if they have its class and in red if not."""
-        label, shots = _label(query.key), [self._shot(query.key, "query", _label(query.key))]
-        for key, cosine in query.neighbors[:_SHOWN_NEIGHBORS]:
-            if key in self.rows:  # it may be one of an earlier run
-                frame = "same" if _label(key) == label else "other"
-                shots.append(self._shot(key, self.likeness(cosine), _label(key), frame=frame * (label != UNLABELED)))
-        return shots
-
-    def show_findings(self, findings: Sequence[Finding]) -> list[Shot]:
-        """Show the images of findings, pairs side by side."""
-        shots = []
-        for each in (finding for finding in findings[:_SHOWN_FINDINGS] if finding.path in self.rows):
-            shots.append(self._shot(each.path, each.label, *([f"rather {each.suggested}"] * bool(each.suggested))))
-            if each.other:
-                frame = "other" if each.is_across_classes else "same"
-                same = "identical" if each.finding == "duplicate" else "nearly identical"
-                shots.append(self._shot(each.other, each.other_label, same, frame=frame))
-        return shots
-
-    def _shot(self, key: str, *lines: str, frame: str = "") -> Shot:
-        image, buffer = Image.fromarray(np.ascontiguousarray(self.preview(self.rows[key]))), io.BytesIO()
-        image.thumbnail((_SIDE, _SIDE))
-        image.save(buffer, "WEBP", quality=_QUALITY)
-        return Shot(embed(buffer.getvalue(), "image/webp"), key, lines, frame)
 
 
 def render(template: str, **content: object) -> str:
@@ -128,10 +80,9 @@ def describe_classes(
     """
     confused, rows = Counter(pair for pair in pairs if pair[0] != pair[1]), []
     for name in sorted(counts, key=lambda each: (float(per_class.get(each, {}).get("p_at_10", 2)), each)):
-        mistaken = max(
-            ((count, nearest) for (actual, nearest), count in confused.items() if actual == name), default=()
-        )
-        rows.append({"name": name, "counts": counts[name], "scores": per_class.get(name), "mistaken": mistaken})
+        mistaken = [(count, nearest) for (actual, nearest), count in confused.items() if actual == name]
+        most = max(mistaken, default=None)
+        rows.append({"name": name, "counts": counts[name], "scores": per_class.get(name), "mistaken": most})
     return rows
 
 
