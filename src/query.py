@@ -22,17 +22,12 @@ from similarity.engine.results import NOTHING_SIMILAR, Failure, Matches, Options
 from similarity.errors import UserError
 
 MAX_BATCH = 16  # images that the backbone runs on at once
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 PREVIEWED = 10  # queries at most whose answers are shown as pictures in the terminal
 KITTY_PART = 4096  # letters that kitty takes at a time
 
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.save and arguments.save.suffix.lower() not in PICTURES:
-        raise UserError(f"--save {arguments.save}: the name must end in {', '.join(PICTURES)}")
-    if arguments.save and not arguments.save.parent.is_dir():
-        raise UserError(f"--save {arguments.save}: there is no folder {arguments.save.parent}")
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
     is_one = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])  # noqa: PTH112
     index = Engine(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
@@ -139,7 +134,7 @@ def save_sheet(index: Engine, results: Sequence[Result], path: Path) -> None:
     with replaced_file(path) as temporary:
         try:
             sheet.save(temporary)
-        except ValueError as error:  # more pixels than the format can hold
+        except ValueError as error:  # an unknown format, or more pixels than it can hold
             raise UserError(f"--save {path}: {error}") from error
 
 

@@ -47,17 +47,13 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed:
     ],
 )
 def test_what_is_wrong_is_said_and_the_parameters_stay(
-    installed: Project, arguments: list[str], status: int, message: str
+    installed: Project, tmp_path: Path, arguments: list[str], status: int, message: str
 ) -> None:
     before = (installed.folder / "params.yaml").read_bytes()
     assert message in call(installed, *arguments, status=status)
     assert (installed.folder / "params.yaml").read_bytes() == before
-
-
-def test_elsewhere_it_says_where_to_go(installed: Project, tmp_path: Path) -> None:
-    assert f"run it where dvc.yaml is, such as in {ROOT}" in call(
-        installed._replace(folder=tmp_path), "index", status=1
-    )
+    elsewhere = call(installed._replace(folder=tmp_path), "index", status=1)
+    assert f"run it where dvc.yaml is, such as in {ROOT}" in elsewhere
 
 
 def test_the_changed_code_of_a_project_and_of_an_experiment_is_what_runs(installed: Project) -> None:

@@ -4,8 +4,6 @@ import io
 import json
 import os
 import pickle
-import re
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +47,11 @@ def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     file = tmp_path / "<b>&.png"
     Image.fromarray(pixels).save(file)
     assert "&lt;b&gt;&amp;.png" in index.search(file, 1)._repr_html_()
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    Image.fromarray(pixels[:, :30]).save(tmp_path / "turned.png", exif=orientation)
+    turned = index.search([tmp_path / "turned.png", Image.open(tmp_path / "turned.png")], 5, any=True).results
+    assert [match[1:] for match in turned[0].neighbors] == [match[1:] for match in turned[1].neighbors]
     asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file)]
     assert [match.key for match in index.search(np.stack([pixels, pixels]), 1)] == [KEY, KEY]
     found = index.search(asked, 4)
@@ -56,18 +59,6 @@ def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
     assert rows == [rows[0]] * 5
     assert rows[0][0][1:] == (KEY, "jug", 1, 100, "same picture")
-
-
-def test_an_image_that_pillow_holds_turned_or_without_color_is_read_as_its_file_is(
-    index: ImageIndex, pixels: np.ndarray, tmp_path: Path
-) -> None:
-    orientation = Image.Exif()
-    orientation[0x0112] = 6
-    Image.fromarray(pixels[:, :30]).save(tmp_path / "turned.png", exif=orientation)
-    Image.fromarray(pixels).convert("LA").save(tmp_path / "gray.png")
-    for file in (tmp_path / "turned.png", tmp_path / "gray.png"):
-        by_file, by_image = index.search([file, Image.open(file)], 5, any=True).results
-        assert [match[1:] for match in by_file.neighbors] == [match[1:] for match in by_image.neighbors]
 
 
 def test_programs_ask_with_what_they_have(index: ImageIndex, reproduced: Project) -> None:
@@ -118,10 +109,6 @@ def test_queries_are_refined_by_likes_regions_classes_and_findings(index: ImageI
     assert len(index.search(KEY, 5, finding="none")) == 5
 
 
-def test_a_notebook_shows_thumbnails(index: ImageIndex) -> None:
-    assert index.search(KEY, 3)._repr_html_().count('<img src="data:image/jpeg;base64,/9j/') == 3
-
-
 def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels[4:, 4:]).save(tmp_path / "cut.png")
     options = {"label": "vase", "look": 0.9, "any": True}
@@ -138,12 +125,12 @@ def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_pa
     assert found == by_shell
 
 
-def test_nothing_similar_is_told_and_shown_only_if_wanted(index: ImageIndex) -> None:
+def test_what_is_like_nothing_indexed_has_no_matches_unless_any_are_wanted(index: ImageIndex) -> None:
     foreign = draw_foreign(FOREIGN, 0, 48, 0)
     refused = index.search(foreign, 3)
     assert not refused
-    assert "image 1: nothing similar is indexed" in repr(refused)
-    assert "image 1: nothing similar is indexed" in refused._repr_html_()
+    for shown in (repr(refused), refused._repr_html_()):
+        assert "image 1: nothing similar is indexed" in shown
     assert len(index.search(foreign, 3, any=True)) == 3
 
 
@@ -157,10 +144,12 @@ def test_embeddings_are_those_that_are_stored(index: ImageIndex, pixels: np.ndar
     assert index.labels[row] == "jug"
 
 
-def test_a_sheet_shows_pixels_and_keys(index: ImageIndex, pixels: np.ndarray) -> None:
-    sheet = index.draw(index.search([pixels, KEY, index.embeddings[0]], 3))
+def test_a_sheet_and_a_notebook_show_pictures(index: ImageIndex, pixels: np.ndarray) -> None:
+    found = index.search([pixels, KEY, index.embeddings[0]], 3)
+    sheet = index.draw(found)
     assert sheet.width > 4 * 112
     assert np.ptp(np.asarray(sheet)[:112]) > 100
+    assert found._repr_html_().count('<img src="data:image/jpeg;base64,/9j/') == 9
 
 
 @pytest.mark.parametrize(
@@ -183,10 +172,10 @@ def test_what_is_no_image_is_refused_in_one_line(index: ImageIndex, image: objec
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("options", [{"k": 0}, {"k": 2.5}, {"look": 1.5}, {"look": -0.1}])
-def test_a_number_that_is_not_allowed_is_refused(index: ImageIndex, options: dict[str, int]) -> None:
-    with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1"):
-        index.search(KEY, **options)  # type: ignore[arg-type]  # one of each
+def test_a_number_that_is_not_allowed_is_refused(index: ImageIndex) -> None:
+    for options in ({"k": 0}, {"k": 2.5}, {"look": 1.5}, {"look": -0.1}):
+        with pytest.raises(UserError, match=r"k must be at least 1, and look from 0 to 1"):
+            index.search(KEY, **options)
 
 
 def test_pixels_are_those_of_the_image_that_is_indexed(project: Project, pixels: np.ndarray) -> None:
@@ -200,26 +189,15 @@ def test_pixels_are_those_of_the_image_that_is_indexed(project: Project, pixels:
         index.pixels("jug/jug_003.jpg")
 
 
-def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
+def test_an_open_index_does_not_mix_two_runs(project: Project, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dvc\.lock is missing: give `open_index` the folder of a project"):
         open_index(tmp_path)
-
-
-def test_a_file_of_another_run_is_refused_when_it_is_needed(project: Project) -> None:
-    index = open_index(project.folder)
-    changed = project.folder / "models/novelty.npz"
-    content = changed.read_bytes()
-    changed.unlink()  # a link to DVC's cache, perhaps
-    changed.write_bytes(content[:-1] + b"?")
-    assert index.search(KEY)
-    with pytest.raises(UserError, match=r"novelty\.npz is not what stage novelty made"):
-        open_index(project.folder)
-
-
-def test_an_open_index_does_not_mix_two_runs(project: Project) -> None:
-    index = open_index(project.folder)
-    with (project.folder / "models/embedder/backbone.json").open("ab") as file:
+    index, changed = open_index(project.folder), project.folder / "models/embedder/backbone.json"
+    with changed.open("ab") as file:
         file.write(b" ")
+    assert index.search(KEY)
+    with pytest.raises(UserError, match=r"embedder is not what stage embed made"):
+        open_index(project.folder)
     project.run("dvc", "commit", "--force")
     with pytest.raises(UserError, match=r"embedder is not what stage embed made"):
         index.search(draw_foreign(FOREIGN, 0, 48, 0))
@@ -242,16 +220,6 @@ def test_importing_the_package_imports_nothing_but_what_is_used() -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, check=True, encoding="utf-8"
     )
     assert printed.stdout.strip() == "['similarity']"
-
-
-def test_a_script_elsewhere_asks_by_the_path_of_the_project(reproduced: Project, tmp_path: Path) -> None:
-    shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "photo.jpg")
-    code = "import sys; from similarity import open_index; print(open_index(sys.argv[1]).search('photo.jpg', 1))"
-    printed = subprocess.run(
-        [sys.executable, "-c", code, str(reproduced.folder)], cwd=tmp_path, check=True, capture_output=True,
-        encoding="utf-8", env={**os.environ, "PYTHONPATH": str(reproduced.folder / "src")},
-    )  # fmt: skip
-    assert re.fullmatch(rf"photo\.jpg +1  100  same picture  {KEY}", printed.stdout.strip())
 
 
 def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:

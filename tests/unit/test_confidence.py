@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from similarity.data.confidence import mean_interval, mean_lower_bound, paired_difference
+from similarity.data.confidence import mean_interval, paired_difference
 
 
 @pytest.mark.parametrize(("share", "count", "together"), [(0.999, 1000, 1), (0.9, 60, 1), (0.5, 60, 1), (0.7, 200, 5)])
@@ -39,17 +39,6 @@ def test_a_sample_without_an_error_does_not_promise_that_there_is_none(count: in
     low, high = mean_interval(np.ones(count), np.arange(count))
     assert (low, high) == (pytest.approx(0.025 ** (1 / count)), 1)
     assert mean_interval(np.zeros(count), np.arange(count)) == (0, pytest.approx(1 - low))
-    assert mean_lower_bound(np.ones(count)) == pytest.approx(0.05 ** (1 / count))
-
-
-@pytest.mark.parametrize("count", [72, 5000])
-@pytest.mark.parametrize("lost", [0.1, 1])
-@pytest.mark.parametrize("recall", [0.99, 0.999])
-def test_a_lower_bound_of_recall_has_the_coverage_that_it_claims(count: int, lost: float, recall: float) -> None:
-    """The recalls of queries for ten neighbors, of which each miss loses one or all."""
-    rng = np.random.default_rng(3)
-    draws = 1 - lost * (rng.random((400, count)) < (1 - recall) / lost)
-    assert np.mean([mean_lower_bound(values) <= recall for values in draws]) >= 0.94
 
 
 def test_pairs_show_a_difference_that_overlapping_intervals_do_not() -> None:

@@ -49,11 +49,6 @@ def mean_interval(values: np.ndarray, groups: np.ndarray) -> Interval:
     return Interval(max(0.0, mean - half), min(1.0, mean + half))
 
 
-def mean_lower_bound(values: np.ndarray) -> float:
-    """Compute what the true mean of independent values, float (n,), exceeds with a probability of at least `LEVEL`."""
-    return _bound(float(values.sum()), len(values), 1 - LEVEL)
-
-
 def _bound(total: float, count: int, risk: float) -> float:
     """Compute the quantile of the beta distribution that the true mean is below with at most the given risk."""
     from scipy.special import betaincinv  # what `scipy.stats.beta.ppf` gives; that module takes 0.3 s to load

@@ -28,16 +28,14 @@ class DvcLock:
         self._outs: dict[str, tuple[str, str]] = {}  # the stage that made each output, and its MD5, by path
         locked = _read_stages(root / "dvc.lock")
         defined = _read_stages(root / "dvc.yaml") if (root / "dvc.yaml").exists() else locked
-        try:
-            self._frozen = {name for name, stage in defined.items() if stage.get("frozen")}
-            for name in locked.keys() & defined.keys():  # DVC keeps the entries of stages that were removed
-                self._deps[name], made = (
-                    {each["path"]: each["md5"] for each in locked[name].get(kind, ()) if "md5" in each}
-                    for kind in ("deps", "outs")
-                )
-                self._outs |= {path: (name, md5) for path, md5 in made.items()}
-        except (TypeError, KeyError, AttributeError) as error:
-            raise _damaged(root / "dvc.lock") from error
+        self._frozen = {name for name, stage in defined.items() if stage.get("frozen")}
+        for name in locked.keys() & defined.keys():  # DVC keeps the entries of stages that were removed
+            used, made = (
+                {each["path"]: each["md5"] for each in locked[name].get(kind, ()) if "md5" in each}
+                for kind in ("deps", "outs")
+            )
+            self._deps[name] = used
+            self._outs |= {path: (name, md5) for path, md5 in made.items()}
 
     def md5(self, path: Path) -> str:
         """Return the recorded MD5 of an output, a file or a folder."""
@@ -96,14 +94,15 @@ def md5s(paths: Sequence[Path]) -> list[str]:
     A file is read again only if its size, inode or times have changed since the last call, in whatever process.
     """
     files = {path: sorted(each for each in path.rglob("*") if each.is_file()) for path in paths if path.is_dir()}
-    found = _file_md5s([file for path in paths for file in files.get(path, [path])])
-    return [_folder_md5(path, files[path], found) if path in files else found[path] for path in paths]
-
-
-def _folder_md5(folder: Path, files: Sequence[Path], found: dict[Path, str]) -> str:
-    listed = {file.relative_to(folder).as_posix(): found[file] for file in files}
-    content = json.dumps([{"md5": listed[name], "relpath": name} for name in sorted(listed)]).encode()
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
+    found, digests = _file_md5s([file for path in paths for file in files.get(path, [path])]), []
+    for path in paths:
+        if path in files:
+            listed = sorted((file.relative_to(path).as_posix(), found[file]) for file in files[path])
+            content = json.dumps([{"md5": md5, "relpath": name} for name, md5 in listed]).encode()
+            digests.append(hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir")
+        else:
+            digests.append(found[path])
+    return digests
 
 
 def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
@@ -115,12 +114,9 @@ def _file_md5s(files: Sequence[Path]) -> dict[Path, str]:
     states = {file: _state(file) for file in files}
     found = {file: remembered[state] for file, (state, _) in states.items() if state in remembered}
     if new := [file for file in files if file not in found]:
-        from concurrent.futures import ThreadPoolExecutor
-
         from similarity.data.files import replaced_file
 
-        with ThreadPoolExecutor() as pool:
-            found |= zip(new, pool.map(_md5_of_file, new), strict=True)
+        found |= {file: _md5_of_file(file) for file in new}
         settled = time.time_ns() - _RECENT_NS
         remembered |= {states[file][0]: found[file] for file in new if states[file][1] < settled}
         if memory.is_absolute():  # otherwise there is no home
@@ -146,10 +142,7 @@ def _md5_of_file(path: Path) -> str:
 
 def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        return dict(yaml.load(path.read_bytes(), yaml.CSafeLoader)["stages"])  # it is a safe loader
-    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is damaged: run `git checkout HEAD -- {path.name}`")
+        stages = yaml.load(path.read_bytes(), yaml.CSafeLoader)["stages"]  # it is a safe loader
+        return {name: dict(stage) for name, stage in stages.items()}
+    except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is damaged: run `git checkout HEAD -- {path.name}`") from error

@@ -162,13 +162,11 @@ class Matches(list[Match]):
         return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        header = "".join(f"<th>{name}</th>" for name in ("", *Match._fields))
-        rows = []
+        table = "<tr>" + "".join(f"<th>{name}</th>" for name in ("", *Match._fields)) + "</tr>"
         for place, match in enumerate(self):
             cells = [self._thumbnail(match.key) if place < _PICTURES else "", *(escape(str(cell)) for cell in match)]
-            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-        notes = "".join(f"<p>{escape(line)}</p>" for line in self._notes())
-        return f"<table><thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
+            table += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+        return f"<table>{table}</table>" + "".join(f"<p>{escape(line)}</p>" for line in self._notes())
 
     def _thumbnail(self, key: str) -> str:
         """Return a small picture of an indexed image as HTML; nothing if its file is gone."""
@@ -206,12 +204,9 @@ class Matches(list[Match]):
         for result in self.results:
             query, key = result.query, result.query.key
             caption = "query" if result.neighbors else "nothing similar"
-            if key:
-                first = tile_of(shown(self._images / key, key), key, caption, None)
-            else:  # an embedding has no picture
-                pixels = shown(query.images[0], query.name) if query.images else white
-                first = Tile(pixels, (caption, Path(query.name).name), None)
-            label = key.split("/")[0] if key else None
+            label, name = key.split("/") if key else (None, Path(query.name).name)
+            source = self._images / key if key else (*query.images, white)[0]  # an embedding has no picture
+            tiles = [Tile(shown(source, query.name), (f"{caption}  {label}" if label else caption, name), None)]
             found = [(shown(self._images / each.key, each.key), each) for each in result.neighbors]
-            rows.append([first, *(tile_of(pixels, each.key, str(each.likeness), label) for pixels, each in found)])
+            rows.append(tiles + [tile_of(pixels, each.key, str(each.likeness), label) for pixels, each in found])
         return draw_sheet(rows)
