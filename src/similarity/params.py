@@ -2,18 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def _refuse_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
-    return value
-
-
-def _refuse_repetition(value: list[str]) -> list[str]:
-    if repeated := [entry for i, entry in enumerate(value) if entry in value[:i]]:
-        raise ValueError(f"{repeated[0]!r} is listed twice")
     return value
 
 
@@ -25,7 +19,6 @@ PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
 Triple = tuple[Number, Number, Number]
 Text = Annotated[str, Field(min_length=1)]
-Taps = Annotated[list[str], AfterValidator(_refuse_repetition)]
 Loss = Literal["softmax", "normalized_softmax"]
 Optimizer = Literal[
     "sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion", "muon", "nadam",
@@ -101,7 +94,7 @@ class BackboneParams(_Section):
     normalization: tuple[Triple, tuple[PositiveNumber, PositiveNumber, PositiveNumber]] | None
     """Mean and standard deviation, per channel, of the pixels in 0…1 that the network of an ONNX file was trained with;
     empty for all other backbones."""
-    taps: Taps
+    taps: list[str]
     """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
     such layer; `final` is the usual pooled last layer; [] is [final]."""
     batch_size: Annotated[Integer, Field(ge=1, le=4096)]
@@ -135,7 +128,7 @@ class EmbeddingParams(_Section):
     """Dimensions of the class part, the ReLU layer that is learned from labels."""
     visual_size: Annotated[Integer, Field(ge=0, le=4096)]
     """Dimensions of the visual part; 0 is none, as in the original."""
-    visual_taps: Taps
+    visual_taps: list[str]
     """The entries of `backbone.taps` that the visual part is made of; [] is all."""
     visual_weight: Share
     """Weight of the visual part in the cosine of two embeddings."""

@@ -101,7 +101,6 @@ class PublishedStore:
     keys: Sequence[str]
     row_ids: np.ndarray
     backend: Index = "lancedb"
-    search_k: int | None = None
 
     def __len__(self) -> int:
         return len(self.row_ids)

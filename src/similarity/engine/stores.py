@@ -108,12 +108,7 @@ class InMemoryStore:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the rows most similar to a query of length 1, or all zeros, float32 (E,), as `nearest_to` does.
 
-        Args:
-            unit: the query.
-            count: number of rows to return, at least 1; as many must be allowed.
-            exact: whether to compare the query with all rows.
-            look: weight of the visual part in the cosines, for an exact search; None is the embeddings' own.
-            allowed: the only rows to return, bool (N,); None allows all.
+        An exact search compares it with all rows; a look is the weight of the visual part, for an exact search.
 
         Raises:
             LookUnavailableError: a look is given, and the embeddings have only one part.

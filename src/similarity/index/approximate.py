@@ -11,6 +11,7 @@ from similarity.data.quiet import held_stderr
 from similarity.data.vectors import COSINE_DECIMALS, nearest_to, normalize, scale_extremes
 
 _MIN_FACTOR, _IMAGES_PER_FACTOR = 4, 500
+_MOST_BARRED = 100  # rows that are not allowed
 _TIE = 1.5 * 10**-COSINE_DECIMALS
 
 
@@ -89,26 +90,22 @@ def search_forest(
     search_k: int | None,
     allowed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search a forest for the allowed rows most similar to a vector, and look further until there are enough.
+    """Search a forest over all rows of `units` for the allowed rows most similar to a vector; see `nearest_to`.
 
-    The forest is over all rows of `units`, and None candidates are its default; see `nearest_to` for the others.
+    Candidates are doubled until there are enough rows; None is the forest's default. All rows are compared if many are
+    not allowed, which takes less time than to look for a few of them in the forest.
     """
     barred = 0 if allowed is None else len(units) - int(np.count_nonzero(allowed))
-    # An image that leaves itself out asks for one more; if only a part is allowed, more by the inverse of its share.
-    reach = (count + min(barred, 1)) * len(units) / max(1, len(units) - max(0, barred - 1))
-    candidates = (search_k or forest.default_search_k(count + 1)) * reach / (count + 1)
-    while True:
-        rows = np.array(forest.search(query, min(int(reach), len(units)), int(candidates)), np.int64)
+    wanted, candidates = count + barred, search_k or forest.default_search_k(count + 1)
+    while barred <= _MOST_BARRED and wanted <= 2 * len(units):
+        rows = np.array(forest.search(query, min(wanted, len(units)), candidates), np.int64)
         rows = rows if allowed is None else rows[allowed[rows]]
         if len(rows) >= count:
-            break
-        if reach >= len(units):  # `search_k` is too small to reach all of them
-            return nearest_to(units, query, count, allowed)
-        reach, candidates = 2 * reach, 2 * candidates
-    rows = rows[:count]
-    similarities = (units[rows] @ query).astype(np.float64).round(COSINE_DECIMALS)
-    order = np.lexsort((rows, -similarities))
-    return rows[order], similarities[order]
+            similarities = (units[rows[:count]] @ query).astype(np.float64).round(COSINE_DECIMALS)
+            order = np.lexsort((rows[:count], -similarities))
+            return rows[order], similarities[order]
+        wanted, candidates = 2 * wanted, 2 * candidates
+    return nearest_to(units, query, count, allowed)
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
