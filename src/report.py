@@ -1,6 +1,6 @@
 """Stage `report`: put all that a run has found on one page, with pictures, to look at and to hand on."""
 
-from pipeline.inputs import check_rows, read_metrics_file
+from pipeline.inputs import read_metrics
 from pipeline.stage import counted, run_stage
 
 import csv
@@ -21,15 +21,13 @@ from similarity.findings.finding import KINDS, explain, read_findings
 from similarity.params import Params
 from similarity.reporting import charts, page
 
-DETAILED = ("scan", "ann", "novelty", "baselines", "evaluate", "audit")
 MOST_POINTS = 5000  # on the map
 QUALITY = 70  # of WebP
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, positions = read_manifest(layout.MANIFEST), np.load(layout.MAP)["all"]
-    check_rows(layout.MAP, len(positions), manifest)
-    metrics = {name: read_metrics_file(layout.DETAILS / f"{name}.json") for name in DETAILED}
+    metrics = read_metrics(layout.DETAILS)
     splits, findings = read_splits(layout.SPLITS, manifest), read_findings(layout.FINDINGS)
     scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(layout.QUERY_SCORES) if row["split"] == "test"}
     queries = page.read_queries(layout.QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)

@@ -53,22 +53,22 @@ def _explain(problem: Any) -> str:
     return ": ".join([*place, message[0].lower() + message[1:]])
 
 
-def load_rows(path: Path, manifest: Manifest, width: int | None = None) -> np.ndarray:
-    """Map a ``.npy`` file with one row per image, (n, …), all of a given width unless any is right.
+def load_rows(path: Path, manifest: Manifest | None = None, width: int | None = None) -> np.ndarray:
+    """Map a ``.npy`` file, (n, …), which has a row per image of the manifest, and rows of a width, if these are given.
 
     Raises:
         FileNotFoundError: there is no such file.
         UserError: it is damaged, or has another number of images, or rows of another width.
     """
-    rows = _load_array(path, width)
-    check_rows(path, len(rows), manifest)
+    try:
+        rows = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
+    if manifest and len(rows) != len(manifest.records):
+        raise UserError(f"{path} has {len(rows)} images but {MANIFEST} has {len(manifest.records)}: run `dvc repro`")
+    if width is not None and rows.shape[-1] != width:
+        raise UserError(f"{path} has rows of {rows.shape[-1]} numbers, where {width} are expected: run `dvc repro`")
     return rows
-
-
-def check_rows(path: Path, count: int, manifest: Manifest) -> None:
-    """Raise a `UserError` if a file has another number of images than the manifest."""
-    if count != len(manifest.records):
-        raise UserError(f"{path} has {count} images but {MANIFEST} has {len(manifest.records)}: run `dvc repro`")
 
 
 def load_edits(name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ def load_edits(name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
         FileNotFoundError: there are none.
         UserError: they are damaged or have another width.
     """
-    rows, edited = _load_array(EDITS / "rows.npy"), _load_array(EDITS / f"{name}.npy", width)
+    rows, edited = load_rows(EDITS / "rows.npy"), load_rows(EDITS / f"{name}.npy", width=width)
     return np.repeat(rows, edited.shape[1]), np.concatenate(edited)
 
 
@@ -105,28 +105,15 @@ def user_cache(name: str, namespace: str) -> "Iterator[ContentCache]":
 
 
 def read_metrics(folder: Path = METRICS) -> dict[str, dict]:
-    """Read all metrics files of a folder, by name."""
-    return {path.stem: read_metrics_file(path) for path in sorted(folder.glob("*.json"))}
-
-
-def read_metrics_file(path: Path) -> dict:
-    """Read a metrics file.
+    """Read all metrics files of a folder, by name.
 
     Raises:
-        FileNotFoundError: it is not there.
-        UserError: it is no JSON, as after a merge with conflicts.
+        UserError: one is no JSON, as after a merge with conflicts.
     """
+    metrics = {}
     try:
-        return orjson.loads(path.read_bytes())
+        for path in sorted(folder.glob("*.json")):
+            metrics[path.stem] = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
-
-
-def _load_array(path: Path, width: int | None = None) -> np.ndarray:
-    try:
-        rows = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
-    if width is not None and rows.shape[-1] != width:
-        raise UserError(f"{path} has rows of {rows.shape[-1]} numbers, where {width} are expected: run `dvc repro`")
-    return rows
+    return metrics

@@ -109,22 +109,6 @@ def test_queries_are_refined_by_likes_regions_classes_and_findings(index: ImageI
     assert len(index.search(KEY, 5, finding="none")) == 5
 
 
-def test_the_shell_finds_the_same(index: ImageIndex, reproduced: Project, tmp_path: Path, pixels: np.ndarray) -> None:
-    Image.fromarray(pixels[4:, 4:]).save(tmp_path / "cut.png")
-    options = {"label": "vase", "look": 0.9, "any": True}
-    printed = reproduced.run(
-        *("python", "src/query.py", "--json", str(tmp_path / "cut.png"), KEY),
-        *("-k", "7", "--label", "vase", "--look", "0.9", "--any"),
-    )
-    by_shell = [
-        [(each["key"], each["cosine"], each["likeness"]) for each in query["neighbors"]]
-        for query in json.loads(printed)["queries"]
-    ]
-    by_python = index.search([tmp_path / "cut.png", KEY], 7, **options)  # type: ignore[arg-type]  # one of each
-    found = [[(each.key, each.cosine, each.likeness) for each in result.neighbors] for result in by_python.results]
-    assert found == by_shell
-
-
 def test_what_is_like_nothing_indexed_has_no_matches_unless_any_are_wanted(index: ImageIndex) -> None:
     foreign = draw_foreign(FOREIGN, 0, 48, 0)
     refused = index.search(foreign, 3)

@@ -40,6 +40,7 @@ def test_a_key_is_answered_from_the_inverted_index_without_heavy_imports(reprodu
     stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
     assert [[each["key"], each["cosine"]] for each in result["neighbors"]] == stored
     assert (result["key"], result["index"], result["source"]) == (KEY, "exact", "models/inverted-index.json")
+    assert {each["source"] for each in ask(reproduced, "data/images/jug")} == {"models/inverted-index.json"}
     imported = imported_by_query(reproduced, KEY)
     assert "orjson" in imported
     assert imported.isdisjoint({"numpy", "pydantic", "tqdm", "tensorflow", "openvino", "scipy", "matplotlib", "PIL"})
@@ -139,12 +140,6 @@ def test_what_cannot_be_answered_has_an_error_in_its_place_and_the_others_are_an
             assert len(result["neighbors"]) == 3
 
 
-def test_a_class_folder_of_the_data_set_is_asked_for_by_its_keys(reproduced: Project) -> None:
-    results = ask(reproduced, "data/images/jug")
-    assert [result["key"] for result in results] == [f"jug/jug_{number:04d}.jpg" for number in range(24)]
-    assert {result["source"] for result in results} == {"models/inverted-index.json"}
-
-
 def test_without_results_it_says_what_to_run(project: Project, tmp_path: Path) -> None:
     (project.folder / "models/inverted-index.json").unlink()
     assert "models/inverted-index.json is missing: run `dvc repro`, or `dvc pull`" in refusal(project, KEY)
@@ -170,13 +165,9 @@ def test_paths_are_printed_for_other_programs_and_an_image_comes_from_one(reprod
     printed = reproduced.run("bash", "-c", f"cat data/images/{KEY} | python src/query.py - -f -k 3")
     assert printed.splitlines()[0] == f"data/images/{KEY}"
     assert all((reproduced.folder / line).is_file() for line in printed.splitlines())
-
-
-def test_a_reader_that_has_seen_enough_is_no_error(reproduced: Project) -> None:
-    images = " ".join(f"data/images/*/*_00{number:02d}.jpg" for number in range(24))
-    printed = reproduced.run("bash", "-c", f"python src/query.py {images} -k 140 | head -n 1")
+    printed = reproduced.run("bash", "-c", "python src/query.py data/images/*/*_00*.jpg -k 140 | head -n 1")
     assert printed.startswith("data/images/bottle/bottle_0000.jpg (indexed; ")
-    assert len(printed.splitlines()) == 1
+    assert len(printed.splitlines()) == 1  # a reader that has seen enough is no error
 
 
 def test_of_what_is_like_nothing_indexed_the_nearest_are_shown_on_demand_only(
@@ -195,21 +186,3 @@ def test_of_what_is_like_nothing_indexed_the_nearest_are_shown_on_demand_only(
     printed = reproduced.run("python", "src/query.py", foreign)
     assert "nothing similar is indexed (--any shows the nearest)" in printed
     assert "these are only the nearest" in reproduced.run("python", "src/query.py", foreign, "--any")
-
-
-def test_a_look_changes_what_is_found_for_a_key_and_for_a_file_alike(reproduced: Project, tmp_path: Path) -> None:
-    file = str(shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "x.jpg"))
-    found = {}
-    for look in ("0", "1"):
-        by_key, by_file = ask(reproduced, KEY, file, "--look", look, "-k", "20")
-        assert (by_key["index"], by_key["source"]) == ("exact", "search of 144 images")
-        found[look] = [each["key"] for each in by_key["neighbors"]]
-        assert [each["key"] for each in by_file["neighbors"]] == [KEY, *found[look][:-1]]
-    assert found["0"] != found["1"]
-
-
-def test_without_a_visual_part_a_look_is_refused(project: Project) -> None:
-    project.set_params(embedding={"visual_size": 0})
-    project.run("dvc", "repro", "ann", "novelty")
-    assert "these embeddings have one part only" in refusal(project, KEY, "--look", "0.5")
-    assert ask(project, KEY)[0]["similar"]
