@@ -127,6 +127,16 @@ def reproduced(shared_folder: Path, environment: dict[str, str]) -> Project:
 
 
 @pytest.fixture
+def fresh(tmp_path: Path, environment: dict[str, str]) -> Project:
+    """The small project before `dvc repro`, committed."""
+    project = Project(tmp_path / "project", environment)
+    copy_small_project(project.folder)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit()
+    return project
+
+
+@pytest.fixture
 def project(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the reproduced project, to do with as one likes."""
     return reproduced.copy_to(tmp_path / "project")

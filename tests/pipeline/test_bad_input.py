@@ -2,12 +2,9 @@
 
 from pipeline.stage import ADVICE
 
-import csv
 import fcntl
-import json
 import os
 import pty
-import shutil
 import signal
 import struct
 import subprocess
@@ -26,7 +23,6 @@ from onnx_files import write_onnx
 from projects import Project, obey_interrupts, stages_run
 from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
-from similarity.data.sources.ceramics import draw_picture
 
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 
@@ -110,61 +106,6 @@ def test_without_classes_a_visual_part_is_needed(project: Project, tmp_path: Pat
     project.set_params(embedding={"visual_size": 0, "visual_taps": []})
     project.run("python", "src/scan.py")
     assert "set embedding.visual_size and embedding.visual_weight above 0, or put" in refusal(project, "train")
-
-
-def test_of_many_small_classes_ten_are_named_and_all_are_listed(project: Project, tmp_path: Path) -> None:
-    wares = write_wares(tmp_path / "few", ("jug", "vase"), 6)
-    for number in range(15):
-        (wares / f"rare{number:02d}").mkdir()
-        Image.fromarray(draw_picture("bowl", 2, number, 32)).save(wares / f"rare{number:02d}" / "only.png")
-    images_from(project, wares)
-    project.run("python", "src/scan.py")
-    message = refusal(project, "split")
-    assert [f"'rare{number:02d}'" in message for number in range(15)] == [True] * 10 + [False] * 5
-    assert "; and 5 more: each class needs some" in message
-    assert message.endswith("; all are in data/problems.txt")
-    listed = (project.folder / "data/problems.txt").read_text(encoding="utf-8").splitlines()
-    assert listed == [
-        f"class 'rare{number:02d}' has too few distinct images of its own (1 among 1)" for number in range(15)
-    ]
-
-
-@pytest.mark.usefixtures("unicode_names")
-def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(project: Project, tmp_path: Path) -> None:
-    wares = write_wares(tmp_path / "wares", ("jug", "vase"), 10)
-    (wares / "jug" / "text.jpg").write_text("no image", encoding="utf-8")
-    (wares / "vase" / "cut.png").write_bytes((wares / "vase" / "000.png").read_bytes()[:500])
-    Image.fromarray(draw_picture("jug", 5, 5, 40)).convert("CMYK").save(wares / "jug" / "druck ü.jpg")
-    (wares / "notes").mkdir()
-    (wares / "notes" / "only.png").write_text("no image", encoding="utf-8")
-    images_from(project, wares)
-    assert "3 of 24 images cannot be read, scan.max_rejected" in refusal(project, "scan")
-    project.set_params(scan={"max_rejected": 0.2})
-    assert "no image in the folder 'notes' can be read" in refusal(project, "scan")
-    shutil.rmtree(wares / "notes")
-    images_from(project, wares)
-    project.run("python", "src/scan.py")
-    with (project.folder / "data/scan/rejected.csv").open(encoding="utf-8", newline="") as file:
-        rejected = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-    assert set(rejected) == {"jug/text.jpg", "vase/cut.png"}
-    assert all(rejected.values())
-    counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
-    assert (counts["images"], counts["classes"], counts["rejected"]) == (21, 2, 2)
-
-
-def test_files_that_are_left_out_are_listed_and_counted(project: Project, tmp_path: Path) -> None:
-    wares = write_wares(tmp_path / "wares", ("jug", "vase", "..a"), 10)
-    for number in range(100):
-        (wares / "jug" / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    (wares / "notes, old.txt").write_bytes(b"x")
-    project.set_params(data={"source": str(wares), "heic": "leave_out"})
-    printed = project.run("python", "src/fetch.py")
-    assert "fetch: left out 100 files, HEIC: to read it, run `pip install 'pillow-heif" in printed
-    with (project.folder / "data/left-out.csv").open(encoding="utf-8", newline="") as file:
-        listed = [row["path"] for row in csv.DictReader(file)]
-    assert listed == sorted(listed)
-    hidden = {f"..a/{number:03d}.png" for number in range(10)}
-    assert set(listed) == {"notes, old.txt", *hidden, *(f"jug/{number}.heic" for number in range(100))}
 
 
 def test_no_stage_takes_results_of_other_images_for_its_own(project: Project, tmp_path: Path) -> None:

@@ -7,22 +7,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from projects import ROOT, Project, copy_small_project
+from projects import ROOT, Project
 from samples import write_wares
 
 CHECK = ("python", "src/check.py")
+SOURCE = "Fotos [alt], Größe & it's"  # characters that shells, YAML and DVC treat specially
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, environment: dict[str, str]) -> Project:
-    """A project in which nothing was run, and a source in it whose name has what shells and DVC treat specially."""
-    project = Project(tmp_path / "project", environment)
-    copy_small_project(project.folder)
-    write_wares(project.folder / "Fotos [alt], Größe & it's", ("jug", "vase"), 3)
-    project.set_params(data={"source": "Fotos [alt], Größe & it's"})
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.commit()
-    return project
+def prepared(fresh: Project) -> Project:
+    """A project in which nothing was run, with a source of its own."""
+    write_wares(fresh.folder / SOURCE, ("jug", "vase"), 3)
+    fresh.set_params(data={"source": SOURCE})
+    fresh.commit()
+    return fresh
 
 
 def make_odd(folder: Path, odd: str) -> None:
@@ -48,9 +46,9 @@ def make_odd(folder: Path, odd: str) -> None:
         ("table", "labels.csv has no rows below its header"),
     ],
 )
-def test_what_dvc_would_read_for_ever_or_fail_at_is_found(fresh: Project, odd: str, message: str) -> None:
-    make_odd(fresh.folder / "Fotos [alt], Größe & it's", odd)
-    assert message in fresh.run(*CHECK, status=1)
+def test_what_dvc_would_read_for_ever_or_fail_at_is_found(prepared: Project, odd: str, message: str) -> None:
+    make_odd(prepared.folder / SOURCE, odd)
+    assert message in prepared.run(*CHECK, status=1)
 
 
 @pytest.mark.parametrize(
@@ -64,40 +62,43 @@ def test_what_dvc_would_read_for_ever_or_fail_at_is_found(fresh: Project, odd: s
         ("split.train", 1.5, "params.yaml: split.train: 1.5: input should be less than 1"),
     ],
 )
-def test_a_wrong_parameter_is_found(fresh: Project, name: str, wrong: object, message: str) -> None:
+def test_a_wrong_parameter_is_found(prepared: Project, name: str, wrong: object, message: str) -> None:
     section, key = name.split(".")
-    (fresh.folder / "data/images").mkdir()
-    fresh.set_params(**{section: {key: wrong}})
-    assert message in fresh.run(*CHECK, status=1)
+    (prepared.folder / "data/images").mkdir()
+    prepared.set_params(**{section: {key: wrong}})
+    assert message in prepared.run(*CHECK, status=1)
 
 
-def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(fresh: Project) -> None:
-    note, photos = "note: git does not keep photos, so experiments with --queue or --temp need", fresh.folder / "photos"
+def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(prepared: Project) -> None:
+    note, photos = (
+        "note: git does not keep photos, so experiments with --queue or --temp need",
+        prepared.folder / "photos",
+    )
     write_wares(photos, ("jug", "vase"), 3)
-    fresh.set_params(data={"source": "photos"})
-    assert note in fresh.run(*CHECK)
-    fresh.commit()
-    assert "note" not in fresh.run(*CHECK)
-    fresh.run("git", "rm", "-r", "--cached", "--quiet", "photos")
-    fresh.run("git", "init", "--quiet", "photos")
-    fresh._replace(folder=photos).commit()
-    fresh.commit()  # as a submodule
-    assert note in fresh.run(*CHECK)
+    prepared.set_params(data={"source": "photos"})
+    assert note in prepared.run(*CHECK)
+    prepared.commit()
+    assert "note" not in prepared.run(*CHECK)
+    prepared.run("git", "rm", "-r", "--cached", "--quiet", "photos")
+    prepared.run("git", "init", "--quiet", "photos")
+    prepared._replace(folder=photos).commit()
+    prepared.commit()  # as a submodule
+    assert note in prepared.run(*CHECK)
 
 
-def test_files_that_people_put_into_the_generated_folder_stop_it(fresh: Project) -> None:
+def test_files_that_people_put_into_the_generated_folder_stop_it(prepared: Project) -> None:
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrepro:")[1]
     assert recipe.index("python src/check.py") < recipe.index("dvc repro")
-    (fresh.folder / "data/corrections.csv").unlink()  # which DVC needs
-    assert "error" not in fresh.run(*CHECK)
-    fresh.run("dvc", "repro", "fetch")
-    jugs = fresh.folder / "data/images/jug"
+    (prepared.folder / "data/corrections.csv").unlink()  # which DVC needs
+    assert "error" not in prepared.run(*CHECK)
+    prepared.run("dvc", "repro", "fetch")
+    jugs = prepared.folder / "data/images/jug"
     shutil.copyfile(jugs / "000.png", jugs / "copy.png")  # nothing would be lost
-    assert "error" not in fresh.run(*CHECK)
+    assert "error" not in prepared.run(*CHECK)
     Image.new("RGB", (9, 9)).save(jugs / "mine.png")
-    printed = fresh.run(*CHECK, status=1)
+    printed = prepared.run(*CHECK, status=1)
     assert "1 file that DVC does not know and would remove, such as 'jug/mine.png': move your own" in printed
     assert (jugs / "mine.png").exists()
-    (fresh.folder / "dvc.lock").unlink()
-    shutil.rmtree(fresh.folder / ".dvc/cache")  # as in a clone
-    assert "data/images is generated" in fresh.run(*CHECK, status=1)
+    (prepared.folder / "dvc.lock").unlink()
+    shutil.rmtree(prepared.folder / ".dvc/cache")  # as in a clone
+    assert "data/images is generated" in prepared.run(*CHECK, status=1)

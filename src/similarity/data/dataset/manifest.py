@@ -88,12 +88,7 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest, a CSV file with the fields of `ImageRecord`."""
     rows = read_table(path, ImageRecord._fields)
-    return Manifest(
-        [
-            ImageRecord(key, sys.intern(label), digest, int(width), int(height))
-            for key, label, digest, width, height in rows
-        ]
-    )
+    return Manifest([ImageRecord(key, sys.intern(label), sha256, int(w), int(h)) for key, label, sha256, w, h in rows])
 
 
 def read_given_splits(path: Path, manifest: Manifest) -> list[str]:

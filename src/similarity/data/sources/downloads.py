@@ -81,11 +81,11 @@ def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:
 
 def _draw_image(settings: GeneratedSet, path: Path) -> Path:
     label, number = path.parent.name, int(path.stem[-4:])
-    fault = {_MISLABELED: "mislabeled", _COPIED: "copied"}.get(number % 100)
-    shown = CLASSES[CLASSES.index(label) - 1] if fault == "mislabeled" else label
-    drawn = number - 50 if fault == "copied" else number
-    image = Image.fromarray(draw_picture(shown, settings.seed, drawn, settings.size))
-    if fault == "copied":
+    is_copy = number % 100 == _COPIED
+    if number % 100 == _MISLABELED:
+        label = CLASSES[CLASSES.index(label) - 1]
+    image = Image.fromarray(draw_picture(label, settings.seed, number - 50 * is_copy, settings.size))
+    if is_copy:
         edge = settings.size // 80
         cut = image.crop((edge, edge, settings.size - edge, settings.size - edge))
         image = ImageEnhance.Brightness(cut.resize(image.size)).enhance(1.1)

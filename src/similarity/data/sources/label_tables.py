@@ -169,18 +169,15 @@ def read_samples(
     Files are known by their path below the folder that they were unpacked to. `column` is the entry of the JSON that is
     the class; None is ``label``, ``class`` or ``cls``, unless there is a ``.cls``.
     """
-    images = defaultdict[PurePosixPath, list[PurePosixPath]](list)
-    for path in shards:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            images[_sample(path)].append(path)
     splits = {shard: split_of_name(shard.stem) for shard in set(shards.values())}
-    has_splits = all(splits.values())
     rows, used = list[Row](), set[PurePosixPath]()
     for path, shard in shards.items():
-        if images[_sample(path)] and (label := _read_label(source / path, column)) is not None:
-            split = splits[shard] if has_splits else None
-            rows += [Row(f"{shard.name}, {path}", str(image), label, split) for image in images[_sample(path)]]
-            used.add(path)
+        for suffix in (".cls", ".json") if path.suffix.lower() in IMAGE_SUFFIXES else ():
+            named = path.with_name(path.name.split(".", 1)[0] + suffix)
+            if named in shards and (label := _read_label(source / named, column)) is not None:
+                split = splits[shard] if all(splits.values()) else None
+                rows.append(Row(f"{shard.name}, {named}", str(path), label, split))
+                used.add(named)
     return rows, used
 
 
@@ -197,7 +194,3 @@ def _read_label(path: Path, column: str | None) -> str | None:
     names = _LABEL_ENTRIES if column is None else (column,)
     found = [facts[name] for name in names if isinstance(facts, dict) and isinstance(facts.get(name), str | int)]
     return str(found[0]).strip() if found else None
-
-
-def _sample(path: PurePosixPath) -> PurePosixPath:
-    return path.parent / path.name.split(".", 1)[0]
