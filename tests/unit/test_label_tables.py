@@ -11,7 +11,6 @@ import pytest
 import webdataset
 
 from samples import plan, unpack
-from similarity.data.images.formats import HEIC_PACKAGE
 from similarity.data.sources.folders import list_files
 from similarity.data.sources.label_tables import find_rows, list_shards, read_label_table
 from similarity.data.sources.layouts import Layout
@@ -77,11 +76,6 @@ def test_a_table_that_cannot_be_read_is_refused(content: bytes, message: str) ->
         read(content)
 
 
-def test_the_line_that_installs_the_reader_of_heic_is_that_of_the_extra() -> None:
-    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'heic = ["{HEIC_PACKAGE}"]' in project
-
-
 def test_all_wrong_rows_are_listed() -> None:
     with pytest.raises(DataError) as refusal:
         read(
@@ -115,23 +109,13 @@ def test_all_wrong_rows_are_listed() -> None:
         ("cc", None),
     ],
 )
-@pytest.mark.parametrize("header", ["id,breed", "Image_ID,Class,age,sex", "img_name;label;;"])
-def test_ids_and_paths_of_other_machines_are_found_where_one_image_fits(
-    path: str, found: str | None, header: str
-) -> None:
-    delimiter = ";" if ";" in header else ","
-    table = f"{header}\n{path}{delimiter}oak{delimiter * (header.count(delimiter) - 1)}\n"
+def test_ids_and_paths_of_other_machines_are_found_where_one_image_fits(path: str, found: str | None) -> None:
     if found is None:
         with pytest.raises(DataError, match="there is no file"):
-            read(table)
+            read(f"id,breed\n{path},oak\n")
     else:
-        assert read(table) == {found: ("oak", None)}
-
-
-def test_an_id_that_two_images_fit_is_named_with_both(photos: Path) -> None:
-    write_labels(photos, "a,x")
-    with pytest.raises(DataError, match=r"labels\.csv, line 2: 'a' may be 'one/a\.jpg' or 'two/a\.jpg'"):
-        plan(photos)
+        assert read(f"id,breed\n{path},oak\n") == {found: ("oak", None)}
+        assert read(f"img_name;Class;age;\n{path};oak;;\n") == {found: ("oak", None)}
 
 
 @pytest.fixture
@@ -156,17 +140,23 @@ def splits(layout: Layout) -> dict[str, str]:
     return {str(path): split for path, split in layout.splits.items()}
 
 
+@pytest.mark.usefixtures("unicode_names")
 def test_a_table_gives_the_classes_of_a_folder(photos: Path) -> None:
-    write_labels(photos, "one/a.jpg,x", "one/b.jpg,y", "two/a.jpg,two")
+    (photos / "two" / "a.jpg").rename(photos / "two" / "u\u0308.jpg")  # as macOS writes it
+    write_labels(photos, "one/a.jpg,x", "one/b.jpg,y", "Two/\u00fc.jpg,two")
     layout = plan(photos)
     assert keys(layout) == {
         "one/a.jpg": "x/one__a.jpg",
         "one/b.jpg": "y/one__b.jpg",
-        "two/a.jpg": "two/a.jpg",
+        "two/u\u0308.jpg": "two/u\u0308.jpg",
         "two/c.jpg": "unlabeled/two__c.jpg",
     }
     assert [str(path) for path in layout.unlisted] == ["two/c.jpg"]
     assert layout.left_out == []
+    (photos / "two" / "a.jpg").touch()
+    write_labels(photos, "a,x")
+    with pytest.raises(DataError, match=r"labels\.csv, line 2: 'a' may be 'one/a\.jpg' or 'two/a\.jpg'"):
+        plan(photos)
 
 
 @pytest.mark.parametrize(("folder", "table"), [("", ""), ("set/", "set/"), ("images/", ""), ("set/images/", "set/")])
@@ -183,21 +173,11 @@ def test_folders_of_splits_hold_with_a_table_without_splits_and_not_with_one_tha
     (photos / "one").rename(photos / "train")
     (photos / "two").rename(photos / "test")
     write_labels(photos, "train/a.jpg,x", "train/b.jpg,y", "test/a.jpg,x", "test/c.jpg,y")
-    assert splits(plan(photos)) == {
-        "train/a.jpg": "train",
-        "train/b.jpg": "train",
-        "test/a.jpg": "test",
-        "test/c.jpg": "test",
-    }
+    assert sorted(splits(plan(photos)).items()) == [
+        ("test/a.jpg", "test"), ("test/c.jpg", "test"), ("train/a.jpg", "train"), ("train/b.jpg", "train"),
+    ]  # fmt: skip
     (photos / "labels.csv").write_text("path,label,split\ntrain/a.jpg,x,testing\ntest/a.jpg,x,\n", encoding="utf-8")
     assert splits(plan(photos)) == {"train/a.jpg": "test"}
-
-
-@pytest.mark.usefixtures("unicode_names")
-def test_accents_may_have_either_form_of_unicode(photos: Path) -> None:
-    (photos / "one" / "a.jpg").rename(photos / "one" / "u\u0308.jpg")  # as macOS writes it
-    write_labels(photos, "One/\u00fc.jpg,x")
-    assert keys(plan(photos))["one/u\u0308.jpg"] == "x/one__u\u0308.jpg"
 
 
 def test_a_table_of_another_name_is_asked_for_and_two_are_one_too_many(photos: Path) -> None:

@@ -193,6 +193,8 @@ def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
     assert left_out.left_out == [
         ("jug/IMG_1.JPG", reason), ("jug/IMG_2.heic", reason), ("jug/notes", "not named like an image"),
     ]  # fmt: skip
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'heic = ["pillow-heif>=1,<2"]' in project
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"2 of 11 images in data\.source are HEIC, .* `pip install 'pillow-heif"):
         plan(wares)

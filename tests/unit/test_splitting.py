@@ -54,11 +54,10 @@ def test_a_class_of_few_images_is_split_exactly_by_the_shares(images: list[int],
     assert counts == {"valid": expected, "test": expected, "train": len(images) - 2 * expected}
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 1 / 3])
-def test_a_large_class_is_split_nearly_by_the_shares(share: float) -> None:
-    counts = Counter(split_distinct(records(a=list(range(10_000))), share, share, 0))
-    for split in ("valid", "test"):
-        assert abs(counts[split] - 10_000 * share) < 150  # three standard deviations
+def test_a_large_class_is_split_nearly_by_the_shares() -> None:
+    counts = Counter(split_distinct(records(a=list(range(10_000))), 0.2, 0.1, 0))
+    assert abs(counts["valid"] - 2000) < 120  # three standard deviations
+    assert abs(counts["test"] - 1000) < 90
 
 
 @settings(deadline=None)
@@ -199,11 +198,8 @@ def test_a_missing_split_is_drawn_from_the_training_images_of_each_class() -> No
     assert Counter(splits[:60]) == {"valid": 20, "train": 30, "test": 10}  # 0.2 of 0.6 + 0.2
     assert Counter(splits[60:]) == {"valid": 20, "train": 15, "test": 5}
     assert complete(images, [""] * 100) == split_distinct(images, 0.2, 0.2, 0)
-
-
-def test_a_test_split_of_images_without_a_class_is_kept_and_another_one_is_drawn_of_those_with_one() -> None:
     images = records(a=list(range(20)), b=list(range(20, 40)), unlabeled=list(range(40, 50)))
-    splits = complete(images, ["train"] * 40 + ["test"] * 10)
+    splits = complete(images, ["train"] * 40 + ["test"] * 10)  # as the test images of competitions have no class
     assert Counter(splits[:20]) == Counter(splits[20:40]) == {"train": 12, "valid": 4, "test": 4}
     assert set(splits[40:]) == {"test"}
 
