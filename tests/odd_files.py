@@ -1,7 +1,5 @@
 """A seeded corpus of odd image files: each kind of picture, and each kind of damage to it."""
 
-import io
-import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -12,6 +10,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
+from samples import encode
 from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
@@ -57,12 +56,6 @@ def picture(number: int, size: tuple[int, int], mode: str) -> Image.Image:
     return drawn.convert(mode)
 
 
-def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
 def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
     """Pictures of every mode, shape, and orientation, and animations."""
     for file_format, modes in MODES.items():
@@ -92,11 +85,9 @@ def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
 
 
 def odd_exif(rng: np.random.Generator) -> Iterator[OddFile]:
-    """Metadata that is damaged, or says what cannot be: it must not make a picture unreadable."""
+    """Metadata that is damaged: it must not make a picture unreadable."""
     for number in range(150):
-        noise = rng.bytes(int(rng.integers(0, 60)))
-        tag = struct.pack(">HHLL", 0x0112, *(int(rng.integers(0, most)) for most in (14, 5, 2**32)))
-        exif = (noise, b"Exif\0\0" + noise, b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + tag + noise)[number % 3]
+        exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12"[: number % 20] + rng.bytes(number % 60)
         yield OddFile("odd EXIF", encode(picture(number, (20, 12), "RGB"), "JPEG", exif=exif), True)
 
 

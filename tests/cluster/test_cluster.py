@@ -3,14 +3,11 @@
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,13 +116,6 @@ def _start_node(namespace: str, environment: dict[str, str], *options: str) -> N
     )  # fmt: skip
 
 
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 100
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_cluster_gives_the_bytes_of_one_machine(cluster: Cluster, project: Project) -> None:
     before = project.contents(*SCANNED, FEATURES)
     printed = cluster.run(project, "scan") + cluster.run(project, "featurize")
@@ -141,32 +131,6 @@ def test_an_image_that_was_changed_is_named_with_its_node(cluster: Cluster, proj
     assert lines[0].startswith("error: on node 10.213.0."), lines
     assert lines[0].endswith("data/images/jug/jug_0003.jpg has changed since it was scanned: run `dvc repro`")
     assert project.contents(FEATURES) == before
-
-
-def test_what_a_killed_driver_has_computed_is_not_computed_again(cluster: Cluster, project: Project) -> None:
-    before, image = project.contents(FEATURES), project.folder / "data/images/vase/vase_0023.jpg"
-    content = image.read_bytes()
-    image.unlink()
-    os.mkfifo(image)  # the node that reads this one waits for ever
-    running = cluster.driver(project, sys.executable, "src/featurize.py")
-    _wait_until(lambda: _cached_rows(project) >= 64)
-    running.kill()
-    running.communicate()
-    image.unlink()
-    image.write_bytes(content)
-    assert "144 images, 80 images computed" in cluster.run(project, "featurize")
-    assert project.contents(FEATURES) == before
-
-
-def _cached_rows(project: Project) -> int:
-    path = project.folder / "cache/image-similarity/features/cache.db"
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        try:
-            return int(database.execute("SELECT count(*) FROM Cache").fetchone()[0])
-        except sqlite3.OperationalError:  # it is just being made
-            return 0
 
 
 def test_a_node_that_dies_loses_nothing(cluster: Cluster, project: Project) -> None:

@@ -8,7 +8,6 @@ from similarity.data.images.pixels import (
     color_histogram,
     contrast_pattern,
     count_values,
-    resize,
     thumbnail,
 )
 
@@ -18,12 +17,6 @@ def test_histogram_counts_each_channel_by_itself(pixels: np.ndarray, bins: int) 
     expected = [np.histogram(pixels[..., c], bins, (0, 256))[0] for c in range(3)]
     histogram = color_histogram(count_values(pixels), bins)
     np.testing.assert_allclose(histogram, np.sqrt(np.concatenate(expected) / 30), rtol=1e-6)
-
-
-def test_a_thumbnail_is_the_image_resized(photographs: list[np.ndarray]) -> None:
-    small = thumbnail(photographs[1], 28)
-    assert (small.shape, small.dtype) == ((28, 28, 3), np.uint8)
-    assert np.abs(small - resize(photographs[1], 28)).max() <= 0.5
 
 
 def test_a_brighter_or_smaller_copy_correlates_and_another_image_or_a_plain_one_does_not(

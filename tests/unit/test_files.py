@@ -35,24 +35,6 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_interrupted_folder_leaves_the_old_one_and_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
-    def found() -> list[str]:
-        return [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
-
-    folder = tmp_path / "images"
-    folder.mkdir()
-    (folder / "old.jpg").touch()
-    with pytest.raises(KeyboardInterrupt), Outputs() as outputs:
-        (outputs.folder(folder) / "new.jpg").touch()
-        raise KeyboardInterrupt
-    assert found() == ["images", "images/old.jpg"]
-    (tmp_path / ".new.images").mkdir()
-    (tmp_path / ".new.images" / "half.jpg").touch()
-    with Outputs() as outputs:
-        (outputs.folder(folder) / "new.jpg").touch()
-    assert found() == ["images", "images/new.jpg"]
-
-
 def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_path: Path) -> None:
     array = np.arange(10, dtype=np.float32).reshape(5, 2)
     write_array(tmp_path / "a.npy", [array[:2], array[2:]])
@@ -142,6 +124,8 @@ def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> Non
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {"a.json", "deep/b.npy", "folder/old.txt"}
     assert {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()} == {"old"}
+    (tmp_path / ".new.folder").mkdir()  # by a killed run
+    (tmp_path / ".new.folder" / "half.txt").touch()
     write("new", fails=False)
     assert {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()} == {"new"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "deep", "folder"]

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from samples import encode, noisy_picture
@@ -71,13 +69,6 @@ def test_what_takes_too_long_is_given_up_and_the_next_is_not(monkeypatch: pytest
     assert time.monotonic() - start < 4
     monkeypatch.undo()
     assert decode_isolated(slow_to_decode(40, 30)).pixels.shape == (30, 40, 3)
-
-
-def test_a_photograph_of_49_megapixels_is_decoded() -> None:
-    content = encode(Image.new("RGB", (8_200, 6_000), (90, 60, 30)), "PNG", compress_level=1)
-    decoded = decode_query(content, None, 224, 50_000_000, {})
-    assert (decoded.width, decoded.height) == (8_200, 6_000)
-    assert np.abs(decoded.pixels[::100, ::100].astype(int) - (90, 60, 30)).max() <= 2
 
 
 @pytest.mark.usefixtures("own_decoders")
@@ -149,12 +140,10 @@ def test_a_region_of_a_large_photograph_is_decoded_as_finely_as_it_is_needed(pho
     assert part.shape[0] >= 2 * 100
 
 
-@given(x=st.floats(0, 0.99), y=st.floats(0, 0.99), width=st.floats(0.001, 1), height=st.floats(0.001, 1))
-def test_every_region_of_every_image_has_a_pixel(x: float, y: float, width: float, height: float) -> None:
-    region = Region(x, y, min(width, 1 - x), min(height, 1 - y))
+def test_a_region_has_a_pixel_however_small_the_image() -> None:
+    region = Region(0.99, 0.99, 0.001, 0.001)
     for size in ((1, 1), (3, 700)):
-        pixels = decode_query(encode(Image.new("RGB", size), "BMP"), region, None, None, {}).pixels
-        assert pixels.size > 0
+        assert decode_query(encode(Image.new("RGB", size), "BMP"), region, None, None, {}).pixels.size > 0
 
 
 def test_the_limit_of_pixels_is_that_of_the_whole_image() -> None:

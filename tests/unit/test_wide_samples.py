@@ -1,9 +1,7 @@
 """Images of more than 8 bits per sample: what is black and what is white is the data set's."""
 
 import struct
-import tracemalloc
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from PIL import Image
 from samples import encode
 from similarity.data.images.decoding import decode_image, read_image
 from similarity.data.images.formats import UnreadableImageError
-from similarity.data.images.wide import find_levels, find_range, read_ranges, to_8_bits, write_ranges
+from similarity.data.images.wide import find_levels, find_range, to_8_bits
 
 TWELVE = {"integer": (0, 4095)}
 RNG = np.random.default_rng(0)
@@ -121,13 +119,10 @@ def test_a_few_more_images_leave_a_range_as_it_is_and_a_bad_one_does_not_set_it(
     assert find_range("integer", np.stack([*levels, *levels[:50], noise])) == before
 
 
-def test_samples_are_mapped_in_little_memory_and_what_has_no_value_is_counted() -> None:
+def test_what_has_no_value_is_counted() -> None:
     values = RNG.normal(300, 100, (1000, 700)).astype(np.float32)
     values[:10], values[10, :15], values[10, 15:30] = -9999, np.nan, np.inf
-    tracemalloc.start()
     mapped, lost = to_8_bits(values, 0, 600)
-    assert tracemalloc.get_traced_memory()[1] < 3 * values.nbytes
-    tracemalloc.stop()
     assert lost == pytest.approx(0.01 + 30 / values.size, abs=1e-5)
     assert (mapped[:10] == 0).all()
     assert (mapped[10, :15] == 0).all()
@@ -142,9 +137,3 @@ def test_what_has_no_value_at_all_is_black() -> None:
     assert (decoded.pixels == 0).all()
     assert decoded.wide is not None
     assert decoded.wide.lost == 1
-
-
-def test_ranges_are_read_as_they_were_written(tmp_path: Path) -> None:
-    for ranges in ({}, {"float": (-0.5, 1.0), "integer": (0, 4095)}):
-        write_ranges(tmp_path / "ranges.json", ranges)
-        assert read_ranges(tmp_path / "ranges.json") == ranges

@@ -87,11 +87,7 @@ class ContentCache:
 
 
 def cache_limit_gb() -> float:
-    """Return the limit that the environment sets for each cache, in 10⁹ bytes.
-
-    Raises:
-        UserError: it is not a number, or negative.
-    """
+    """Return the limit that the environment sets for each cache, in 10⁹ bytes."""
     text = os.environ.get("IMAGE_SIMILARITY_CACHE_GB", _DEFAULT_GB)
     with suppress(ValueError):
         if 0 <= float(text) < 1e9:

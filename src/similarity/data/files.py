@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 from zipfile import ZipFile, ZipInfo
 
@@ -48,9 +47,7 @@ class Outputs:
     def __enter__(self) -> "Outputs":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
             for path, temporary in self._temporaries.items():
                 if path.is_dir():  # which a rename does not replace
@@ -61,9 +58,7 @@ class Outputs:
             _remove(temporary)
         if isinstance(error, OSError) and error.errno is not None and self._temporaries:
             # A failed write names no file, or the temporary one; the user knows the other.
-            finals = {str(temporary): str(path) for path, temporary in self._temporaries.items()}
-            name = str(error.filename or list(finals)[-1])
-            error.filename = finals.get(name, name)
+            error.filename = str(error.filename or list(self._temporaries)[-1]).replace(_TEMPORARY, "")
 
 
 def _remove(path: Path) -> None:
@@ -122,7 +117,7 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
 def open_array(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
     """Open a ``.npy`` file; yield what appends rows, (n, …), of one dtype and of one shape but for n, to it.
 
-    Their number need not be known. Unlike with a memory map, a full disk is a clear error.
+    Unlike with a memory map, a full disk is a clear error.
     """
     count, last = 0, np.empty(0, np.float32)
 
@@ -147,10 +142,7 @@ def write_array(path: Path, blocks: Iterable[np.ndarray]) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
-    """Write arrays by name as ``.npz``, with the same bytes on every version of Python.
-
-    Those of `numpy.savez` differ: it asks for the large form of ZIP, whose headers Python 3.11.4 changed.
-    """
+    """Write arrays by name as ``.npz``, with the same bytes on every version of Python, unlike `numpy.savez`."""
     with ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             content = BytesIO()
@@ -159,23 +151,16 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
 
 
 def release_pages(array: np.ndarray) -> None:
-    """Release what was read of a memory-mapped array from this process's memory; do nothing for other arrays.
-
-    The pages stay in the system's cache of files, as long as there is room. Without this, a pass over a large file
-    counts as much memory as the file has bytes.
-    """
+    """Release what was read of a memory-mapped array; without this, a pass over a large file counts all its bytes."""
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write an array as ``.npy`` from its rows in any order.
+    """Write a float32 array of some shape as ``.npy`` from its rows in any order.
 
-    Args:
-        path: where to.
-        shape: of the whole array.
-        blocks: numbers of rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each row in one block.
+    A block is the numbers of some rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each is in one block.
     """
     with path.open("wb") as file:
         _write_header(file, shape, np.dtype(np.float32))

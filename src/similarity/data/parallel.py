@@ -62,8 +62,7 @@ def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block
     What a node that dies was working on is done again by another one. What the function caches stays in each process.
 
     Raises:
-        UserError: Ray is not installed, or the cluster cannot be reached; or the function raised one, or an
-            `OSError`, and the message names the node.
+        UserError: the cluster cannot be used; or the function raised one, or an `OSError`; the message names the node.
     """
     blocks = [items[start : start + block] for start in range(0, len(items), block)]
     if not blocks:

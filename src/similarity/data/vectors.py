@@ -123,16 +123,11 @@ def nearest_neighbors(
 
     Candidates come from faiss (Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2017). Their
     cosines are recomputed in double precision, so that neither the order of ties nor a digit depends on the number of
-    threads. Equal rows are searched once. Memory: O(n · (d + top_k)).
-
-    Args:
-        embeddings: float32 (n, d), of any length; a row of zeros has the cosine 0 to all others.
-        top_k: neighbors per row.
-        progress: wraps the iteration over blocks of rows.
+    threads. Equal rows are searched once. Memory: O(n · (d + top_k)). `progress` wraps the iteration over blocks.
 
     Returns:
         The neighbors' rows, int64 (n, k), best first, and their cosines, rounded to 6 decimals, float64 (n, k), with
-        k = min(top_k, n − 1). Ties go by row.
+        k = min(top_k, n − 1). Ties go by row. A row of zeros has the cosine 0 to all others.
 
     Raises:
         ValueError: a value is NaN or infinite.
@@ -176,13 +171,9 @@ def _most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[n
 def nearest_to(
     units: np.ndarray, query: np.ndarray, count: int, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the rows most similar to one vector by comparing it with all of them.
+    """Find the rows most similar to one vector by comparing it with all of them, or with those allowed, bool (n,).
 
-    Args:
-        units: rows of length 1 or all zeros, float32 (n, d).
-        query: of length 1 or all zeros, float32 (d,).
-        count: number of rows to return, at least 1; as many must be allowed.
-        allowed: the only rows to return, bool (n,); None allows all.
+    Rows, float32 (n, d), and vector have length 1 or are all zeros. At least `count` rows, and one, must be allowed.
 
     Returns:
         The rows, int64 (count,), best first, and their cosines, rounded to 6 decimals, float64 (count,). Ties go by

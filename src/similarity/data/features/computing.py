@@ -26,11 +26,7 @@ _BATCHES_SENT = 16  # at a time to a core of a cluster
 
 
 def load_pixels(file: Path, size: int, digest: str | None = None, ranges: Ranges | None = None) -> np.ndarray:
-    """Read an image file as an extractor takes it: float32 (size, size, 3) in 0…255; see `decode_image` for `ranges`.
-
-    Raises:
-        UserError: it cannot be decoded, or its bytes have another SHA-256 than `digest`, in hexadecimal.
-    """
+    """Read an image file as an extractor takes it: float32 (size, size, 3) in 0…255; see `read_image_file`."""
     return resize(read_image_file(file, digest, size, ranges), size)
 
 

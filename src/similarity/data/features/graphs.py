@@ -19,17 +19,13 @@ if TYPE_CHECKING:
 
 
 def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
-    """Write a backbone into an existing folder.
+    """Write a backbone from Keras, or the graph of an ONNX file, into an existing folder.
 
-    Args:
-        folder: to write to.
-        backbone: from Keras, or the graph of an ONNX file.
-        name, taps: to keep with it, as `load_backbone` takes them.
-        engine: what is to run it: ``openvino``, ``openvino_bf16`` or, if it is from Keras, ``keras``.
+    Its name and taps are kept with it, as `load_backbone` takes them. The engine is to run it: ``openvino``,
+    ``openvino_bf16`` or, if it is from Keras, ``keras``.
 
     Raises:
         UserError: this processor does not compute as the engine is to.
-        OSError: it cannot be written.
     """
     if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
@@ -90,9 +86,6 @@ def read_onnx(path: Path, mean: Sequence[float], std: Sequence[float], image_siz
 
     Returns:
         A graph from RGB pixels, float32 (n, size, size, 3) in 0…255, to features, float32 (n, D).
-
-    Raises:
-        UserError: there is no such file, it cannot be read, or it is not such a network.
     """
     import openvino as ov
     from openvino import opset13 as ops

@@ -56,7 +56,7 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
         )
     network, preprocess = _build(name, image_size, weights if weights == "imagenet" else None)
     if weights != "imagenet":
-        _load_weights_file(network, Path(weights))
+        _load_weights_file(network, weights)
     pooled = {tap: _pool(network, tap) for tap in taps or (FINAL_TAP,)}
     matrix, offset = as_affine(preprocess)
     pixels = Input((image_size, image_size, 3), name="pixels")
@@ -105,7 +105,7 @@ def _build(name: str, image_size: int, weights: str | None) -> tuple["keras.Mode
         ) from error
 
 
-def _load_weights_file(network: "keras.Model", path: Path) -> None:
+def _load_weights_file(network: "keras.Model", path: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
@@ -128,11 +128,7 @@ def _pool(network: "keras.Model", tap: str) -> "keras.KerasTensor":
 
 
 def tapped_layer(network: str, layers: Sequence[str], tap: str) -> str:
-    """Find the layer that a tap names, or the last one whose name it begins.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Find the layer that a tap names, or the last one whose name it begins; raise a `UserError` if there is none."""
     if tap in layers:
         return tap
     if matching := [name for name in layers if name.startswith(tap) and not name[len(tap)].isdigit()]:

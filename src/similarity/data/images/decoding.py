@@ -49,17 +49,14 @@ def decode_image(
 ) -> DecodedImage:
     """Decode an image, upright and in color.
 
-    The first frame of an animation is taken, EXIF orientation is applied, and transparency is laid over white. Samples
-    of more than 8 bits are mapped by the range of their kind, or by the image's own if there is none.
-
-    A JPEG is decoded at the smallest of libjpeg's scales 1, 1/2, 1/4 and 1/8 that still gives twice as many pixels as
-    are needed in each direction: a photograph of 12 megapixels in a sixth of the time.
+    The first frame of an animation is taken, EXIF orientation is applied, and transparency is laid over white.
 
     Args:
         source: a file, or its bytes.
-        side: of the square that the pixels are to be resized to, in pixels; None for the image at its own size.
+        side: of the square that the pixels are to be resized to: a JPEG is decoded at the smallest of libjpeg's scales
+            that still gives twice as many in each direction. None for the image at its own size.
         max_pixels: refuse more than that before they are decoded. More than 200 million are never decoded.
-        ranges: of the data set, as `scan` found them.
+        ranges: of the data set, by which samples of more than 8 bits are mapped; the image's own if one is missing.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -93,10 +90,9 @@ def read_image(source: Path | bytes, side: int | None = None, ranges: Ranges | N
 def read_image_file(
     file: Path, digest: str | None = None, side: int | None = None, ranges: Ranges | None = None
 ) -> np.ndarray:
-    """Decode an image file as `read_image` does; its bytes must have a SHA-256, in hexadecimal, unless it is None.
+    """Decode an image file as `read_image` does; raise a `UserError` that names it if it cannot be decoded.
 
-    Raises:
-        UserError: it cannot be decoded, or has another digest; the message names the file.
+    Its bytes must have a SHA-256, in hexadecimal, unless it is None.
     """
     content = file.read_bytes()
     if digest is not None and sha256(content).hexdigest() != digest:
@@ -108,23 +104,14 @@ def read_image_file(
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file that can be an image: a FIFO or a device could be read forever.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableImageError: it is no file.
-    """
+    """Read a file, and refuse a FIFO or a device with an `UnreadableImageError`: it could be read forever."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UnreadableImageError("no file, but a FIFO, a socket or a device")
     return path.read_bytes()
 
 
 def upright_pixels(image: Image.Image, ranges: Ranges | None = None) -> np.ndarray:
-    """Return the pixels of an image that Pillow has opened or made, as `read_image` gives those of a file.
-
-    Raises:
-        UnreadableImageError: it cannot be decoded.
-    """
+    """Return the pixels of an image that Pillow has opened or made, as `read_image` gives those of a file."""
     try:
         return np.asarray(_upright_rgb(image, ranges or {})[0])
     except Exception as error:

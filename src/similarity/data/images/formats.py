@@ -63,10 +63,7 @@ class TooManyPixelsError(UnreadableImageError):
 
 
 def image_format(start: bytes) -> str | None:
-    """Name the format of an image by its first bytes, `START` of them or more, as Pillow does; None if it is not read.
-
-    HEIC is ``HEIF``, whether or not the package that reads it is installed.
-    """
+    """Name the format of an image by its first bytes, `START` or more, as Pillow does (HEIC: ``HEIF``), or None."""
     return _match(_READ, start)
 
 
@@ -76,11 +73,7 @@ def can_read_heic() -> bool:
 
 
 def open_image(content: bytes, max_pixels: int | None = None) -> ImageFile:
-    """Open an image without decoding it.
-
-    Raises:
-        UnreadableImageError: see `decode_image`.
-    """
+    """Open an image without decoding it; see `decode_image` for the errors."""
     name = image_format(content)
     if name is None:
         raise UnreadableImageError(_describe(content))
@@ -109,11 +102,7 @@ def open_image(content: bytes, max_pixels: int | None = None) -> ImageFile:
 
 
 def choose_scale(image: ImageFile, side: int | None) -> None:
-    """Make an opened JPEG decode at the scale that suffices for a square of `side`, and refuse what is still too large.
-
-    Raises:
-        TooManyPixelsError: it has more than 200 million pixels at that scale.
-    """
+    """Make an opened JPEG decode at the scale that suffices for a square of `side`; refuse what is still too large."""
     width, height = image.size
     if side is not None:
         image.draft(None, (_OVERSAMPLING * side,) * 2)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
-from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, read_file
+from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image
 from similarity.data.images.wide import Ranges
 from similarity.errors import UserError
 
@@ -51,11 +51,7 @@ class Region(NamedTuple):
 
 
 def parse_region(text: str) -> Region:
-    """Read ``x,y,width,height``.
-
-    Raises:
-        UserError: the text is not four numbers, or not a rectangle within the image.
-    """
+    """Read ``x,y,width,height``; raise a `UserError` if that is not a rectangle within the image."""
     try:
         x, y, width, height = (float(number) for number in text.split(","))
         is_outside = min(x, y) < 0 or max(x + width, y + height) > 1 + _TOLERANCE
@@ -82,8 +78,7 @@ def decode_query(
     """
     if region is not None and side is not None:
         side = ceil(side / min(region.width, region.height))
-    content = source if isinstance(source, bytes) else read_file(source)
-    arguments = content, side, max_pixels, ranges
+    arguments = source, side, max_pixels, ranges
     try:
         if max_pixels is None:
             decoded = decode_image(*arguments)

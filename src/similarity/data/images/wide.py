@@ -51,12 +51,10 @@ def _raw_mode(args: Any) -> str:
 
 
 def wide_to_8_bits(image: Image.Image, low: Image.Image | None, ranges: Ranges) -> tuple[Image.Image, WideImage] | None:
-    """Map an image to 8 bits, and find the levels of its samples; None if it has no more than 8 bits.
+    """Map an image to 8 bits, and find the levels of its samples; return None if they have 8 bits already.
 
-    Args:
-        image: gray or RGB, loaded.
-        low: the same image with the lower 8 bits of its colors, if it has 16 of each.
-        ranges: of the data set; the image's own is taken where one is missing.
+    `low` is the same image with the lower 8 bits of its colors, if it has 16 of each. The image's own range is taken
+    where that of the data set is missing.
     """
     kind, inverted = "float" if image.mode == "F" else "integer", False
     if low is not None:
