@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COSINE_DECIMALS = 6
 SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
-COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # the most that cosines of faiss or LanceDB differ from the true ones, rounded
+_COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # the most that cosines of faiss differ from the true ones, rounded
 _ROWS_PER_BLOCK = 8192  # faiss takes more than twice as long with fewer than 4096
 _VARIANCE_EPSILON = 1e-3
 _LEAST_SAFE, _MOST_SAFE = 1e-15, 1e15  # squares of these, and sums of millions of them, are float32 numbers
@@ -163,7 +163,7 @@ def _most_similar(queries: np.ndarray, units: np.ndarray, count: int) -> tuple[n
         order = np.lexsort((candidates, -true))[:, :count]  # ties go by row
         rows[waiting] = np.take_along_axis(candidates, order, axis=1)
         cosines[waiting] = np.take_along_axis(true, order, axis=1)
-        unsure = cosines[waiting, -1] - found[:, -1] < COSINE_ERROR
+        unsure = cosines[waiting, -1] - found[:, -1] < _COSINE_ERROR
         waiting, asked = waiting[unsure & (asked < len(units))], 2 * asked
     return rows, cosines
 

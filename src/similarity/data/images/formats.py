@@ -7,12 +7,11 @@ from importlib.util import find_spec
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 HEIC_PACKAGE = "pillow-heif>=1,<2"
 """The package that reads HEIC, as pip takes it; the extra `heic`."""
-IMAGE_SUFFIXES = HEIC_SUFFIXES | {
-    ".apng", ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm",
-    ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+IMAGE_SUFFIXES = {
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
+    ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 START = 512
 """Bytes that say what a file is."""
