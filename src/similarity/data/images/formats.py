@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from similarity.errors import one_line
+
 HEIC_PACKAGE = "pillow-heif>=1,<2"
 """The package that reads HEIC, as pip takes it; the extra `heic`."""
 IMAGE_SUFFIXES = {
@@ -91,7 +93,7 @@ def open_image(content: bytes, max_pixels: int | None = None) -> ImageFile:
         image = Image.OPEN[name][0](io.BytesIO(content), "")
     except (SyntaxError, ValueError) as error:
         name = "HEIC" if name == "HEIF" else name
-        raise UnreadableImageError(f"damaged {name}, or a kind of {name} that is not read: {error}") from error
+        raise UnreadableImageError(f"damaged {name}, or a kind of {name} that is not read: {one_line(error)}") from error
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
     if 16 in bits and any(tile.args[0] == "R" for tile in image.tile if isinstance(tile.args, tuple)):
         raise UnreadableImageError("a kind of TIFF that is not read, with planes of 16 bits: save it as PNG")
