@@ -93,7 +93,8 @@ def open_image(content: bytes, max_pixels: int | None = None) -> ImageFile:
         image = Image.OPEN[name][0](io.BytesIO(content), "")
     except (SyntaxError, ValueError) as error:
         name = "HEIC" if name == "HEIF" else name
-        raise UnreadableImageError(f"damaged {name}, or a kind of {name} that is not read: {one_line(error)}") from error
+        message = f"damaged {name}, or a kind of {name} that is not read: {one_line(error)}"
+        raise UnreadableImageError(message) from error
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
     if 16 in bits and any(tile.args[0] == "R" for tile in image.tile if isinstance(tile.args, tuple)):
         raise UnreadableImageError("a kind of TIFF that is not read, with planes of 16 bits: save it as PNG")
