@@ -14,4 +14,4 @@ from similarity.data.images.pictures import Tile, draw_sheet
 
 pixels = load_sample_images().images[0]
 tiles = [Tile(pixels, ["original"], None), *(Tile(edit(pixels, name), [name], None) for name in EDITS)]
-draw_sheet([tiles], query_apart=False).save("docs/edits.jpg", quality=85)
+draw_sheet([tiles]).save("docs/edits.jpg", quality=85)

@@ -56,9 +56,6 @@ def test_every_file_is_indexed_or_listed_with_a_reason(scanned: Scanned) -> None
         if file.is_readable not in {None, key in indexed}  # whatever its suffix
     ]
     assert wrong == []
-
-
-def test_what_was_scanned_gets_finite_features(scanned: Scanned) -> None:
     scanned.project.run("python", "src/featurize.py")
     features = np.load(scanned.project.folder / FEATURES)
     assert features.shape[0] == len(scanned.indexed)

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from similarity.data.files import (
     Outputs,
     open_array,
     read_table,
-    replaced_file,
     write_array,
     write_arrays,
     write_json_entries,
@@ -23,16 +21,6 @@ from similarity.data.files import (
 from similarity.errors import UserError
 
 DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f93568db"
-
-
-def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    path.write_text("old", encoding="utf-8")
-    with pytest.raises(KeyboardInterrupt), replaced_file(path) as temporary:
-        temporary.write_text("half", encoding="utf-8")
-        raise KeyboardInterrupt
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_path: Path) -> None:
@@ -48,16 +36,6 @@ def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_pa
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), array)
 
 
-@given(arrays(np.float32, (4, 3), elements=st.floats(-1e6, 1e6, width=32)))
-def test_floats_in_json_are_the_same_floats_when_read(
-    tmp_path_factory: pytest.TempPathFactory, values: np.ndarray
-) -> None:
-    path = tmp_path_factory.mktemp("json") / "embeddings.json"
-    write_json_entries(path, ((f"klasse ß/{i}", row) for i, row in enumerate(values)))
-    read = json.loads(path.read_text(encoding="utf-8"))
-    np.testing.assert_array_equal(np.array(list(read.values()), np.float32), values)
-
-
 any_key = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -70,6 +48,13 @@ def test_entries_with_any_key_are_read_as_they_were_written_and_in_their_order(
     read = json.loads(path.read_text(encoding="utf-8"))
     assert list(read.items()) == list(entries.items())
     assert len(path.read_bytes().split(b"\n")) == (len(entries) + 3 if entries else 2)
+
+
+def test_float32_numbers_in_json_are_the_same_when_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(0, 1000, (50, 8)).astype(np.float32)
+    write_json_entries(tmp_path / "x.json", ((f"klasse ß/{i}", row) for i, row in enumerate(values)))
+    read = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    np.testing.assert_array_equal(np.array(list(read.values()), np.float32), values)
 
 
 any_name = st.text(st.characters(exclude_categories=["Cs", "Cc"]))  # as `fetch` lets in

@@ -1,10 +1,17 @@
+"""Pictures: drawn, edited, described without learning, and put on contact sheets."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from similarity.data.images.edits import EDITS, edit
 from similarity.data.images.pictures import Tile, _font, _shortened, draw_sheet
+from similarity.data.images.pixels import centered_pixels, color_histogram, contrast_pattern, count_values, thumbnail
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 from similarity.data.sources.downloads import GeneratedSet, _draw_image
 
@@ -46,3 +53,58 @@ def test_long_classes_keep_their_beginning_and_long_names_their_end() -> None:
     assert shown[0].startswith("Passion-Fruit")
     assert shown[1].endswith("42.jpg")
     assert max(_font().getlength(each) for each in shown) <= 112
+
+
+@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (3, 50), (41, 60), (1, 66_000)])
+def test_every_edit_gives_an_image_of_any_size(name: str, shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    edited = edit(pixels, name)
+    assert (edited.dtype, edited.ndim, edited.shape[2]) == (np.uint8, 3, 3)
+    assert min(edited.shape) >= 1
+
+
+def test_edits_do_what_they_say(photographs: list[np.ndarray]) -> None:
+    pixels = photographs[1]
+    edited = {name: edit(pixels, name) for name in EDITS}
+    height, width = pixels.shape[:2]
+    np.testing.assert_array_equal(edited["mirrored"][:, ::-1], pixels)
+    center = pixels[height // 10 :, width // 10 :][: round(0.8 * height), : round(0.8 * width)]
+    np.testing.assert_array_equal(edited["cropped"], center)
+    assert edited["half_size"].shape[:2] == (height // 2, width // 2)
+    assert (edited["gray"].std(axis=2) == 0).all()
+    dark = pixels < 190
+    np.testing.assert_allclose(edited["brighter"][dark], 1.3 * pixels[dark], atol=0.51)
+    assert 0 < np.abs(edited["jpeg"].astype(int) - pixels).mean() < 15
+    steps = [np.abs(np.diff(each.astype(int), axis=1)).mean() for each in (edited["blurred"], pixels)]
+    assert steps[0] < 0.8 * steps[1]
+    assert edited["rotated"].min(axis=2)[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 0  # no empty corners
+
+
+@given(arrays(np.uint8, (6, 5, 3)), st.integers(2, 32))
+def test_histogram_counts_each_channel_by_itself(pixels: np.ndarray, bins: int) -> None:
+    expected = [np.histogram(pixels[..., c], bins, (0, 256))[0] for c in range(3)]
+    histogram = color_histogram(count_values(pixels), bins)
+    np.testing.assert_allclose(histogram, np.sqrt(np.concatenate(expected) / 30), rtol=1e-6)
+
+
+def test_a_brighter_or_smaller_copy_correlates_and_another_image_or_a_plain_one_does_not(
+    photographs: list[np.ndarray],
+) -> None:
+    plain = np.full((40, 40, 3), (200, 30, 30), np.uint8)
+    versions = (photographs[1], photographs[1] // 2 + 60, photographs[1][::3, ::3], photographs[2], plain)
+    one, brighter, smaller, different, flat = contrast_pattern(np.stack([thumbnail(pixels, 28) for pixels in versions]))
+    assert min(one @ brighter, one @ smaller) > 0.95
+    assert abs(one @ different) < 0.5
+    assert not flat.any()
+
+
+@given(arrays(np.uint8, (3, 5, 5, 3)))
+def test_correlations_are_those_of_the_channels_centered_each_by_itself(thumbnails: np.ndarray) -> None:
+    assert np.abs(centered_pixels(thumbnails).mean(axis=1)).max() < 1e-3
+    patterns = contrast_pattern(thumbnails)
+    flat = [(each - each.mean((0, 1))).ravel() for each in thumbnails.astype(float)]
+    for i, j in ((0, 1), (1, 2)):
+        if min(np.abs(flat[i]).max(), np.abs(flat[j]).max()) > 1:  # plain images have none
+            expected = flat[i] @ flat[j] / (np.linalg.norm(flat[i]) * np.linalg.norm(flat[j]))
+            np.testing.assert_allclose(patterns[i] @ patterns[j], expected, atol=1e-4)

@@ -42,11 +42,10 @@ def decode_isolated(content: bytes, side: int | None = None) -> DecodedImage:
     return decode_query(content, None, side, 150_000_000, {})
 
 
-@pytest.mark.parametrize("side", [None, 50])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF"])
-def test_every_format_is_decoded_like_any_image(file_format: str, side: int | None) -> None:
+def test_every_format_is_decoded_like_any_image(file_format: str) -> None:
     content = encode(noisy_picture(700, 500), file_format)
-    decoded, expected = decode_isolated(content, side), decode_image(content, side)
+    decoded, expected = decode_isolated(content, 50), decode_image(content, 50)
     np.testing.assert_array_equal(decoded.pixels, expected.pixels)
     assert decoded[1:] == expected[1:] == (700, 500, None)
     half = content[: len(content) // 2]

@@ -101,12 +101,9 @@ def test_image_files_give_the_same_features_in_any_order(
 def test_a_fingerprint_differs_between_backbones_and_batch_sizes(saved: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(saved, tmp_path / "other"))
     assert fingerprint(other, 4) == fingerprint(saved, 4) != fingerprint(saved, 5)
-    for name in ("graph.xml", "graph.bin"):
-        content = bytearray((saved / name).read_bytes())
-        content[-1] ^= 1
-        (other / name).write_bytes(content)
-        assert fingerprint(other, 4) != fingerprint(saved, 4)
-        shutil.copyfile(saved / name, other / name)
+    content = (saved / "graph.bin").read_bytes()
+    (other / "graph.bin").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert fingerprint(other, 4) != fingerprint(saved, 4)
 
 
 def test_columns_are_those_of_the_taps(saved: Path) -> None:

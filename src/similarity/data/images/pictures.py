@@ -81,10 +81,10 @@ def tile_of(pixels: np.ndarray, key: str, caption: str, query_label: str | None)
     return Tile(pixels, (f"{caption}  {label}", name), is_match)
 
 
-def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Image.Image:
+def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     """Draw rows of images: a query, then its neighbors, framed in green if they have its class and in red if not.
 
-    After ten neighbors, a row continues on the next line, below them. The query may be set apart from the others.
+    After ten neighbors, a row continues on the next line, below them.
     """
     lines: list[list[Tile | None]] = []
     for query, *found in rows:
@@ -93,12 +93,11 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], query_apart: bool = True) -> Imag
     columns = max(len(line) for line in lines)
     text_lines = max(len(tile.lines) for row in rows for tile in row)
     width, height = TILE_SIZE + _MARGIN, TILE_SIZE + _MARGIN + text_lines * _LINE
-    gap = 2 * _MARGIN if query_apart else 0
-    sheet = Image.new("RGB", (columns * width + gap + _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
+    sheet = Image.new("RGB", (columns * width + 3 * _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
     for r, line in enumerate(lines):
         for c, tile in enumerate(line):
             if tile is not None:
-                _draw_tile(sheet, tile, _MARGIN + c * width + (gap if c else 0), _MARGIN + r * height)
+                _draw_tile(sheet, tile, _MARGIN + c * width + (2 * _MARGIN if c else 0), _MARGIN + r * height)
     return sheet
 
 
