@@ -106,7 +106,10 @@ def _openvino_run(graph: "ov.CompiledModel") -> Callable[[np.ndarray], np.ndarra
     free = deque["ov.InferRequest"]()  # threads share the graph, but not a request
 
     def run(pixels: np.ndarray) -> np.ndarray:
-        request = free.pop() if free else graph.create_infer_request()
+        try:
+            request = free.pop()
+        except IndexError:
+            request = graph.create_infer_request()
         features = request.infer([pixels])[0].copy()
         free.append(request)
         return features
