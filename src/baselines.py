@@ -7,7 +7,6 @@ from pipeline.inputs import load_rows
 from pipeline.stage import counted, run_stage, track
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
@@ -23,19 +22,12 @@ from similarity.data.images.pixels import centered_pixels, color_histogram, coun
 from similarity.data.images.wide import read_ranges
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import standardization
-from similarity.evaluation.retrieval import (
-    MAX_QUERIES,
-    Prepare,
-    evaluate_retrieval,
-    means,
-    ranks_of_originals,
-    sample_queries,
-    shares_found,
-)
+from similarity.evaluation import retrieval
 from similarity.params import Params
 
 EDITED_IMAGES = 300
-FEATURE_QUERIES = 1000  # features are much longer than other vectors, and slower to compare
+QUERIES = 1000  # features and pixels are much longer than embeddings, and slower to compare
+LARGE, EDITED_IN_LARGE = 5000, 100  # images above which the originals of fewer are looked for
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -47,30 +39,30 @@ def main(params: Params, outputs: Outputs) -> None:
         "features": load_rows(layout.FEATURES, manifest),
     }
     mean, scale = standardization(vectors["features"])
-    prepare: dict[str, Prepare] = {
+    prepare: dict[str, retrieval.Prepare] = {
         "color_histogram": np.asarray,
         "pixels": centered_pixels,
         "features": lambda rows: (rows - mean) / scale,
     }
     # From all classes, unless there are too many.
     classes = manifest.labels if len(manifest.folders) <= EDITED_IMAGES else np.zeros_like(manifest.labels)
-    rows = sample_queries(splits["test"], classes[splits["test"]], EDITED_IMAGES, seed)
+    rows = retrieval.sample_queries(splits["test"], classes[splits["test"]], EDITED_IMAGES, seed)
     edited = edit_images([manifest.records[row] for row in rows])
+    step = -(-len(rows) // EDITED_IN_LARGE) if len(manifest.records) > LARGE else 1
     figures: dict[str, dict[str, float]] = {}
-    for name, array in vectors.items():
-        figures[name], progress = {}, partial(track, label=f"baselines: {name}", unit=" blocks")
+    for name, array in track(vectors.items(), "baselines: compare", unit=" kinds of vectors"):
+        figures[name] = {}
         if manifest.can_teach:  # scored as `evaluate` scores the embeddings
             test, gallery = (manifest.labeled(splits[split]) for split in ("test", "train"))
-            most = FEATURE_QUERIES if name == "features" else MAX_QUERIES
-            queries = sample_queries(test, manifest.labels[test], most, seed)
-            arguments = array, manifest.labels, queries, gallery, prepare[name], progress
-            figures[name] |= means(evaluate_retrieval(*arguments).scores)
-        edits, originals = np.concatenate(edited[name]), np.repeat(rows, len(KINDS))
-        ranks = ranks_of_originals(edits, originals, array, manifest.contents, prepare[name], progress)
-        figures[name] |= shares_found(ranks)
+            queries = retrieval.sample_queries(test, manifest.labels[test], QUERIES, seed)
+            found = retrieval.evaluate_retrieval(array, manifest.labels, queries, gallery, prepare[name])
+            figures[name] |= retrieval.means(found.scores)
+        edits, originals = np.concatenate(edited[name][::step]), np.repeat(rows[::step], len(KINDS))
+        ranks = retrieval.ranks_of_originals(edits, originals, array, manifest.contents, prepare[name])
+        figures[name] |= retrieval.shares_found(ranks)
     folder = outputs.folder(layout.EDITS)
-    for name, array in {"rows": rows, **edited}.items():
-        write_array(folder / f"{name}.npy", [array])
+    write_array(folder / "rows.npy", [rows])
+    write_array(folder / "features.npy", [edited["features"]])
     write_metrics(outputs.file(layout.DETAILS / "baselines.json"), figures)
     print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(KINDS)} ways")
     for name, values in figures.items():

@@ -3,8 +3,6 @@
 from pipeline.inputs import check_finite, load_rows
 from pipeline.stage import counted, run_stage, track
 
-from functools import partial
-
 import numpy as np
 
 from similarity import layout
@@ -12,22 +10,18 @@ from similarity.data.dataset.manifest import Manifest, read_manifest, read_split
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_array, write_arrays, write_json_entries
 from similarity.data.vectors import count_zero_rows
-from similarity.embedding.embedder import save_embedder
-from similarity.embedding.model import EmbeddingModel, load_head, without_embedding
+from similarity.embedding.model import EmbeddingModel, VisualPart, fit_visual_part, load_head, save_embedder
 from similarity.embedding.projection import project
-from similarity.embedding.visual_part import VisualPart, fit_visual_part
 from similarity.errors import UserError
 from similarity.params import Params
 
-LANDMARKS = 2000  # images that t-SNE lays out, in seconds; the others are placed between the nearest of them
+LANDMARKS = 1000  # images that t-SNE lays out, in seconds; the others are placed between the nearest of them
 PERPLEXITY = 30  # neighbors that t-SNE keeps near, roughly
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, head = read_manifest(layout.MANIFEST), load_head(layout.HEAD)
     features = load_rows(layout.FEATURES, manifest, len(head.kernel))
-    if not manifest.can_teach:
-        head = without_embedding(head)
     model = EmbeddingModel(head, fit_visual(features, manifest, params), params.embedding.visual_weight)
     if not model.size:
         raise UserError("the backbone sees no difference between the images, so they cannot be compared: add others")
@@ -58,13 +52,10 @@ def fit_visual(features: np.ndarray, manifest: Manifest, params: Params) -> Visu
 
 def lay_out(embeddings: np.ndarray, class_size: int, seed: int) -> dict[str, np.ndarray]:
     """Lay embeddings, float32 (n, E + K), out in the plane by all numbers and by the visual part: float32 (n, 2)."""
-
-    def layout(vectors: np.ndarray, label: str) -> np.ndarray:
-        return project(vectors, LANDMARKS, PERPLEXITY, seed, partial(track, label=label, unit=" blocks"))
-
-    positions = layout(embeddings, "map")
     has_both = 0 < class_size < embeddings.shape[1]
-    return {"all": positions, "look": layout(embeddings[:, class_size:], "map by look") if has_both else positions}
+    laid_out = [embeddings, embeddings[:, class_size:]] if has_both else [embeddings]
+    positions = [project(each, LANDMARKS, PERPLEXITY, seed) for each in track(laid_out, "embed: map", unit=" maps")]
+    return {"all": positions[0], "look": positions[-1]}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from pipeline.inputs import load_edits, load_rows
 from pipeline.stage import run_stage, track
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,32 +18,28 @@ from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.edits import EDITS
 from similarity.data.images.pictures import Previews, draw_sheet, tile_of
 from similarity.data.vectors import standardization
-from similarity.embedding.embedder import load_embedding_model
-from similarity.embedding.model import EmbeddingModel, predict_classes
-from similarity.embedding.visual_part import fit_visual_part
+from similarity.embedding.model import (
+    EmbeddingModel,
+    Head,
+    fit_visual_part,
+    load_embedding_model,
+    predict_classes,
+)
 from similarity.evaluation import retrieval
+from similarity.evaluation.novel_classes import hold_out_classes
 from similarity.params import Params
 
 QUERY_ROWS = 10
-NOVEL_CLASSES_EPOCHS = 20  # three trainings in seconds
-NOVEL_CLASSES_ROWS = 2000  # images to learn from, and to search among, for each third of the classes
 HEADLINES = ("p_at_10", "map_at_r")
 CLASS_COLUMNS = ("class", "queries", *retrieval.SCORES, "p_at_10_low", "p_at_10_high")
 
 
 class Measured(NamedTuple):
-    """What was found for the queries of one split.
+    """What was found for the queries of one split."""
 
-    Attributes:
-        queries: as rows of the manifest, int64 (n,).
-        found: among the training images.
-        scores: float64 (n,) each: those of `found`, whether the classifier is right (`correct`), and `unseen_p_at_10`
-            and `unseen_map_at_r` among the other images of the split, NaN for a class without another one.
-    """
-
-    queries: np.ndarray
-    found: retrieval.Retrieval
-    scores: dict[str, np.ndarray]
+    queries: np.ndarray  # as rows of the manifest, int64 (n,)
+    found: retrieval.Retrieval  # among the training images
+    scores: dict[str, np.ndarray]  # float64 (n,) by the columns of query_scores.csv, NaN where there is none
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -59,20 +54,20 @@ def main(params: Params, outputs: Outputs) -> None:
 
     def measure(split: str) -> Measured:
         """Classify images of a split, and retrieve images of their classes, from the training images and from it."""
-        rows, progress = splits[split], partial(track, label=f"evaluate: {split}", unit=" blocks")
+        rows = splits[split]
         queries = retrieval.sample_queries(rows, labels[rows], retrieval.MAX_QUERIES, params.base.seed)
-        found = retrieval.evaluate_retrieval(embeddings, labels, queries, splits["train"], progress=progress)
-        unseen = {name: np.full(len(queries), np.nan) for name in retrieval.SCORES}
+        correct = (predict_classes(features[queries], model.head) == labels[queries]).astype(float)
+        found = retrieval.evaluate_retrieval(embeddings, labels, queries, splits["train"])
+        scores = {"correct": correct, **found.scores}
+        scores |= {f"unseen_{name}": np.full(len(queries), np.nan) for name in HEADLINES}
         with_others = np.bincount(labels[rows])[labels[queries]] > 1
         if with_others.any():
-            others = retrieval.evaluate_retrieval(embeddings, labels, queries[with_others], rows, progress=progress)
-            for name, values in others.scores.items():
-                unseen[name][with_others] = values
-        correct = (predict_classes(features[queries], model.head) == labels[queries]).astype(float)
-        scores = {"correct": correct, **found.scores} | {f"unseen_{name}": unseen[name] for name in HEADLINES}
+            others = retrieval.evaluate_retrieval(embeddings, labels, queries[with_others], rows)
+            for name in HEADLINES:
+                scores[f"unseen_{name}"][with_others] = others.scores[name]
         return Measured(queries, found, scores)
 
-    measured = {split: measure(split) for split in ("valid", "test")}
+    measured = {split: measure(split) for split in track(("valid", "test"), "evaluate: rank", unit=" splits")}
     test = measured["test"]
     groups = bounded_groups(manifest, *read_duplicates(layout.DUPLICATES, manifest), len(SPLIT_NAMES))
     scores: dict[str, Any] = {}
@@ -84,18 +79,22 @@ def main(params: Params, outputs: Outputs) -> None:
             "novel_classes": measure_novel_classes(features, manifest, splits, params),
         }
     likeness = measure_likeness(manifest, embeddings, model)
-    headlines = {name: scores[name] for name in HEADLINES if scores}
-    write_metrics(outputs.file(layout.METRICS / "retrieval.json"), headlines)
+    write_metrics(outputs.file(layout.METRICS / "retrieval.json"), {name: scores[name] for name in HEADLINES if scores})
     write_metrics(outputs.file(layout.METRICS / "likeness.json"), {"same_image_at_1": likeness["same_image_at_1"]})
     write_metrics(outputs.file(layout.DETAILS / "evaluate.json"), {**scores, "likeness": likeness})
+    confusion = np.column_stack([test.queries, test.found.nearest[:, 0]]).tolist()
     for path, columns, rows in (
         (layout.QUERY_SCORES, layout.QUERY_SCORES_COLUMNS, query_scores(manifest, measured)),
         (layout.PLOTS / "per_class.csv", CLASS_COLUMNS, class_scores(manifest, test, groups)),
-        (layout.PLOTS / "confusion.csv", ("actual", "nearest"), nearest_classes(manifest, test)),
+        (
+            layout.PLOTS / "confusion.csv",
+            ("actual", "nearest"),
+            ([manifest.records[row].label for row in pair] for pair in confusion),
+        ),
     ):  # without classes, they are empty
         write_table(outputs.file(path), columns, rows if manifest.can_teach else ())
     write_table(outputs.file(layout.QUERY_NEIGHBORS), layout.QUERY_NEIGHBORS_COLUMNS, query_neighbors(manifest, test))
-    folder, sheets = outputs.folder(layout.PLOTS / "queries"), draw_queries(manifest, test, Previews(layout.PREVIEWS))
+    folder, sheets = outputs.folder(layout.PLOTS / "queries"), draw_queries(manifest, test)
     for number, sheet in enumerate(track(sheets, "evaluate: draw", QUERY_ROWS), 1):
         sheet.save(folder / f"query_{number:02d}.png")
     shown = ("test_accuracy", "p_at_10", "map_at_r", "same_image_at_1")
@@ -108,13 +107,10 @@ def main(params: Params, outputs: Outputs) -> None:
 def summarize(measured: Measured, groups: np.ndarray) -> dict[str, Any]:
     """Average the scores of test images, with intervals, for which each image has a group, int64 (N,)."""
     scores = {"test_accuracy" if name == "correct" else name: values for name, values in measured.scores.items()}
-    known = {name: ~np.isnan(values) for name, values in scores.items()}
-    intervals = {
-        name: mean_interval(values[known[name]], groups[measured.queries[known[name]]])._asdict()
-        for name, values in scores.items()
-        if known[name].any()
-    }
-    averages = retrieval.means(scores)
+    averages, intervals = retrieval.means(scores), {}
+    for name in averages:
+        known = ~np.isnan(scores[name])
+        intervals[name] = mean_interval(scores[name][known], groups[measured.queries[known]])._asdict()
     unseen = {name: averages.pop(f"unseen_{name}") for name in HEADLINES if f"unseen_{name}" in averages}
     return {**averages, "unseen": unseen, "queries": len(measured.queries), "intervals": intervals}
 
@@ -122,62 +118,40 @@ def summarize(measured: Measured, groups: np.ndarray) -> dict[str, Any]:
 def measure_novel_classes(
     features: np.ndarray, manifest: Manifest, splits: dict[str, np.ndarray], params: Params
 ) -> dict[str, Any]:
-    """Hold out each third of the classes in turn, train without them, and search among their images alone.
+    """Search among images of classes that are held out, by a model trained without them, and by the bare features.
 
     It is what to expect of kinds of images that have no label. There is nothing to measure with fewer than four
-    classes. The bare features are measured in the same way.
+    classes.
     """
-    from similarity.embedding.training import Labeled, train_network
-
-    labels, settings = manifest.labels, params.embedding
-    parts = min(3, len(manifest.classes) // 2)
-    if parts < 2:
-        return {}
-    shorter = params.train.model_copy(update={"epochs": min(params.train.epochs, NOVEL_CLASSES_EPOCHS)})
-    order = np.random.default_rng(params.base.seed).permutation(len(manifest.classes))
+    settings, found = params.embedding, []
     columns = tapped_columns(layout.BACKBONE, settings.visual_taps if settings.visual_size else [])
-    found: dict[str, list[dict[str, np.ndarray]]] = {"model": [], "features": []}
-    for part in track(range(parts), "evaluate: novel classes", parts, unit=" trainings"):
-        is_novel = np.isin(labels, order[part::parts])
-        ranks = np.cumsum(~np.isin(np.arange(len(manifest.classes)), order[part::parts])) - 1  # of the other classes
-
-        def known(split: str, is_novel: np.ndarray = is_novel, ranks: np.ndarray = ranks) -> Labeled:
-            rows = splits[split][~is_novel[splits[split]]]
-            rows = retrieval.sample_queries(rows, labels[rows], NOVEL_CLASSES_ROWS, params.base.seed)
-            return Labeled(features, rows, ranks[labels[rows]].astype(np.int32))
-
-        novel = np.flatnonzero(is_novel)
-        novel = retrieval.sample_queries(novel, labels[novel], NOVEL_CLASSES_ROWS, params.base.seed)
-        queries = np.flatnonzero(np.isin(novel, splits["test"]) & (np.bincount(labels[novel])[labels[novel]] > 1))
-        if not len(queries) or is_novel[splits["valid"]].all():
-            continue  # as the source may have given the splits
-        taught = known("train")
-        head, _ = train_network(taught, known("valid"), int(ranks[-1]) + 1, settings.size, shorter)
-        visual = fit_visual_part(features, taught.rows, columns, settings.visual_size, params.base.seed)
-        mean, scale = standardization(features, taught.rows)
-        vectors = {
-            "model": EmbeddingModel(head, visual, settings.visual_weight)(features[novel]),
-            "features": (features[novel] - mean) / scale,
-        }
-        for name, each in vectors.items():
-            scores = retrieval.evaluate_retrieval(each, labels[novel], queries, np.arange(len(novel))).scores
-            found[name].append(scores)
-    if not found["model"]:
+    folds = hold_out_classes(manifest.labels, len(manifest.classes), splits)
+    with np.load(layout.NOVEL_CLASSES) as weights:  # of the trained class parts
+        folds_and_weights = list(zip(folds, weights["kernels"], weights["biases"], strict=True))
+    for fold, kernel, bias in track(folds_and_weights, "evaluate: novel classes", unit=" thirds"):
+        head = Head(kernel, bias, np.empty((len(bias), 0), np.float32), np.empty(0, np.float32))
+        visual = fit_visual_part(features, fold.train, columns, settings.visual_size, params.base.seed)
+        mean, scale = standardization(features, fold.train)
+        novel = features[fold.novel]
+        labels, rows = manifest.labels[fold.novel], np.arange(len(novel))
+        vectors = EmbeddingModel(head, visual, settings.visual_weight)(novel), (novel - mean) / scale
+        found.append([retrieval.evaluate_retrieval(each, labels, fold.queries, rows).scores for each in vectors])
+    if not found:
         return {}
-    joined = {
-        name: {key: np.concatenate([each[key] for each in parts]) for key in HEADLINES} for name, parts in found.items()
-    }
-    return {**retrieval.means(joined["model"]), "features": retrieval.means(joined["features"])}
+    model, bare = (
+        retrieval.means({name: np.concatenate([scores[name] for scores in each]) for name in HEADLINES})
+        for each in zip(*found, strict=True)
+    )
+    return {**model, "features": bare}
 
 
 def measure_likeness(manifest: Manifest, embeddings: np.ndarray, model: EmbeddingModel) -> dict[str, Any]:
     """Find the originals of edited test images among all, by the embedding and by its class part alone."""
     originals, features = load_edits("features", len(model.head.kernel))
-    edited, progress = model(features), partial(track, label="evaluate: likeness", unit=" blocks")
+    edited = model(features)
 
     def ranks_by(size: int) -> np.ndarray:
-        vectors = edited[:, :size], originals, embeddings[:, :size]
-        return retrieval.ranks_of_originals(*vectors, manifest.contents, progress=progress)
+        return retrieval.ranks_of_originals(edited[:, :size], originals, embeddings[:, :size], manifest.contents)
 
     ranks = ranks_by(model.size)
     by_edit = ranks.reshape(-1, len(EDITS))
@@ -214,14 +188,9 @@ def class_scores(manifest: Manifest, test: Measured, groups: np.ndarray) -> Iter
         yield manifest.classes[label], int((labels == label).sum()), *(f"{value:.6f}" for value in figures)
 
 
-def nearest_classes(manifest: Manifest, test: Measured) -> Iterator[tuple[str, str]]:
-    """List the class of each query and that of the training image nearest to it."""
-    for query, nearest in zip(test.queries, test.found.nearest[:, 0], strict=True):
-        yield manifest.records[query].label, manifest.records[nearest].label
-
-
-def draw_queries(manifest: Manifest, test: Measured, previews: Previews) -> Iterator[Image.Image]:
+def draw_queries(manifest: Manifest, test: Measured) -> Iterator[Image.Image]:
     """Draw some test images, the same ones for every model, each with its neighbors."""
+    previews = Previews(layout.PREVIEWS)
     chosen = np.unique(np.linspace(0, len(test.queries) - 1, QUERY_ROWS + 2).round().astype(int)[1:-1])
     for i in chosen.tolist():
         row = int(test.queries[i])

@@ -72,7 +72,7 @@ def export(model_format: str, out: Path) -> None:
     from similarity.data.files import Outputs
     from similarity.data.images.wide import read_ranges
     from similarity.data.quiet import prepare_tensorflow
-    from similarity.embedding.embedder import load_embedding_model
+    from similarity.embedding.model import load_embedding_model
     from similarity.engine.dvc_lock import DvcLock
 
     DvcLock(Path()).check(MANIFEST, EMBEDDINGS, EMBEDDER)

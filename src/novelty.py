@@ -5,6 +5,7 @@ from pipeline.stage import run_stage, track
 
 import numpy as np
 
+from similarity import layout
 from similarity.data.dataset.duplicates import bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.data.features.extractor import Extractor, load_extractor, tapped_columns
@@ -12,24 +13,11 @@ from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.pixels import resize
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import normalize
-from similarity.embedding.embedder import load_embedding_model
+from similarity.embedding.model import load_embedding_model
 from similarity.evaluation import novelty
 from similarity.evaluation.foreign import KINDS, draw_foreign
 from similarity.evaluation.likeness import LOOKS, Likeness, add_likeness, fit_likeness
 from similarity.evaluation.retrieval import sample_queries
-from similarity.layout import (
-    BACKBONE,
-    DETAILS,
-    DUPLICATES,
-    EMBEDDER,
-    EMBEDDINGS,
-    FEATURES,
-    MANIFEST,
-    METRICS,
-    NOVELTY,
-    PLOTS,
-    SPLITS,
-)
 from similarity.params import Params
 
 MAX_IMAGES = 10_000  # gallery images that are kept, and test images that are tried
@@ -43,23 +31,23 @@ WEAK = 0.5  # share of unrelated images refused, below which a refusal is rare
 def main(params: Params, outputs: Outputs) -> None:
     from sklearn.metrics import roc_auc_score
 
-    manifest, extractor = read_manifest(MANIFEST), load_extractor(BACKBONE, [BATCH_SIZE], throughput=True)
+    manifest, extractor = read_manifest(layout.MANIFEST), load_extractor(layout.BACKBONE, [BATCH_SIZE], throughput=True)
     accepted, seed = params.novelty.accepted, params.base.seed
-    groups = bounded_groups(manifest, *read_duplicates(DUPLICATES, manifest), len(SPLIT_NAMES))
+    groups = bounded_groups(manifest, *read_duplicates(layout.DUPLICATES, manifest), len(SPLIT_NAMES))
     rows, test = (
         sample_queries(each, manifest.labels[each], MAX_IMAGES, seed)
-        for each in (np.arange(len(groups)), read_splits(SPLITS, manifest)["test"])
+        for each in (np.arange(len(groups)), read_splits(layout.SPLITS, manifest)["test"])
     )
-    columns = tapped_columns(BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
-    features = load_rows(FEATURES, manifest, extractor.features)
+    columns = tapped_columns(layout.BACKBONE, list(extractor.description["tap_features"])[-TAPS:])
+    features = load_rows(layout.FEATURES, manifest, extractor.features)
     fitted = novelty.fit_novelty(features[rows], columns, groups[rows], accepted, seed)
     own = novelty.distances_across(fitted.project(features[test]), groups[test], fitted.points, groups[rows])
     # Test images are judged by a limit that they had no part in.
     others = novelty.distances_to_others(fitted.points, groups[rows])[~np.isin(rows, test)]
     drawn = distances_of_drawn_images(fitted, extractor, manifest, seed)
     foreign = np.concatenate(list(drawn.values()))
-    classes = manifest.classes if manifest.can_teach else []
-    held_out = novelty.refused_shares_by_class(fitted, manifest.labels[rows])[: len(classes)]
+    classes, labels = manifest.classes if manifest.can_teach else [], manifest.labels[rows]
+    held_out = novelty.refused_shares_by_class(fitted, labels)[: len(classes)]
     refused = {f"drawn: {kind}": (values > fitted.limit).mean() for kind, values in drawn.items()}
     refused |= {f"held out: {name}": share for name, share in zip(classes, held_out, strict=True)}
     figures = {
@@ -69,21 +57,20 @@ def main(params: Params, outputs: Outputs) -> None:
         **({"refused_held_out": held_out.mean()} if classes else {}),
         "auroc": roc_auc_score(np.repeat([0, 1], [len(own), len(foreign)]), np.concatenate([own, foreign])),
     }
-    path = outputs.file(NOVELTY)
+    path = outputs.file(layout.NOVELTY)
     novelty.save_novelty(fitted, path)
-    embeddings, labels = load_rows(EMBEDDINGS, manifest)[rows], manifest.labels[rows]
+    embeddings = load_rows(layout.EMBEDDINGS, manifest)[rows]
     add_likeness(scale_of(embeddings, groups[rows], labels if classes else np.zeros_like(labels), seed), path)
-    write_metrics(
-        outputs.file(METRICS / "novelty.json"), {"novelty": figures.get("refused_held_out", figures["refused"])}
-    )
-    write_metrics(outputs.file(DETAILS / "novelty.json"), figures)
+    headline = {"novelty": figures.get("refused_held_out", figures["refused"])}
+    write_metrics(outputs.file(layout.METRICS / "novelty.json"), headline)
+    write_metrics(outputs.file(layout.DETAILS / "novelty.json"), figures)
     shares = ((name, f"{share:.6f}") for name, share in refused.items())
-    write_table(outputs.file(PLOTS / "novelty.csv"), ("images", "refused"), shares)
+    write_table(outputs.file(layout.PLOTS / "novelty.csv"), ("images", "refused"), shares)
     print(
         f"novelty: images within {fitted.limit:.4f} count as similar: {figures['accepted']:.1%} of the test images, "
         f"{1 - figures['refused']:.1%} of drawn patterns, "
         + (f"{1 - held_out.mean():.1%} of the images of a class that is not indexed, " if classes else "")
-        + f"by kind in {PLOTS / 'novelty.csv'}"
+        + f"by kind in {layout.PLOTS / 'novelty.csv'}"
     )
     if figures["refused"] < WEAK:
         print(f"novelty: only {figures['refused']:.0%} of drawn patterns are refused: do not rely on refusals")
@@ -91,7 +78,7 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def scale_of(embeddings: np.ndarray, groups: np.ndarray, labels: np.ndarray, seed: int) -> Likeness:
     """Fit the scale of likeness to embeddings, float32 (m, E), for each of some looks, if there are two parts."""
-    model = load_embedding_model(EMBEDDER)
+    model = load_embedding_model(layout.EMBEDDER)
     units, weight = {model.visual_weight: normalize(embeddings)}, model.visual_weight
     if 0 < model.class_size < model.size and 0 < weight < 1:
         parts = [normalize(part) for part in np.split(embeddings, [model.class_size], axis=1)]

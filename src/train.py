@@ -5,28 +5,28 @@ for its logs: `IMAGE_SIMILARITY_TENSORBOARD=logs dvc repro`.
 """
 
 from pipeline.inputs import load_rows
-from pipeline.stage import counted, run_stage
+from pipeline.stage import counted, run_stage, track
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.data.files import Outputs, write_metrics, write_table
-from similarity.embedding.model import Head, save_head, untaught_head
+from similarity.data.files import Outputs, replaced_file, write_arrays, write_metrics, write_table
+from similarity.embedding.model import Head, save_head
 from similarity.errors import UserError
-from similarity.layout import FEATURES, HEAD, MANIFEST, METRICS, SPLITS
-from similarity.params import EmbeddingParams, Params, TrainParams
+from similarity.evaluation.novel_classes import hold_out_classes
+from similarity.layout import FEATURES, HEAD, HISTORY, MANIFEST, METRICS, NOVEL_CLASSES, SPLITS
+from similarity.params import Params
 
-HISTORY, FIGURES = METRICS / "history.csv", METRICS / "train.json"
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")
 TENSORBOARD = "IMAGE_SIMILARITY_TENSORBOARD"
-SECONDS = 1.0  # between two versions of the files while a training runs
+ALL_EPOCHS, LEAST_SHARE = 5000, 1 / 6  # training images up to which all epochs are run; share of them that always is
+NOVEL_CLASSES_EPOCHS = 20  # three trainings in seconds
 
 History = dict[str, list[float]]
 """The figures of all epochs by column."""
@@ -34,44 +34,83 @@ History = dict[str, list[float]]
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
-    check_there_is_a_part(manifest, params.embedding)
     features = load_rows(FEATURES, manifest)
+    history: History = {}
+    figures: dict[str, float] = {}
+    novel: list[Head] = []
     if manifest.can_teach:
-        head, history = fit(features, manifest, params)
-        figures = best_epoch(history, params.train)
+        splits = {name: manifest.labeled(rows) for name, rows in read_splits(SPLITS, manifest).items()}
+        head, history = fit(features, manifest, splits, params)
+        novel = fit_without_some_classes(features, manifest, splits, params)
+        figures = best_epoch(history, *params.train.best_epoch_by)
         print(
             f"train: epoch {figures['best_epoch']} of {len(history['loss'])} is kept: validation loss "
             f"{figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.4f}; all are in {HISTORY}"
         )
-    else:
-        head, history, figures = untaught_head(features.shape[1], params.embedding.size), {}, {}
+    elif params.embedding.visual_size and params.embedding.visual_weight:
+        shapes = (features.shape[1], 0), (0,), (0, 1), (1,)
+        head = Head(*(np.zeros(shape, np.float32) for shape in shapes))
         classes = counted(len(manifest.classes), "class")
         print(f"train: {classes}, so there is nothing to learn: the visual part alone is used")
-    save_head(head, outputs.file(HEAD))
-    write_history(history, outputs)
-    write_metrics(outputs.file(FIGURES), figures)
-
-
-def check_there_is_a_part(manifest: Manifest, embedding: EmbeddingParams) -> None:
-    """Raise a `UserError` if the embedding would have neither a class part nor a visual part."""
-    if not (manifest.can_teach or (embedding.visual_size and embedding.visual_weight)):
+    else:
         raise UserError(
             "without two classes there is nothing to learn, and params.yaml leaves out the visual part: set "
             "embedding.visual_size and embedding.visual_weight above 0, or put the images into class folders"
         )
+    save_head(head, outputs.file(HEAD))
+    weights = {"kernels": [each.kernel for each in novel], "biases": [each.bias for each in novel]}
+    write_arrays(outputs.file(NOVEL_CLASSES), weights)
+    write_history(history, outputs.file(HISTORY))
+    write_metrics(outputs.file(METRICS / "train.json"), figures)
 
 
-def fit(features: np.ndarray, manifest: Manifest, params: Params) -> tuple[Head, History]:
-    """Train the network on features, float32 (N, D), with metrics that can be watched meanwhile."""
+def fit(
+    features: np.ndarray, manifest: Manifest, splits: dict[str, np.ndarray], params: Params
+) -> tuple[Head, History]:
+    """Train the network on features, float32 (N, D); the history is written after each epoch, to be watched."""
     from similarity.embedding.training import Labeled, keras, train_network
 
-    splits, labels = read_splits(SPLITS, manifest), manifest.labels
-    rows = {split: manifest.labeled(each) for split, each in splits.items()}
-    train, valid = (Labeled(features, rows[split], labels[rows[split]]) for split in ("train", "valid"))
-    with watched(params.train) as end_epoch:
-        callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
-        callbacks += [keras.callbacks.TensorBoard(folder)] if (folder := tensorboard_folder()) else []
-        return train_network(train, valid, len(manifest.classes), params.embedding.size, params.train, callbacks)
+    train, valid = (Labeled(features, splits[name], manifest.labels[splits[name]]) for name in ("train", "valid"))
+    epochs = count_epochs(params.train.epochs, len(train.rows))
+    settings = params.train.model_copy(update={"epochs": epochs})
+    history: History = {name: [] for name in COLUMNS}
+
+    def end_epoch(_: int, figures: dict[str, float]) -> None:
+        progress.set_postfix(val_loss=f"{figures['val_loss']:.4f}", refresh=False)
+        progress.update()
+        for name in COLUMNS:
+            history[name].append(figures[name])
+        with replaced_file(HISTORY) as path:
+            write_history(history, path)
+
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+    callbacks += [keras.callbacks.TensorBoard(folder)] if (folder := tensorboard_folder()) else []
+    with tqdm(total=epochs, desc="train", unit=" epochs", disable=None, leave=False) as progress:
+        return train_network(train, valid, len(manifest.classes), params.embedding.size, settings, callbacks)
+
+
+def fit_without_some_classes(
+    features: np.ndarray, manifest: Manifest, splits: dict[str, np.ndarray], params: Params
+) -> list[Head]:
+    """Train in short on the other classes of each fold, for `evaluate` to search among those held out."""
+    from similarity.embedding.training import Labeled, train_network
+
+    epochs = min(params.train.epochs, NOVEL_CLASSES_EPOCHS)
+    settings, heads = params.train.model_copy(update={"epochs": epochs}), []
+    folds = hold_out_classes(manifest.labels, len(manifest.classes), splits)
+    for fold in track(folds, "train: novel classes", unit=" trainings"):
+        known = np.setdiff1d(np.arange(len(manifest.classes)), manifest.labels[fold.novel])
+        train, valid = (
+            Labeled(features, rows, np.searchsorted(known, manifest.labels[rows]).astype(np.int32))
+            for rows in (fold.train, fold.valid)
+        )
+        heads.append(train_network(train, valid, len(known), params.embedding.size, settings, measure_all=False)[0])
+    return heads
+
+
+def count_epochs(epochs: int, images: int) -> int:
+    """Count the passes over many training images that take as many steps as `epochs` passes over 5,000."""
+    return max(1, round(epochs * max(LEAST_SHARE, min(1, ALL_EPOCHS / images))))
 
 
 def tensorboard_folder() -> str | None:
@@ -82,48 +121,15 @@ def tensorboard_folder() -> str | None:
     return folder
 
 
-@contextmanager
-def watched(settings: TrainParams) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Show a training while it runs; gives what is to be called with the figures at the end of each epoch.
-
-    There is a progress bar and, if DVC runs this stage, a new version of its files about every second, so that
-    `dvc exp show` and what draws the plots show the run as it goes. DVC has removed these files before, so nothing is
-    lost. If the training fails, they are removed.
-    """
-    history: History = {name: [] for name in COLUMNS}
-    is_live, written = "DVC_STAGE" in os.environ, time.monotonic()
-
-    def end_epoch(_: int, figures: dict[str, float]) -> None:
-        nonlocal written
-        progress.set_postfix(val_loss=f"{figures['val_loss']:.4f}", refresh=False)
-        progress.update()
-        for name in COLUMNS:
-            history[name].append(figures[name])
-        if is_live and time.monotonic() >= written + SECONDS:
-            with Outputs() as outputs:
-                write_history(history, outputs)
-                write_metrics(outputs.file(FIGURES), {**best_epoch(history, settings), "epoch": len(history["loss"])})
-            written = time.monotonic()
-
-    with tqdm(total=settings.epochs, desc="train", unit=" epochs", disable=None, leave=False) as progress:
-        try:
-            yield end_epoch
-        except BaseException:
-            for path in (HISTORY, FIGURES) if is_live else ():
-                path.unlink(missing_ok=True)
-            raise
-
-
-def write_history(history: History, outputs: Outputs) -> None:
+def write_history(history: History, path: Path) -> None:
     """Write a row for each epoch; none if nothing was learned."""
     epochs = enumerate(zip(*(history.get(name, []) for name in COLUMNS), strict=True), start=1)
     rows = ([f"{value:.6g}" for value in (epoch, *figures)] for epoch, figures in epochs)
-    write_table(outputs.file(HISTORY), ("epoch", *COLUMNS), rows)
+    write_table(path, ("epoch", *COLUMNS), rows)
 
 
-def best_epoch(history: History, settings: TrainParams) -> dict[str, float]:
-    """Return the metrics of the epoch that is kept, the first one of equals."""
-    figure, mode = settings.best_epoch_by
+def best_epoch(history: History, figure: str, mode: Literal["max", "min"]) -> dict[str, float]:
+    """Return the metrics of the epoch that is kept: the first one of equals in a figure of the history."""
     best = history[figure].index({"max": max, "min": min}[mode](history[figure]))
     return {
         "val_loss": history["val_loss"][best],

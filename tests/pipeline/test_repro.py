@@ -11,7 +11,7 @@ import numpy as np
 from projects import Project, stages_run
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.computing import load_pixels
-from similarity.embedding.embedder import load_embedder
+from similarity.embedding.model import load_embedder
 from similarity.index.approximate import AnnoyForest
 
 OF_DVC = ("Running stage ", "> python ", "Use `dvc push`")

@@ -5,8 +5,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as ops
 
-from similarity.embedding.model import EmbeddingModel, Head, save_model
-from similarity.embedding.visual_part import VisualPart
+from similarity.embedding.model import EmbeddingModel, Head, VisualPart, save_model
 from similarity.engine.explaining import load_explainer
 
 SIDE = 4

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from similarity.data.vectors import normalize
-from similarity.embedding.model import EmbeddingModel, Head, embed, load_model, save_model
-from similarity.embedding.visual_part import fit_visual_part
+from similarity.embedding.model import EmbeddingModel, Head, embed, fit_visual_part, load_embedding_model, save_embedder
 
 RNG = np.random.default_rng(0)
 FEATURES = (RNG.standard_normal((400, 4)) @ RNG.standard_normal((4, 30)) * 10.0 ** RNG.uniform(-1, 2, 30) + 7).astype(
@@ -75,14 +74,18 @@ def test_an_embedding_whose_class_part_is_all_zeros_has_its_visual_part_and_no_n
 
 def test_a_model_is_read_as_it_was_written_and_written_the_same_again(tmp_path: Path) -> None:
     model = EmbeddingModel(HEAD, fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0), 0.3)
-    for name in ("a.npz", "b.npz"):
-        save_model(model, tmp_path / name)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    np.testing.assert_array_equal(load_model(tmp_path / "a.npz")(FEATURES), model(FEATURES))
+    for name in ("backbone", "a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "backbone/graph.bin").write_bytes(b"graph")
+    for name in ("a", "b"):
+        save_embedder(tmp_path / name, tmp_path / "backbone", model)
+    contents = [[path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("a", "b")]
+    assert contents[0] == contents[1]
+    assert (tmp_path / "a/graph.bin").read_bytes() == b"graph"
+    np.testing.assert_array_equal(load_embedding_model(tmp_path / "a")(FEATURES), model(FEATURES))
 
 
 def test_applying_a_model_does_not_import_keras() -> None:
     """It would take every query seconds."""
-    modules = "similarity.embedding.embedder", "similarity.embedding.visual_part"
-    script = f"import sys, {', '.join(modules)}; sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
+    script = "import sys, similarity.embedding.model; sys.exit(any(name in sys.modules for name in ('keras', 'h5py')))"
     assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2] / "src").returncode == 0

@@ -1,29 +1,30 @@
-"""Classes that are held out: what is measured where the source gives splits that leave nothing to ask."""
-
-from pipeline.inputs import load_params
-
-import json
-from pathlib import Path
+"""Classes that are held out in turn, also where the source gives splits that leave nothing to ask."""
 
 import numpy as np
 import pytest
 
-import evaluate
-from projects import ROOT
-from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.evaluation.novel_classes import hold_out_classes
+
+
+def splits_of(labels: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.arange(len(labels))[i::3] for i, name in enumerate(("train", "valid", "test"))}
+
+
+@pytest.mark.parametrize(("classes", "parts"), [(2, 0), (3, 0), (4, 2), (5, 2), (6, 3), (10, 3)])
+def test_each_class_is_held_out_once_and_never_learned_from_at_the_same_time(classes: int, parts: int) -> None:
+    labels = np.repeat(np.arange(classes, dtype=np.int32), 9)
+    splits = splits_of(labels)
+    folds = hold_out_classes(labels, classes, splits)
+    assert len(folds) == parts
+    held_out = [set(labels[fold.novel].tolist()) for fold in folds]
+    assert sorted(label for each in held_out for label in each) == list(range(classes)) * bool(parts)
+    for fold, novel in zip(folds, held_out, strict=True):
+        for rows, split in ((fold.train, "train"), (fold.valid, "valid"), (fold.novel[fold.queries], "test")):
+            assert set(rows.tolist()) <= set(splits[split].tolist())
+        assert not novel & set(labels[np.concatenate([fold.train, fold.valid])].tolist())
 
 
 @pytest.mark.parametrize("empty", ["test", "valid"])
-def test_without_images_to_ask_or_to_choose_by_nothing_is_measured(
-    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = load_params(ROOT / "params.yaml")
-    (tmp_path / "models/backbone").mkdir(parents=True)
-    described = json.dumps({"tap_features": dict.fromkeys(params.embedding.visual_taps, 2)})
-    (tmp_path / "models/backbone/backbone.json").write_text(described, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    manifest = Manifest([ImageRecord(f"{label}/{i}", label, f"{label}{i}", 8, 8) for label in "abcd" for i in range(4)])
-    splits = {name: np.arange(16)[i::3] for i, name in enumerate(("train", "valid", "test"))}
-    splits[empty] = np.empty(0, np.int64)
-    features = np.random.default_rng(0).random((16, 8), np.float32)
-    assert evaluate.measure_novel_classes(features, manifest, splits, params) == {}
+def test_without_images_to_ask_or_to_choose_by_nothing_is_measured(empty: str) -> None:
+    labels = np.repeat(np.arange(4, dtype=np.int32), 4)
+    assert hold_out_classes(labels, 4, {**splits_of(labels), empty: np.empty(0, np.int64)}) == []

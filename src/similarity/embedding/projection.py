@@ -1,7 +1,5 @@
 """A map of all images in the plane: similar ones near each other."""
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 
 from similarity.data.vectors import COSINE_DECIMALS, normalize, rank
@@ -12,13 +10,7 @@ _LEAST_DISTANCE = 10**-COSINE_DECIMALS
 _VALUES_PER_BLOCK = 1 << 20
 
 
-def project(
-    embeddings: np.ndarray,
-    landmarks: int,
-    perplexity: float,
-    seed: int,
-    progress: Callable[[range], Iterable[int]] = iter,
-) -> np.ndarray:
+def project(embeddings: np.ndarray, landmarks: int, perplexity: float, seed: int) -> np.ndarray:
     """Place every row in the plane, with the same bits for any number of threads.
 
     Some rows, the landmarks, are laid out by t-SNE (van der Maaten & Hinton, JMLR 2008), which takes seconds for
@@ -30,7 +22,6 @@ def project(
         landmarks: how many rows t-SNE lays out; all if there are no more.
         perplexity: roughly how many neighbors of a landmark t-SNE keeps near; lowered where landmarks are few.
         seed: seeds the choice of landmarks and t-SNE.
-        progress: wraps the iteration over blocks of the other rows, after t-SNE.
 
     Returns:
         float32 (n, 2), in the unit square: one axis fills it, the other, on the same scale, is centered.
@@ -47,7 +38,7 @@ def project(
     with threadpool_limits(limits=1):
         layout = _lay_out(directions, perplexity, seed)
         points[chosen] = layout[copies]
-        for start in progress(range(0, len(others), block)):
+        for start in range(0, len(others), block):
             rows = others[start : start + block]
             points[rows] = _place(_directions(embeddings[rows]), directions, layout)
     lowest, extents = points.min(axis=0), np.ptp(points, axis=0)

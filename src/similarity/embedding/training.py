@@ -46,16 +46,19 @@ def train_network(
     size: int,
     params: TrainParams,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    measure_all: bool = True,
 ) -> tuple[Head, dict[str, list[float]]]:
     """Fit a new network to the training images, and keep the epoch that is best for the validation images.
 
     Args:
         train: what the weights are fitted to.
-        valid: what `val_loss`, `val_accuracy` and `val_map_at_r` are measured on.
+        valid: what the best epoch is chosen by.
         classes: C.
-        size: length of the embedding, E.
+        size: length of the class part, E.
         params: how to train.
         callbacks: to be called after the own ones.
+        measure_all: whether `val_loss` and `val_accuracy` are measured also where they choose nothing.
 
     Returns:
         The weights, and `loss`, `accuracy`, `val_loss` (nats), `val_accuracy` and `val_map_at_r` of each epoch.
@@ -65,7 +68,7 @@ def train_network(
     """
 
     def stop_if_diverged(epoch: int, logs: dict[str, float]) -> None:
-        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
+        if not np.isfinite([logs["loss"], logs.get("val_loss", 0)]).all():
             raise UserError(f"training diverged in epoch {epoch + 1}: lower train.lr in params.yaml, now {params.lr:g}")
 
     keras.backend.clear_session()
@@ -78,7 +81,7 @@ def train_network(
     patience = params.patience or params.epochs
     history = network.fit(
         batches,
-        validation_data=Batches(valid, _VALIDATION_BATCH),
+        validation_data=Batches(valid, _VALIDATION_BATCH) if measure_all or monitor == "val_loss" else None,
         epochs=params.epochs,
         shuffle=False,  # `Batches` draws the order
         callbacks=[
@@ -100,10 +103,13 @@ class ValidationRanking(keras.callbacks.Callback):
 
     def __init__(self, train: Labeled, valid: Labeled, epochs: int) -> None:
         super().__init__()
-        gallery, queries = _sample(train, _RANKED_GALLERY), _sample(valid, _RANKED_QUERIES)
-        self._features = np.concatenate([gallery.features[gallery.rows], queries.features[queries.rows]])
-        self._labels = np.concatenate([gallery.labels, queries.labels])
-        self._split, self._epochs, self._value = len(gallery.rows), epochs, 0.0
+        gallery, queries = (
+            sample_queries(np.arange(len(each.rows)), each.labels, count, seed=0)
+            for each, count in ((train, _RANKED_GALLERY), (valid, _RANKED_QUERIES))
+        )
+        self._features = np.concatenate([train.features[train.rows[gallery]], valid.features[valid.rows[queries]]])
+        self._labels = np.concatenate([train.labels[gallery], valid.labels[queries]])
+        self._split, self._epochs, self._value = len(gallery), epochs, 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Measure, or repeat the last figure."""
@@ -113,12 +119,6 @@ class ValidationRanking(keras.callbacks.Callback):
             found = evaluate_retrieval(embeddings, self._labels, rows[self._split :], rows[: self._split])
             self._value = float(found.scores["map_at_r"].mean())
         logs["val_map_at_r"] = self._value
-
-
-def _sample(labeled: Labeled, count: int) -> Labeled:
-    """Take up to `count` rows, some of every class."""
-    chosen = sample_queries(np.arange(len(labeled.rows)), labeled.labels, count, seed=0)
-    return Labeled(labeled.features, labeled.rows[chosen], labeled.labels[chosen])
 
 
 def build_network(
@@ -176,9 +176,9 @@ def compile_network(network: keras.Model, params: TrainParams, steps: int) -> No
     else:
         rate = keras.optimizers.schedules.InverseTimeDecay(params.lr, decay_steps=1, decay_rate=DECAY)
     settings: dict[str, Any] = {"momentum": params.momentum, "nesterov": True} if params.optimizer == "sgd" else {}
-    optimizers = {name.lower(): optimizer for name, optimizer in vars(keras.optimizers).items()}
     if params.loss == "normalized_softmax":
         settings["weight_decay"] = WEIGHT_DECAY / steps
+    optimizers = {name.lower(): optimizer for name, optimizer in vars(keras.optimizers).items()}
     network.compile(
         optimizers[params.optimizer](rate, **settings),
         loss="sparse_categorical_crossentropy",  # the categorical one, for labels that are not one-hot encoded

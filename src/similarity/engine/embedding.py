@@ -16,7 +16,7 @@ from similarity.data.images.decoding import DecodedImage, UnreadableImageError, 
 from similarity.data.images.pixels import resize
 from similarity.data.images.query_images import Region, decode_query
 from similarity.data.images.wide import Ranges
-from similarity.embedding.embedder import Embedder, load_embedder
+from similarity.embedding.model import Embedder, load_embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.evaluation.novelty import Novelty

@@ -8,8 +8,7 @@ import numpy as np
 
 from similarity.data.features.extractor import GRAPH, describe, openvino_core
 from similarity.data.vectors import normalize
-from similarity.embedding.embedder import load_embedding_model
-from similarity.embedding.model import EmbeddingModel, embed
+from similarity.embedding.model import EmbeddingModel, embed, load_embedding_model
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -15,7 +15,7 @@ import orjson
 
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.data.vectors import normalize
-from similarity.embedding.embedder import load_embedding_model
+from similarity.embedding.model import load_embedding_model
 from similarity.engine.results import Index, Names, Options, Query
 from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts, VectorStore
 from similarity.errors import UserError

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw
-
-_LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,"))
+from PIL import Image
 
 
 def draw_foreign(kind: str, number: int, size: int, seed: int) -> np.ndarray:
@@ -44,28 +42,9 @@ def _plain(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.broadcast_to(_colors(rng, 1)[0], (size, size, 3)).astype(np.uint8)
 
 
-def _shapes(rng: np.random.Generator, size: int) -> np.ndarray:
-    background, *colors = (tuple(color) for color in _colors(rng, 6).tolist())
-    image = Image.new("RGB", (4 * size, 4 * size), background)
-    draw = ImageDraw.Draw(image)
-    for color in colors:
-        x, y, width, height = rng.integers(4 * size // 10, 4 * size * 6 // 10, 4).tolist()
-        outline = (x - width // 2, y - height // 2, x + width // 2, y + height // 2)
-        (draw.ellipse if rng.random() < 0.5 else draw.rectangle)(outline, fill=color)
-    return np.asarray(image.resize((size, size)))
-
-
-def _text(rng: np.random.Generator, size: int) -> np.ndarray:
-    image = Image.new("RGB", (size, size), "white")
-    draw = ImageDraw.Draw(image)
-    for y in range(0, size, 10):
-        draw.text((0, y), "".join(rng.choice(_LETTERS, size // 5 + 1)), fill="black")
-    return np.asarray(image)
-
-
 def _colors(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.integers(0, 256, (count, 3))
 
 
-_DRAWINGS = (_checkerboard, _clouds, _gradient, _noise, _plain, _shapes, _text)
+_DRAWINGS = (_checkerboard, _clouds, _gradient, _noise, _plain)
 KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {each.__name__[1:]: each for each in _DRAWINGS}

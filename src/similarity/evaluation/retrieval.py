@@ -1,17 +1,18 @@
 """How good a ranking is: for finding images of the query's class, and for finding the original of an edited picture."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from similarity.data.files import release_pages
+from similarity.data.parallel import ordered_map
 from similarity.data.vectors import normalize, rank, row_blocks
 
 SCORES = ("p_at_1", "p_at_10", "map_at_r")
 MAX_QUERIES = 10_000  # of more test images, a sample with every class in it
-_SIMILARITIES_PER_BLOCK = 1 << 23
-_BLOCKS_TOGETHER = 16
+_COMPARED_TOGETHER = 1 << 27  # similarities, for which the gallery is read once
+_RANKED_TOGETHER = 1 << 20  # similarities: what is computed of them stays in the processor's cache
 _GALLERY_ROWS_PER_BLOCK = 4096
 _ROUNDING = 1e-6  # of cosines that were computed in other blocks
 
@@ -20,17 +21,11 @@ Prepare = Callable[[np.ndarray], np.ndarray]
 
 
 class Retrieval(NamedTuple):
-    """What was found for each of n queries.
+    """What was found for each of n queries."""
 
-    Attributes:
-        scores: float64 (n,) each, by the names in `SCORES`; see `score`.
-        nearest: rows of the up to ten nearest gallery images, int64 (n, 10), best first.
-        cosines: their cosines to the query, float32 (n, 10).
-    """
-
-    scores: dict[str, np.ndarray]
-    nearest: np.ndarray
-    cosines: np.ndarray
+    scores: dict[str, np.ndarray]  # float64 (n,) each, by the names in `SCORES`; see `score`
+    nearest: np.ndarray  # rows of the up to ten nearest gallery images, int64 (n, 10), best first
+    cosines: np.ndarray  # their cosines to the query, float32 (n, 10)
 
 
 def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -53,7 +48,6 @@ def evaluate_retrieval(
     queries: np.ndarray,
     gallery: np.ndarray,
     prepare: Prepare = np.asarray,
-    progress: Callable[[range], Iterable[int]] = iter,
 ) -> Retrieval:
     """Rank a gallery by cosine for each query, which is not its own neighbor, and score the rankings.
 
@@ -63,14 +57,13 @@ def evaluate_retrieval(
         queries: rows of the queries, int64 (q,).
         gallery: rows of the gallery, int64 (g,).
         prepare: applied to vectors before they are compared.
-        progress: wraps the iteration over blocks of queries.
     """
     gallery_labels = labels[gallery]
     class_sizes = np.bincount(gallery_labels, minlength=labels.max() + 1)
-    block = max(1, _SIMILARITIES_PER_BLOCK // len(gallery))
-    compared = _compare(vectors, queries, gallery, prepare, block)
-    parts = []
-    for start, similarities in zip(progress(range(0, len(queries), block)), compared, strict=True):
+    block = max(1, _RANKED_TOGETHER // len(gallery))
+
+    def evaluate_block(start_and_similarities: tuple[int, np.ndarray]) -> tuple[np.ndarray, ...]:
+        start, similarities = start_and_similarities
         rows = queries[start : start + block]
         own = gallery == rows[:, None]
         similarities[own] = -2  # below all cosines
@@ -79,25 +72,27 @@ def evaluate_retrieval(
         relevant = (gallery_labels[ranked] == wanted[:, None]) & (gallery[ranked] != rows[:, None])
         scores = score(relevant, class_sizes[wanted] - own.any(axis=1))
         top = ranked[:, :10]
-        parts.append((*scores, gallery[top], np.take_along_axis(similarities, top, axis=1)))
-    *values, nearest, cosines = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return *scores, gallery[top], np.take_along_axis(similarities, top, axis=1)
+
+    compared = _compare(vectors, queries, gallery, prepare, block)
+    blocks = zip(range(0, len(queries), block), compared, strict=True)
+    *values, nearest, cosines = (
+        np.concatenate(each) for each in zip(*ordered_map(evaluate_block, blocks, ahead=2), strict=True)
+    )
     return Retrieval(dict(zip(SCORES, values, strict=True)), nearest, cosines)
 
 
 def _compare(
     vectors: np.ndarray, queries: np.ndarray, gallery: np.ndarray, prepare: Prepare, block: int
 ) -> Iterator[np.ndarray]:
-    """Give the cosines between `block` queries at a time and the gallery, float32 (b, g).
-
-    The gallery, which may be too large to keep, is read once for several blocks.
-    """
-    together = _BLOCKS_TOGETHER * block
+    """Give the cosines between `block` queries at a time and the gallery, float32 (b, g)."""
+    together = block * max(1, _COMPARED_TOGETHER // (block * len(gallery)))
     for first in range(0, len(queries), together):
         units = normalize(prepare(vectors[queries[first : first + together]]))
         similarities, end = np.empty((len(units), len(gallery)), np.float32), 0
         for candidates in row_blocks(vectors, gallery):
             start, end = end, end + len(candidates)
-            similarities[:, start:end] = units @ normalize(prepare(candidates)).T
+            np.matmul(units, normalize(prepare(candidates)).T, out=similarities[:, start:end])
         yield from (similarities[start : start + block] for start in range(0, len(units), block))
 
 
@@ -137,7 +132,6 @@ def ranks_of_originals(
     gallery: np.ndarray,
     contents: np.ndarray,
     prepare: Prepare = np.asarray,
-    progress: Callable[[range], Iterable[int]] = iter,
 ) -> np.ndarray:
     """Find the rank, by cosine, of each edited picture's original: int64 (n,), 1 is the first.
 
@@ -150,12 +144,11 @@ def ranks_of_originals(
         gallery: vectors of all indexed images, (m, …); may be mapped from a file.
         contents: a number that images with the same content share, int64 (m,).
         prepare: applied to both before they are compared.
-        progress: wraps the iteration over blocks of the gallery.
     """
     units = normalize(prepare(queries))
     own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) - _ROUNDING
     ranks = np.ones(len(queries), np.int64)
-    for start in progress(range(0, len(gallery), _GALLERY_ROWS_PER_BLOCK)):
+    for start in range(0, len(gallery), _GALLERY_ROWS_PER_BLOCK):
         rows = slice(start, start + _GALLERY_ROWS_PER_BLOCK)
         is_other = contents[rows, None] != contents[originals]
         ranks += ((normalize(prepare(gallery[rows])) @ units.T >= own) & is_other).sum(axis=0)

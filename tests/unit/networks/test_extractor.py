@@ -15,8 +15,7 @@ from similarity.data.features.extractor import load_extractor, lowest_cosine, ta
 from similarity.data.features.graphs import save_extractor
 from similarity.data.features.networks import Backbone, load_backbone
 from similarity.data.quiet import prepare_tensorflow
-from similarity.embedding.model import EmbeddingModel, Head
-from similarity.embedding.visual_part import VisualPart
+from similarity.embedding.model import EmbeddingModel, Head, VisualPart
 from similarity.errors import UserError
 
 TAPS = ["block1a", "block2b", "block4c", "final"]

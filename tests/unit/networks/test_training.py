@@ -12,6 +12,7 @@ from similarity.embedding.model import Head, embed, load_head, predict_classes, 
 from similarity.errors import UserError
 from similarity.evaluation.retrieval import evaluate_retrieval
 from similarity.params import Loss, Optimizer, TrainParams
+from train import count_epochs, fit, fit_without_some_classes
 
 if TYPE_CHECKING:
     from similarity.embedding.training import Labeled
@@ -148,15 +149,6 @@ def test_the_ranking_of_validation_images_is_that_of_the_class_part() -> None:
     assert history["val_map_at_r"] == [pytest.approx(scores["map_at_r"].mean())]
 
 
-@pytest.mark.parametrize(("classes", "scale"), [(2, 2.197), (10, 4.394), (1000, 9.104)])
-def test_the_scale_follows_from_the_number_of_classes(classes: int, scale: float) -> None:
-    from similarity.embedding.training import NormalizedSoftmax, build_network
-
-    layer = build_network(6, 8, classes, SETTINGS.model_copy(update={"scale": None})).get_layer("classes")
-    assert isinstance(layer, NormalizedSoftmax)
-    assert layer.scale == pytest.approx(scale, abs=1e-3)
-
-
 def test_only_the_named_rows_are_learned_from_also_of_a_mapped_file(tmp_path: Path) -> None:
     everything, chosen = blobs(300, 0), np.flatnonzero(np.arange(300) % 4)
     np.save(tmp_path / "features.npy", everything.features)
@@ -181,28 +173,25 @@ def test_a_training_that_diverges_names_the_parameter() -> None:
         train(lr=10, loss="softmax")
 
 
-@pytest.mark.parametrize("optimizer", get_args(Optimizer))
-def test_every_optimizer_can_take_a_step(optimizer: Optimizer) -> None:
-    from similarity.embedding.training import build_network, compile_network
-
-    network = build_network(6, 8, 3, SETTINGS)
-    compile_network(network, SETTINGS.model_copy(update={"optimizer": optimizer}), 100)
-    network.optimizer.build(network.trainable_variables)
-    before = network.get_weights()
-    network.optimizer.apply([variable.numpy() * 0 + 1 for variable in network.trainable_variables])
-    assert all((mine != theirs).any() for mine, theirs in zip(network.get_weights(), before, strict=True))
-
-
-def test_all_optimizers_of_keras_are_offered() -> None:
+def test_all_optimizers_of_keras_are_offered_and_can_take_a_step() -> None:
     import keras
+
+    from similarity.embedding.training import build_network, compile_network
 
     wrappers = {"optimizer", "optimizermap", "multioptimizer", "lossscaleoptimizer"}
     unsuited = {"schedulefreeadamw"}  # brings its own schedule
     known = {name.lower() for name, each in vars(keras.optimizers).items() if isinstance(each, type)}
     assert known - wrappers - unsuited == set(get_args(Optimizer))
+    network = build_network(6, 8, 3, SETTINGS)
+    for optimizer in get_args(Optimizer):
+        compile_network(network, SETTINGS.model_copy(update={"optimizer": optimizer}), 100)
+        network.optimizer.build(network.trainable_variables)
+        before = network.get_weights()
+        network.optimizer.apply([variable.numpy() * 0 + 1 for variable in network.trainable_variables])
+        assert all((mine != theirs).any() for mine, theirs in zip(network.get_weights(), before, strict=True))
 
 
-def test_schedules_end_at_zero_or_have_the_decay_of_the_original() -> None:
+def test_schedules_and_the_scale_of_cosines_are_what_the_formulas_say() -> None:
     from similarity.embedding.training import build_network, compile_network
 
     def rate(schedule: str, step: int) -> float:
@@ -212,3 +201,31 @@ def test_schedules_end_at_zero_or_have_the_decay_of_the_original() -> None:
 
     assert [rate("cosine", step) for step in (0, 50, 100)] == pytest.approx([0.05, 0.025, 0])
     assert [rate("constant", step) for step in (0, 1_000_000)] == pytest.approx([0.05, 0.025])
+    for classes, scale in ((2, 2.197), (10, 4.394), (1000, 9.104)):
+        layer: Any = build_network(6, 8, classes, SETTINGS.model_copy(update={"scale": None})).get_layer("classes")
+        assert layer.scale == pytest.approx(scale, abs=1e-3)
+
+
+@pytest.mark.parametrize("images", [1, 300, 5000, 18_000, 10_000_000])
+def test_many_images_are_passed_over_less_often(images: int) -> None:
+    assert count_epochs(60, images) == {18_000: 17, 10_000_000: 10}.get(images, 60)
+    assert count_epochs(1, images) == 1
+
+
+def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_third_of_the_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = load_params(ROOT / "params.yaml")
+    params = params.model_copy(update={"train": SETTINGS.model_copy(update={"epochs": 2})})
+    manifest = Manifest([ImageRecord(f"{i}.png", "abcdef"[i % 6], str(i), 8, 8) for i in range(90)])
+    splits = {name: np.arange(90)[i * 30 : (i + 1) * 30] for i, name in enumerate(("train", "valid", "test"))}
+    features = (manifest.labels[:, None] == np.arange(6)).astype(np.float32)
+    head, history = fit(features, manifest, splits, params)
+    lines = (tmp_path / "metrics/history.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy,val_map_at_r"
+    assert [float(line.split(",")[3]) for line in lines[1:]] == pytest.approx(history["val_loss"], rel=1e-5)
+    assert head.class_kernel.shape == (32, 6)
+    assert [each.class_kernel.shape for each in fit_without_some_classes(features, manifest, splits, params)] == [
+        (32, 4)
+    ] * 3
