@@ -8,7 +8,6 @@ from pipeline.inputs import load_rows
 from pipeline.stage import counted, run_stage, track
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +20,7 @@ from similarity.embedding.model import Head, save_head
 from similarity.errors import UserError
 from similarity.evaluation.novel_classes import hold_out_classes
 from similarity.layout import FEATURES, HEAD, HISTORY, MANIFEST, METRICS, NOVEL_CLASSES, SPLITS
-from similarity.params import Params
+from similarity.params import Params, TrainParams
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")
 TENSORBOARD = "IMAGE_SIMILARITY_TENSORBOARD"
@@ -71,7 +70,7 @@ def fit(
     from similarity.embedding.training import Labeled, keras, train_network
 
     train, valid = (Labeled(features, splits[name], manifest.labels[splits[name]]) for name in ("train", "valid"))
-    epochs = count_epochs(params.train.epochs, len(train.rows))
+    epochs = count_epochs(params.train, len(train.rows))
     settings = params.train.model_copy(update={"epochs": epochs})
     history: History = {name: [] for name in COLUMNS}
 
@@ -83,8 +82,9 @@ def fit(
         with replaced_file(HISTORY) as path:
             write_history(history, path)
 
-    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
-    callbacks += [keras.callbacks.TensorBoard(folder)] if (folder := tensorboard_folder()) else []
+    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+    if folder := os.environ.get(TENSORBOARD):
+        callbacks.append(keras.callbacks.TensorBoard(folder))
     with tqdm(total=epochs, desc="train", unit=" epochs", disable=None, leave=False) as progress:
         return train_network(train, valid, len(manifest.classes), params.embedding.size, settings, callbacks)
 
@@ -108,17 +108,14 @@ def fit_without_some_classes(
     return heads
 
 
-def count_epochs(epochs: int, images: int) -> int:
-    """Count the passes over many training images that take as many steps as `epochs` passes over 5,000."""
-    return max(1, round(epochs * max(LEAST_SHARE, min(1, ALL_EPOCHS / images))))
+def count_epochs(settings: TrainParams, images: int) -> int:
+    """Count the passes over the training images: with the schedule `cosine`, over more than 5,000, fewer do as well.
 
-
-def tensorboard_folder() -> str | None:
-    """Return the folder for TensorBoard's logs, if the environment names one and TensorBoard is installed."""
-    folder = os.environ.get(TENSORBOARD)
-    if folder and find_spec("tensorboard") is None:
-        raise UserError(f"{TENSORBOARD} is set, but TensorBoard is not installed: pip install tensorboard")
-    return folder
+    They take as many steps as all passes over 5,000, but at least a sixth of them is run.
+    """
+    if settings.schedule == "constant":  # as in the original
+        return settings.epochs
+    return max(1, round(settings.epochs * max(LEAST_SHARE, min(1, ALL_EPOCHS / images))))
 
 
 def write_history(history: History, path: Path) -> None:

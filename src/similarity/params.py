@@ -141,7 +141,8 @@ class TrainParams(_Section):
     """Learning rate."""
     epochs: Annotated[Integer, Field(ge=1, le=100_000)]
     """Passes over the training images at most; the best one is kept, by the MAP@R of the validation images for
-    `normalized_softmax`, by their loss for `softmax`."""
+    `normalized_softmax`, by their loss for `softmax`. With the schedule `cosine`, more than 5,000 training images are
+    passed over less often, as many times as take as many steps, but at least a sixth of this."""
     patience: Annotated[Integer, Field(ge=1)] | None
     """Epochs without a better one after which training ends; empty is never."""
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]

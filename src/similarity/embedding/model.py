@@ -175,7 +175,7 @@ class Embedder:
         return self.model(self.extractor(pixels))
 
     def check(self, pixels: np.ndarray, embeddings: np.ndarray) -> None:
-        """Embed a few indexed images again, and raise a `UserError` if their stored embeddings are of another model.
+        """Embed a few indexed images again, and raise a `UserError` if another model gave their stored embeddings.
 
         Args:
             pixels: of these images, float32 (n, size, size, 3) in 0…255.
@@ -196,6 +196,11 @@ def save_embedder(folder: Path, backbone: Path, model: EmbeddingModel) -> None:
     """Fill an existing folder, which can then be used alone, with a copy of the backbone's and the embedding model."""
     for file in sorted(backbone.iterdir()):
         (folder / file.name).write_bytes(file.read_bytes())
+    save_embedding_model(folder, model)
+
+
+def save_embedding_model(folder: Path, model: EmbeddingModel) -> None:
+    """Add only the embedding model to such a folder."""
     arrays = {**model.head._asdict(), **{f"visual_{name}": array for name, array in model.visual._asdict().items()}}
     write_arrays(folder / _MODEL, {**arrays, "visual_weight": np.float64(model.visual_weight)})
 
