@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.failures import Refusal, answer
 
 COOKIE = "similarity"
-VERSIONED = "/api/v1/"
+API = "/api/v1"
 _PROTECTED = ("/api/", "/metrics")
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -75,8 +75,8 @@ class AccessControl:
 
         headers, app, root = Headers(scope=scope), self.app, scope.get("root_path", "")
         path = scope["path"].removeprefix(root)
-        if path.startswith("/api/") and not path.startswith(VERSIONED):
-            path = VERSIONED + path.removeprefix("/api/")
+        if path.startswith("/api/") and not path.startswith(f"{API}/"):
+            path = f"{API}/{path.removeprefix('/api/')}"
         if scope["method"] not in _HARMLESS and self._is_foreign(headers):
             app = answer(_FOREIGN)
         elif self.token and path.startswith(_PROTECTED) and not _has_token(headers, self.token):
@@ -104,21 +104,21 @@ class UploadLimits:
 
     def __init__(self, app: ASGIApp, max_bytes: int, room_bytes: int, seconds: float) -> None:
         """Set the size of an upload, that of all that are in memory, of which one fits, and the time for one."""
-        self.app, self.max_bytes, self.seconds = app, max_bytes, seconds
-        self.room = max(room_bytes, max_bytes + _FORM_OVERHEAD)
+        self.app, self.max_bytes, self.seconds = app, max_bytes + _FORM_OVERHEAD, seconds
+        self.room = max(room_bytes, self.max_bytes)
+        self.too_large = f"The upload is too large: at most {max_bytes / 1e6:g} MB are allowed."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
-        length = Headers(scope=scope).get("content-length", "")
-        announced, deadline = int(length) if length.isdecimal() else 0, monotonic() + self.seconds
-        received, is_complete = 0, False
+        if int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
+            return await answer(Refusal(413, "too_many_bytes", self.too_large))(scope, receive, send)
+        received, is_complete, deadline = 0, False, monotonic() + self.seconds
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_complete
             if is_complete:  # what comes next is the end of the connection
                 return await receive()
-            self._check_size(announced)
             try:
                 with fail_after(deadline - monotonic()):
                     message = await receive()
@@ -127,7 +127,8 @@ class UploadLimits:
             size = len(message.get("body", b""))
             received += size
             self.room -= size
-            self._check_size(received)
+            if received > self.max_bytes:
+                raise Refusal(413, "too_many_bytes", self.too_large)
             if self.room < 0:
                 raise Refusal(503, "busy", "Too many uploads at once; try again in a second.", {"retry-after": "1"})
             is_complete = not message.get("more_body", False)
@@ -138,8 +139,3 @@ class UploadLimits:
         finally:
             self.room += received
         return None
-
-    def _check_size(self, size: int) -> None:
-        if size > self.max_bytes + _FORM_OVERHEAD:
-            message = f"The upload is too large: at most {self.max_bytes / 1e6:g} MB are allowed."
-            raise Refusal(413, "too_many_bytes", message)

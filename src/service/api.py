@@ -1,57 +1,36 @@
-"""The calls of the REST API."""
+"""The calls of the REST API, but for those about findings."""
 
 from typing import Annotated
 
+import numpy as np
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service import decisions, forms, info, schema
-from service.access import COOKIE, VERSIONED, cookie_value
-from service.bodies import body_of, describe_body
-from service.catalog import HASH_LENGTH, Catalog, changed_queries
+from service import forms, schema
+from service.access import API, COOKIE, cookie_value
+from service.catalog import HASH_LENGTH, Current, ServedRuns, changed_queries
 from service.failures import Refusal
 from service.image_files import make_thumbnail, media_type, pack, read_image_bytes, require_room
-from service.reloading import ServedCatalog
 from service.why import explain_match
 from similarity.engine.results import Query as ImageQuery
 
 _UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
 _FOREVER = "private, max-age=31536000, immutable"
-router = APIRouter(prefix=VERSIONED.rstrip("/"), responses={each: {"model": schema.Failure} for each in ("4XX", "5XX")})
+router = APIRouter(prefix=API, route_class=forms.FormRoute)
 
 
-async def _served(request: Request) -> ServedCatalog:
-    return request.app.state.served
-
-
-Served = Annotated[ServedCatalog, Depends(_served)]
-
-
-async def _current(served: Served) -> Catalog:
-    return served.current
-
-
-Current = Annotated[Catalog, Depends(_current)]
-
-
-@router.post(
-    "/search",
-    tags=["search"],
-    summary="Find images like uploaded ones",
-    openapi_extra=describe_body(forms.SearchForm),
-)
+@router.post("/search", tags=["search"], summary="Find images like uploaded ones")
 async def search(
-    request: Request, served: Served, form: Annotated[forms.SearchForm, Depends(body_of(forms.SearchForm))]
+    request: Request, served: ServedRuns, form: Annotated[forms.SearchForm, forms.Multipart]
 ) -> schema.SearchResult:
     """Make one query from uploaded images, of indexed ones, of a vector, or of all: their mean, moved towards what is
     liked and away from what is not (Rocchio). Uploads are embedded, and never written to disk. Images that are named by
     key are not among the neighbors.
     """
-    catalog = served.of(form.run)
-    vectors = [catalog.as_vector(form.vector)] if form.vector else []
+    vectors = [np.array(form.vector, np.float32)] if form.vector else []
     query = ImageQuery("upload", form.key, form.image, form.like, form.unlike, form.region, vectors)
-    options = form.as_engine_options(form.any_distance)
+    options, catalog = form.as_engine_options(form.any_distance), served.of(form.run)
     found = await to_thread.run_sync(catalog.search, query, options, limiter=_UPLOAD_THREADS)
     return _with_urls(found, form, request)
 
@@ -65,32 +44,29 @@ def _with_urls(found: schema.SearchResult, options: forms.SearchOptions, request
 
 
 @router.get("/similar", tags=["search"], summary="Find images like an indexed one")
-def similar(request: Request, served: Served, query: Annotated[forms.SimilarQuery, Query()]) -> schema.SearchResult:
+def similar(request: Request, served: ServedRuns, query: Annotated[forms.SimilarQuery, Query()]) -> schema.SearchResult:
     """Read the stored neighbors, or search if they are too few, or if the request needs others or another index."""
     found = served.of(query.run).search(ImageQuery(query.key, keys=(query.key,)), query.as_engine_options())
     return _with_urls(found, query, request)
 
 
-@router.post(
-    "/why", tags=["search"], summary="Show where two images are similar", openapi_extra=describe_body(forms.WhyForm)
-)
-async def why(served: Served, form: Annotated[forms.WhyForm, Depends(body_of(forms.WhyForm))]) -> schema.Why:
+@router.post("/why", tags=["search"], summary="Show where two images are similar")
+async def why(catalog: Current, form: Annotated[forms.WhyForm, forms.Multipart]) -> schema.Why:
     """Return how much each place in an image, or in a region of it, and in its hit contributes to their cosine."""
-    return await to_thread.run_sync(explain_match, served.current, form, limiter=_UPLOAD_THREADS)
+    return await to_thread.run_sync(explain_match, catalog, form, limiter=_UPLOAD_THREADS)
 
 
 @router.get("/changes", tags=["search"], summary="Find what differs most between two runs")
 def list_changes(
-    served: Served, size: Annotated[int, Query(ge=1, le=100, description="How many images to return at most.")] = 20
+    served: ServedRuns,
+    size: Annotated[int, Query(ge=1, le=100, description="How many images to return at most.")] = 20,
 ) -> schema.Changes:
     """Return the test images whose nearest differ most between the served run and the one compared with it."""
     return schema.Changes(changes=changed_queries(served.current, served.of("beside"), size))
 
 
-@router.post("/embed", tags=["search"], summary="Embed images", openapi_extra=describe_body(forms.EmbedForm))
-async def embed(
-    catalog: Current, form: Annotated[forms.EmbedForm, Depends(body_of(forms.EmbedForm))]
-) -> schema.Embeddings:
+@router.post("/embed", tags=["search"], summary="Embed images")
+async def embed(catalog: Current, form: Annotated[forms.EmbedForm, forms.Multipart]) -> schema.Embeddings:
     """Return the embedding of each uploaded image, to compare or to search with; `search` takes it as `vector`."""
     return await to_thread.run_sync(catalog.embed, form.image, limiter=_UPLOAD_THREADS)
 
@@ -141,9 +117,8 @@ def get_image(
     responses={200: {"content": {"application/zip": {}}}},
     response_class=Response,
     summary="Get some indexed images in one archive",
-    openapi_extra=describe_body(forms.DownloadForm),
 )
-def download(catalog: Current, form: Annotated[forms.DownloadForm, Depends(body_of(forms.DownloadForm))]) -> Response:
+def download(catalog: Current, form: Annotated[forms.DownloadForm, Form()]) -> Response:
     """Return a zip file of the files as they are, by their keys; never with another image in it."""
     records, folder = [catalog.record(key) for key in dict.fromkeys(form.key)], catalog.engine.images
     require_room(folder, records, catalog.info.limits.download_bytes)
@@ -168,52 +143,21 @@ def get_map(catalog: Current) -> Response:
     return Response(catalog.packed_map(), media_type="application/octet-stream")
 
 
-@router.get("/findings", tags=["findings"], summary="List what is probably wrong with images and labels")
-def list_findings(catalog: Current, query: Annotated[forms.FindingsQuery, Query()]) -> schema.FindingPage:
-    """Return a page of what the stage `audit` has found, the most important first; none if it was not run."""
-    return catalog.finding_page(query, decisions.read(catalog.engine.root))
-
-
-@router.get("/corrections", tags=["findings"], summary="List what was decided about labels")
-def list_corrections(request: Request, catalog: Current) -> schema.Corrections:
-    """Return the rows of `data/corrections.csv`, by key; the next run of the pipeline applies them."""
-    return decisions.list_all(catalog.engine.root, request.app.state.takes_corrections)
-
-
-@router.post(
-    "/corrections",
-    tags=["findings"],
-    summary="Decide about the label of an image",
-    openapi_extra=describe_body(forms.CorrectionForm),
-)
-def correct(
-    request: Request, catalog: Current, form: Annotated[forms.CorrectionForm, Depends(body_of(forms.CorrectionForm))]
-) -> schema.Corrections:
-    """Write a row of `data/corrections.csv`: the label is right, is to be another one, or the image is to be left out;
-    `undecided` takes it back. A service without a token takes this from its own machine only.
-    """
-    if not request.app.state.takes_corrections:
-        raise Refusal(403, "read_only", "Decisions need a token, and the service has none: set SIMILARITY_TOKEN.")
-    catalog.require_known(form.key)
-    decisions.decide(catalog.engine.root, form.key, form.decision, form.label)
-    return list_corrections(request, catalog)
-
-
 @router.get("/info", tags=["service"], summary="Describe what is served")
-async def get_info(served: Served) -> info.Info:
+def get_info(served: ServedRuns) -> schema.Info:
     """Describe the model, the data, their versions by hash, the metrics, and the limits."""
-    now: dict[str, object] = {"out_of_date": await served.is_out_of_date()}
+    beside = None
     if served.beside is not None:
-        other = served.beside.catalog.info.model_dump(include={"model", "indexes", "metrics"})
-        now["beside"] = info.BesideInfo(revision=served.beside.revision, **other)
-    return served.current.info.model_copy(update=now)
+        same = served.beside.info.model_dump(include={"model", "indexes", "metrics"})
+        beside = schema.BesideInfo(revision=served.revision, **same)
+    return served.current.info.model_copy(update={"out_of_date": served.is_out_of_date, "beside": beside})
 
 
 @router.post("/reload", tags=["service"], summary="Serve the latest results of the pipeline")
-async def reload(served: Served) -> info.Info:
+async def reload(served: ServedRuns) -> schema.Info:
     """Open and check all files again. Until that is done, and if it fails, the old version is served."""
     await served.reload()
-    return await get_info(served)
+    return get_info(served)
 
 
 @router.post("/session", tags=["service"], summary="Let the page in")

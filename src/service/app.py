@@ -1,64 +1,69 @@
-"""The REST API and the search page."""
+"""The REST API and the search page as one application."""
 
 import argparse
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-import uvicorn
 import yaml
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import api
-from service.access import LOCAL_HOSTS, SECURITY_HEADERS, VERSIONED, AccessControl, UploadLimits, own_hosts
-from service.bodies import add_forms
-from service.failures import answer
-from service.measuring import Measuring, health, metrics
-from service.reloading import ServedCatalog
+from service import api, findings
+from service.access import API, LOCAL_HOSTS, AccessControl, UploadLimits, own_hosts
+from service.catalog import Served
+from service.failures import Failure, answer
+from service.schema import Health
 from similarity.data.images.decoding import UnreadableImageError
 from similarity.data.images.query_images import start_decoders
 from similarity.errors import UserError
 
+_ROUTERS = api.router, findings.router
 _FOLDER = Path(__file__).parent
-PAGE, DOCUMENTATION, EXAMPLES = _FOLDER / "page", _FOLDER / "documentation", _FOLDER / "examples.yaml"
-_PAGE_FILES = StaticFiles(directory=PAGE, html=True)
-_MAX_HEAD = 65_536  # bytes of a request before its body
+_EXAMPLES = _FOLDER / "examples.yaml"
+_PAGE = StaticFiles(directory=_FOLDER / "page", html=True)
+_DOCUMENTATION = StaticFiles(
+    directory=_FOLDER / "documentation", packages=[("fastapi_offline", "static")], html=True
+)  # FastAPI's own pages load their scripts from elsewhere
 _DESCRIPTION = """Which of the indexed images look like this one?
 
 Every failure is answered with `{"code": "…", "detail": "…"}`: a word for programs, and a sentence. A parameter that a
 call does not have is refused. Each call that takes a form takes JSON with the same fields as well (`application/json`),
 with images in base64. Paths without the version mean the present one.
 """
+_SECONDS = Histogram("similarity_request_seconds", "Time from a request to the end of its answer.", ["call", "status"])
+_IMAGES = Gauge("similarity_images", "Images that are searched.")
 
 
-def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
+def create_app(served: Served, arguments: argparse.Namespace) -> FastAPI:
     """Create the service from what it answers from and the arguments of its command line."""
     app = FastAPI(
         title="Image similarity",
         description=_DESCRIPTION,
         version="1",
-        openapi_url=f"{VERSIONED}openapi.json",
-        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # short, as generated clients make functions of it
     )
     app.state.served, app.state.token = served, arguments.token
     is_private = arguments.host in LOCAL_HOSTS and not arguments.allow_host
     app.state.takes_corrections = bool(arguments.token) or is_private
-    app.include_router(api.router, dependencies=[Depends(_only_known_parameters)])
-    app.get("/healthz", summary="Check whether the service is up", tags=["service"])(health)
-    app.get("/metrics", include_in_schema=False)(metrics)
-    app.get(f"{VERSIONED}docs", include_in_schema=False)(_to_documentation)
-    documentation = StaticFiles(directory=DOCUMENTATION, packages=[("fastapi_offline", "static")], html=True)
-    app.mount(f"{VERSIONED}docs", documentation)
+    failures: dict[int | str, dict[str, Any]] = {each: {"model": Failure} for each in ("4XX", "5XX")}
+    for router in _ROUTERS:
+        app.include_router(router, dependencies=[Depends(_only_known)], responses=failures)
+    app.get("/healthz", summary="Check whether the service is up", tags=["service"])(_health)
+    app.get("/metrics", include_in_schema=False)(_metrics)
+    app.mount(f"{API}/docs", _DOCUMENTATION)
     app.router.default = _page
     for kind in (RequestValidationError, HTTPException, UserError, UnreadableImageError, Exception):
         app.add_exception_handler(kind, _answer_error)
@@ -67,7 +72,7 @@ def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
     MultiPartParser.spool_max_size = 2 * max_bytes  # larger uploads would go to a temporary file
     # The last one added is the first one asked.
     app.add_middleware(UploadLimits, max_bytes=max_bytes, room_bytes=room_bytes, seconds=arguments.upload_seconds)
-    app.add_middleware(Measuring)
+    app.add_middleware(_Measuring)
     app.add_middleware(AccessControl, token=arguments.token, origins=arguments.allow_origin)
     if arguments.allow_origin:
         allowed = ["authorization", "content-type"]
@@ -81,10 +86,8 @@ def create_app(served: ServedCatalog, arguments: argparse.Namespace) -> FastAPI:
 
 def _complete(document: dict[str, Any], token: str | None) -> None:
     """Add to the OpenAPI document what FastAPI does not know."""
-    schemas = document["components"]["schemas"]
-    add_forms(schemas)
-    for model, example in yaml.safe_load(EXAMPLES.read_text(encoding="utf-8")).items():
-        schemas[model]["examples"] = [example]
+    for model, example in yaml.safe_load(_EXAMPLES.read_text(encoding="utf-8")).items():
+        document["components"]["schemas"][model]["examples"] = [example]
     if token is not None:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"token": []}]
@@ -95,10 +98,10 @@ async def _page(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer what is no call: with a file of the page, if there is one."""
     if scope["path"].removeprefix(scope.get("root_path", "")).startswith("/api/"):
         raise HTTPException(404)
-    await _PAGE_FILES(scope, receive, send)
+    await _PAGE(scope, receive, send)
 
 
-async def _only_known_parameters(request: Request) -> None:
+async def _only_known(request: Request) -> None:
     """Refuse query parameters that a call does not have, which would be ignored silently."""
     operation = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
     known = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
@@ -111,27 +114,42 @@ async def _only_known_parameters(request: Request) -> None:
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     response = answer(error)
     if response.status_code == 405:  # the framework names the methods of one call only
-        matching = [each for each in api.router.routes if each.matches(request.scope)[0] is not Match.NONE]
+        matching = [
+            each for router in _ROUTERS for each in router.routes if each.matches(request.scope)[0] is not Match.NONE
+        ]
         methods = {method for each in matching for method in getattr(each, "methods", ())} or {"GET"}
         response.headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     return response
 
 
-async def _to_documentation() -> RedirectResponse:
-    return RedirectResponse("docs/")
+async def _health() -> Health:
+    """Answer as soon as the model is loaded."""
+    return Health(status="ok")
 
 
-def server_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Config:
-    """Configure the server."""
-    return uvicorn.Config(
-        app,
-        http="h11",  # the only one that limits the head of a request
-        h11_max_incomplete_event_size=_MAX_HEAD,
-        ws="none",
-        limit_concurrency=arguments.max_connections,  # more are answered with 503
-        timeout_keep_alive=arguments.idle_seconds,
-        root_path=arguments.root_path,
-        headers=list(SECURITY_HEADERS.items()),
-        server_header=False,
-        log_level="error",  # a client's bad request is no news
-    )
+async def _metrics(request: Request) -> Response:
+    """Return measurements in the format of Prometheus, with the memory and processor time of this process."""
+    _IMAGES.set(len(request.app.state.served.current.engine))
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Measuring:
+    """Measure each request under the name of its call; all others, such as files of the page, are `other`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start, status = perf_counter(), 500
+
+        async def send_measured(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_measured)
+        finally:
+            if scope["type"] == "http":
+                call = getattr(scope.get("route"), "name", None) or "other"
+                _SECONDS.labels(call, status).observe(perf_counter() - start)

@@ -1,13 +1,13 @@
 """How calls fail: with a status, a code for programs, and a sentence for people."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from service.schema import Failure
 from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
 from similarity.engine.gallery import UnknownNameError
 from similarity.engine.stores import LookUnavailableError
@@ -20,7 +20,15 @@ _KINDS: dict[type[Exception], tuple[int, str, str]] = {  # subclasses first
     UnknownNameError: (404, "unknown_name", "{}"),
     LookUnavailableError: (422, "no_look", "{}"),
     UserError: (422, "invalid", "{}"),
+    Exception: (500, "internal", "Something went wrong on the server; see its output."),
 }
+
+
+class Failure(BaseModel):
+    """Why there is no answer."""
+
+    code: Annotated[str, Field(description="For programs: it stays the same.", examples=["unknown_name"])]
+    detail: Annotated[str, Field(examples=["no image 'jug/x.jpg' is indexed; near it are: jug/jug_0042.jpg"])]
 
 
 class Refusal(HTTPException):
@@ -31,23 +39,17 @@ class Refusal(HTTPException):
         self.code = code
 
 
-def failure_of(error: Exception) -> tuple[int, Failure]:
-    """Choose the status and the answer for an error."""
-    if isinstance(error, RequestValidationError):
-        return 422, Failure(code="invalid", detail="; ".join(map(_problem, error.errors())))
-    if isinstance(error, HTTPException):
-        code = error.code if isinstance(error, Refusal) else _CODES.get(error.status_code, "refused")
-        return error.status_code, Failure(code=code, detail=error.detail)
-    for kind, (status, code, sentence) in _KINDS.items():
-        if isinstance(error, kind):
-            return status, Failure(code=code, detail=sentence.format(error))
-    return 500, Failure(code="internal", detail="Something went wrong on the server; see its output.")
-
-
 def answer(error: Exception) -> JSONResponse:
     """Make the response to an error."""
-    status, failure = failure_of(error)
-    return JSONResponse(failure.model_dump(), status, getattr(error, "headers", None))
+    if isinstance(error, RequestValidationError):
+        status, code, detail = 422, "invalid", "; ".join(map(_problem, error.errors()))
+    elif isinstance(error, HTTPException):
+        status, detail = error.status_code, error.detail
+        code = error.code if isinstance(error, Refusal) else _CODES.get(status, "refused")
+    else:
+        status, code, sentence = next(_KINDS[kind] for kind in _KINDS if isinstance(error, kind))
+        detail = sentence.format(error)
+    return JSONResponse({"code": code, "detail": detail}, status, getattr(error, "headers", None))
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -1,76 +1,110 @@
-"""What the calls accept: the fields of their bodies and queries. A field that a call does not have is refused."""
+"""What the calls accept: the fields of their queries and bodies. A field that a call does not have is refused."""
 
 from base64 import b64decode
-from typing import Annotated, Literal, get_origin
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal
 
+from fastapi import Form, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from starlette.datastructures import FormData, UploadFile
 
-from service.schema import Decision, FindingFilter, FindingKind, Key, Label, Split
+from service.failures import Refusal
+from service.schema import (
+    MAX_DOWNLOADED,
+    MAX_IMAGES,
+    MAX_NEIGHBORS,
+    MAX_RESULTS,
+    MAX_ROWS,
+    FindingFilter,
+    Key,
+    Label,
+    Split,
+)
 from similarity.data.images.query_images import Region, parse_region
-from similarity.data.sources.folders import can_be_class
 from similarity.engine.results import Index, Options
 from similarity.errors import UserError
 
-MAX_NEIGHBORS = 100
-MAX_RESULTS = 1000
-MAX_IMAGES = 32
-MAX_DOWNLOADED = 1000
-MAX_ROWS = 500
+Multipart = Form(media_type="multipart/form-data")
 
 
-def _decode(given: object) -> object:
-    """Decode an image from base64, also from a data URL; a form has its bytes."""
-    if not isinstance(given, str):
-        return given
+class _FormRequest(Request):
+    """A request that reads JSON as a form with the same fields."""
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]  # FastAPI only awaits it
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
+            return await super().form(**limits)
+        if kind != "application/json":
+            example = "as `curl -F image=@photo.jpg` does, or JSON with the image in base64"
+            raise Refusal(415, "use_multipart", f"Use multipart/form-data, {example}; not {kind or 'no type'!r}.")
+        try:
+            given = await self.json()
+        except (ValueError, RecursionError) as error:
+            raise Refusal(400, "bad_body", "The body is not JSON.") from error
+        if not isinstance(given, dict):
+            raise Refusal(422, "invalid", "The body must be a JSON object.")
+        listed = {name: each if isinstance(each, list) else [each] for name, each in given.items()}
+        return FormData([(name, each) for name, values in listed.items() for each in values if each is not None])
+
+
+class FormRoute(APIRoute):
+    """A call whose form may also be sent as JSON; the OpenAPI document has the form, as makers of clients need one."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_form(request: Request) -> Response:
+            return await handle(_FormRequest(request.scope, request.receive))
+
+        return handle_form
+
+
+def _read_image(given: object) -> object:
+    """Read an upload, or decode base64, also from a data URL."""
+    if isinstance(given, UploadFile):
+        return given.file.read()
     try:
-        return b64decode(given.rpartition(",")[2], validate=True)
+        return b64decode(str(given).rpartition(",")[2], validate=True)
     except ValueError as error:
         raise ValueError("this is no file (`curl -F image=@photo.jpg`), and in JSON no base64") from error
 
 
-def _parse_region(given: object) -> object:
+def _parse_region(given: list[object]) -> Region:
+    """Parse a region, which FastAPI gives as a list, as it is a tuple."""
     try:
-        return parse_region(str(given))
+        return parse_region(",".join(map(str, given)))
     except UserError as error:
         raise ValueError(str(error)) from error
 
 
 _BINARY = WithJsonSchema({"type": "string", "format": "binary"})  # what makers of clients know
 _PART = "The part of the one image or key to search with: `x,y,width,height`, in fractions of the upright image."
-_REGION = WithJsonSchema({"type": "string", "description": _PART})
-Image = Annotated[bytes, BeforeValidator(_decode), _BINARY]
+_REGION = WithJsonSchema({"type": "string", "description": _PART, "examples": ["0.25,0,0.5,1"]})
+Image = Annotated[bytes, BeforeValidator(_read_image), _BINARY]
 Images = Annotated[list[Image], Field(max_length=MAX_IMAGES, description="Image files, whatever their names.")]
 Keys = Annotated[list[Key], Field(max_length=MAX_IMAGES, description="Keys of indexed images.")]
+Part = Annotated[Region | None, BeforeValidator(_parse_region), _REGION]
 
 
-class _Input(BaseModel):
+class Input(BaseModel):
+    """The fields that a call takes; empty ones count as missing."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
-    def _tidy(cls, given: object) -> object:
-        """Treat empty fields of a form as missing, and one value as a list of one where several are allowed."""
-        if not isinstance(given, dict):
-            return given
-        named = {name: each for name, each in given.items() if each not in ("", [""], None)}
-        lists = lists_of(cls)
-        return {name: [each] if isinstance(each, str) and name in lists else each for name, each in named.items()}
+    def _leave_out_empty(cls, given: dict[str, object]) -> dict[str, object]:
+        return {name: each for name, each in given.items() if each not in ("", [""])}
 
 
-def lists_of(model: type[BaseModel]) -> set[str]:
-    """Return the names of the fields that hold several values."""
-    return {each.alias or name for name, each in model.model_fields.items() if get_origin(each.annotation) is list}
-
-
-class Filters(_Input):
+class Filters(Input):
     """Which images to return; all conditions must hold."""
 
     label: Annotated[list[Label], Field(description="Only images of these classes.")] = []
     not_label: Annotated[list[Label], Field(description="No images of these classes.")] = []
     split: Annotated[Split | None, Field(description="Only images of this part.", examples=["test"])] = None
-    finding: Annotated[FindingFilter | None, Field(description="Only with a finding of a kind, `any`, or `none`.")] = (
-        None
-    )
+    finding: Annotated[FindingFilter | None, Field(description="With a finding of a kind, `any`, or `none`.")] = None
 
 
 class SearchOptions(Filters):
@@ -101,7 +135,7 @@ class SimilarQuery(SearchOptions):
     key: Key
 
 
-class EmbedForm(_Input):
+class EmbedForm(Input):
     """Images to be embedded."""
 
     image: Annotated[Images, Field(min_length=1)]
@@ -116,12 +150,12 @@ class SearchForm(SearchOptions):
     vector: Annotated[list[float], Field(description="An embedding, as `embed` returns it, to search with.")] = []
     like: Annotated[Keys, Field(description="Keys of images like those that are wanted.")] = []
     unlike: Annotated[Keys, Field(description="Keys of images unlike those that are wanted.")] = []
-    region: Annotated[Region | None, BeforeValidator(_parse_region), _REGION, Field(examples=["0.25,0,0.5,1"])] = None
+    region: Part = None
 
     @model_validator(mode="after")
     def _check_number(self) -> "SearchForm":
-        if not (self.image or self.key or self.vector):
-            raise ValueError("image, key: at least one of them is needed")
+        if not (self.image or self.key or any(self.vector)):
+            raise ValueError("image, key: at least one of them is needed, or a vector that is not all 0")
         number = len(self.image) + len(self.key) + len(self.like) + len(self.unlike)
         if number > MAX_IMAGES:
             raise ValueError(f"{number} images and keys are too many: {MAX_IMAGES} are allowed")
@@ -130,13 +164,13 @@ class SearchForm(SearchOptions):
         return self
 
 
-class WhyForm(_Input):
+class WhyForm(Input):
     """An image, uploaded or by key, and one that was found for it."""
 
     image: Images = []
     key: Keys = []
     hit: Key
-    region: Annotated[Region | None, BeforeValidator(_parse_region), _REGION, Field(examples=["0.25,0,0.5,1"])] = None
+    region: Part = None
 
     @model_validator(mode="after")
     def _check_number(self) -> "WhyForm":
@@ -145,7 +179,9 @@ class WhyForm(_Input):
         return self
 
 
-class _Paged(_Input):
+class Paged(Input):
+    """A page of a list."""
+
     page: Annotated[int, Field(ge=1, le=10**9, description="Number of the page, from 1.")] = 1
     size: Annotated[int, Field(ge=1, le=MAX_ROWS, description="How many are on a page.")] = 60
 
@@ -159,39 +195,14 @@ class _Paged(_Input):
         return {"page": self.page, "pages": max(1, -(-total // self.size)), "total": total}
 
 
-class ImagesQuery(Filters, _Paged):
+class ImagesQuery(Filters, Paged):
     """A page of the indexed images."""
 
     name: Annotated[str | None, Field(max_length=200, description="Part of the files' names, any case.")] = None
     row: Annotated[list[int], Field(max_length=MAX_ROWS, description="Only these, in this order, by `row`.")] = []
 
 
-class FindingsQuery(_Paged):
-    """A page of the findings."""
-
-    kind: Annotated[FindingKind | None, Field(description="Only these.", examples=["wrong_label"])] = None
-    label: Annotated[Label | None, Field(description="Only findings about images of this class.")] = None
-    key: Annotated[Key | None, Field(description="Only findings about this image.")] = None
-    decided: Annotated[bool | None, Field(description="Only those with a decision, or only those without.")] = None
-
-
-class DownloadForm(_Input):
+class DownloadForm(Input):
     """Images to be packed together."""
 
     key: Annotated[list[Key], Field(min_length=1, max_length=MAX_DOWNLOADED, description="Of each image.")]
-
-
-class CorrectionForm(_Input):
-    """A decision about the label of an image."""
-
-    key: Key
-    decision: Annotated[Decision | Literal["undecided"], Field(description="`undecided` takes a decision back.")]
-    label: Annotated[Label | None, Field(description="The right class, for `relabel`.")] = None
-
-    @model_validator(mode="after")
-    def _check_label(self) -> "CorrectionForm":
-        if (self.decision == "relabel") != (self.label is not None):
-            raise ValueError("label: it is needed for `relabel`, and for nothing else")
-        if not can_be_class(self.label or ""):
-            raise ValueError(f"label: {self.label!r} cannot be the name of a class")
-        return self

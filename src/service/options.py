@@ -54,7 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is all networks (default: 127.0.0.1)")
     add("--port", type=int, default=8000, help="port to listen on; 0 for any free one (default: 8000)")
-    add("--compare", "--beside", dest="beside", metavar="REVISION",
+    add("--compare", metavar="REVISION",
         help="also serve the results of a commit or an experiment, of the same images, to compare them")  # fmt: skip
     add("--allow-host", action="append", type=_HOST, default=[], metavar="NAME",
         help="another host name to answer to, such as that of a proxy; may be repeated, *.example.org is all names "

@@ -1,6 +1,6 @@
-"""What the API returns, as its OpenAPI document says."""
+"""What the API returns, as its OpenAPI document says, and the limits that no option changes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
@@ -9,43 +9,43 @@ from similarity.data.dataset import corrections
 from similarity.engine.results import Index
 from similarity.findings import finding
 
+MAX_NEIGHBORS = 100
+MAX_RESULTS = 1000
+MAX_IMAGES = 32
+MAX_DOWNLOADED = 1000
+MAX_ROWS = 500
+
 Key = Annotated[str, Field(description="`<class>/<name>`, as in the manifest.", examples=["jug/jug_0042.jpg"])]
 Label = Annotated[str, Field(description="A class.", examples=["jug"])]
 # Aliases have names in the document as well, and so in the clients that are made of it.
 Split = TypeAliasType("Split", Literal["train", "valid", "test"])
 FindingKind = TypeAliasType("FindingKind", finding.FindingKind)
 FindingFilter = TypeAliasType("FindingFilter", Literal[finding.FindingKind, "any", "none"])
+Decision = TypeAliasType("Decision", corrections.Decision)
 Findings = Annotated[list[FindingKind], Field(description="Kinds of findings about the image.", examples=[["odd"]])]
+Pixels = Annotated[int, Field(ge=1, description="Pixels.")]
+Row = Annotated[int, Field(ge=0, description="Its place among all images, in the order of their keys.")]
+Hash = Annotated[str, Field(description="Begin of the SHA-256 of its file; see `get_image`.", examples=["9f86d081"])]
+Md5 = Annotated[str, Field(description="MD5 of the content.", pattern="^[0-9a-f]{32}$")]
 Milliseconds = Annotated[
     float, AfterValidator(lambda number: round(number, 2)), Field(ge=0, description="Time that the server took.")
 ]
 
 
-Decision = TypeAliasType("Decision", corrections.Decision)
+class ImageEntry(BaseModel):
+    """An indexed image."""
 
-
-class Failure(BaseModel):
-    """Why there is no answer."""
-
-    code: Annotated[str, Field(description="For programs: it stays the same.", examples=["unknown_name"])]
-    detail: Annotated[str, Field(examples=["no image 'jug/x.jpg' is indexed; near it are: jug/jug_0042.jpg"])]
-
-
-class _Sized(BaseModel):
-    width: Annotated[int, Field(ge=1, description="Pixels.")]
-    height: Annotated[int, Field(ge=1, description="Pixels.")]
-
-
-class _Indexed(BaseModel):
     key: Key
     label: Label
+    width: Pixels
+    height: Pixels
     split: Split | None
     findings: Findings
-    row: Annotated[int, Field(ge=0, description="Its place among all images, in the order of their keys.")]
-    hash: Annotated[str, Field(description="Begin of the SHA-256 of its file; see `get_image`.", examples=["9f86d081"])]
+    row: Row
+    hash: Hash
 
 
-class Neighbor(_Indexed):
+class Neighbor(ImageEntry):
     """An indexed image that is similar to the query."""
 
     likeness: Annotated[int, Field(ge=0, le=100, description="How similar it is to the query.", examples=[83])]
@@ -65,15 +65,17 @@ class Answer(BaseModel):
     neighbors: list[Neighbor]
 
 
-class Query(_Sized):
+class Query(BaseModel):
     """An image that was asked for. An uploaded one has neither key nor class."""
 
+    width: Pixels
+    height: Pixels
     key: Key | None = None
     label: Label | None = None
     split: Split | None = None
     findings: Findings = []
-    row: Annotated[int | None, Field(description="Its place among all images.")] = None
-    hash: str | None = None
+    row: Row | None = None
+    hash: Hash | None = None
 
 
 class Novelty(BaseModel):
@@ -110,53 +112,6 @@ class Why(BaseModel):
     milliseconds: Milliseconds
 
 
-class ImageEntry(_Indexed, _Sized):
-    """An indexed image."""
-
-
-class _Page(BaseModel):
-    page: Annotated[int, Field(ge=1)]
-    pages: Annotated[int, Field(ge=1)]
-    total: Annotated[int, Field(ge=0, description="What is on all pages together.")]
-
-
-class ImagePage(_Page):
-    """Some of the indexed images, in the order of their keys; if a name was asked for, the best match first."""
-
-    images: list[ImageEntry]
-
-
-class FindingEntry(BaseModel):
-    """Something that is probably wrong with an image, a pair of images, or a class."""
-
-    kind: FindingKind
-    key: Annotated[Key | None, Field(description="The image; null if it is about a class.")]
-    label: Annotated[Label | None, Field(description="Its class.")]
-    indexed: Annotated[bool, Field(description="Whether the image can be shown: false for an unreadable one.")]
-    suggested: Annotated[Label | None, Field(description="The class that it rather seems to be of.")]
-    other: Annotated[Key | None, Field(description="The other image of a pair.")]
-    other_label: Annotated[Label | None, Field(description="Its class.")]
-    score: Annotated[float | None, Field(description="What findings of its kind are sorted by.", examples=[0.931])]
-    explanation: Annotated[str, Field(examples=["Probably of class jug: the label is wrong with …"])]
-    decision: Annotated[Decision | None, Field(description="What was decided since the audit.")]
-    decided_label: Annotated[Label | None, Field(description="The class to relabel it to.")]
-
-
-class FindingCount(BaseModel):
-    """A kind of findings and how many there are."""
-
-    kind: FindingKind
-    findings: int
-
-
-class FindingPage(_Page):
-    """Some of the findings, the most important first."""
-
-    audited: Annotated[bool, Field(description="Whether there was an audit at all.")]
-    counts: Annotated[list[FindingCount], Field(description="Findings of each kind, the most important first.")]
-    findings: list[FindingEntry]
-
-
 class Embeddings(BaseModel):
     """The embeddings of some images, in their order, at length 1."""
 
@@ -177,22 +132,96 @@ class Changes(BaseModel):
     changes: list[Change]
 
 
-class Correction(BaseModel):
-    """What somebody decided about an image: its label is right, is to be another one, or it is to be left out."""
+class Page(BaseModel):
+    """A part of a list."""
 
-    key: Key
-    decision: Decision
-    label: Annotated[Label | None, Field(description="The right class, for `relabel`.")]
+    page: Annotated[int, Field(ge=1)]
+    pages: Annotated[int, Field(ge=1)]
+    total: Annotated[int, Field(ge=0, description="What is on all pages together.")]
 
 
-class Corrections(BaseModel):
-    """All decisions; the next run of the pipeline applies them."""
+class ImagePage(Page):
+    """Some of the indexed images, in the order of their keys; if a name was asked for, the best match first."""
 
-    writable: Annotated[bool, Field(description="Whether this service takes decisions.")]
-    corrections: list[Correction]
+    images: list[ImageEntry]
 
 
 class Health(BaseModel):
     """The service is up and has its model loaded."""
 
     status: Annotated[str, Field(examples=["ok"])]
+
+
+class Count(BaseModel):
+    """A class or a split, and how many images it has."""
+
+    name: str
+    images: int
+
+
+class DataInfo(BaseModel):
+    """The indexed images; `md5` is of their manifest, as in `dvc.lock`, which holds the SHA-256 of each."""
+
+    images: int
+    classes: list[Count]
+    splits: Annotated[list[Count], Field(description="Empty if the images are not split.")]
+    audited: Annotated[bool, Field(description="Whether there was an audit.")]
+    md5: Md5
+
+
+class ModelInfo(BaseModel):
+    """The model; `md5` is of its folder, as in `dvc.lock` but for the ending `.dir`."""
+
+    backbone: str
+    image_size: int
+    embedding_size: int
+    visual_weight: Annotated[float | None, Field(description="The look of the indexes; null if there is no choice.")]
+    md5: Md5
+
+
+class ApproximateInfo(BaseModel):
+    """The approximate index, which searches are asked of by its backend's name; one in a database has no file."""
+
+    backend: Index
+    md5: Md5 | None
+
+
+class IndexInfo(BaseModel):
+    """The indexes, of which there is always an exact one."""
+
+    approximate: ApproximateInfo
+
+
+class LimitInfo(BaseModel):
+    """What a request may ask for at most."""
+
+    upload_bytes: Annotated[int, Field(description="Bytes of all images of a request together.")]
+    megapixels: Annotated[float, Field(description="Millions of pixels of an image.")]
+    k: Annotated[int, Field(description="Neighbors in an answer.")] = MAX_NEIGHBORS
+    results: Annotated[int, Field(description="Neighbors that can be paged through: `k` + `offset`.")] = MAX_RESULTS
+    images: Annotated[int, Field(description="Images and keys in a request.")] = MAX_IMAGES
+    download_images: Annotated[int, Field(description="Images in a download.")] = MAX_DOWNLOADED
+    download_bytes: Annotated[int, Field(description="Bytes of all images of a download together.")]
+
+
+class _Run(BaseModel):
+    model: ModelInfo
+    indexes: IndexInfo
+    metrics: Annotated[dict[str, Any], Field(description="The files in its `metrics/`, by name.")]
+
+
+class BesideInfo(_Run):
+    """A second run that is served for comparison, of the same images."""
+
+    revision: Annotated[str, Field(description="The commit or the experiment.", examples=["my-experiment"])]
+
+
+class Info(_Run):
+    """What is served."""
+
+    data: DataInfo
+    limits: LimitInfo
+    beside: Annotated[BesideInfo | None, Field(description="What `run=beside` searches, if there is a second run.")] = (
+        None
+    )
+    out_of_date: Annotated[bool, Field(description="Whether the files are newer; see the call `reload`.")] = False

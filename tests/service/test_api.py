@@ -77,15 +77,6 @@ def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its
     assert by_key["embed_milliseconds"] is None
 
 
-def test_urls_of_images_are_given_if_asked_for_and_their_answers_are_kept_for_good(api: httpx.Client) -> None:
-    found = api.get("/api/similar", params={"key": KEY, "k": 1, "include": "urls"}).json()["answer"]["neighbors"][0]
-    for url in (found["url"], found["thumbnail_url"]):
-        response = httpx.get(url)
-        assert (response.status_code, response.headers["content-type"]) == (200, "image/jpeg")
-        assert "immutable" in response.headers["cache-control"]
-    assert "is another image now" in refusal(api.get(f"/api/images/{KEY}", params={"hash": found["hash"]}), 409)
-
-
 def test_embeddings_are_returned_as_they_are_indexed(api: httpx.Client, reproduced: Project) -> None:
     folder = reproduced.folder / "data/images"
     keys = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
@@ -97,7 +88,9 @@ def test_embeddings_are_returned_as_they_are_indexed(api: httpx.Client, reproduc
     assert "image 4 of 4, not an image" in refusal(broken, 415, "not_an_image")
 
 
-def test_json_is_taken_for_a_form_with_images_in_base64(api: httpx.Client, reproduced: Project) -> None:
+def test_json_is_taken_for_a_form_with_images_in_base64_and_a_raw_body_is_not(
+    api: httpx.Client, reproduced: Project
+) -> None:
     content = (reproduced.folder / "data/images" / KEY).read_bytes()
     text = b64encode(content).decode()
     uploaded = search(api, content, k=3, label="jug")["answer"]["neighbors"]
@@ -105,15 +98,12 @@ def test_json_is_taken_for_a_form_with_images_in_base64(api: httpx.Client, repro
         body = {"image": image, "k": 3, "label": "jug", "region": None}
         assert api.post("/api/search", json=body).json()["answer"]["neighbors"] == uploaded
     assert api.post("/api/search", json={"key": KEY, "k": 1}).json()["query"]["key"] == KEY
+    for kind in ("image/jpeg", "application/octet-stream", ""):
+        raw = api.post("/api/search", content=content, headers={"content-type": kind} if kind else {})
+        assert "curl -F image=@photo.jpg" in refusal(raw, 415, "use_multipart")
     refusal(api.post("/api/search", json={"image": "not base64"}), 422, "invalid")
     refusal(api.post("/api/search", json=[1]), 422, "invalid")
     refusal(api.post("/api/search", content=b"{", headers={"content-type": "application/json"}), 400, "bad_body")
-
-
-@pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", ""])
-def test_a_raw_body_is_answered_with_how_to_send_it(api: httpx.Client, kind: str) -> None:
-    response = api.post("/api/search", content=encoded(drawn()), headers={"content-type": kind} if kind else {})
-    assert "curl -F image=@photo.jpg" in refusal(response, 415, "use_multipart")
 
 
 @pytest.mark.parametrize(
@@ -135,12 +125,9 @@ def test_a_wrong_method_is_answered_with_the_right_ones(
     assert response.headers.get("allow") == allowed
 
 
-def test_paths_with_and_without_the_version_are_the_same(api: httpx.Client) -> None:
+def test_paths_may_lack_the_version_and_prometheus_reads_how_many_calls_were_answered(api: httpx.Client) -> None:
     for path in ("images", "openapi.json", f"images/{KEY}", "docs/"):
         assert api.get(f"/api/{path}").content == api.get(f"/api/v1/{path}").content
-
-
-def test_prometheus_reads_how_many_calls_were_answered_and_in_what_time(api: httpx.Client) -> None:
     api.get("/api/similar", params={"key": "jug/none.jpg"})
     read = api.get("/metrics")
     assert read.headers["content-type"].startswith("text/plain")
@@ -148,18 +135,18 @@ def test_prometheus_reads_how_many_calls_were_answered_and_in_what_time(api: htt
     assert "similarity_images 144.0" in read.text
 
 
-@pytest.mark.parametrize("index", ["exact", "annoy"])
-def test_a_class_and_an_index_can_be_chosen(api: httpx.Client, index: str) -> None:
-    fields = {"k": "23", "label": "vase", "index": index}
+@pytest.mark.parametrize(("fields", "index"), [({"index": "annoy"}, "annoy"), ({}, "exact"), ({"look": 1}, "exact")])
+def test_a_class_an_index_and_a_look_can_be_chosen(api: httpx.Client, fields: dict[str, object], index: str) -> None:
+    fields = {"k": 23, "label": "vase", **fields}
     for result in (
         search(api, encoded(drawn()), **fields),
         api.get("/api/similar", params={"key": KEY, **fields}).json(),
     ):
-        assert result["answer"]["index"] == index
+        assert (result["answer"]["index"], result["answer"]["source"]) == (index, "search")
         assert [neighbor["label"] for neighbor in result["answer"]["neighbors"]] == ["vase"] * 23
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "HEIF"])
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "HEIF"])
 def test_the_content_tells_the_format_and_the_name_does_not(api: httpx.Client, file_format: str) -> None:
     response = api.post("/api/search", files={"image": ("story.txt", encoded(drawn(), file_format), "text/plain")})
     assert len(response.json()["answer"]["neighbors"]) == 10
@@ -205,13 +192,26 @@ def test_an_image_is_served_as_it_is_or_small_and_not_again_while_it_stays_the_s
     assert Image.open(io.BytesIO(small.content)).size == (20, 20)
     again = api.get(f"/api/images/{KEY}?thumbnail=20", headers={"If-None-Match": small.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    found = api.get("/api/similar", params={"key": KEY, "k": 1, "include": "urls"}).json()["answer"]["neighbors"][0]
+    for url in (found["url"], found["thumbnail_url"]):
+        response = httpx.get(url)
+        assert (response.status_code, response.headers["content-type"]) == (200, "image/jpeg")
+        assert "immutable" in response.headers["cache-control"]
+    assert "is another image now" in refusal(api.get(f"/api/images/{KEY}", params={"hash": found["hash"]}), 409)
 
 
 @pytest.mark.parametrize(
     "path",
-    ["../manifest.csv", "..%2fmanifest.csv", "%2e%2e/%2e%2e/params.yaml", "/etc/passwd", "%2fetc%2fpasswd",
-     "jug/../jug/jug_0003.jpg", f"{KEY}%00.png", "%ff%fe", "jug", "%5c..%5c..%5cparams.yaml"],
-)  # fmt: skip
+    [
+        "../manifest.csv",
+        "..%2fmanifest.csv",
+        "/etc/passwd",
+        "jug/../jug/jug_0003.jpg",
+        f"{KEY}%00.png",
+        "%ff%fe",
+        "jug",
+    ],
+)
 def test_nothing_outside_of_the_data_set_is_served(service: str, path: str) -> None:
     # Sent as it is: a client library would tidy the path up.
     address = urlsplit(service)
@@ -224,18 +224,6 @@ def test_nothing_outside_of_the_data_set_is_served(service: str, path: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "This cannot be read as an image: not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This cannot be read as an image: not an image"),
-        (encoded(drawn())[:800], "This cannot be read as an image: "),
-    ],
-)
-def test_what_is_no_image_is_refused_with_the_reason(api: httpx.Client, content: bytes, message: str) -> None:
-    assert message in refusal(api.post("/api/search", files={"image": ("photo.jpg", content)}), 415)
-
-
-@pytest.mark.parametrize(
     ("path", "status", "message"),
     [
         ("/api/similar?key=jug/jug_003.jpg", 404, "near it are: jug/jug_0003.jpg"),
@@ -244,15 +232,11 @@ def test_what_is_no_image_is_refused_with_the_reason(api: httpx.Client, content:
         (f"/api/similar?key={quote(KEY)}&index=lsh", 422, "index: Input should be 'exact', 'annoy' or 'lancedb'"),
         (f"/api/similar?key={quote(KEY)}&index=lancedb", 404, "there is no index by lancedb, but by annoy"),
         (f"/api/similar?key={quote(KEY)}&look=1.01", 422, "look: Input should be less than or equal to 1"),
-        (f"/api/similar?key={quote(KEY)}&look=nan", 422, "look: Input should be"),
         (f"/api/similar?key={quote(KEY)}&look=0.5&index=annoy", 422, "search with the exact one"),
         ("/api/similar", 422, "key: Field required"),
-        ("/api/images?label=jugg", 404, "no class 'jugg'"),
         ("/api/images?split=training", 422, "split: Input should be 'train', 'valid' or 'test'"),
         ("/api/images?lable=jug&x=1", 422, "lable: there is no such parameter; x: there is no such parameter"),
-        ("/api/info?verbose=1", 422, "verbose: there is no such parameter"),
         ("/api/findings?kind=blurred", 422, "kind: Input should be"),
-        ("/api/nothing", 404, "Not Found"),
     ],
 )
 def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: str, status: int, message: str) -> None:
@@ -263,19 +247,15 @@ def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: st
     ("path", "fields", "status", "message"),
     [
         ("search", {"k": 5}, 422, "image, key: at least one of them is needed"),
-        ("search", {"like": KEY}, 422, "image, key: at least one of them is needed"),
         ("search", {"key": [KEY] * 30, "like": [KEY] * 3}, 422, "33 images and keys are too many: 32 are allowed"),
         ("search", {"key": [KEY, KEY], "region": "0,0,1,1"}, 422, "a part of one image or key, and not of several"),
         ("search", {"key": KEY, "region": "0,0,2,1"}, 422, "region: '0,0,2,1' is no region of the image"),
         ("search", {"key": KEY, "like": "jug/x.jpg"}, 404, "no image 'jug/x.jpg' is indexed"),
-        ("search", {"key": KEY, "unlike": "jug/x.jpg"}, 404, "no image 'jug/x.jpg' is indexed"),
-        ("search", {"key": KEY, "finding": "blurred"}, 422, "finding: Input should be"),
         ("search", {"key": KEY, "offset": 990, "k": 20}, 422, "k + offset is 1,010, and may be 1,000 at most"),
         ("search", {"image": "no file"}, 422, "image.0: this is no file (`curl -F image=@photo.jpg`)"),
         ("search", {"key": KEY, "labels": "jug"}, 422, "labels: there is no such parameter"),
         ("search?k=3", {"key": KEY}, 422, "k: there is no such parameter"),
         ("embed", {"key": KEY}, 422, "image: Field required; key: there is no such parameter"),
-        ("download", {"k": 5}, 422, "key: Field required"),
         ("download", {"key": [KEY] * 1001}, 400, "Maximum number of fields is 1000"),
         ("download", {"key": [KEY, "jug/x.jpg"]}, 404, "no image 'jug/x.jpg' is indexed"),
     ],
@@ -299,6 +279,12 @@ def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_si
         pixels = client.post("/api/search", files={"image": ("x", encoded(drawn(1, 101)))})
         assert "101 × 101 pixels are too many: 0.01 million are allowed" in refusal(pixels, 413)
         assert search(client, encoded(drawn(1, 100)))["query"]["width"] == 100
+
+
+def test_what_is_no_image_is_refused_with_the_reason(api: httpx.Client) -> None:
+    unknown = "This cannot be read as an image: not an image"
+    for content, message in ((b"", unknown), (b"<svg/>", unknown), (encoded(drawn())[:800], unknown[:33])):
+        assert message in refusal(api.post("/api/search", files={"image": ("photo.jpg", content)}), 415)
 
 
 def test_uploads_are_not_written_to_disk(start_service: StartService) -> None:
@@ -396,15 +382,6 @@ def test_a_look_weighs_class_and_appearance_and_that_of_the_indexes_changes_noth
     assert keys(look=own) == keys()
     kind, between, look = (keys(look=value) for value in (0, 0.5, 1))
     assert kind != between != look != kind
-
-
-def test_a_search_with_a_look_is_exact(api: httpx.Client) -> None:
-    for result in (
-        api.get("/api/similar", params={"key": KEY, "look": 1, "label": "vase", "k": 3}).json(),
-        search(api, encoded(drawn()), look=1, label="vase", k=3),
-    ):
-        assert (result["answer"]["index"], result["answer"]["source"]) == ("exact", "search")
-        assert [each["label"] for each in result["answer"]["neighbors"]] == ["vase"] * 3
 
 
 def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_before(both: httpx.Client) -> None:

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from projects import Project, splits_of
-from serve import limits_of, open_beside
 from service.options import parse_arguments
+from service.server import open_beside
 from similarity.errors import UserError
 
 KEY = "jug/jug_0003.jpg"
@@ -69,5 +69,5 @@ def test_what_cannot_be_served_beside_is_told(
     manifest.write_text("".join(lines[:-1]), encoding="utf-8")
     monkeypatch.chdir(project.folder)
     with pytest.raises(UserError, match=message):
-        open_beside(revision, limits_of(parse_arguments([])))
+        open_beside(parse_arguments(["--compare", revision]))
     assert Path.cwd() == project.folder

@@ -44,7 +44,7 @@ def listed(client: httpx.Client, **query: str | int | bool) -> list[dict]:
     return client.get("/api/findings", params=query).json()["findings"]
 
 
-def test_the_most_important_findings_are_told_first_and_in_words(audited: httpx.Client) -> None:
+def test_the_most_important_findings_come_first_in_words_and_can_be_chosen(audited: httpx.Client) -> None:
     page = audited.get("/api/findings").json()
     kinds = ["duplicate", "wrong_label", "unreadable", "odd", "doubtful_label", "class_imbalance"]
     assert [each["kind"] for each in page["findings"]] == kinds
@@ -55,9 +55,6 @@ def test_the_most_important_findings_are_told_first_and_in_words(audited: httpx.
     assert (duplicate["key"], duplicate["other"], duplicate["score"], duplicate["indexed"]) == (KEY, COPY, 1, True)
     assert (unreadable["indexed"], unreadable["score"]) == (False, None)
     assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "vase", False)
-
-
-def test_findings_can_be_chosen_by_kind_class_and_image_and_come_in_pages(audited: httpx.Client) -> None:
     assert [each["key"] for each in listed(audited, kind="odd")] == [ODD]
     assert [each["kind"] for each in listed(audited, key=COPY)] == ["duplicate", "wrong_label"]
     assert [each["kind"] for each in listed(audited, label="jug")] == ["duplicate"]
@@ -65,26 +62,23 @@ def test_findings_can_be_chosen_by_kind_class_and_image_and_come_in_pages(audite
     assert listed(audited, page=3, size=4) == []
 
 
-def test_an_image_tells_its_findings_wherever_it_is_given(audited: httpx.Client) -> None:
+def test_images_have_their_findings_and_can_be_listed_and_searched_by_them(audited: httpx.Client) -> None:
     [entry] = audited.get("/api/images", params={"name": "vase_0005"}).json()["images"]
     assert entry["findings"] == ["wrong_label", "duplicate"]
     answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "vase"}).json()
     assert answer["query"]["findings"] == ["duplicate"]
     found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
     assert found[COPY] == ["wrong_label", "duplicate"]
-
-
-@pytest.mark.parametrize(
-    ("finding", "expected"),
-    [("odd", {ODD}), ("duplicate", {KEY, COPY}), ("any", {KEY, COPY, ODD}), ("outlier", set()), ("unreadable", set())],
-)
-def test_images_with_a_finding_can_be_listed_and_searched(
-    audited: httpx.Client, finding: str, expected: set[str]
-) -> None:
-    page = audited.get("/api/images", params={"finding": finding}).json()
-    assert {each["key"] for each in page["images"]} == expected
-    answer = audited.get("/api/similar", params={"key": KEY, "finding": finding}).json()["answer"]
-    assert {each["key"] for each in answer["neighbors"]} == expected - {KEY}
+    for finding, expected in (
+        ("odd", {ODD}),
+        ("duplicate", {KEY, COPY}),
+        ("any", {KEY, COPY, ODD}),
+        ("outlier", set()),
+    ):
+        page = audited.get("/api/images", params={"finding": finding}).json()
+        assert {each["key"] for each in page["images"]} == expected
+        answer = audited.get("/api/similar", params={"key": KEY, "finding": finding}).json()["answer"]
+        assert {each["key"] for each in answer["neighbors"]} == expected - {KEY}
     assert audited.get("/api/images", params={"finding": "none"}).json()["total"] == 144 - 3
 
 
@@ -121,7 +115,9 @@ def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
         assert path.read_text(encoding="utf-8").splitlines() == [*rows]
         [found] = listed(client, kind="wrong_label")
         assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
-        assert [each["kind"] for each in listed(client, decided=False)] == ["duplicate", "class_imbalance"]
+        [pair] = listed(client, kind="duplicate")  # it is decided with its other image
+        assert (pair["key"], pair["decision"], pair["decided_key"]) == (KEY, "relabel", COPY)
+        assert [each["kind"] for each in listed(client, decided=False)] == ["class_imbalance"]
         decide(client, key=COPY, decision="undecided")
         assert [each["kind"] for each in listed(client, decided=False)] == [
             "duplicate",
