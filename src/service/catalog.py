@@ -183,9 +183,7 @@ def _folded(name: str) -> str:
 class Served:
     """The catalog that each request takes at its start and that a reload replaces; one to compare with stays."""
 
-    def __init__(
-        self, open_catalog: Callable[[], Catalog], beside: Catalog | None = None, revision: str | None = None
-    ) -> None:
+    def __init__(self, open_catalog: Callable[[], Catalog], beside: Catalog | None = None, revision: str = "") -> None:
         """Open the catalog, and keep a second one, of the commit or experiment `revision`."""
         self.current, self.beside, self.revision = open_catalog(), beside, revision
         self._open, self._reloading = open_catalog, asyncio.Lock()

@@ -42,7 +42,7 @@ def serve(arguments: argparse.Namespace) -> None:
     """Open what the arguments name, and serve it until a signal comes."""
     listener = listen(arguments.host, arguments.port)
     beside = open_beside(arguments) if arguments.compare else None
-    served = Served(partial(open_catalog, arguments), beside, arguments.compare)
+    served = Served(partial(open_catalog, arguments), beside, arguments.compare or "")
     config = uvicorn.Config(
         create_app(served, arguments),
         http="h11",  # the only one that limits the head of a request

@@ -136,7 +136,7 @@ def test_paths_may_lack_the_version_and_prometheus_reads_how_many_calls_were_ans
 
 
 @pytest.mark.parametrize(("fields", "index"), [({"index": "annoy"}, "annoy"), ({}, "exact"), ({"look": 1}, "exact")])
-def test_a_class_an_index_and_a_look_can_be_chosen(api: httpx.Client, fields: dict[str, object], index: str) -> None:
+def test_a_class_an_index_and_a_look_can_be_chosen(api: httpx.Client, fields: dict, index: str) -> None:
     fields = {"k": 23, "label": "vase", **fields}
     for result in (
         search(api, encoded(drawn()), **fields),

@@ -91,7 +91,7 @@ def test_room_is_taken_by_what_has_arrived_and_given_back(strict: str, content: 
 @pytest.mark.parametrize(
     ("start", "lines", "status"),
     [
-        ("POST /api/search HTTP/1.1", ["Content-Length: 18000000000", "Content-Type: multipart/form-data"], 400),
+        ("POST /api/search HTTP/1.1", ["Content-Length: 18000000000", "Content-Type: multipart/form-data"], 413),
         ("PUT /healthz HTTP/1.1", ["Content-Length: 18000000000"], 405),
         ("POST /healthz HTTP/1.1", ["Transfer-Encoding: chunked"], 405),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: text/plain"], 415),
