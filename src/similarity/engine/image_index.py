@@ -70,13 +70,11 @@ class ImageIndex(Engine):
                 as uint8 (height, width, 3), RGB, an image of Pillow, or an embedding, float (E,). A string is a key if
                 there is such an image, otherwise a path.
             k: how many to find for each; an image that is given by its key is left out.
-            label: the only class to find, or several.
-            not_label: classes not to find.
+            label, not_label: the classes to find, or not to find, one or several.
             split: the only split to find: ``train``, ``valid`` or ``test``.
             finding: find only images with a kind of finding, with ``any`` or with ``none``.
             look: 0 finds images of the same kind, 1 those of the same look; None weighs both as the embeddings do.
-            like: keys of images to move each query towards.
-            unlike: keys of images to move each query away from.
+            like, unlike: keys of images to move each query towards, or away from.
             region: the part of each image to search with: x, y, width, height as shares of the upright image.
             index: ``exact`` or ``annoy``.
             any: return the nearest images even if none is similar.
@@ -145,14 +143,15 @@ class ImageIndex(Engine):
         if isinstance(images, np.ndarray):
             is_several = images.ndim == 4 or (images.ndim == 2 and images.dtype.kind == "f")
         listed = list(images) if is_several else [images]  # type: ignore[arg-type]
-        return [self._query(each, f"image {place}") for place, each in enumerate(listed, start=1)]
-
-    def _query(self, image: object, name: str) -> Query | Failure:
-        if isinstance(image, str | os.PathLike):
-            return self.resolve(os.fspath(image))
-        if isinstance(image, np.ndarray) and image.ndim == 1 and image.dtype.kind in "fiu":
-            return Query(name, vectors=(image,))
-        return Query(name, images=(image.read() if hasattr(image, "read") else image,))  # type: ignore[arg-type]
+        queries = list[Query | Failure]()
+        for name, image in ((f"image {place}", each) for place, each in enumerate(listed, start=1)):
+            if isinstance(image, str | os.PathLike):
+                queries.append(self.resolve(os.fspath(image)))
+            elif isinstance(image, np.ndarray) and image.ndim == 1 and image.dtype.kind in "fiu":
+                queries.append(Query(name, vectors=(image,)))
+            else:
+                queries.append(Query(name, images=(image.read() if hasattr(image, "read") else image,)))  # type: ignore[arg-type]  # whatever else it is, is refused there
+        return queries
 
 
 def open_index(root: str | os.PathLike[str] = ".") -> ImageIndex:

@@ -126,10 +126,15 @@ class PublishedStore:
             return self._best(query, rows, self[rows], look, count)
         by_clusters, asked = not exact and len(self) - len(rows) <= _MOST_EXCLUDED, count + SPARE
         while True:
-            found, units = self._search(query, asked * len(self) // len(rows), by_clusters)
-            units, found = units[given[found]], found[given[found]]
-            if len(found) >= min(asked, len(rows)):
-                return self._best(query, found, units, look, count)
+            with _one_line_errors(self.uri):
+                search = self.table.search(query, vector_column_name="embedding").distance_type("dot")
+                clusters = max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5))
+                search = search.nprobes(clusters) if by_clusters else search.bypass_vector_index()
+                found = search.limit(asked * len(self) // len(rows)).select(["key", "embedding"]).to_arrow()
+            places = np.array([bisect_left(self.keys, key) for key in found["key"].to_pylist()], np.int64)
+            is_allowed = given[places]
+            if np.count_nonzero(is_allowed) >= min(asked, len(rows)):
+                return self._best(query, places[is_allowed], self._units(found)[is_allowed], look, count)
             by_clusters, asked = False, min(_GROWTH * asked, len(rows))
 
     def _best(
@@ -140,18 +145,6 @@ class PublishedStore:
         cosines = (vectors.astype(np.float64) @ query).round(COSINE_DECIMALS) + 0.0
         order = np.lexsort((rows, -cosines))[:count]
         return rows[order], cosines[order]
-
-    def _search(self, query: np.ndarray, count: int, by_clusters: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that LanceDB finds, and their embeddings."""
-        with _one_line_errors(self.uri):
-            search = self.table.search(query, vector_column_name="embedding").distance_type("dot").limit(count)
-            if by_clusters:
-                search = search.nprobes(max(_FEWEST_CLUSTERS, int(_SEARCHED_CLUSTERS * len(self) ** 0.5)))
-            else:
-                search = search.bypass_vector_index()
-            found = search.select(["key", "embedding"]).to_arrow()
-        rows = np.array([bisect_left(self.keys, key) for key in found["key"].to_pylist()], np.int64)
-        return rows, self._units(found)
 
     def _units(self, fetched: "pa.Table") -> np.ndarray:
         return fetched["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, self.parts.size)
