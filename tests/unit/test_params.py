@@ -80,20 +80,6 @@ def test_what_is_no_whole_params_file_is_refused(tmp_path: Path) -> None:
         load_params(path)
 
 
-def test_an_onnx_file_is_run_by_openvino_and_has_no_layers_to_tap(tmp_path: Path) -> None:
-    onnx: dict[str, object] = {"name": "tower.onnx", "normalization": [[0.5] * 3, [1, 1, 1]], "taps": []}
-    embedding: dict[str, object] = {"visual_taps": []}
-    path = changed(tmp_path, {"backbone": onnx, "embedding": embedding})
-    assert load_params(path).backbone.normalization == ((0.5, 0.5, 0.5), (1, 1, 1))
-    refused: list[tuple[dict[str, object], str]] = [
-        ({"engine": "keras"}, "backbone: engine must be openvino or openvino_bf16 with an ONNX file"),
-        ({"taps": ["block4"]}, r"backbone: taps must be \[\] with an ONNX file, not \['block4'\]"),
-    ]
-    for change, message in refused:
-        with pytest.raises(UserError, match=message):
-            load_params(changed(tmp_path, {"backbone": onnx | change, "embedding": embedding}))
-
-
 def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"params\.yaml: embedding\.visual_taps: 'block4' is none of backbone\.taps"):
         load_params(changed(tmp_path, {"backbone": {"taps": []}}))

@@ -24,22 +24,13 @@ def test_kitty_gets_a_picture_in_parts_and_others_in_one(capsys: pytest.CaptureF
     assert b64decode(content[:-2]) == PICTURE
 
 
-@pytest.mark.parametrize(
-    ("variables", "is_terminal", "protocol"),
-    [
-        ({"KITTY_WINDOW_ID": "1"}, True, "kitty"),
-        ({"TERM_PROGRAM": "WezTerm"}, True, "iterm2"),
-        ({"TERM_PROGRAM": "iTerm.app"}, True, "iterm2"),
-        ({"TERM_PROGRAM": "Apple_Terminal"}, True, None),
-        ({"KITTY_WINDOW_ID": "1", "TERM_PROGRAM": "WezTerm"}, False, None),
-    ],
-)
-def test_a_terminal_says_what_it_shows(
-    variables: dict[str, str], is_terminal: bool, protocol: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("KITTY_WINDOW_ID", "TERM_PROGRAM"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
-    assert query.preview_protocol() == protocol
+def test_a_terminal_says_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KITTY_WINDOW_ID", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for program, protocol in (("WezTerm", "iterm2"), ("iTerm.app", "iterm2"), ("Apple_Terminal", None)):
+        monkeypatch.setenv("TERM_PROGRAM", program)
+        assert query.preview_protocol() == protocol
+    monkeypatch.setenv("KITTY_WINDOW_ID", "1")
+    assert query.preview_protocol() == "kitty"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert query.preview_protocol() is None
