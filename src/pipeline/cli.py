@@ -27,16 +27,11 @@ _USAGE = """usage: similarity COMMAND …, in the folder of the project
 
 Each but index is a script in src/; `similarity COMMAND --help` lists its options."""
 _NEXT = """
-Indexed. What to do next:
-  similarity query photo.jpg    find the images most similar to a file
-  similarity serve              search and browse on a page, http://127.0.0.1:8000
-  similarity index --all        measure the model, audit the images, and write metrics/report.html
-  git add --all && git commit   keep this result, so that experiments start from it"""
-_NEXT_ALL = """
 Done. What to do next:
+  similarity query photo.jpg    find the images most similar to a file
   similarity serve              search, browse and review findings on a page, http://127.0.0.1:8000
-  metrics/report.html           figures, curves, failures and findings
-  git add --all && git commit   keep this result
+  similarity index --all        measure the model, audit the images, and write metrics/report.html
+  git add --all && git commit   keep this result, so that experiments start from it
   dvc exp run -S train.lr=0.02 && dvc metrics diff    try another setting"""
 
 
@@ -76,7 +71,7 @@ def index(arguments: list[str]) -> int:
     if status := run("-m", "dvc", "repro", "--quiet", *([] if options.all else ["ann", "novelty"])):
         print("error: the run has not finished; `dvc repro` says more and goes on where it stopped", file=sys.stderr)
         return status
-    print(_NEXT_ALL if options.all else _NEXT)
+    print(_NEXT)
     return 0
 
 

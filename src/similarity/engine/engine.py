@@ -52,6 +52,7 @@ class Engine:
     max_pixels: int | None = None  # uploads of more are refused
 
     def __post_init__(self) -> None:
+        self._embedder: ImageEmbedder | None = None
         self._loading = Lock()
 
     def __len__(self) -> int:
@@ -137,14 +138,11 @@ class Engine:
     @property
     def embedder(self) -> ImageEmbedder:
         """What embeds images that are not indexed."""
-        with self._loading:
-            return self._embedder
-
-    @cached_property
-    def _embedder(self) -> ImageEmbedder:
         from similarity.engine.embedding import open_embedder
 
-        return open_embedder(self)
+        with self._loading:
+            self._embedder = self._embedder or open_embedder(self)
+            return self._embedder
 
     def stored_neighbors(self, key: str) -> list[tuple[str, float]] | None:
         """Read the neighbors that are stored for an image; None if there are none, or no such image."""
