@@ -42,11 +42,8 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
     """Find pairs of images whose thumbnails correlate, identical ones included.
 
     Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
-    all pairs are given; rotated and mirrored images are not found.
-
-    Args:
-        thumbnails: uint8 (n, size, size, 3), of at least two images; may be mapped from a file.
-        min_correlation: 0…1.
+    all pairs are given; rotated and mirrored images are not found. Thumbnails are uint8 (n, size, size, 3), of at least
+    two images, and may be mapped from a file.
     """
     components = _principal_components(thumbnails)
     nearest, _ = nearest_neighbors(components, _CANDIDATES)

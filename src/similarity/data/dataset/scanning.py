@@ -79,13 +79,8 @@ def scan_images(
 ) -> Iterator[ScannedImage | Rejection]:
     """Read each image once, and yield what is kept of it or its rejection, in the order of the keys.
 
-    This is done in threads, or on the cluster that the environment names, if any, without the cache.
-
-    Args:
-        images: their folder.
-        keys: of the images.
-        cache: what was kept of images before, in the namespace `scan_version`.
-        ranges: by which samples of more than 8 bits are mapped; where one is missing, by each image's own.
+    This is done in threads, or on the cluster that the environment names, if any, without the cache, whose namespace
+    is `scan_version`. Samples of more than 8 bits are mapped by `ranges`, or by each image's own where one is missing.
 
     Raises:
         UserError: an image is HEIC, and the package that reads it is not installed; or something is no file.

@@ -14,9 +14,7 @@ from typing import IO, cast
 from similarity.errors import UserError, one_line
 
 # A RuntimeError is an encryption, or a compression that Python does not know.
-_FAULTS = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError,
-)  # fmt: skip
+_FAULTS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 _TAR_END = 2 * tarfile.BLOCKSIZE  # zeros
 _LONGEST_TAR_END = 1 << 20  # up to the size of a tape's record
 _ZIP_END, _ZIP_END_BYTES = b"PK\5\6", 22 + 0xFFFF  # with the longest comment

@@ -9,15 +9,9 @@ from unicodedata import category, normalize
 from similarity.errors import DataError, UserError
 
 SPLIT_OF_NAME = {
-    "train": "train",
-    "training": "train",
-    "val": "valid",
-    "valid": "valid",
-    "validation": "valid",
-    "dev": "valid",
-    "test": "test",
-    "testing": "test",
-}
+    "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 MAX_NAME_BYTES = 255
 _SPLIT = re.compile(rf"(?:.*[_-])?({'|'.join(SPLIT_OF_NAME)})(?:[_ -]?(?:set|data|images?|imgs?|\d+))?")
 
