@@ -108,11 +108,6 @@ def test_what_cannot_be_built_is_refused_with_the_parameter(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    ("tap", "layer"), [("block_1", "block_1_add"), ("block_1_add", "block_1_add"), ("block_12", "block_12_add")]
-)
-def test_a_number_is_not_the_beginning_of_a_longer_one(tap: str, layer: str) -> None:
+def test_a_number_is_not_the_beginning_of_a_longer_one() -> None:
     layers = ["block_1_expand", "block_1_add", "block_12_expand", "block_12_add"]
-    assert tapped_layer("network", layers, tap) == layer
-    with pytest.raises(UserError, match=r"backbone\.taps: network has no layer 'block_2'; near it are: block_"):
-        tapped_layer("network", layers, "block_2")
+    assert [tapped_layer("network", layers, tap) for tap in ("block_1", "block_12")] == ["block_1_add", "block_12_add"]
