@@ -22,7 +22,7 @@ from similarity.engine.published import Row as PublishedRow
 from similarity.engine.published import open_table
 from similarity.engine.published import publish as publish_rows
 from similarity.engine.stores import InMemoryStore, Parts, VectorStore
-from similarity.index.approximate import AnnoyForest, recall
+from similarity.index.approximate import build_forest, default_search_k, recall
 
 K = 10
 SEED = 0
@@ -68,7 +68,7 @@ def measure(vectors: np.ndarray, count: int) -> dict[str, Result]:
     allowed = np.ones(len(units), bool), labels == 0, splits == len(SPLITS) - 1
     with TemporaryDirectory() as folder:
         makers: dict[str, Callable[[], VectorStore]] = {
-            ANNOY: lambda: InMemoryStore(units, AnnoyForest.build(units, TREES, SEED), None, parts),
+            ANNOY: lambda: build_store(units, parts),
             LANCEDB: lambda: publish_and_open(folder, rows, parts),
         }
         stores, seconds = {}, {EXACT: 0.0}
@@ -82,6 +82,12 @@ def measure(vectors: np.ndarray, count: int) -> dict[str, Result]:
             name: Result(seconds[name], *ask(stores[name], units, queries, np.array(exact), name == EXACT, allowed))
             for name in (EXACT, ANNOY, LANCEDB)
         }
+
+
+def build_store(units: np.ndarray, parts: Parts) -> VectorStore:
+    """Build a forest over embeddings in memory."""
+    forest = build_forest(units, TREES, SEED)
+    return InMemoryStore(units, forest, default_search_k(forest, K + 1), parts)
 
 
 def publish_and_open(folder: str, rows: Iterable[PublishedRow], parts: Parts) -> VectorStore:

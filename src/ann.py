@@ -10,8 +10,15 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.files import Outputs, write_json_entries, write_metrics, write_table
+from similarity.data.quiet import held_stderr
 from similarity.errors import UserError
-from similarity.index.approximate import AnnoyForest, approximate_neighbors, recall, smallest_search_k
+from similarity.index.approximate import (
+    approximate_neighbors,
+    build_forest,
+    default_search_k,
+    recall,
+    smallest_search_k,
+)
 from similarity.index.inverted_index import read_cosines, write_inverted_index
 from similarity.params import Params
 
@@ -24,7 +31,7 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest, settings, seed = read_manifest(layout.MANIFEST), params.ann, params.base.seed
     embeddings = np.asarray(load_rows(layout.EMBEDDINGS, manifest))
     exact = read_cosines(layout.INVERTED_INDEX, manifest.keys, params.neighbors.top_k)
-    index, k, rows = AnnoyForest.build(embeddings, settings.trees, seed), exact.shape[1], np.arange(len(embeddings))
+    index, k, rows = build_forest(embeddings, settings.trees, seed), exact.shape[1], np.arange(len(embeddings))
 
     def search(rows: np.ndarray, search_k: int, label: str = "ann") -> tuple[np.ndarray, np.ndarray]:
         return approximate_neighbors(index, embeddings, rows, k, search_k, partial(track, label=label))
@@ -32,7 +39,7 @@ def main(params: Params, outputs: Outputs) -> None:
     def sampled_recall(search_k: int, rows: np.ndarray) -> float:
         return recall(search(rows, search_k, f"ann: search_k {search_k}")[1], exact[rows])
 
-    search_k, measured = settings.search_k or index.default_search_k(k + 1), rows
+    search_k, measured = settings.search_k or default_search_k(index, k + 1), rows
     if target := settings.target_recall:
         order = np.random.default_rng([seed, 1]).permutation(rows)
         chosen, measured = np.split(order, [min(TARGET_QUERIES, len(rows) // 2)])
@@ -44,7 +51,8 @@ def main(params: Params, outputs: Outputs) -> None:
             )
         search_k = found_search_k
     found, cosines = search(rows, search_k)
-    index.save(outputs.file(layout.ANN_INDEX))
+    with held_stderr(shown=False):  # Annoy also prints the errors that it raises
+        index.save(str(outputs.file(layout.ANN_INDEX)))
     write_json_entries(outputs.file(layout.ANN_SETTINGS), [("search_k", search_k)])
     write_inverted_index(outputs.file(layout.ANN_INVERTED_INDEX), manifest.keys, zip(found, cosines, strict=True))
     recall_at_k = recall(cosines[measured], exact[measured])

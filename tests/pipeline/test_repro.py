@@ -12,7 +12,7 @@ from projects import Project, stages_run
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.computing import load_pixels
 from similarity.embedding.model import load_embedder
-from similarity.index.approximate import AnnoyForest
+from similarity.index.approximate import load_forest
 
 OF_DVC = ("Running stage ", "> python ", "Use `dvc push`")
 
@@ -155,4 +155,4 @@ def test_artifacts_come_out_of_a_clone_by_the_tag_of_their_version(project: Proj
     pixels = np.stack([load_pixels(project.folder / "data/images" / key, size) for key in manifest.keys[:2]])
     stored = np.load(project.folder / "models/embeddings.npy")
     np.testing.assert_allclose(embedder(pixels), stored[:2], atol=1e-5)
-    assert len(AnnoyForest.load(tmp_path / "index.ann", stored.shape[1])) == len(stored)
+    assert load_forest(tmp_path / "index.ann", stored.shape[1]).get_n_items() == len(stored)

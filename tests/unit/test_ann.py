@@ -7,13 +7,21 @@ from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
 from similarity.data.vectors import nearest_neighbors
-from similarity.index.approximate import AnnoyForest, approximate_neighbors, recall, smallest_search_k
+from similarity.index.approximate import (
+    approximate_neighbors,
+    build_forest,
+    default_search_k,
+    load_forest,
+    recall,
+    smallest_search_k,
+)
 
 EMBEDDINGS = relu_clusters(2000)
 
 
 def approximate(trees: int, search_k: int | None) -> tuple[np.ndarray, np.ndarray]:
-    return approximate_neighbors(AnnoyForest.build(EMBEDDINGS, trees, 0), EMBEDDINGS, range(2000), 10, search_k)
+    forest = build_forest(EMBEDDINGS, trees, 0)
+    return approximate_neighbors(forest, EMBEDDINGS, range(2000), 10, search_k or default_search_k(forest, 11))
 
 
 def test_recall_rises_with_search_k_up_to_one_and_with_trees_at_the_default() -> None:
@@ -27,12 +35,13 @@ def test_recall_rises_with_search_k_up_to_one_and_with_trees_at_the_default() ->
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        AnnoyForest.build(EMBEDDINGS, 5, seed).save(tmp_path / name)
+        build_forest(EMBEDDINGS, 5, seed).save(str(tmp_path / name))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
-    loaded = AnnoyForest.load(tmp_path / "a", 32)
+    loaded = load_forest(tmp_path / "a", 32)
     (tmp_path / "a").unlink()  # a file that replaces it is not seen
-    assert loaded.search(EMBEDDINGS[7], 10, 50) == AnnoyForest.build(EMBEDDINGS, 5, 1).search(EMBEDDINGS[7], 10, 50)
+    built = build_forest(EMBEDDINGS, 5, 1)
+    assert loaded.get_nns_by_vector(EMBEDDINGS[7], 10, 50) == built.get_nns_by_vector(EMBEDDINGS[7], 10, 50)
 
 
 @given(
@@ -48,7 +57,7 @@ def test_neighbors_have_their_true_cosines_and_enough_candidates_miss_none(
 ) -> None:
     """Whatever the rows are: equal, zeros, or of any size."""
     scaled = embeddings * np.float32(10.0**power)
-    forest = AnnoyForest.build(scaled, 3, seed)
+    forest = build_forest(scaled, 3, seed)
     rows, cosines = approximate_neighbors(forest, scaled, range(len(scaled)), top_k, search_k)
     _, exact = nearest_neighbors(embeddings, top_k)
     assert rows.shape == cosines.shape == exact.shape

@@ -13,7 +13,7 @@ from similarity.data.vectors import normalize
 from similarity.engine.gallery import Gallery, UnknownNameError
 from similarity.engine.results import Index, Options
 from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts
-from similarity.index.approximate import AnnoyForest
+from similarity.index.approximate import build_forest
 
 SIZES = {"jug": 100, "vase": 190, "bowl": 1, "cup": 2, "mug": 5, "basalt": 1}
 IMAGES = sum(SIZES.values())
@@ -24,7 +24,7 @@ NO_VECTORS = np.empty((0, 32), np.float32)
 def gallery_of(embeddings: np.ndarray, parts: Parts = PARTS) -> Gallery:
     labels = [label for label, size in SIZES.items() for _ in range(size)]
     records = [ImageRecord(f"{label}/{i:04d}.png", label, "0" * 64, 8, 8) for i, label in enumerate(sorted(labels))]
-    store = InMemoryStore(normalize(embeddings), AnnoyForest.build(embeddings, 5, 0), None, parts)
+    store = InMemoryStore(normalize(embeddings), build_forest(embeddings, 5, 0), 200, parts)
     return Gallery(Manifest(records), store, (np.arange(IMAGES) % 4 - 1).astype(np.int8))
 
 

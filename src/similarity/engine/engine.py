@@ -205,7 +205,8 @@ class Engine:
         embedding, excluded = gallery.combine(query, [each.embedding for each in images])
         answer = gallery.search(embedding, options, excluded)
         seconds = time.perf_counter() - start
-        distance = min((each.distance for each in images), default=None) if query.is_new else None
+        is_known = query.vectors or (query.keys and not query.region)
+        distance = None if is_known else min(each.distance for each in images)
         if distance is not None:
             limit = self.novelty.limit
         sizes, source = [each.size for each in images], f"search of {len(self)} images"

@@ -20,7 +20,7 @@ from similarity.engine.results import Index, Names, Options, Query
 from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts, VectorStore
 from similarity.errors import UserError
 from similarity.findings.finding import KINDS, Finding, FindingKind, read_findings
-from similarity.index.approximate import AnnoyForest
+from similarity.index.approximate import load_forest
 from similarity.layout import ANN_INDEX, ANN_SETTINGS, EMBEDDER, EMBEDDINGS, FINDINGS, MANIFEST, SPLITS
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def open_gallery(project: Engine) -> Gallery:
     project.lock.check(MANIFEST, EMBEDDINGS, ANN_INDEX, ANN_SETTINGS)
     manifest, units = read_manifest(root / MANIFEST), normalize(np.load(root / EMBEDDINGS))
     search_k = orjson.loads((root / ANN_SETTINGS).read_bytes())["search_k"]
-    store = InMemoryStore(units, AnnoyForest.load(root / ANN_INDEX, parts.size), search_k, parts)
+    store = InMemoryStore(units, load_forest(root / ANN_INDEX, parts.size), search_k, parts)
     if project.has(SPLITS):
         splits = np.full(len(units), -1, np.int8)
         for name, rows in read_splits(project.checked(SPLITS), manifest).items():

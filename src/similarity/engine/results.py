@@ -49,11 +49,6 @@ class Query:
         is_one = len(self.keys) == 1 and not (self.images or self.vectors or self.like or self.unlike)
         return self.keys[0] if is_one else None
 
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing but images that may be like nothing indexed is asked."""
-        return not (self.vectors or (self.keys and not self.region))
-
 
 @dataclass(frozen=True)
 class Options:

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from annoy import AnnoyIndex
 
 from similarity.data.vectors import nearest_to, normalize
 from similarity.engine.results import Index
 from similarity.errors import UserError
-from similarity.index.approximate import AnnoyForest, search_forest
+from similarity.index.approximate import search_forest
 
 if TYPE_CHECKING:
     from similarity.engine.published import PublishedStore
@@ -91,8 +92,8 @@ class InMemoryStore:
     """The embeddings of N images at length 1, with an Annoy forest over them."""
 
     units: np.ndarray  # float32 (N, E)
-    forest: AnnoyForest
-    search_k: int | None  # candidates that an approximate search examines
+    forest: AnnoyIndex
+    search_k: int  # candidates that an approximate search examines
     parts: Parts
     backend: Index = "annoy"  # the name of the approximate search
 

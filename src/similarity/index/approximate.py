@@ -7,68 +7,49 @@ from pathlib import Path
 import numpy as np
 from annoy import AnnoyIndex
 
-from similarity.data.quiet import held_stderr
 from similarity.data.vectors import COSINE_DECIMALS, nearest_to, normalize, scale_extremes
 
 _MIN_FACTOR, _IMAGES_PER_FACTOR = 4, 500
 _MOST_BARRED = 100  # rows that are not allowed
+_MOST_CANDIDATES = 2**31 - 1
 _TIE = 1.5 * 10**-COSINE_DECIMALS
 
 
-class AnnoyForest:
-    """A forest over the embeddings of n images. Threads may search it at the same time."""
+def build_forest(embeddings: np.ndarray, trees: int, seed: int) -> AnnoyIndex:
+    """Build a forest over embeddings, float32 (n, d); the same embeddings and seed give the same bytes in its file.
 
-    def __init__(self, index: AnnoyIndex) -> None:
-        self._index = index
+    The seed is set before the first item, and one thread builds: otherwise the same seed gives another forest.
+    """
+    forest = AnnoyIndex(embeddings.shape[1], "angular")
+    forest.set_seed(seed)
+    for row, embedding in enumerate(scale_extremes(embeddings)):
+        forest.add_item(row, embedding)
+    forest.build(trees, n_jobs=1)
+    return forest
 
-    @classmethod
-    def build(cls, embeddings: np.ndarray, trees: int, seed: int) -> "AnnoyForest":
-        """Build a forest over embeddings, float32 (n, d).
 
-        The seed is set before the first item, and one thread builds: otherwise the same seed gives another forest.
-        """
-        index = AnnoyIndex(embeddings.shape[1], "angular")
-        index.set_seed(seed)
-        for row, embedding in enumerate(scale_extremes(embeddings)):
-            index.add_item(row, embedding)
-        index.build(trees, n_jobs=1)
-        return cls(index)
+def load_forest(path: Path, size: int) -> AnnoyIndex:
+    """Map a saved forest over embeddings of length `size` into memory; threads may search it at the same time."""
+    forest = AnnoyIndex(size, "angular")
+    forest.load(str(path))
+    return forest
 
-    @classmethod
-    def load(cls, path: Path, size: int) -> "AnnoyForest":
-        """Map a saved forest over embeddings of length `size` into memory."""
-        index = AnnoyIndex(size, "angular")
-        index.load(str(path))
-        return cls(index)
 
-    def save(self, path: Path) -> None:
-        """Write the forest; the same embeddings and seed give the same bytes."""
-        with held_stderr(shown=False):  # Annoy also prints the errors that it raises
-            self._index.save(str(path))
+def default_search_k(forest: AnnoyIndex, count: int) -> int:
+    """Return how many candidates to examine for `count` neighbors if `ann.search_k` is empty.
 
-    def __len__(self) -> int:
-        return self._index.get_n_items()
-
-    def search(self, query: np.ndarray, count: int, search_k: int) -> list[int]:
-        """Return up to `count` rows similar to a query, float32 (d,), best first, from `search_k` candidates."""
-        return self._index.get_nns_by_vector(query, count, min(search_k, 2**31 - 1))
-
-    def default_search_k(self, count: int) -> int:
-        """Return how many candidates to examine for `count` neighbors if `ann.search_k` is empty.
-
-        Annoy's own default is trees · count. The share of true neighbors among these falls as the number of images
-        grows, so that it is multiplied by images / 500, and by 4 at least.
-        """
-        factor = max(_MIN_FACTOR, len(self) / _IMAGES_PER_FACTOR)
-        return int(factor * self._index.get_n_trees() * count)
+    Annoy's own default is trees · count. The share of true neighbors among these falls as the number of images grows,
+    so that it is multiplied by images / 500, and by 4 at least.
+    """
+    return int(max(_MIN_FACTOR, forest.get_n_items() / _IMAGES_PER_FACTOR) * forest.get_n_trees() * count)
 
 
 def approximate_neighbors(
-    forest: AnnoyForest,
+    forest: AnnoyIndex,
     embeddings: np.ndarray,
     rows: Sequence[int] | np.ndarray,
     top_k: int,
-    search_k: int | None,
+    search_k: int,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search a forest for the most similar other rows of some, as `nearest_neighbors` does; see `search_forest`."""
@@ -83,22 +64,24 @@ def approximate_neighbors(
 
 
 def search_forest(
-    forest: AnnoyForest,
+    forest: AnnoyIndex,
     units: np.ndarray,
     query: np.ndarray,
     count: int,
-    search_k: int | None,
+    search_k: int,
     allowed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search a forest over all rows of `units` for the allowed rows most similar to a vector; see `nearest_to`.
 
-    Candidates are doubled until there are enough rows; None is the forest's default. All rows are compared if many are
-    not allowed, which takes less time than to look for a few of them in the forest.
+    Candidates are doubled until there are enough rows. All rows are compared if many are not allowed, which takes less
+    time than to look for a few of them in the forest.
     """
     barred = 0 if allowed is None else len(units) - int(np.count_nonzero(allowed))
-    wanted, candidates = count + barred, search_k or forest.default_search_k(count + 1)
+    wanted, candidates = count + barred, search_k
     while barred <= _MOST_BARRED and wanted <= 2 * len(units):
-        rows = np.array(forest.search(query, min(wanted, len(units)), candidates), np.int64)
+        rows = np.array(
+            forest.get_nns_by_vector(query, min(wanted, len(units)), min(candidates, _MOST_CANDIDATES)), np.int64
+        )
         rows = rows if allowed is None else rows[allowed[rows]]
         if len(rows) >= count:
             similarities = (units[rows[:count]] @ query).astype(np.float64).round(COSINE_DECIMALS)
