@@ -79,9 +79,8 @@ def search_forest(
     barred = 0 if allowed is None else len(units) - int(np.count_nonzero(allowed))
     wanted, candidates = count + barred, search_k
     while barred <= _MOST_BARRED and wanted <= 2 * len(units):
-        rows = np.array(
-            forest.get_nns_by_vector(query, min(wanted, len(units)), min(candidates, _MOST_CANDIDATES)), np.int64
-        )
+        found = forest.get_nns_by_vector(query, min(wanted, len(units)), min(candidates, _MOST_CANDIDATES))
+        rows = np.array(found, np.int64)
         rows = rows if allowed is None else rows[allowed[rows]]
         if len(rows) >= count:
             similarities = (units[rows[:count]] @ query).astype(np.float64).round(COSINE_DECIMALS)
