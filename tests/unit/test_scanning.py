@@ -74,7 +74,6 @@ def test_previews_are_read_back_by_row(tmp_path: Path) -> None:
         for picture in pictures:
             add(encode_preview(picture))
     previews = Previews(tmp_path)
-    assert len(previews) == 5
     for row in (3, 0, 4):
         assert abs(float(previews[row].mean()) - 40 * row) < 1
         assert previews[row].shape[1] == min(20 + 30 * row, PREVIEW_SIZE)

@@ -17,9 +17,7 @@ from typing import Any, TypeVar
 from similarity.data.quiet import held_stderr
 from similarity.errors import UserError
 
-ADDRESS = "RAY_ADDRESS"
-"""Name of the environment variable with the address of the cluster, or ``local`` to start one on this machine."""
-
+_ADDRESS = "RAY_ADDRESS"  # environment variable with the address, or ``local`` to start a cluster on this machine
 _CONNECT_SECONDS = 5
 _BLOCKS_AHEAD = 4  # for each core
 
@@ -53,7 +51,7 @@ def _queued(tasks: Iterable[Item], ahead: int) -> Iterator[Item]:
 
 def is_cluster_named() -> bool:
     """Return whether the environment names a cluster to work on."""
-    return bool(os.environ.get(ADDRESS))
+    return bool(os.environ.get(_ADDRESS))
 
 
 def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block: int) -> Iterator[Result]:
@@ -67,7 +65,7 @@ def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block
     blocks = [items[start : start + block] for start in range(0, len(items), block)]
     if not blocks:
         return
-    with _connected(os.environ[ADDRESS]) as ray:
+    with _connected(os.environ[_ADDRESS]) as ray:
         apply, folder = ray.remote(num_cpus=1)(_apply), str(Path.cwd())
         tasks = (apply.remote(function, folder, each) for each in blocks)
         for task in _queued(tasks, _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"])):
@@ -105,9 +103,9 @@ def _connected(address: str) -> Iterator[Any]:
         with held_stderr():  # to which it writes the level of its log
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=sources)
     except ModuleNotFoundError as error:
-        raise UserError(f"{ADDRESS} is set, but Ray is not installed: pip install 'ray>=2.50,<3'") from error
+        raise UserError(f"{_ADDRESS} is set, but Ray is not installed: pip install 'ray>=2.50,<3'") from error
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{ADDRESS}={address}: no cluster can be reached there: {error}") from error
+        raise UserError(f"{_ADDRESS}={address}: no cluster can be reached there: {error}") from error
     try:
         yield ray
     finally:

@@ -50,9 +50,6 @@ class Previews:
         self._path, self._ends = folder, np.load(folder / _ENDS)
         self._content = np.memmap(folder / _CONTENT, np.uint8, "r")
 
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
     def __getitem__(self, row: int) -> np.ndarray:
         """Return the preview of a row's image: RGB, uint8 (height, width, 3).
 
