@@ -15,19 +15,9 @@ from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_dupli
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
 from similarity.data.files import Outputs, read_table, write_metrics, write_table
+from similarity.findings import labels as judging
 from similarity.findings.finding import KINDS, Finding, FindingKind
 from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
-from similarity.findings.labels import (
-    DOUBTFUL,
-    FOLDS,
-    VOTERS,
-    Judgement,
-    ask_neighbors,
-    draw_folds,
-    judge_labels,
-    small_classes,
-    weigh,
-)
 from similarity.params import Params
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
@@ -43,9 +33,9 @@ def main(params: Params, outputs: Outputs) -> None:
     components = principal_components(features, COMPONENTS_FOR_LABELS, seed, progress)
     distances = mean_distances(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)
     labeled = manifest.labeled(np.arange(len(features)))
-    labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, FOLDS)[labeled]
+    labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, judging.FOLDS)[labeled]
     progress = partial(track, label="audit: labels", unit=" folds")
-    judgement = judge_labels(components[labeled], labels, draw_folds(labels, groups, seed), progress)
+    judgement = judging.judge_labels(components[labeled], labels, judging.draw_folds(labels, groups, seed), progress)
     findings = [
         *pairs(manifest, "duplicate", identical, "the same bytes"),
         *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
@@ -56,7 +46,7 @@ def main(params: Params, outputs: Outputs) -> None:
             Finding("unreadable", key, key.split("/")[0], reason=reason)
             for key, reason in read_table(layout.REJECTED, Rejection._fields)
         ),
-        *small_classes(manifest.classes, labels, judgement.judged),
+        *judging.small_classes(manifest.classes, labels, judgement.judged),
     ]
     decided = decided_keys(read_corrections(layout.CORRECTIONS))
     findings = [each for each in findings if each.path not in decided]
@@ -91,21 +81,21 @@ def about(manifest: Manifest, kind: FindingKind, row: int, score: float, reason:
 
 
 def doubted_labels(
-    manifest: Manifest, features: np.ndarray, rows: np.ndarray, groups: np.ndarray, judgement: Judgement
+    manifest: Manifest, features: np.ndarray, rows: np.ndarray, groups: np.ndarray, judgement: judging.Judgement
 ) -> list[Finding]:
     """List labels of some rows that are probably or possibly wrong, the most probable first.
 
     There are two witnesses, the classifier and the nearest images; see `weigh`.
     """
-    order = np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= DOUBTFUL).sum()]
+    order = np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= judging.DOUBTFUL).sum()]
     if not len(order):
         return []
-    votes = ask_neighbors(features, rows, manifest.labels[rows], groups, order, judgement.suggested[order])
+    votes = judging.ask_neighbors(features, rows, manifest.labels[rows], groups, order, judgement.suggested[order])
     findings = []
     for i, own, other in zip(order.tolist(), *votes, strict=True):
         probability, suggested = judgement.wrong[i], manifest.classes[judgement.suggested[i]]
-        if kind := weigh(probability, own, other):
-            reason = f"of its {VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
+        if kind := judging.weigh(probability, own, other):
+            reason = f"of its {judging.VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
             findings.append(about(manifest, kind, int(rows[i]), probability, reason, suggested))
     return sorted(findings, key=lambda each: each.finding != "wrong_label")
 

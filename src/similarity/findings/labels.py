@@ -97,11 +97,9 @@ def ask_neighbors(
 
     Args:
         features: of all images, float32 (N, D); may be mapped from a file.
-        rows: the n images that have a class, int64 (n,).
-        labels: their class indices, int (n,).
+        rows: the n images that have a class, int64 (n,), with their class indices, `labels`, int (n,).
         groups: int (n,), the same for copies, which do not speak for each other.
-        doubted: which of the n, int64 (m,).
-        suggested: another class for each of these, int64 (m,).
+        doubted: which of the n, int64 (m,), with another class for each, `suggested`, int64 (m,).
 
     Returns:
         How many have the label of the image, int64 (m,), and how many the suggested one, int64 (m,).
