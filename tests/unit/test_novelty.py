@@ -1,6 +1,3 @@
-from dataclasses import fields
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -8,10 +5,8 @@ from similarity.evaluation.novelty import (
     distances_across,
     distances_to_others,
     fit_novelty,
-    load_novelty,
     novelty_limit,
     refused_shares_by_class,
-    save_novelty,
 )
 
 RNG = np.random.default_rng(0)
@@ -80,11 +75,3 @@ def test_few_images_and_constant_features_give_finite_distances_and_are_similar_
 def test_an_image_with_no_other_does_not_decide() -> None:
     assert novelty_limit(np.array([1.0, 2.0, np.inf]), 0.98) == 2
     assert 0 < novelty_limit(np.array([np.inf]), 0.98) < 0.01
-
-
-def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    novelty = fit_novelty(cluster(50, 0), COLUMNS, np.arange(50), 0.9, 3)
-    save_novelty(novelty, tmp_path / "novelty.npz")
-    loaded = load_novelty(tmp_path / "novelty.npz")
-    for field in fields(novelty):
-        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(novelty, field.name))

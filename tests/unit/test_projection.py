@@ -49,12 +49,6 @@ def test_an_image_lies_among_its_nearest_landmarks_and_closest_to_the_most_simil
     assert np.median(np.linalg.norm(points[others] - places[:, 0], axis=1)) < 0.02
 
 
-def test_a_copy_of_an_image_lies_upon_it_whatever_its_length() -> None:
-    embeddings = np.concatenate([EMBEDDINGS[:200], 7 * EMBEDDINGS[:200]])
-    points = project(embeddings, 150, 30, 0)
-    np.testing.assert_allclose(points[:200], points[200:], atol=1e-3)
-
-
 def test_the_same_seed_gives_the_same_bits_in_any_process_with_any_number_of_threads(points: np.ndarray) -> None:
     for threads in ("1", "2"):
         variables = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONPATH": "src:tests"}

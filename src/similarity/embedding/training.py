@@ -28,7 +28,6 @@ PROBABILITY = 0.9  # of a class whose cosine is 1 where those of all others are 
 _STEPS_PER_EXECUTION = 16  # without going back to Python; changes no result
 _VALIDATION_BATCH = 1024  # images
 _EPOCHS_PER_RANKING, _RANKED_QUERIES, _RANKED_GALLERY = 3, 500, 5000
-_ROWS_PER_RELEASE = 65_536  # read before the memory of a mapped file is given back; more often costs page faults
 
 
 class Labeled(NamedTuple):
@@ -57,7 +56,7 @@ def train_network(
         classes: C.
         size: length of the class part, E.
         params: how to train.
-        callbacks: to be called after the own ones.
+        callbacks: called after those that are always there.
         measure_all: whether `val_loss` and `val_accuracy` are measured also where they choose nothing.
 
     Returns:
@@ -194,7 +193,7 @@ class Batches(keras.utils.PyDataset):
         """Take what to read, the number of rows per batch, and what draws a new order for each epoch, if any."""
         super().__init__()
         self._labeled, self._size, self._rng = labeled, size, rng
-        self._order, self._read = np.arange(len(labeled.rows)), 0
+        self._order = np.arange(len(labeled.rows))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -202,14 +201,11 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._order[index * self._size : (index + 1) * self._size]
-        self._read += len(chosen)
-        if self._read >= _ROWS_PER_RELEASE:
-            release_pages(self._labeled.features)
-            self._read = 0
         return self._labeled.features[self._labeled.rows[chosen]], self._labeled.labels[chosen]
 
     def on_epoch_end(self) -> None:
-        """Draw the order of the next epoch."""
+        """Give back the memory of what was read, and draw the order of the next epoch."""
+        release_pages(self._labeled.features)
         if self._rng:
             self._order = self._rng.permutation(len(self._order))
 
@@ -223,9 +219,7 @@ def head_of(network: keras.Model) -> Head:
     by_name = {layer.name: layer for layer in network.layers}
     kernel, bias = by_name["embedding"].get_weights()
     if standard := by_name.get("standardization"):
-        mean, variance = (
-            ops.convert_to_numpy(array)[0].astype(np.float64) for array in (standard.mean, standard.variance)
-        )
+        mean, variance = (np.asarray(each, np.float64)[0] for each in (standard.mean, standard.variance))
         kernel = kernel / np.sqrt(variance)[:, None]
         bias = bias - mean @ kernel
     class_kernel, *rest = by_name["classes"].get_weights()

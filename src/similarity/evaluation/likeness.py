@@ -12,8 +12,6 @@ from zipfile import ZipFile, ZipInfo
 
 import orjson
 
-from similarity.errors import UserError
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -30,9 +28,8 @@ _MEMBER = "likeness.json"  # of the file that also holds the novelty limit
 class Likeness:
     """Maps cosines to likeness: whole numbers from 0 to 100 that never fall as the cosine rises.
 
-    Attributes:
-        look: weight of the visual part in the cosines of the embeddings themselves.
-        cosines: for each of some looks, ascending, the cosines at which the likeness is 0, 30, 70 and 95, ascending.
+    `look` is the weight of the visual part in the cosines of the embeddings themselves. `cosines` are, for each of some
+    looks, ascending, those at which the likeness is 0, 30, 70 and 95, ascending.
     """
 
     look: float
@@ -98,14 +95,8 @@ def add_likeness(likeness: Likeness, path: Path) -> None:
 
 
 def load_likeness(path: Path) -> Likeness:
-    """Read what `add_likeness` added to a file.
-
-    Raises:
-        UserError: nothing was added, as before there was likeness.
-    """
+    """Read what `add_likeness` added to a file."""
     with ZipFile(path) as archive:
-        if _MEMBER not in archive.namelist():
-            raise UserError(f"{path} has no scale of likeness: run `dvc repro`")
         return Likeness(**orjson.loads(archive.read(_MEMBER)))
 
 

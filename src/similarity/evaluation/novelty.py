@@ -1,8 +1,8 @@
 """Novelty: an image is new if even its nearest gallery image, compared by backbone features, is too far away."""
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,33 +16,22 @@ _LEAST_LIMIT = 1e-3  # features that are computed again, in another batch, diffe
 
 @dataclass(frozen=True)
 class Novelty:
-    """A sample of the gallery, and the distance to it beyond which an image is new.
+    """A sample of the gallery, and the distance to it beyond which an image is new."""
 
-    Attributes:
-        columns: the features in which distances are measured, int64 (c,), ascending.
-        kernel: float32 (c, d), maps these features, scaled to length 1, to the space of the points.
-        points: the sampled gallery images in that space, float32 (m, d).
-        limit: the novelty limit: an image further than this from the nearest point resembles nothing in the gallery.
-    """
-
-    columns: np.ndarray
-    kernel: np.ndarray
-    points: np.ndarray
-    limit: float
+    columns: np.ndarray  # the features in which distances are measured, int64 (c,), ascending
+    kernel: np.ndarray  # float32 (c, d), maps these features, scaled to length 1, to the space of the points
+    points: np.ndarray  # the sampled gallery images in that space, float32 (m, d)
+    limit: float  # the novelty limit: an image further than this from the nearest point resembles nothing
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Measure the distance from each row of features, float32 (n, D), to the nearest point: float64 (n,)."""
-        blocks = (self.project(features[block]) for block in _blocks(len(features)))
-        return np.concatenate([_nearest(block, self.points, self._squares) for block in blocks])
+        queries = self.project(features)
+        return np.concatenate([_nearest(queries[block], self.points) for block in _blocks(len(queries))])
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """Map features, float32 (n, D), to the space of the points, float32 (n, d)."""
         blocks = (features[block][:, self.columns] for block in _blocks(len(features)))
         return np.concatenate([multiply_rows(normalize(block), self.kernel) for block in blocks])
-
-    @cached_property
-    def _squares(self) -> np.ndarray:
-        return np.square(self.points).sum(axis=1)
 
 
 def fit_novelty(features: np.ndarray, columns: np.ndarray, groups: np.ndarray, accepted: float, seed: int) -> Novelty:
@@ -89,9 +78,8 @@ def distances_across(
 
     It is infinite, in float64 (n,), for a query whose group has all points.
     """
-    squares = np.square(points).sum(axis=1)
-    blocks = ((queries[block], query_groups[block, None]) for block in _blocks(len(queries)))
-    return np.concatenate([_nearest(block, points, squares, groups == point_groups) for block, groups in blocks])
+    blocks = ((queries[block], query_groups[block, None] == point_groups) for block in _blocks(len(queries)))
+    return np.concatenate([_nearest(block, points, barred) for block, barred in blocks])
 
 
 def refused_shares_by_class(novelty: Novelty, labels: np.ndarray) -> np.ndarray:
@@ -116,13 +104,10 @@ def load_novelty(path: Path) -> Novelty:
         return Novelty(arrays["columns"], arrays["kernel"], arrays["points"], float(arrays["limit"]))
 
 
-def _nearest(
-    queries: np.ndarray, points: np.ndarray, squares: np.ndarray, barred: np.ndarray | None = None
-) -> np.ndarray:
+def _nearest(queries: np.ndarray, points: np.ndarray, barred: np.ndarray | Literal[False] = False) -> np.ndarray:
     """Measure the distance to the nearest point that is not barred for a query: float64 (n,), infinity without one."""
-    scores = squares - 2 * (queries @ points.T)  # squared distances without the query's own square
-    if barred is not None:
-        scores[barred] = np.inf
+    # Squared distances without the query's own square.
+    scores = np.where(barred, np.inf, np.square(points).sum(axis=1) - 2 * (queries @ points.T))
     nearest = scores.argmin(axis=1)
     # Computed from the differences: products of float32 leave nothing of a small distance.
     distances = np.linalg.norm((queries - points[nearest]).astype(np.float64), axis=1)

@@ -141,18 +141,6 @@ def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
     assert accuracy == pytest.approx(history["val_accuracy"][best])
 
 
-def test_the_ranking_of_validation_images_is_that_of_the_class_part() -> None:
-    """`val_map_at_r` is measured with the weights of the epoch, here the only one, as `evaluate` measures."""
-    from similarity.embedding.training import train_network
-
-    train_set, valid = blobs(300, 0), blobs(99, 1)
-    head, history = train_network(train_set, valid, 3, 8, SETTINGS.model_copy(update={"epochs": 1}))
-    vectors = embed(np.concatenate([train_set.features, valid.features]), head)
-    labels = np.concatenate([train_set.labels, valid.labels])
-    scores = evaluate_retrieval(vectors, labels, np.arange(300, 399), np.arange(300)).scores
-    assert history["val_map_at_r"] == [pytest.approx(scores["map_at_r"].mean())]
-
-
 def test_only_the_named_rows_are_learned_from_also_of_a_mapped_file(tmp_path: Path) -> None:
     everything, chosen = blobs(300, 0), np.flatnonzero(np.arange(300) % 4)
     np.save(tmp_path / "features.npy", everything.features)
@@ -228,6 +216,8 @@ def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_thi
     splits = {name: np.arange(90)[i * 30 : (i + 1) * 30] for i, name in enumerate(("train", "valid", "test"))}
     features = (manifest.labels[:, None] == np.arange(6)).astype(np.float32)
     head, history = fit(features, manifest, splits, params)
+    ranked = evaluate_retrieval(embed(features, head), manifest.labels, splits["valid"], splits["train"])
+    assert max(history["val_map_at_r"]) == pytest.approx(ranked.scores["map_at_r"].mean())
     lines = (tmp_path / "metrics/history.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy,val_map_at_r"
     assert [float(line.split(",")[3]) for line in lines[1:]] == pytest.approx(history["val_loss"], rel=1e-5)
