@@ -4,8 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from compare import describe
 from projects import ROOT, Project, output_names, stages_run
 
 QUERY_PICTURE = r'<img src="static/\w+_plots_queries_query_'
@@ -83,15 +85,24 @@ def test_trainings_with_other_seeds_are_queued_once_and_compared(tmp_path: Path,
         project.run(*command)
     project.commit()
     project.run("dvc", "exp", "run", "--quiet", "-S", "train.lr=0.75", "--name", "better", "evaluate")
-    compare = ("python", "src/compare.py", "HEAD", "better", "--seeds", "2")
+    compare = ("python", "src/compare.py", "better", "better", "--seeds", "2")
     for _ in range(2):
-        assert "4 trainings are queued: run `dvc queue start`" in project.run(*compare)
-    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", "--quiet")
+        assert "2 trainings are queued: run `dvc queue start`" in project.run(*compare)
+    project.run("dvc", "exp", "run", "--run-all", "--quiet")
     printed = project.run(*compare).splitlines()
-    assert printed[0] == "40 validation images, 2 trainings of each; HEAD, better, difference"
+    assert printed[0] == "40 validation images, 2 trainings of each; better, better, difference"
     assert tuple(line.split()[0] for line in printed[1:]) == NAMES
-    assert all(line.endswith(": a difference") and "  +0.2" in line for line in printed[1:])
-    printed = project.run("python", "src/compare.py", "HEAD", "HEAD", "--seeds", "2").splitlines()
-    assert all(line.endswith("no difference shown") for line in printed[1:])
+    assert all(line.endswith("no difference shown") and " 0.75" in line for line in printed[1:])
     (project.folder / "src/evaluate.py").write_text("", encoding="utf-8")
-    assert "the workspace has other code than HEAD" in project.run(*compare, status=1)
+    assert "the workspace has other code than better" in project.run(*compare, status=1)
+
+
+def test_a_difference_is_one_that_trainings_and_queries_do_not_explain() -> None:
+    scores = 0.5 + 0.01 * np.random.default_rng(0).random((2, 3, 40, 6))  # of two models, three trainings each
+    scores[1, ..., 0] += 0.1
+    scores[:, :, :20, 1], scores[..., 2] = np.nan, np.nan
+    lines = list(describe(("one", "other"), "test", list(scores)))
+    assert lines[0] == "40 test images, 3 trainings of each; one, other, difference"
+    assert [line.split()[0] for line in lines[1:]] == ["correct", "p_at_1", "map_at_r", *NAMES[4:]]
+    assert lines[1].endswith(": a difference")
+    assert all(line.endswith(": no difference shown") for line in lines[2:])
