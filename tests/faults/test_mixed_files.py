@@ -96,7 +96,7 @@ def test_files_of_another_run_are_refused_until_the_run_is_complete(healthy: Pro
     project.run("dvc", "repro", "embed")
     for reader in ("query.py", "query.py KEY", "serve.py"):
         assert "run `dvc repro`" in refusal(project, reader)
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "ann", "novelty")
     assert project.run("python", "src/query.py", "photograph.jpg", KEY)
 
 

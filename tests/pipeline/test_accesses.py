@@ -81,8 +81,9 @@ def watched(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Wa
 
 @pytest.fixture(scope="module")
 def of_a_run(watched: Watched) -> list[Access]:
-    """All accesses of `dvc repro`."""
-    watched.project.run("dvc", "repro", "--force")
+    """All accesses of every stage, and of DVC."""
+    watched.project.run_stages("report")
+    watched.project.run("dvc", "repro", "--force", "--single-item", "split")
     return watched.accesses()
 
 

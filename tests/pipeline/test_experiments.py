@@ -45,7 +45,7 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
         "backbone.taps=[]",
     ]
     changes = [f"--set-param={setting}" for setting in (*settings, "embedding.visual_taps=[]")]
-    printed = project.run("dvc", "exp", "run", *changes)
+    printed = project.run("dvc", "exp", "run", *changes, "ann", "novelty")
     assert "backbone: " in printed
     assert "32 features by openvino" in printed
     key = "jug/jug_0003.jpg"
@@ -92,7 +92,9 @@ def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, 
     loose = [photos / "stray.png", photos / "another.png"]
     for number, path in enumerate(loose):
         Image.fromarray(draw_picture("vase", 1, number, 32)).save(path)
-    project.run("dvc", "exp", "run", "-S", f"data.source={photos}")
+    project.set_params(data={"source": str(photos)})
+    project.run("dvc", "repro", "fetch")
+    project.run_stages("evaluate")
     counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
     assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)
     folders = sorted(path.name for path in (project.folder / "data/images").iterdir())

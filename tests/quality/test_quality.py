@@ -16,7 +16,7 @@ def judged(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     project = reproduced.copy_to(tmp_path_factory.mktemp("quality") / "project")
     project.set_params(backbone={**backbone, "image_size": 128})
     update_yaml(project.folder / "data/sources/demo.yaml", {"generate": {"images_per_class": 40, "size": 128}})
-    project.run("dvc", "repro", "evaluate")
+    project.run_stages("evaluate")
     return project
 
 
