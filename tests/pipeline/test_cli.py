@@ -47,16 +47,16 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed:
     ],
 )
 def test_what_is_wrong_is_said_and_the_parameters_stay(
-    installed: Project, tmp_path: Path, arguments: list[str], status: int, message: str
+    installed: Project, arguments: list[str], status: int, message: str
 ) -> None:
     before = (installed.folder / "params.yaml").read_bytes()
     assert message in call(installed, *arguments, status=status)
     assert (installed.folder / "params.yaml").read_bytes() == before
+
+
+def test_the_changed_code_of_a_project_and_of_an_experiment_is_what_runs(installed: Project, tmp_path: Path) -> None:
     elsewhere = call(installed._replace(folder=tmp_path), "index", status=1)
     assert f"run it where dvc.yaml is, such as in {ROOT}" in elsewhere
-
-
-def test_the_changed_code_of_a_project_and_of_an_experiment_is_what_runs(installed: Project) -> None:
     with (installed.folder / "src/similarity/errors.py").open("a", encoding="utf-8") as file:
         file.write('\nprint("changed")\n')
     assert "changed" in call(installed, "query", "jug/jug_0003.jpg")
