@@ -112,7 +112,7 @@ def test_the_report_has_the_figures_and_the_pictures_and_is_small(reproduced: Pr
     page = (reproduced.folder / "metrics/report.html").read_text(encoding="utf-8")
     figures = read_json(reproduced, "metrics/retrieval.json")
     assert f"<b>{figures['p_at_10']:.3f}</b>of the ten nearest images" in page
-    assert "144 images in 6 classes from data/sources/demo.yaml: 84 training" in page
+    assert "144 images in 6 classes from data/sources/demo.yaml: 84 training" in " ".join(page.split())
     assert page.count("<figcaption>query<br>") >= 6
     assert set(re.findall(r"https?:[^\"]{18}", page)) <= {"http://127.0.0.1:8000/?", "http://127.0.0.1:8000/,"}
     assert "<script" not in page
