@@ -76,13 +76,6 @@ def test_the_example_for_github_is_made_of_commands_that_there_are() -> None:
             assert set(options.split()) <= set(re.findall(r"--[a-z-]+", usage.stdout))
 
 
-def test_the_container_to_develop_in_makes_what_there_is_to_make() -> None:
-    text = (ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8")
-    settings = json.loads(re.sub(r"(^|\s)//.*$", "", text, flags=re.MULTILINE))
-    target = settings["updateContentCommand"].removeprefix("make ")
-    assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
-
-
 def link_packages(folder: Path) -> None:
     """Makes a folder with only those installed packages that the image has."""
     folder.mkdir()

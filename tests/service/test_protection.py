@@ -51,30 +51,17 @@ def test_uploads_that_are_announced_and_never_come_block_nobody(service: str, co
             assert upload(client, content).status_code == 200
 
 
-@pytest.mark.parametrize("rate", [0, 250_000])
-def test_an_upload_that_takes_too_long_is_ended(strict: str, rate: int) -> None:
+def test_an_upload_that_takes_too_long_is_ended(strict: str) -> None:
     start = time.monotonic()
     with connect(strict) as connection:
         connection.sendall(upload_head(strict, 1_000_000) + UPLOAD_START)
-        drip(connection, rate)
-        assert 1.9 < time.monotonic() - start < 3.5
+        while time.monotonic() < start + 1.5:  # it comes, but too slowly
+            connection.sendall(bytes(1000))
+            time.sleep(0.1)
         answer = read_all(connection)
+    assert 1.9 < time.monotonic() - start < 3.5
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"The upload is too slow: 2 s are allowed." in answer
-
-
-def drip(connection: socket.socket, rate: int) -> None:
-    """Send at a rate, in bytes per second, until there is an answer."""
-    start = time.monotonic()
-    connection.settimeout(0.05)
-    while time.monotonic() - start < 10:
-        connection.sendall(bytes(rate // 20))
-        try:
-            connection.recv(1, socket.MSG_PEEK)
-            break
-        except TimeoutError:
-            continue
-    connection.settimeout(20)
 
 
 def test_room_is_taken_by_what_has_arrived_and_given_back(strict: str, content: bytes) -> None:
@@ -138,20 +125,27 @@ def test_a_download_has_no_more_bytes_than_allowed(strict: str) -> None:
     assert "too large together: 0.002 MB are allowed" in two.json()["detail"]
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
-def test_what_the_page_of_another_site_sends_is_refused(service: str, content: bytes, origin: str) -> None:
-    with httpx.Client(base_url=service, headers={"Origin": origin}) as client:
-        refused = upload(client, content)
-    assert refused.status_code == 403
-    assert "The page of another site" in refused.json()["detail"]
-    assert refused.headers["x-content-type-options"] == "nosniff"
-    assert "default-src 'none'" in refused.headers["content-security-policy"]
-
-
-def test_what_our_own_page_sends_is_answered_also_behind_a_proxy(service: str, content: bytes) -> None:
-    for origin in (service, f"https://{urlsplit(service).netloc}"):
+def test_what_the_page_of_another_site_sends_is_refused_and_our_own_is_answered(service: str, content: bytes) -> None:
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
+        with httpx.Client(base_url=service, headers={"Origin": origin}) as client:
+            refused = upload(client, content)
+        assert (refused.status_code, refused.json()["code"]) == (403, "foreign_page")
+    for origin in (service, f"https://{urlsplit(service).netloc}"):  # the second behind a proxy
         with httpx.Client(base_url=service, headers={"Origin": origin}) as client:
             assert upload(client, content).status_code == 200
+
+
+def test_every_response_has_the_security_headers(api: httpx.Client) -> None:
+    for path, host in (
+        ("/", "localhost"),
+        ("/api/info", "localhost"),
+        ("/api/nothing", "localhost"),
+        ("/", "evil.example"),
+    ):
+        response = api.get(path, headers={"Host": host})
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        assert "server" not in response.headers
 
 
 def test_a_page_of_an_allowed_site_may_use_the_api_and_no_other(start_service: StartService, content: bytes) -> None:
@@ -168,28 +162,36 @@ def test_a_page_of_an_allowed_site_may_use_the_api_and_no_other(start_service: S
             assert (response.headers.get("access-control-allow-origin") == site) == (status == 200)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/api/info", f"/api/images/{KEY}", "/api/nothing"])
-def test_head_answers_like_get_without_the_body(api: httpx.Client, path: str) -> None:
-    got, asked = api.get(path), api.head(path)
-    assert (asked.status_code, asked.content) == (got.status_code, b"")
-    for name in ("content-type", "content-length", "etag"):
-        assert asked.headers.get(name) == got.headers.get(name)
+def test_head_answers_like_get_without_the_body(api: httpx.Client) -> None:
+    for path in ("/", "/healthz", f"/api/images/{KEY}", "/api/nothing"):
+        got, asked = api.get(path), api.head(path)
+        assert (asked.status_code, asked.content) == (got.status_code, b"")
+        for name in ("content-type", "content-length", "etag"):
+            assert asked.headers.get(name) == got.headers.get(name)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{}, {"Authorization": "Bearer"}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": f"Basic {TOKEN}"},
-     {"Authorization": "Bearer ä".encode("latin-1")}, {"Cookie": f"similarity={TOKEN}"}, {"Cookie": "similarity="}],
-)  # fmt: skip
-def test_without_the_token_no_call_answers(closed: str, headers: dict, content: bytes) -> None:
-    with httpx.Client(base_url=closed, headers=headers) as client:
-        assert client.get("/metrics").status_code == 401
-        for path in ("info", f"images/{KEY}", f"similar?key={KEY}", "openapi.json", "nothing", "v1/info"):
-            for prefix in ("api", "%61pi"):
-                refused = client.get(f"/{prefix}/{path}")
+def test_without_the_token_no_call_answers(closed: str, content: bytes) -> None:
+    wrong: list[dict] = [
+        {},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": "Bearer ä".encode("latin-1")},
+        {"Cookie": f"similarity={TOKEN}"},
+    ]
+    for headers in wrong:
+        with httpx.Client(base_url=closed, headers=headers) as client:
+            for path in (
+                "metrics",
+                "api/info",
+                f"api/images/{KEY}",
+                "%61pi/openapi.json",
+                "api/nothing",
+                "api/v1/info",
+            ):
+                refused = client.get(f"/{path}")
                 assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
-        assert [upload(client, content).status_code, client.post("/api/session").status_code] == [401, 401]
-        assert [client.get("/").status_code, client.get("/healthz").status_code] == [200, 200]
+            assert [upload(client, content).status_code, client.post("/api/session").status_code] == [401, 401]
+            assert [client.get("/").status_code, client.get("/healthz").status_code] == [200, 200]
 
 
 def test_the_token_opens_the_api_and_so_does_a_cookie_that_hides_it(closed: str, content: bytes) -> None:
@@ -216,37 +218,25 @@ def behind_proxy(start_service: StartService) -> str:
     return start_service(*options, before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
-@pytest.fixture
-def proxied(behind_proxy: str) -> Iterator[httpx.Client]:
-    """What the proxy asks."""
+def test_all_is_found_below_the_prefix(behind_proxy: str, content: bytes) -> None:
     headers = {"Host": NAME, "Authorization": f"Bearer {TOKEN}"}
     with httpx.Client(base_url=behind_proxy, headers=headers) as client:
-        yield client
+        for path in ("/", "/page.css", "/api/docs/", "/healthz"):
+            assert client.get(path).status_code == 200
+        assert client.get(f"/api/images/{KEY}").content == content
+        found = client.post("/api/search", files={"image": ("x", content)}, headers={"Origin": f"https://{NAME}"})
+        assert found.json()["answer"]["neighbors"][0]["key"] == KEY
+        assert "no such parameter" in client.get("/api/images?x=1").json()["detail"]
+        assert client.get("/api/openapi.json").json()["servers"] == [{"url": "/similar"}]
+        assert "path=/similar/api;" in client.post("/api/session").headers["set-cookie"].lower()
+        client.cookies.clear()
+        for path in ("/api/info", "/api/search", "/%61pi/info"):
+            assert client.get(path, headers={"Authorization": ""}).status_code == 401
 
 
-def test_all_is_found_below_the_prefix(proxied: httpx.Client, content: bytes) -> None:
-    for path in ("/", "/page.css", "/api/docs/", "/healthz"):
-        assert proxied.get(path).status_code == 200
-    assert proxied.get(f"/api/images/{KEY}").content == content
-    found = proxied.post("/api/search", files={"image": ("x", content)}, headers={"Origin": f"https://{NAME}"})
-    assert found.json()["answer"]["neighbors"][0]["key"] == KEY
-    assert "no such parameter" in proxied.get("/api/images?x=1").json()["detail"]
-    assert proxied.get("/api/openapi.json").json()["servers"] == [{"url": "/similar"}]
-
-
-def test_the_token_is_required_and_its_cookie_is_for_the_prefix(proxied: httpx.Client) -> None:
-    assert "path=/similar/api;" in proxied.post("/api/session").headers["set-cookie"].lower()
-    proxied.cookies.clear()
-    for path in ("/api/info", "/api/search", "/api/openapi.json", "/%61pi/info"):
-        assert proxied.get(path, headers={"Authorization": ""}).status_code == 401
-
-
-@pytest.mark.parametrize(
-    ("host", "status"),
-    [(NAME, 200), (f"{NAME.upper()}:8443", 200), ("a.b.internal", 200), ("localhost:1", 200), ("[::1]:80", 200),
-     ("192.0.2.7", 400), ("evil.example", 400), (f"{NAME}.evil.example", 400), ("internal", 400), ("", 400)],
-)  # fmt: skip
-def test_only_its_own_names_are_answered(behind_proxy: str, host: str, status: int) -> None:
-    assert httpx.get(f"{behind_proxy}/healthz", headers={"Host": host}).status_code == status
-    without_token = httpx.get(f"{behind_proxy}/api/info", headers={"Host": host}).status_code
-    assert without_token == (401 if status == 200 else 400)  # nothing is said to those with a wrong name
+def test_only_its_own_names_are_answered(behind_proxy: str) -> None:
+    own = NAME, f"{NAME.upper()}:8443", "a.b.internal", "localhost:1", "[::1]:80"
+    for host in (*own, "192.0.2.7", "evil.example", f"{NAME}.evil.example", "internal", ""):
+        expected = (200, 401) if host in own else (400, 400)  # nothing is said to those with a wrong name
+        answers = (httpx.get(f"{behind_proxy}{path}", headers={"Host": host}) for path in ("/healthz", "/api/info"))
+        assert tuple(each.status_code for each in answers) == expected

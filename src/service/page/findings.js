@@ -84,7 +84,7 @@ async function show(i) {
   if (place !== i) return;
   finding = found;
   $('review-title').textContent = [finding.kind ? titleOfFinding(finding.kind) : 'Label', list.total > 1 && `${i + 1} of ${list.total}`].filter(Boolean).join(' · ');
-  choose(false);
+  choose(Boolean(finding.decided_key) && finding.decided_key !== finding.key);
   $('review-title').focus();
 }
 
@@ -142,7 +142,7 @@ async function keep(decision) {
     dialog.close();
     return void complain(error.message, () => openReview(list, place));
   }
-  Object.assign(finding, { decision: decision === 'undecided' ? null : decision, decided_label: label || null });
+  Object.assign(finding, { decision: decision === 'undecided' ? null : decision, decided_key: subject.key, decided_label: label || null });
   if (decision === 'undecided') draw();
   else show(place + 1);
 }
