@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated
 from unicodedata import normalize
 
 import numpy as np
@@ -60,12 +60,11 @@ class Catalog:
         if isinstance(result, Failure):
             raise result.error
         queries = [schema.Query(width=width, height=height) for width, height in result.sizes[:uploads]]
-        queries += [schema.Query(**self._facts(self.gallery.row(key))) for key in query.keys]
+        queries += [schema.Query(**dict(self.entry(self.gallery.row(key)))) for key in query.keys]
+        entries = [dict(self.entry(self.gallery.row(each.key))) for each in result.neighbors]
         neighbors = [
-            schema.Neighbor(
-                likeness=each.likeness, words=each.words, cosine=each.cosine, **self._facts(self.gallery.row(each.key))
-            )
-            for each in result.neighbors
+            schema.Neighbor(**entry, likeness=each.likeness, words=each.words, cosine=each.cosine)
+            for entry, each in zip(entries, result.neighbors, strict=True)
         ]
         novelty = None
         if result.distance is not None and result.max_distance is not None:
@@ -104,23 +103,19 @@ class Catalog:
         rounded = np.array(vectors, float).round(_VECTOR_DIGITS).tolist()
         return schema.Embeddings(embeddings=rounded, milliseconds=1000 * (perf_counter() - start))
 
-    def _facts(self, row: int) -> dict[str, Any]:
+    def entry(self, row: int) -> schema.ImageEntry:
         """Return what answers say about an image."""
         record = self.gallery.manifest.records[row]
-        return {
-            "key": record.path,
-            "label": record.label,
-            "width": record.width,
-            "height": record.height,
-            "split": self.gallery.split(row),
-            "findings": self.gallery.kinds(row),
-            "row": row,
-            "hash": record.sha256[:HASH_LENGTH],
-        }
-
-    def entry(self, row: int) -> schema.ImageEntry:
-        """Return an image as lists have it."""
-        return schema.ImageEntry(**self._facts(row))
+        return schema.ImageEntry(
+            key=record.path,
+            label=record.label,
+            width=record.width,
+            height=record.height,
+            split=self.gallery.split(row),
+            findings=self.gallery.kinds(row),
+            row=row,
+            hash=record.sha256[:HASH_LENGTH],
+        )
 
     def record(self, key: str) -> ImageRecord:
         """Return the record of an image, or raise UnknownNameError."""

@@ -326,12 +326,9 @@ def test_a_look_weighs_class_and_appearance_and_that_of_the_indexes_changes_noth
         itself, *uploaded = search(api, content, k=21, **fields)["answer"]["neighbors"]
         assert (itself["key"], itself["cosine"]) == (KEY, 1)
         assert [each["key"] for each in uploaded] == [each["key"] for each in by_key]
-        cosines = [each["cosine"] for each in by_key]
-        assert cosines == sorted(cosines, reverse=True)
         return [each["key"] for each in by_key]
 
-    own = api.get("/api/info").json()["model"]["visual_weight"]
-    assert keys(look=own) == keys()
+    assert keys(look=api.get("/api/info").json()["model"]["visual_weight"]) == keys()
     kind, between, look = (keys(look=value) for value in (0, 0.5, 1))
     assert kind != between != look != kind
 

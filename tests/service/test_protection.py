@@ -4,7 +4,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -95,11 +94,6 @@ def test_after_an_error_nothing_more_of_a_body_is_read(service: str, start: str,
         answer = read_all(connection)
     assert sent < 30_000_000
     assert not answer or answer.startswith(b"HTTP/1.1 %d" % status)
-
-
-def test_an_error_closes_the_connection_and_an_answer_does_not(api: httpx.Client) -> None:
-    assert api.get("/api/nothing").headers["connection"] == "close"
-    assert "connection" not in api.get("/healthz").headers
 
 
 def test_more_connections_than_allowed_are_refused_until_idle_ones_are_closed(strict: str) -> None:
@@ -202,13 +196,6 @@ def test_the_token_opens_the_api_and_so_does_a_cookie_that_hides_it(closed: str,
         assert TOKEN not in attributes
         assert [client.get(f"/api/images/{KEY}").status_code, upload(client, content).status_code] == [200, 200]
     assert httpx.get(f"{closed}/api/info", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
-
-
-def test_the_token_does_not_show_in_the_list_of_processes(closed: str) -> None:
-    assert closed
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert any(b"src/serve.py" in line for line in lines)
-    assert not any(TOKEN.encode() in line for line in lines if b"serve.py" in line)
 
 
 @pytest.fixture(scope="module")
