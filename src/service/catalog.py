@@ -106,16 +106,9 @@ class Catalog:
     def entry(self, row: int) -> schema.ImageEntry:
         """Return what answers say about an image."""
         record = self.gallery.manifest.records[row]
-        return schema.ImageEntry(
-            key=record.path,
-            label=record.label,
-            width=record.width,
-            height=record.height,
-            split=self.gallery.split(row),
-            findings=self.gallery.kinds(row),
-            row=row,
-            hash=record.sha256[:HASH_LENGTH],
-        )
+        known = {"key": record.path, "label": record.label, "width": record.width, "height": record.height, "row": row}
+        known |= {"split": self.gallery.split(row), "findings": self.gallery.kinds(row)}
+        return schema.ImageEntry.model_validate({**known, "hash": record.sha256[:HASH_LENGTH]})
 
     def record(self, key: str) -> ImageRecord:
         """Return the record of an image, or raise UnknownNameError."""
