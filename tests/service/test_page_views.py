@@ -118,6 +118,12 @@ def test_labels_are_reviewed_by_keys_and_decisions_are_kept_in_a_file(odd_page: 
     page.keyboard.press("u")  # undo
     expect(page.locator("#review .decision")).to_have_text("")
     assert ODD not in corrections.read_text(encoding="utf-8")
+    page.reload()
+    page.locator("#found-findings > li", has_text="Leave out").locator(".card").click()
+    expect(page.locator("#review .subject")).to_contain_text(COPY)  # the image that was decided about
+    page.keyboard.press("u")
+    expect(page.locator("#review .decision")).to_have_text("")
+    assert COPY not in corrections.read_text(encoding="utf-8")
     page.keyboard.press("Escape")
 
 
