@@ -28,6 +28,8 @@ KITTY_PART = 4096  # letters that kitty takes at a time
 
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.save and not arguments.save.parent.is_dir():
+        raise UserError(f"--save {arguments.save}: there is no folder {arguments.save.parent}")
     options = Options(arguments.k, arguments.label, arguments.index, arguments.look, arguments.split, any=arguments.any)
     is_one = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])  # noqa: PTH112
     index = Engine(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))

@@ -72,7 +72,9 @@ def _files_of(revision: str, path: Path) -> "Iterator[DVCFileSystem]":
         yield _opened(revision)
     except (DvcException, GitError, SCMError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"cannot read {path} of {revision!r} ({reason}): see `dvc exp list --all`") from error
+        trust = f"run `git config --global --add safe.directory {Path.cwd()}`"  # where it is somebody else's
+        advice = trust if isinstance(error, GitError) else "see `dvc exp list --all`"
+        raise UserError(f"cannot read {path} of {revision!r} ({reason}): {advice}") from error
 
 
 @cache

@@ -95,6 +95,7 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
         (["src"], "src: there are no images in this folder, nor below it"),
         (["x" * 300], "is indexed; and there is no such file"),
         ([KEY, "--save", "out.xyz"], "--save out.xyz: unknown file extension: .xyz"),
+        ([KEY, "--save", "nowhere/out.png"], "--save nowhere/out.png: there is no folder nowhere"),
         ([KEY, "--look", "0.5", "--index", "annoy"], "search with the exact one"),
     ],
 )
