@@ -16,7 +16,7 @@ import numpy as np
 from comparison import as_markdown, make_parser, publish, run_command
 from data_sets import reproduce, work_folder
 from similarity.data.dataset.manifest import read_manifest, read_splits
-from similarity.evaluation.novelty import Novelty, load_novelty
+from similarity.data.evaluation.novelty import Novelty, load_novelty
 from similarity.layout import DETAILS, FEATURES, MANIFEST, NOVELTY, SPLITS
 
 GOAL_FOREIGN, GOAL_OWN = 0.85, 0.03

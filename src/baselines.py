@@ -13,6 +13,7 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.manifest import ImageRecord, read_manifest, read_splits
 from similarity.data.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
+from similarity.data.evaluation import retrieval
 from similarity.data.features.extractor import load_extractor
 from similarity.data.files import Outputs, write_array, write_metrics
 from similarity.data.images.decoding import read_image_file
@@ -22,7 +23,6 @@ from similarity.data.images.pixels import centered_pixels, color_histogram, coun
 from similarity.data.images.wide import read_ranges
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import standardization
-from similarity.evaluation import retrieval
 from similarity.params import Params
 
 EDITED_IMAGES = 300

@@ -13,6 +13,8 @@ from similarity import layout
 from similarity.data.confidence import mean_interval
 from similarity.data.dataset.duplicates import bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
+from similarity.data.evaluation import retrieval
+from similarity.data.evaluation.novel_classes import hold_out_classes
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.edits import EDITS
@@ -25,8 +27,6 @@ from similarity.embedding.model import (
     load_embedding_model,
     predict_classes,
 )
-from similarity.evaluation import retrieval
-from similarity.evaluation.novel_classes import hold_out_classes
 from similarity.params import Params
 
 QUERY_ROWS = 10

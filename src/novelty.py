@@ -8,16 +8,16 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.duplicates import bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
+from similarity.data.evaluation import novelty
+from similarity.data.evaluation.foreign import KINDS, draw_foreign
+from similarity.data.evaluation.likeness import LOOKS, Likeness, add_likeness, fit_likeness
+from similarity.data.evaluation.retrieval import sample_queries
 from similarity.data.features.extractor import Extractor, load_extractor, tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.pixels import resize
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import normalize
 from similarity.embedding.model import load_embedding_model
-from similarity.evaluation import novelty
-from similarity.evaluation.foreign import KINDS, draw_foreign
-from similarity.evaluation.likeness import LOOKS, Likeness, add_likeness, fit_likeness
-from similarity.evaluation.retrieval import sample_queries
 from similarity.params import Params
 
 MAX_IMAGES = 10_000  # gallery images that are kept, and test images that are tried

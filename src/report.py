@@ -14,9 +14,9 @@ from PIL import Image
 
 from similarity import layout
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
+from similarity.data.evaluation.likeness import load_likeness, words
 from similarity.data.files import Outputs
 from similarity.data.images.pictures import Previews
-from similarity.evaluation.likeness import load_likeness, words
 from similarity.findings.finding import KINDS, explain, read_findings
 from similarity.params import Params
 from similarity.reporting import charts, page

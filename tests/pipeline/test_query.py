@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from projects import Project
+from similarity.data.evaluation.foreign import draw_foreign
 from similarity.data.sources.ceramics import draw_picture
-from similarity.evaluation.foreign import draw_foreign
 
 KEY = "jug/jug_0003.jpg"
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, syn
 
 from projects import Project
 from service_process import TOKEN, ServiceProcesses, StartService, client_of
-from similarity.evaluation.foreign import draw_foreign
+from similarity.data.evaluation.foreign import draw_foreign
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}

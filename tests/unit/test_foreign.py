@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from similarity.evaluation.foreign import KINDS, draw_foreign
+from similarity.data.evaluation.foreign import KINDS, draw_foreign
 
 
 @pytest.mark.parametrize("kind", KINDS)

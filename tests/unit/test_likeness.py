@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters
+from similarity.data.evaluation.likeness import Likeness, add_likeness, fit_likeness, load_likeness, words
+from similarity.data.evaluation.novelty import fit_novelty, load_novelty, save_novelty
 from similarity.data.vectors import normalize
-from similarity.evaluation.likeness import Likeness, add_likeness, fit_likeness, load_likeness, words
-from similarity.evaluation.novelty import fit_novelty, load_novelty, save_novelty
 
 UNITS, GROUPS = normalize(relu_clusters(900) + np.float32(0.2)), np.arange(900)
 LABELS = (UNITS @ UNITS[:3].T).argmax(axis=1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from similarity.evaluation.novel_classes import hold_out_classes
+from similarity.data.evaluation.novel_classes import hold_out_classes
 
 
 def splits_of(labels: np.ndarray) -> dict[str, np.ndarray]:

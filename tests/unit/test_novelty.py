@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from similarity.evaluation.novelty import (
+from similarity.data.evaluation.novelty import (
     distances_across,
     distances_to_others,
     fit_novelty,

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.data.vectors import normalize
-from similarity.evaluation import retrieval
-from similarity.evaluation.retrieval import (
+from similarity.data.evaluation import retrieval
+from similarity.data.evaluation.retrieval import (
     evaluate_retrieval,
     means,
     ranks_of_originals,
@@ -16,6 +15,7 @@ from similarity.evaluation.retrieval import (
     score,
     shares_found,
 )
+from similarity.data.vectors import normalize
 
 
 def test_scores_of_a_worked_example() -> None:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from similarity.data.evaluation.retrieval import evaluate_retrieval, sample_queries
 from similarity.data.files import release_pages
 from similarity.data.quiet import prepare_tensorflow
 from similarity.data.vectors import normalize, standardization
 from similarity.embedding.model import Head, embed
 from similarity.errors import UserError
-from similarity.evaluation.retrieval import evaluate_retrieval, sample_queries
 from similarity.params import TrainParams
 
 prepare_tensorflow()  # quietly, and with deterministic operations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from similarity.data.evaluation.novelty import Novelty
 from similarity.data.features.computing import load_pixels
 from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.data.images.pixels import resize
@@ -19,7 +20,6 @@ from similarity.data.images.wide import Ranges
 from similarity.embedding.model import Embedder, load_embedder
 from similarity.engine.results import Source
 from similarity.errors import UserError
-from similarity.evaluation.novelty import Novelty
 from similarity.layout import EMBEDDER
 
 if TYPE_CHECKING:

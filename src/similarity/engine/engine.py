@@ -16,20 +16,20 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 from similarity import layout
+from similarity.data.evaluation.likeness import load_likeness, words
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.results import Failure, Match, Options, Query, Result
 from similarity.errors import UserError
-from similarity.evaluation.likeness import load_likeness, words
 from similarity.index.inverted_index import find_neighbors, map_inverted_index
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from similarity.data.evaluation.likeness import Likeness
+    from similarity.data.evaluation.novelty import Novelty
     from similarity.data.images.wide import Ranges
     from similarity.engine.embedding import Embedded, ImageEmbedder
     from similarity.engine.gallery import Gallery, ImageFiles
-    from similarity.evaluation.likeness import Likeness
-    from similarity.evaluation.novelty import Novelty
 
 NEEDED = (layout.EMBEDDER, layout.NOVELTY, layout.RANGES)
 SEARCHED = (layout.MANIFEST, layout.EMBEDDINGS, layout.INVERTED_INDEX, layout.ANN_INDEX, layout.ANN_SETTINGS)
@@ -115,7 +115,7 @@ class Engine:
     @cached_property
     def novelty(self) -> Novelty:
         """What decides whether an image is similar to anything indexed."""
-        from similarity.evaluation.novelty import load_novelty
+        from similarity.data.evaluation.novelty import load_novelty
 
         return load_novelty(self.checked(layout.NOVELTY))
 

@@ -12,9 +12,9 @@ import pytest
 
 from projects import ROOT
 from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.evaluation.retrieval import evaluate_retrieval
 from similarity.embedding.model import Head, embed, load_head, predict_classes, save_head
 from similarity.errors import UserError
-from similarity.evaluation.retrieval import evaluate_retrieval
 from similarity.params import Loss, Optimizer, TrainParams
 from train import count_epochs, fit, fit_without_some_classes
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.evaluation.retrieval import sample_queries
+from similarity.data.evaluation.retrieval import sample_queries
 
 _MOST_ROWS = 2000  # images to learn from, and to search among, for each third of the classes
 _SEED = 0
