@@ -47,19 +47,18 @@ def train(
     return train_network(train or blobs(300, 0), valid or blobs(99, 1), 3, 8, settings)
 
 
-def assert_same(head: Head, other: Head) -> None:
-    for mine, theirs in zip(head, other, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
 def test_softmax_is_the_model_of_the_original() -> None:
-    """The original's script in short: ResNet50, two layers, SGD with momentum, Nesterov and decay, cross-entropy."""
+    """The original's script in short: two layers, SGD with momentum, Nesterov and decay, cross-entropy.
+
+    A small network is in the place of ResNet50, which is frozen.
+    """
     import keras
 
     from similarity.embedding.training import build_network, compile_network
 
     pixels, labels = np.random.default_rng(0).uniform(0, 255, (12, 32, 32, 3)), np.arange(12) % 3
-    backbone = keras.applications.ResNet50(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    small = [keras.Input((32, 32, 3)), keras.layers.Conv2D(64, 5, 4), keras.layers.GlobalAveragePooling2D()]
+    backbone = keras.Sequential(small)
     backbone.trainable = False
     original = keras.Sequential(
         [backbone, keras.layers.Dense(32, activation="relu"), keras.layers.Dense(3, activation="softmax")]
@@ -68,7 +67,7 @@ def test_softmax_is_the_model_of_the_original() -> None:
     sgd = keras.optimizers.SGD(learning_rate=decayed, momentum=0.9, nesterov=True)
     original.compile(optimizer=sgd, loss="categorical_crossentropy", metrics=["accuracy"])
 
-    network = build_network(2048, 32, 3, ORIGINAL)
+    network = build_network(64, 32, 3, ORIGINAL)
     compile_network(network, ORIGINAL, 5)
     network.set_weights([weights.numpy() for weights in original.trainable_weights])
     configurations = [
@@ -77,7 +76,7 @@ def test_softmax_is_the_model_of_the_original() -> None:
     assert configurations[0] == configurations[1]
     optimizers = [{**each.optimizer.get_config(), "name": ""} for each in (network, original)]
     assert optimizers[0] == optimizers[1]
-    features = backbone.predict(pixels, verbose=0)
+    features = np.asarray(backbone(pixels))
     for _ in range(5):
         loss = network.train_on_batch(features, labels)
         np.testing.assert_allclose(loss, original.train_on_batch(pixels, np.eye(3)[labels]), rtol=1e-4)
@@ -96,30 +95,38 @@ def test_the_head_gives_what_keras_predicts(loss: Loss, standardize: bool, tmp_p
     network = build_network(6, 8, 3, settings, standardization(features) if standardize else None)
     save_head(head_of(network), tmp_path / "best.weights.h5")
     head = load_head(tmp_path / "best.weights.h5")
-    embeddings = keras.Model(network.inputs, network.get_layer("embedding").output).predict(features, verbose=0)
+    embeddings = keras.Model(network.inputs, network.get_layer("embedding").output)([features])
     np.testing.assert_allclose(embed(features, head), embeddings, rtol=1e-4, atol=1e-3)
-    probabilities = network.predict(features, verbose=0)
+    probabilities = np.asarray(network(features))
     assert (predict_classes(features, head) == probabilities.argmax(axis=1)).all()
     if loss == "softmax":
         plain = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")])
         plain.load_weights(tmp_path / "best.weights.h5")
-        np.testing.assert_allclose(plain.predict(features, verbose=0), probabilities, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(plain(features), probabilities, rtol=1e-3, atol=1e-5)
     else:
         np.testing.assert_allclose(np.linalg.norm(head.class_kernel, axis=0), 16, rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", get_args(Loss))
-def test_training_learns_and_is_byte_stable(loss: Loss, tmp_path: Path) -> None:
-    sets = [blobs(300, 0), blobs(99, 1)]
+def test_training_learns_from_the_named_rows_of_a_mapped_file_and_is_byte_stable(loss: Loss, tmp_path: Path) -> None:
+    everything, valid = blobs(400, 0), blobs(99, 1)
     if loss == "softmax":  # the original does not standardize
-        sets = [each._replace(features=each.features / 10.0 ** np.arange(-3, 3, dtype=np.float32)) for each in sets]
-    changes: dict[str, Any] = {"train": sets[0], "valid": sets[1], "loss": loss, "dropout": 0.2, "lr": 0.01}
-    runs = [train(**changes) for _ in range(2)]
+        for each in (everything, valid):
+            each.features[:] /= 10.0 ** np.arange(-3, 3, dtype=np.float32)
+    chosen = np.flatnonzero(np.arange(400) % 4)
+    np.save(tmp_path / "features.npy", everything.features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    some = everything._replace(features=mapped, rows=chosen, labels=everything.labels[chosen])
+    alone = some._replace(features=everything.features[chosen], rows=np.arange(len(chosen)))
+    changes: dict[str, Any] = {"valid": valid, "loss": loss, "dropout": 0.2, "lr": 0.01}
+    runs = [train(train=each, **changes) for each in (some, alone)]
     for name, (head, _) in zip("ab", runs, strict=True):
         save_head(head, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     history = runs[0][1]
-    assert history == runs[1][1] != train(**changes, seed=1)[1]
+    assert history == runs[1][1]
+    if loss == "normalized_softmax":
+        assert history != train(train=alone, **changes, seed=1)[1]
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.9
 
@@ -141,21 +148,10 @@ def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
     assert accuracy == pytest.approx(history["val_accuracy"][best])
 
 
-def test_only_the_named_rows_are_learned_from_also_of_a_mapped_file(tmp_path: Path) -> None:
-    everything, chosen = blobs(300, 0), np.flatnonzero(np.arange(300) % 4)
-    np.save(tmp_path / "features.npy", everything.features)
-    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
-    some = everything._replace(features=mapped, rows=chosen, labels=everything.labels[chosen])
-    alone = some._replace(features=everything.features[chosen], rows=np.arange(len(chosen)))
-    (head, history), (other, same) = train(train=some), train(train=alone)
-    assert history == same
-    assert_same(head, other)
-
-
 def test_embeddings_of_zeros_do_no_harm() -> None:
     silent = blobs(300, 0)
     silent.features[::2] = 0
-    head, history = train(train=silent, lr=1e-4)
+    head, history = train(train=silent, lr=1e-4, epochs=2)
     assert np.isfinite(history["loss"]).all()
     assert all(np.isfinite(weights).all() for weights in head)
 
@@ -206,22 +202,21 @@ def test_many_images_are_passed_over_less_often(images: int) -> None:
     assert count_epochs(settings.model_copy(update={"schedule": "constant"}), images) == 60
 
 
-def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_third_of_the_classes(
+def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_half_of_the_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = load_params(ROOT / "params.yaml")
     params = params.model_copy(update={"train": SETTINGS.model_copy(update={"epochs": 2})})
-    manifest = Manifest([ImageRecord(f"{i}.png", "abcdef"[i % 6], str(i), 8, 8) for i in range(90)])
+    manifest = Manifest([ImageRecord(f"{i}.png", "abcd"[i % 4], str(i), 8, 8) for i in range(90)])
     splits = {name: np.arange(90)[i * 30 : (i + 1) * 30] for i, name in enumerate(("train", "valid", "test"))}
-    features = (manifest.labels[:, None] == np.arange(6)).astype(np.float32)
+    features = (manifest.labels[:, None] == np.arange(4)).astype(np.float32)
     head, history = fit(features, manifest, splits, params)
     ranked = evaluate_retrieval(embed(features, head), manifest.labels, splits["valid"], splits["train"])
     assert max(history["val_map_at_r"]) == pytest.approx(ranked.scores["map_at_r"].mean())
     lines = (tmp_path / "metrics/history.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy,val_map_at_r"
     assert [float(line.split(",")[3]) for line in lines[1:]] == pytest.approx(history["val_loss"], rel=1e-5)
-    assert head.class_kernel.shape == (32, 6)
-    assert [each.class_kernel.shape for each in fit_without_some_classes(features, manifest, splits, params)] == [
-        (32, 4)
-    ] * 3
+    assert head.class_kernel.shape == (32, 4)
+    heads = fit_without_some_classes(features, manifest, splits, params)
+    assert [each.class_kernel.shape for each in heads] == [(32, 2)] * 2
