@@ -67,6 +67,11 @@ def plan(folder: Path, shards: Mapping[PurePosixPath, Path] | None = None, **cha
     return plan_layout(folder, list_files(folder), data_params(**changes), shards)
 
 
+def keys(layout: Layout) -> dict[str, str]:
+    """The key of each image, by its path in the source."""
+    return {str(path): key for path, key in layout.images.items()}
+
+
 def unpack(archives: Sequence[Path], target: Path) -> dict[PurePosixPath, Path]:
     """Unpacks archives as `fetch` does; returns the archive of each file."""
     target.mkdir(exist_ok=True)

@@ -16,28 +16,27 @@ from similarity.index.approximate import (
     smallest_search_k,
 )
 
-EMBEDDINGS = relu_clusters(2000)
+EMBEDDINGS = relu_clusters(1000)
 
 
 def approximate(trees: int, search_k: int | None) -> tuple[np.ndarray, np.ndarray]:
     forest = build_forest(EMBEDDINGS, trees, 0)
-    return approximate_neighbors(forest, EMBEDDINGS, range(2000), 10, search_k or default_search_k(forest, 11))
+    return approximate_neighbors(forest, EMBEDDINGS, range(1000), 10, search_k or default_search_k(forest, 11))
 
 
 def test_recall_rises_with_search_k_up_to_one_and_with_trees_at_the_default() -> None:
     _, exact = nearest_neighbors(EMBEDDINGS, 10)
-    for ways in (((5, 11), (5, 200), (5, 50_000)), ((1, None), (5, None), (20, None))):
+    for ways in (((5, 11), (5, 100), (5, 5_000)), ((1, None), (2, None), (5, None))):
         first, second, third = (recall(approximate(*each)[1], exact) for each in ways)
         assert first < second < third
-    assert recall(approximate(5, 50_000)[1], exact) == 1
+    assert recall(approximate(5, 5_000)[1], exact) == 1
     np.testing.assert_array_equal(approximate(10, None)[0], approximate(10, 4 * 10 * 11)[0])
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         build_forest(EMBEDDINGS, 5, seed).save(str(tmp_path / name))
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
     loaded = load_forest(tmp_path / "a", 32)
     (tmp_path / "a").unlink()  # a file that replaces it is not seen
     built = build_forest(EMBEDDINGS, 5, 1)
@@ -66,11 +65,6 @@ def test_neighbors_have_their_true_cosines_and_enough_candidates_miss_none(
     assert (np.diff(cosines, axis=1) <= 0).all()
     assert (cosines <= exact + 2e-6).all()
     assert search_k == 1 or recall(cosines, exact) == 1
-
-
-def test_recall_counts_ties_as_found() -> None:
-    exact = np.array([[0.9, 0.8], [0.7, 0.7]])
-    assert recall(np.array([[0.8, 0.8], [0.7, 0.6]]), exact) == 0.75
 
 
 @given(st.integers(1, 400), st.integers(1, 300))

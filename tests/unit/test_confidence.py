@@ -34,7 +34,7 @@ def test_models_that_differ_by_chance_alone_show_a_difference_in_at_most_5_of_10
     assert finds[0] <= np.mean(rejected) <= finds[1]
 
 
-@pytest.mark.parametrize("count", [1, 20, 1000])
+@pytest.mark.parametrize("count", [1, 1000])
 def test_a_sample_without_an_error_does_not_promise_that_there_is_none(count: int) -> None:
     low, high = mean_interval(np.ones(count), np.arange(count))
     assert (low, high) == (pytest.approx(0.025 ** (1 / count)), 1)

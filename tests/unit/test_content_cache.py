@@ -33,13 +33,10 @@ def test_a_cache_that_is_turned_off_or_cannot_be_used_finds_nothing(tmp_path: Pa
         assert cache.get_many(ENTRIES) == {}
         assert cache.problem
     assert not (tmp_path / "off").exists()
-
-
-def test_a_damaged_database_is_not_used_and_the_user_is_asked_to_remove_it(tmp_path: Path) -> None:
     (tmp_path / "cache.db").write_bytes(b"no database" * 1000)
-    cache = opened(tmp_path)
-    assert cache.get_many(ENTRIES) == {}
-    assert "not a database: remove it" in str(cache.problem)
+    damaged = opened(tmp_path)
+    assert damaged.get_many(ENTRIES) == {}
+    assert "not a database: remove it" in str(damaged.problem)
 
 
 def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from similarity.data.sources.downloads import download, read_recipe
 from similarity.errors import UserError
 
-CONTENT = np.random.default_rng(0).bytes(3_000_000)
+CONTENT = bytes(range(200)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -50,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with FileServer() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
@@ -65,15 +64,14 @@ def files_in(folder: Path) -> list[str]:
 def test_the_file_arrives_whole_and_a_second_run_does_not_download_again(
     server: FileServer, tmp_path: Path, sha256: str | None
 ) -> None:
-    server.cut = 2_000_000
-    with pytest.raises(UserError, match=r"cannot download .*2000000 bytes read") as refusal:
+    server.cut = 100_000
+    with pytest.raises(UserError, match=r"cannot download .*100000 bytes read") as refusal:
         download(server.url, sha256, tmp_path)
     assert "\n" not in str(refusal.value)
     assert files_in(tmp_path) == []
     server.cut, server.requests = None, 0
     path, again = (download(server.url, sha256, tmp_path) for _ in range(2))
     assert path == again
-    assert path.name.endswith("wares.zip")
     assert path.read_bytes() == CONTENT
     assert server.requests == 1
     assert files_in(tmp_path) == [path.name]
@@ -86,7 +84,6 @@ def test_the_file_arrives_whole_and_a_second_run_does_not_download_again(
     [
         ("{url}/missing", None, "404"),
         ("http://127.0.0.1:9/wares.zip", None, "Max retries"),
-        (f"http://{'a' * 70}/wares.zip", None, ""),
         ("{url}", "0" * 64, f"does not match the known hash: expected {'0' * 64}"),
     ],
 )
@@ -104,10 +101,8 @@ def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_kept(
     [
         ("{", "not valid YAML"),
         ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
-        ("title: t\nlicence: l\ncitation: c\nurl: ftp://x/y\n", "url: "),
         ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url: "),
         ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265: "),
-        ("", "the recipe: "),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
@@ -119,6 +114,6 @@ def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, mes
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["demo", "geological"])
-def test_the_recipes_of_the_project_are_valid(name: str) -> None:
-    read_recipe(Path(__file__).parents[2] / "data" / "sources" / f"{name}.yaml")
+def test_the_recipes_of_the_project_are_valid() -> None:
+    for name in ("demo", "geological"):
+        read_recipe(Path(__file__).parents[2] / "data" / "sources" / f"{name}.yaml")

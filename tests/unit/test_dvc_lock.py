@@ -70,9 +70,6 @@ def test_a_missing_file_and_a_missing_record_are_reported(root: Path) -> None:
     with pytest.raises(FileNotFoundError) as error:
         DvcLock(root).check(MODEL, INDEX)
     assert str(error.value.filename) == str(root / INDEX)
-    (root / "dvc.lock").unlink()
-    with pytest.raises(FileNotFoundError):
-        DvcLock(root)
 
 
 def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> None:
@@ -87,7 +84,7 @@ def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> 
 
 @pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock"])
 def test_a_damaged_lock_is_refused(root: Path, name: str) -> None:
-    for content in (b"", b"stages: [", b"stages: 5", b"stages:\n  index: 5", b"\xff"):
+    for content in (b"", b"stages: [", b"stages:\n  index: 5", b"\xff"):
         (root / name).write_bytes(content)
         with pytest.raises(UserError, match=rf"{name} is damaged: run `git checkout HEAD -- {name}"):
             DvcLock(root)

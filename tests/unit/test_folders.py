@@ -27,22 +27,20 @@ def make_link_to_fifo(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, make_socket, make_link_to_fifo, lambda path: path.symlink_to("/dev/zero")])
-@pytest.mark.parametrize("name", ["jug/x.jpg", "jug/.hidden"])
-def test_what_is_no_file_is_refused_wherever_it_is(make: Callable[[Path], None], name: str, wares: Path) -> None:
-    make(wares / name)
-    with pytest.raises(UserError, match=f"{name}' is no file, but a FIFO, a socket or a device"):
+def test_what_is_no_file_is_refused(make: Callable[[Path], None], wares: Path) -> None:
+    make(wares / "jug/.hidden")
+    with pytest.raises(UserError, match=r"jug/\.hidden' is no file, but a FIFO, a socket or a device"):
         check_source(wares)
 
 
 def test_links_in_a_circle_are_refused_and_others_are_followed_to_any_depth(wares: Path, tmp_path: Path) -> None:
     (wares / "again").symlink_to(wares / "jug")
-    (wares / "one.png").symlink_to(wares / "jug/000.png")
     (wares / "gone.png").symlink_to(tmp_path / "nowhere")
     (wares / "a/b/c/d/e/f/g").mkdir(parents=True)
     (wares / "a/b/c/d/e/f/g/x.jpg").touch()
     check_source(wares)
     files = list(map(str, list_files(wares)))
-    assert len(files) == 3 * 3 + 3
+    assert len(files) == 3 * 3 + 2
     assert {"a/b/c/d/e/f/g/x.jpg", "again/000.png", "gone.png"} < set(files)
     (wares / "jug" / "other").symlink_to(wares / "vase")
     (wares / "vase" / "other").symlink_to(wares / "jug")
@@ -66,7 +64,7 @@ def plan_archive(path: Path) -> Layout:
     return plan(path.with_suffix(".unpacked"))
 
 
-LEFT_OUT = (".hidden/x.png", "..a/x.png", "jug/...png", "jug/x\ty.txt", "jug/ü.txt")
+LEFT_OUT = (".hidden/x.png", "jug/...png", "jug/x\ty.txt", "jug/ü.txt")
 
 
 def test_a_folder_and_all_archives_of_it_give_the_same_images_and_leave_the_same_out(

@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -42,9 +43,8 @@ def test_transparency_is_laid_over_white_and_a_palette_keeps_its_colors() -> Non
 
 
 def test_first_frame_of_an_animation_is_taken() -> None:
-    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 200)]
-    animation = encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    assert (read_image(animation) == 10).all()
+    frames = [Image.new("L", (8, 8), value) for value in (10, 200)]
+    assert (read_image(encode(frames[0], "PNG", save_all=True, append_images=frames[1:])) == 10).all()
 
 
 def with_orientation(orientation: int) -> Image.Exif:
@@ -83,7 +83,13 @@ def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_
             read_image(content)
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (31, 7), (1, 1), (96, 200), (256, 256), (700, 50), (97, 96), (1, 5000)])
+def test_a_fifo_is_refused_rather_than_read_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(UnreadableImageError, match="no file, but a FIFO"):
+        read_image(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("shape", [(31, 7), (1, 1), (96, 200), (700, 50), (1, 5000)])
 def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0)]
@@ -107,22 +113,19 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_twice_what_is_needed(
 
 
 @pytest.mark.parametrize("side", [8, 100])
-@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_truncated_jpeg_is_found_at_every_scale(
-    photographs: list[np.ndarray], side: int, kept: float, progressive: bool
-) -> None:
+def test_a_truncated_jpeg_is_found_at_every_scale(photographs: list[np.ndarray], side: int, progressive: bool) -> None:
     content = encode(Image.fromarray(photographs[1]), "JPEG", progressive=progressive)
-    with pytest.raises(UnreadableImageError, match="truncated"):
-        read_image(content[: int(kept * len(content))], side)
+    for kept in (0.5, 0.99):
+        with pytest.raises(UnreadableImageError, match="truncated"):
+            read_image(content[: int(kept * len(content))], side)
 
 
-def test_more_pixels_than_allowed_are_refused_before_they_are_decoded() -> None:
-    content = encode(Image.new("1", (10_000, 6_000)), "PNG")
-    assert len(content) < 100_000
-    with pytest.raises(UnreadableImageError, match="10000 × 6000 pixels are too many: 50 million are allowed"):
-        decode_image(content, max_pixels=50_000_000)
-    assert decode_image(content, max_pixels=60_000_000).pixels.shape == (6_000, 10_000, 3)
+def test_more_pixels_than_allowed_are_refused() -> None:
+    content = encode(Image.new("1", (1_000, 2_000)), "PNG")
+    with pytest.raises(UnreadableImageError, match="1000 × 2000 pixels are too many: 1 million are allowed"):
+        decode_image(content, max_pixels=1_000_000)
+    assert decode_image(content, max_pixels=2_000_000).pixels.shape == (2_000, 1_000, 3)
 
 
 def test_what_stands_behind_the_end_of_a_jpeg_and_damaged_metadata_do_not_matter() -> None:
@@ -149,12 +152,9 @@ def heic() -> bytes:
     return encode(Image.fromarray(PICTURE[:30]), "HEIF", quality=95)
 
 
-def test_heic_is_read_like_other_formats_whatever_it_is_called_and_damage_is_named(heic: bytes, tmp_path: Path) -> None:
+def test_heic_is_read_whatever_it_is_called_and_damage_is_named(heic: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(heic)
-    for source in (heic, tmp_path / "x.jpg"):
-        decoded = decode_image(source, 8)
-        assert (decoded.pixels.shape, decoded.width, decoded.height) == ((30, 48, 3), 48, 30)
-        assert np.abs(decoded.pixels.astype(float) - PICTURE[:30]).mean() < 8
+    assert decode_image(tmp_path / "x.jpg", 8)[1:3] == (48, 30)
     with pytest.raises(UnreadableImageError, match="48 × 30 pixels are too many"):
         decode_image(heic, max_pixels=1000)
     for damaged in (heic[: len(heic) // 2], heic[:40], heic.replace(b"hvc1", b"xxxx")):

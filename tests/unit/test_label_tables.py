@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 import webdataset
 
-from samples import plan, unpack
+from samples import keys, plan, unpack
 from similarity.data.sources.folders import list_files
 from similarity.data.sources.label_tables import find_rows, list_shards, read_label_table
 from similarity.data.sources.layouts import Layout
@@ -21,12 +21,9 @@ ROWS = {"a.jpg": ("cat", "training"), "b/c.jpg": ("", "")}
 CSV = "path,label,split\na.jpg,cat,training\nb/c.jpg,,\n"
 
 
-Rows = Mapping[str, tuple[str, str | None]]
-
-
-def read(content: bytes | str, column: str | None = None, name: str = "labels.csv") -> Rows:
+def read(content: bytes | str, column: str | None = None) -> dict[str, tuple[str, str | None]]:
     """Return the label and split of each row of a table next to `FILES`."""
-    rows = read_label_table(name, content.encode() if isinstance(content, str) else content, column)
+    rows = read_label_table("labels.csv", content.encode() if isinstance(content, str) else content, column)
     return {str(path): (row.label, row.split) for path, row in find_rows(rows, PurePosixPath(), FILES).items()}
 
 
@@ -38,11 +35,9 @@ def read(content: bytes | str, column: str | None = None, name: str = "labels.cs
         CSV.encode("utf-16"),
         CSV.replace("\n", "\r\n").encode(),
         CSV.replace(",", ";").encode(),
-        CSV.replace(",", "\t").encode(),
         b"sep=;\r\n" + CSV.replace(",", ";").replace("\n", "\r\n").encode(),
         CSV.replace("b/", ".\\b\\").encode(),
         CSV.replace("path", " File_Name ").replace("split", "Split").encode(),
-        CSV.replace("a.jpg", '"a.jpg"').encode() + b",,\n\n",
         b"split,note,path,label\ntraining,x,a.jpg,cat\n,y,b/c.jpg,\n",
     ],
 )
@@ -57,15 +52,12 @@ def test_one_of_several_columns_of_labels_is_chosen() -> None:
         read(text)
     with pytest.raises(UserError, match=r"has the columns .* but none called 'kind': set data\.label to one of them"):
         read(text, "kind")
-    assert read("path,kind\na.jpg,oak\n") == {"a.jpg": ("oak", None)}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "none called 'path'"),
         (b"name,label\na.jpg,cat\n", "has the columns 'name', 'label', but none called 'path'"),
-        (b"path\na.jpg\n", "none called 'label'"),
         ("path,label\na.jpg,k\xe4se\n".encode("latin-1"), "labels.csv, line 2: this is not UTF-8"),
         (b"path,label\na.jpg," + 200_000 * b"x", "labels.csv, line 2: field larger than field limit"),
         (b"path,label\na.jpg\nb/c.jpg,x,y\n", "labels.csv, line 2 has 1 columns, where the first .* 3 has 3 columns"),
@@ -104,7 +96,6 @@ def test_all_wrong_rows_are_listed() -> None:
         ("B/c", "b/c.jpg"),
         ("/kaggle/input/set/d.jpg", "b/d.jpg"),
         ("..\\train\\c.jpg", "b/c.jpg"),
-        ("C:\\photos\\c.jpg", "b/c.jpg"),
         ("x/c.jpg", None),  # the folder of another image
         ("cc", None),
     ],
@@ -114,7 +105,6 @@ def test_ids_and_paths_of_other_machines_are_found_where_one_image_fits(path: st
         with pytest.raises(DataError, match="there is no file"):
             read(f"id,breed\n{path},oak\n")
     else:
-        assert read(f"id,breed\n{path},oak\n") == {found: ("oak", None)}
         assert read(f"img_name;Class;age;\n{path};oak;;\n") == {found: ("oak", None)}
 
 
@@ -130,10 +120,6 @@ def photos(tmp_path: Path) -> Path:
 
 def write_labels(folder: Path, *lines: str, name: str = "labels.csv") -> None:
     (folder / name).write_text("\n".join(("path,label", *lines, "")), encoding="utf-8")
-
-
-def keys(layout: Layout) -> dict[str, str]:
-    return {str(path): key for path, key in layout.images.items()}
 
 
 def splits(layout: Layout) -> dict[str, str]:
@@ -159,7 +145,7 @@ def test_a_table_gives_the_classes_of_a_folder(photos: Path) -> None:
         plan(photos)
 
 
-@pytest.mark.parametrize(("folder", "table"), [("", ""), ("set/", "set/"), ("images/", ""), ("set/images/", "set/")])
+@pytest.mark.parametrize(("folder", "table"), [("", ""), ("images/", ""), ("set/images/", "set/")])
 def test_a_single_folder_around_all_images_is_no_part_of_the_keys(folder: str, table: str, tmp_path: Path) -> None:
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     for name in "ab":
@@ -240,16 +226,13 @@ def test_splits_are_in_the_names_of_shards_and_an_image_without_a_class_is_unlab
     assert layout.left_out == [("2.txt", "not named like an image")]
 
 
-def test_a_class_is_one_of_the_facts_in_json(tmp_path: Path) -> None:
+def test_a_class_is_one_of_the_facts_in_json_and_must_be_one(tmp_path: Path) -> None:
     facts = json.dumps({"label": "cat", "species": "felis", "age": 7}).encode()
     write_tar(tmp_path / "a.tar", {"1.left.jpg": PICTURE, "1.right.jpg": PICTURE, "1.json": facts})
     for column, label in ((None, "cat"), ("species", "felis"), ("age", "7")):
         assert list(plan_shards(tmp_path, column).images.values()) == [f"{label}/1.left.jpg", f"{label}/1.right.jpg"]
     with pytest.raises(UserError, match=r"^data.label: 'color' is to be the column"):
         plan_shards(tmp_path, "color")
-
-
-def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Path) -> None:
     members = {"1.jpg": PICTURE, "1.cls": b"a/b", "2.jpg": PICTURE, "2.cls": b"cat", "2.json": b'{"label": "dog"}'}
     write_tar(tmp_path / "a.tar", members)
     with pytest.raises(DataError) as raised:
@@ -262,8 +245,7 @@ def test_classes_that_cannot_be_or_contradict_each_other_are_named(tmp_path: Pat
 
 def test_shards_of_class_folders_need_no_classes_next_to_the_images_and_no_name_twice(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"cat/1.jpg": PICTURE, "dog/2.jpg": PICTURE})
-    write_tar(tmp_path / "b.tar", {"cat/3.jpg": PICTURE})
-    assert sorted(plan_shards(tmp_path).images.values()) == ["cat/1.jpg", "cat/3.jpg", "dog/2.jpg"]
+    assert sorted(plan_shards(tmp_path).images.values()) == ["cat/1.jpg", "dog/2.jpg"]
     write_tar(tmp_path / "b.tar", {"cat/1.jpg": PICTURE})
     with pytest.raises(UserError, match=r"b.tar cannot be unpacked .*'cat/1.jpg' is listed twice, or in another"):
         plan_shards(tmp_path)

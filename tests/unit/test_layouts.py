@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samples import data_params, plan
+from samples import data_params, keys, plan
 from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME
 from similarity.data.sources.layouts import Layout, plan_layout
@@ -19,10 +19,6 @@ class_keys = st.tuples(names, names).map(lambda key: f"{key[0]}/{key[1]}.jpg")
 
 def plan_names(*files: str) -> Layout:
     return plan_layout(Path("nowhere"), map(PurePosixPath, files), data_params())
-
-
-def keys(layout: Layout) -> dict[str, str]:
-    return {str(path): key for path, key in layout.images.items()}
 
 
 def splits(layout: Layout) -> dict[str, str]:
@@ -67,7 +63,6 @@ def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unl
         (["train/a/x.jpg", "test/a/y.jpg", "bus/z.jpg"], r"'test', 'train' are called like splits, .* is 'bus'"),
         (["a/x\udcff.jpg", "b/x.jpg"], "not valid UTF-8"),
         (["a/x\n.jpg", "b/x.jpg"], "control characters"),
-        (["a/x\\y.jpg", "b/x.jpg"], "a backslash"),
         (["a/x.txt", ".b/x.jpg"], r"no images, and 2 other files, such as '\.b/x\.jpg' \(hidden"),
     ],
 )
@@ -80,12 +75,9 @@ def test_what_is_not_understood_is_named(files: list[str], message: str) -> None
     ("train", "test"),
     [
         ("train/cat", "val/cat"),
-        ("set/train/cat", "set/Validation/cat"),
         ("set/v2/images/train/cat", "set/v2/images/test/cat"),
         ("training_set/training_set/cat", "test_set/test_set/cat"),
-        ("seg_train/seg_train/cat", "seg_test/seg_test/cat"),
         ("train/images/cat", "val/images/cat"),
-        ("Training/cat", "Testing/cat"),
         ("images/train2017/cat", "images/val2017/cat"),
     ],
 )
@@ -108,15 +100,7 @@ def test_folders_of_splits_without_classes_give_the_splits_of_images_without_a_c
     assert {key.split("/")[0] for key in detection.images.values()} == {"unlabeled"}
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        "train/0.jpg bus/0.jpg",
-        "train/0.jpg test/0.jpg bus/0.jpg",
-        "train/old/0.jpg bus/0.jpg",
-        "test_tube/0.jpg train_station/1.jpg contest/2.jpg",
-    ],
-)
+@pytest.mark.parametrize("files", ["train/old/0.jpg bus/0.jpg", "test_tube/0.jpg train_station/1.jpg contest/2.jpg"])
 def test_classes_may_be_called_like_splits_and_a_single_split_is_a_folder_around_all(files: str) -> None:
     assert list(keys(plan_names("train/a/0.jpg", "train/b/0.jpg")).values()) == ["a/0.jpg", "b/0.jpg"]
     layout = plan_names(*files.split())

@@ -10,7 +10,7 @@ def splits_of(labels: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.arange(len(labels))[i::3] for i, name in enumerate(("train", "valid", "test"))}
 
 
-@pytest.mark.parametrize(("classes", "parts"), [(2, 0), (3, 0), (4, 2), (5, 2), (6, 3), (10, 3)])
+@pytest.mark.parametrize(("classes", "parts"), [(3, 0), (4, 2), (5, 2), (10, 3)])
 def test_each_class_is_held_out_once_and_never_learned_from_at_the_same_time(classes: int, parts: int) -> None:
     labels = np.repeat(np.arange(classes, dtype=np.int32), 9)
     splits = splits_of(labels)

@@ -41,18 +41,15 @@ def test_the_defaults_are_those_of_the_contract_and_strings_may_be_numbers(tmp_p
     [
         ("train.lr", -1, "train.lr: -1: input should be greater than 0"),
         ("train.lr", "fast", "train.lr: 'fast': input should be a valid number"),
-        ("train.lr", True, "train.lr: True: a number is needed"),
         ("train.lr", float("nan"), "train.lr: nan"),
         ("train.epochs", 2.5, "train.epochs: 2.5: .*valid integer"),
         ("train.lrr", 0.1, "train.lrr is unknown; did you mean train.lr"),
         ("embedding.size", 0, "embedding.size: 0: .*greater than or equal to 1"),
         ("split.train", 0.9, "split: train . valid . test must be 1, not 1.3"),
         ("backbone.engine", "torch", "backbone.engine: 'torch': input should be 'openvino', .* or 'keras'"),
-        ("backbone.taps", "block1a", "backbone.taps: 'block1a': input should be a valid list"),
         ("backbone.name", "model.onnx", "backbone: normalization is needed with an ONNX file"),
         ("backbone.normalization", [[0, 0, 0], [1, 1, 1]], "backbone: normalization must be empty, since efficientnet"),
         ("backbone.normalization", [[0, 0, 0], [0, 1, 1]], "backbone.normalization.1.0: 0: input should be greater"),
-        ("ann.search_k", 0, "ann.search_k: 0"),
         ("data.source", None, "data.source: None"),
     ],
 )
@@ -90,25 +87,19 @@ def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("train.lr", [0.5]),
-        ("backbone.normalization", [[], None, [4], [5, 6], 7]),
-        ("backbone.taps", [[], None, [4], [5, 6], 7]),
-        ("embedding.visual_taps", [[], None, [4], [5, 6], 7]),
-    ],
+    ("section", "key"),
+    [("train", "lr"), ("backbone", "normalization"), ("backbone", "taps"), ("embedding", "visual_taps")],
 )
-def test_what_an_experiment_sets_changes_nothing_else(tmp_path: Path, name: str, values: list[object]) -> None:
+def test_what_an_experiment_sets_changes_nothing_else(tmp_path: Path, section: str, key: str) -> None:
     """The writer that DVC uses spoils a file where a list with a comment behind its key becomes something else."""
-    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    section, key = name.split(".")
+    expected = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     path = tmp_path / "params.yaml"
     path.write_bytes(DEFAULTS.read_bytes())
-    for value in values:
+    for value in ([], [5, 6], 0.5):
         with modify_yaml(str(path)) as content:
             content[section][key] = value
-        expected = {**defaults, section: {**defaults[section], key: value}}
+        expected[section][key] = value
         assert yaml.safe_load(path.read_text(encoding="utf-8")) == expected
-    if name == "train.lr":  # the file is in the form in which `dvc exp run -S` writes it back
+    if key == "lr":  # the file is in the form in which `dvc exp run -S` writes it back
         before, after = (each.read_text(encoding="utf-8").splitlines() for each in (DEFAULTS, path))
         assert [line for line in after if line not in before] == ["  lr: 0.5"]

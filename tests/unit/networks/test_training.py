@@ -14,7 +14,6 @@ from projects import ROOT
 from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.evaluation.retrieval import evaluate_retrieval
 from similarity.embedding.model import Head, embed, load_head, predict_classes, save_head
-from similarity.errors import UserError
 from similarity.params import Loss, Optimizer, TrainParams
 from train import count_epochs, fit, fit_without_some_classes
 
@@ -156,11 +155,6 @@ def test_embeddings_of_zeros_do_no_harm() -> None:
     assert all(np.isfinite(weights).all() for weights in head)
 
 
-def test_a_training_that_diverges_names_the_parameter() -> None:
-    with pytest.raises(UserError, match=r"training diverged in epoch \d: lower train\.lr in params\.yaml, now 10"):
-        train(lr=10, loss="softmax")
-
-
 def test_all_optimizers_of_keras_are_offered_and_can_take_a_step() -> None:
     import keras
 
@@ -194,12 +188,11 @@ def test_schedules_and_the_scale_of_cosines_are_what_the_formulas_say() -> None:
         assert layer.scale == pytest.approx(scale, abs=1e-3)
 
 
-@pytest.mark.parametrize("images", [1, 300, 5000, 18_000, 10_000_000])
-def test_many_images_are_passed_over_less_often(images: int) -> None:
+def test_many_images_are_passed_over_less_often() -> None:
     settings = SETTINGS.model_copy(update={"epochs": 60, "schedule": "cosine"})
-    assert count_epochs(settings, images) == {18_000: 17, 10_000_000: 10}.get(images, 60)
-    assert count_epochs(settings.model_copy(update={"epochs": 1}), images) == 1
-    assert count_epochs(settings.model_copy(update={"schedule": "constant"}), images) == 60
+    for images, epochs in ((1, 60), (5000, 60), (18_000, 17), (10_000_000, 10)):
+        assert count_epochs(settings, images) == epochs
+    assert count_epochs(settings.model_copy(update={"schedule": "constant"}), 10_000_000) == 60
 
 
 def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_half_of_the_classes(
