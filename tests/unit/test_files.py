@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from similarity.data.files import (
-    Outputs,
-    open_array,
-    read_table,
-    write_array,
-    write_arrays,
-    write_json_entries,
-    write_metrics,
-    write_scattered_array,
-    write_table,
-)
+from similarity.data import files
+from similarity.data.files import Outputs, read_table, write_arrays, write_json_entries, write_metrics, write_table
 from similarity.errors import UserError
 
 DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f93568db"
@@ -25,12 +16,12 @@ DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f935
 
 def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_path: Path) -> None:
     array = np.arange(10, dtype=np.float32).reshape(5, 2)
-    write_array(tmp_path / "a.npy", [array[:2], array[2:]])
+    files.write_array(tmp_path / "a.npy", [array[:2], array[2:]])
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
     scattered = (np.array([4, 1]), np.array([0]), np.array([3, 2]))
-    write_scattered_array(tmp_path / "b.npy", array.shape, [(rows, array[rows]) for rows in scattered])
+    files.write_scattered_array(tmp_path / "b.npy", array.shape, [(rows, array[rows]) for rows in scattered])
     assert (tmp_path / "b.npy").read_bytes() == (tmp_path / "a.npy").read_bytes()
-    with open_array(tmp_path / "c.npy") as append:
+    with files.open_array(tmp_path / "c.npy") as append:
         for block in (array[:1], array[1:]):
             append(block)
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), array)

@@ -1,11 +1,8 @@
 """The list of images, with and without a class."""
 
-from pathlib import Path
-
 import numpy as np
 
-from similarity.data.dataset.manifest import ImageRecord, Manifest, read_manifest
-from similarity.data.files import write_table
+from similarity.data.dataset.manifest import ImageRecord, Manifest
 
 
 def manifest_of(*labels: str) -> Manifest:
@@ -19,11 +16,3 @@ def test_images_without_a_class_come_last_among_the_folders_and_in_no_class() ->
     assert manifest.labeled(np.array([0, 2, 3])).tolist() == [0, 3]
     assert manifest.can_teach
     assert not manifest_of("a", "a", "unlabeled").can_teach
-
-
-def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
-    records = [ImageRecord("a/x, 1.jpg", "a", "0" * 64, 3, 4), ImageRecord("b/ü.jpg", "b", "1" * 64, 5, 6)]
-    write_table(tmp_path / "manifest.csv", ImageRecord._fields, records)
-    manifest = read_manifest(tmp_path / "manifest.csv")
-    assert manifest == Manifest(records)
-    assert manifest.classes == manifest.folders == ["a", "b"]

@@ -13,15 +13,13 @@ PICTURE = bytes(range(256)) * 20
 def test_kitty_gets_a_picture_in_parts_and_others_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     query.show_preview(PICTURE, "kitty")
     first, second, end = capsys.readouterr().out.split("\033\\")
-    assert first[: first.index(";")] == "\033_Ga=T,f=100,m=1"
-    assert second[: second.index(";")] == "\033_Gm=0"
-    assert b64decode(first.partition(";")[2] + second.partition(";")[2]) == PICTURE
-    assert end == "\n"
+    heads, parts = zip(*(part.split(";") for part in (first, second)), strict=True)
+    assert (*heads, end) == ("\033_Ga=T,f=100,m=1", "\033_Gm=0", "\n")
+    assert b64decode("".join(parts)) == PICTURE
     query.show_preview(PICTURE, "iterm2")
-    head, _, content = capsys.readouterr().out.partition(":")
+    head, content = capsys.readouterr().out.split(":")
     assert head == f"\033]1337;File=inline=1;size={len(PICTURE)}"
-    assert content.endswith("\a\n")
-    assert b64decode(content[:-2]) == PICTURE
+    assert b64decode(content.removesuffix("\a\n")) == PICTURE
 
 
 def test_a_terminal_says_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from projects import ROOT
 from samples import encode, noisy_picture
 from similarity.data.images import query_images
 from similarity.data.images.decoding import DecodedImage, decode_image
@@ -19,7 +20,12 @@ from similarity.data.images.formats import TooManyPixelsError, UnreadableImageEr
 from similarity.data.images.query_images import Region, decode_query, parse_region, start_decoders
 from similarity.errors import UserError
 
-SOURCE = Path(__file__).parents[2] / "src"
+DECODING = """
+import os
+from similarity.data.images.query_images import start_decoders, decode_query
+print(start_decoders().schedule(os.getpid).result(), flush=True)
+decode_query(b"P5 4000 2500 100 " + bytes(10_000_000), None, None, 10**8, {})
+"""
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def decode_isolated(content: bytes, side: int | None = None) -> DecodedImage:
     return decode_query(content, None, side, 150_000_000, {})
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF"])
 def test_every_format_is_decoded_like_any_image(file_format: str) -> None:
     content = encode(noisy_picture(700, 500), file_format)
     decoded, expected = decode_isolated(content, 50), decode_image(content, 50)
@@ -99,14 +105,8 @@ def start_decoder() -> int:
 
 
 def test_a_decoder_ends_with_the_process_that_it_works_for() -> None:
-    script = (
-        "import os; from similarity.data.images.query_images import start_decoders, decode_query; "
-        "print(start_decoders().schedule(os.getpid).result(), flush=True); "
-        "decode_query(b'P5 4000 2500 100\\n' + bytes(10_000_000), None, None, 10**8, {})"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, encoding="utf-8"
-    ) as program:
+    command = [sys.executable, "-c", DECODING]
+    with subprocess.Popen(command, cwd=ROOT / "src", stdout=subprocess.PIPE, encoding="utf-8") as program:
         assert program.stdout is not None
         decoder = Path(f"/proc/{int(program.stdout.readline())}")
         time.sleep(1)

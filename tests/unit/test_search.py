@@ -118,14 +118,3 @@ def test_a_query_of_several_images_is_as_near_to_each_of_them_in_both_parts() ->
         mean = normalize(vectors[rows][:, part]).mean(axis=0)
         np.testing.assert_allclose(normalize(query[None, part])[0], normalize(mean[None])[0], atol=1e-6)
     assert set(gallery.search(query, Options(3)).rows) == set(rows)
-
-
-def test_what_is_liked_draws_a_query_near_and_what_is_not_pushes_it_away() -> None:
-    vectors = joined()[0].vectors
-    combine, query, liked, unliked = vectors.parts.combine, vectors[[0]], vectors[[100]], vectors[[200]]
-    nearer, farther = combine(query, liked, NO_VECTORS), combine(query, NO_VECTORS, unliked)
-    assert nearer @ liked[0] > query[0] @ liked[0]
-    assert farther @ unliked[0] < query[0] @ unliked[0]
-    assert nearer @ query[0] > nearer @ liked[0]
-    np.testing.assert_array_equal(combine(query, NO_VECTORS, NO_VECTORS), query[0])
-    np.testing.assert_allclose(combine(NO_VECTORS, liked, NO_VECTORS), liked[0], atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 
 from samples import batch_of
 from similarity.data.features.efficientnet_lite import efficientnet_lite, preprocess_input
-from similarity.data.features.networks import Backbone, as_affine, load_backbone, tapped_layer
+from similarity.data.features.networks import Backbone, load_backbone, tapped_layer
 from similarity.data.images.pixels import resize
 from similarity.errors import UserError
 
@@ -42,16 +42,6 @@ def test_taps_are_means_and_deviations_over_space_and_final_the_means_of_the_las
     np.testing.assert_allclose(backbone.predict(pixels), expected, rtol=1e-4, atol=1e-4)
     without_taps = load_backbone("efficientnet_lite0", "imagenet", 64, [])
     np.testing.assert_allclose(without_taps.model(pixels), expected[:, -1280:], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["mobilenet", "efficientnet", "densenet"])
-def test_preprocessing_is_an_affine_map_of_each_pixel(name: str, photographs: list[np.ndarray]) -> None:
-    import keras
-
-    preprocess = getattr(keras.applications, name).preprocess_input
-    matrix, offset = as_affine(preprocess)
-    pixels = batch_of(photographs, 64, 3)
-    np.testing.assert_allclose(pixels @ matrix + offset, preprocess(pixels.copy()), rtol=1e-5, atol=1e-4)
 
 
 def test_a_network_of_keras_has_its_own_preprocessing_and_only_weights_of_a_file_that_fit(

@@ -47,6 +47,9 @@ def test_what_is_no_image_network_is_refused_with_the_reason(tmp_path: Path) -> 
     def sequences(tensor: Any) -> Any:
         return tf.reduce_mean(tensor, axis=3)
 
+    def linear(images: Any) -> Any:
+        return tf.matmul(tf.reshape(images, (-1, SIZE * SIZE * 3)), tf.ones((SIZE * SIZE * 3, 8)))
+
     (tmp_path / "damaged.onnx").write_bytes(b"no network")
     gray = write_onnx(flat, tmp_path / "gray.onnx", (None, SIZE, SIZE, 1))
     refused = {
@@ -61,14 +64,6 @@ def test_what_is_no_image_network_is_refused_with_the_reason(tmp_path: Path) -> 
             read_onnx(path, MEAN, STD, SIZE)
         assert str(path) in str(refusal.value)
         assert "\n" not in str(refusal.value)
-
-
-def test_a_network_of_another_size_is_refused(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    def linear(images: Any) -> Any:
-        return tf.matmul(tf.reshape(images, (-1, SIZE * SIZE * 3)), tf.ones((SIZE * SIZE * 3, 8)))
-
     path = write_onnx(linear, tmp_path / "linear.onnx", IMAGES)
     assert read_onnx(path, MEAN, STD, SIZE).output().partial_shape[1].get_length() == 8
     with pytest.raises(UserError, match=r"backbone\.image_size: .* does not take any number of images of 40 × 40"):
