@@ -33,6 +33,11 @@ History = dict[str, list[float]]
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest = read_manifest(MANIFEST)
+    if not manifest.can_teach and not (params.embedding.visual_size and params.embedding.visual_weight):
+        raise UserError(
+            "without two classes there is nothing to learn, and params.yaml leaves out the visual part: set "
+            "embedding.visual_size and embedding.visual_weight above 0, or put the images into class folders"
+        )
     features = load_rows(FEATURES, manifest)
     history: History = {}
     figures: dict[str, float] = {}
@@ -46,16 +51,11 @@ def main(params: Params, outputs: Outputs) -> None:
             f"train: epoch {figures['best_epoch']} of {len(history['loss'])} is kept: validation loss "
             f"{figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.4f}; all are in {HISTORY}"
         )
-    elif params.embedding.visual_size and params.embedding.visual_weight:
+    else:
         shapes = (features.shape[1], 0), (0,), (0, 1), (1,)
         head = Head(*(np.zeros(shape, np.float32) for shape in shapes))
         classes = counted(len(manifest.classes), "class")
         print(f"train: {classes}, so there is nothing to learn: the visual part alone is used")
-    else:
-        raise UserError(
-            "without two classes there is nothing to learn, and params.yaml leaves out the visual part: set "
-            "embedding.visual_size and embedding.visual_weight above 0, or put the images into class folders"
-        )
     save_head(head, outputs.file(HEAD))
     weights = {"kernels": [each.kernel for each in novel], "biases": [each.bias for each in novel]}
     write_arrays(outputs.file(NOVEL_CLASSES), weights)
