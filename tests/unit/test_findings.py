@@ -7,7 +7,6 @@ import pytest
 
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.files import write_table
-from similarity.data.vectors import standardization
 from similarity.errors import UserError
 from similarity.findings.finding import Finding, explain, read_findings
 from similarity.findings.images import odd_sizes, principal_components
@@ -100,16 +99,6 @@ def test_exchanged_labels_are_found_with_the_class_that_they_had() -> None:
     assert len(set(found) - set(exchanged)) <= 2
     right = np.intersect1d(found, exchanged)
     assert (judgement.suggested[right] == truth[right]).mean() > 0.9
-
-
-def test_principal_components_are_those_of_the_standardized_features() -> None:
-    features, _ = classes_of([40] * 4, 3)
-    mean, scale = standardization(features)
-    _, values, axes = np.linalg.svd((features - mean) / scale, full_matrices=False)
-    components = principal_components(features, 3, 0)
-    np.testing.assert_allclose(np.linalg.norm(components, axis=0), values[:3], rtol=1e-3)
-    np.testing.assert_allclose(np.abs(components), np.abs((features - mean) / scale @ axes[:3].T), atol=0.05)
-    assert principal_components(features[:2], 256, 0).shape == (2, 2)
 
 
 def test_small_classes_and_odd_sizes_are_listed_with_the_reason() -> None:

@@ -42,11 +42,18 @@ def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() ->
     assert reasons == dict.fromkeys(system, "what an operating system or a network drive keeps for itself")
 
 
-@pytest.mark.parametrize("wrap", ["", "wrap/"])
-def test_images_next_to_class_folders_have_no_class_like_those_of_the_folder_unlabeled(wrap: str) -> None:
-    layout = plan_names(*(wrap + name for name in ("a/x.jpg", "b/x.jpg", "x.jpg", "y.png", "unlabeled/z.jpg")))
-    expected = ["a/x.jpg", "b/x.jpg", "unlabeled/x.jpg", "unlabeled/y.png", "unlabeled/z.jpg"]
-    assert sorted(keys(layout).values()) == expected
+def test_images_in_folders_of_a_class_belong_to_it_and_those_next_to_the_classes_to_none() -> None:
+    expected = {
+        "top.jpg": "unlabeled/top.jpg",
+        "set/cover.jpg": "unlabeled/cover.jpg",
+        "set/unlabeled/z.jpg": "unlabeled/z.jpg",
+        "set/a/0.jpg": "a/0.jpg",
+        "set/a/old/large/0.jpg": "a/old__large__0.jpg",
+        "set/b/x/0.jpg": "b/x__0.jpg",
+    }
+    layout = plan_names(*expected, "readme.txt", "set/LICENSE")
+    assert keys(layout) == expected
+    assert [path for path, _ in layout.left_out] == ["readme.txt", "set/LICENSE"]
     assert set(keys(plan_names("x.jpg", "y.jpg")).values()) == {"unlabeled/x.jpg", "unlabeled/y.jpg"}
 
 
@@ -101,20 +108,6 @@ def test_classes_may_be_called_like_splits_and_a_single_split_is_a_folder_around
     layout = plan_names(*files.split())
     assert layout.splits == {}
     assert {key.split("/")[0] for key in layout.images.values()} == {file.split("/")[0] for file in files.split()}
-
-
-def test_images_in_folders_of_a_class_belong_to_it_and_what_is_next_to_the_classes_stops_nothing() -> None:
-    layout = plan_names(
-        "set/a/0.jpg", "set/a/old/large/0.jpg", "set/b/x/0.jpg", "top.jpg", "readme.txt", "set/cover.jpg", "set/LICENSE"
-    )
-    assert keys(layout) == {
-        "top.jpg": "unlabeled/top.jpg",
-        "set/cover.jpg": "unlabeled/cover.jpg",
-        "set/a/0.jpg": "a/0.jpg",
-        "set/a/old/large/0.jpg": "a/old__large__0.jpg",
-        "set/b/x/0.jpg": "b/x__0.jpg",
-    }
-    assert [path for path, _ in layout.left_out] == ["readme.txt", "set/LICENSE"]
 
 
 def test_without_labels_neither_folders_nor_a_table_give_a_class(tmp_path: Path) -> None:

@@ -103,9 +103,10 @@ def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
     gallery, _, _ = joined()
     with pytest.raises(LookUnavailableError, match="search with the exact one"):
         gallery.search(gallery.vectors[0], Options(5, index="annoy", look=0.5))
-    alone = replace(gallery, vectors=replace(gallery.vectors, parts=Parts(32, 32, 0.3)))
-    with pytest.raises(LookUnavailableError, match="one part only"):
-        alone.search(gallery.vectors[0], Options(5, look=0.5))
+    for parts in (Parts(32, 32, 0.3), Parts(32, 20, 0.0)):
+        alone = replace(gallery, vectors=replace(gallery.vectors, parts=parts))
+        with pytest.raises(LookUnavailableError, match="one part only"):
+            alone.search(gallery.vectors[0], Options(5, look=0.5))
 
 
 def test_a_query_of_several_images_is_as_near_to_each_of_them_in_both_parts() -> None:
