@@ -15,31 +15,20 @@ CONTENT = bytes(range(200)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class FileServer(ThreadingHTTPServer):
+class Handler(BaseHTTPRequestHandler):
     """Serves `CONTENT` at every address; hangs up after `cut` bytes if that is set."""
 
     cut: int | None = None
-
-    def __init__(self) -> None:
-        self.requests = 0
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/sets/wares.zip"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: FileServer
+    requests = 0
 
     def do_GET(self) -> None:
-        self.server.requests += 1
+        Handler.requests += 1
         if "missing" in self.path:
             return self.send_error(404)
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        self.wfile.write(CONTENT[: self.server.cut])
+        self.wfile.write(CONTENT[: self.cut])
         return None
 
     def log_message(self, *_: object) -> None:
@@ -47,11 +36,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
+def url() -> Iterator[str]:
+    Handler.cut, Handler.requests = None, 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server
+        yield f"http://127.0.0.1:{server.server_port}/sets/wares.zip"
         server.shutdown()
         thread.join()
 
@@ -62,21 +52,21 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
 def test_the_file_arrives_whole_and_a_second_run_does_not_download_again(
-    server: FileServer, tmp_path: Path, sha256: str | None
+    url: str, tmp_path: Path, sha256: str | None
 ) -> None:
-    server.cut = 100_000
+    Handler.cut = 100_000
     with pytest.raises(UserError, match=r"cannot download .*100000 bytes read") as refusal:
-        download(server.url, sha256, tmp_path)
+        download(url, sha256, tmp_path)
     assert "\n" not in str(refusal.value)
     assert files_in(tmp_path) == []
-    server.cut, server.requests = None, 0
-    path, again = (download(server.url, sha256, tmp_path) for _ in range(2))
+    Handler.cut, Handler.requests = None, 0
+    path, again = (download(url, sha256, tmp_path) for _ in range(2))
     assert path == again
     assert path.read_bytes() == CONTENT
-    assert server.requests == 1
+    assert Handler.requests == 1
     assert files_in(tmp_path) == [path.name]
     path.write_bytes(b"damaged")
-    assert download(server.url, SHA256, tmp_path).read_bytes() == CONTENT
+    assert download(url, SHA256, tmp_path).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -88,10 +78,10 @@ def test_the_file_arrives_whole_and_a_second_run_does_not_download_again(
     ],
 )
 def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_kept(
-    server: FileServer, tmp_path: Path, address: str, sha256: str | None, reason: str
+    url: str, tmp_path: Path, address: str, sha256: str | None, reason: str
 ) -> None:
     with pytest.raises(UserError, match=f"cannot download .*{reason}") as refusal:
-        download(address.format(url=server.url), sha256, tmp_path)
+        download(address.format(url=url), sha256, tmp_path)
     assert "\n" not in str(refusal.value)
     assert files_in(tmp_path) == []
 
