@@ -1,4 +1,3 @@
-import io
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -9,11 +8,24 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from projects import Project
-from service_process import TOKEN, ServiceProcesses, StartService, client_of
+from samples import encode
+from service_process import TOKEN, ServiceProcesses, StartService
 from similarity.data.evaluation.foreign import draw_foreign
+from similarity.data.files import write_table
+from similarity.findings.finding import Finding
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+KEY, COPY, ODD = "jug/jug_0003.jpg", "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
+FINDINGS = [  # in the order of the stage `audit`
+    Finding("duplicate", KEY, "jug", "1.000000", "", COPY, "vase", "the same bytes"),
+    Finding("wrong_label", COPY, "vase", "0.910000", "jug", "", "", "probability that the label is wrong"),
+    Finding("doubtful_label", ODD, "bowl", "0.300000", "vase", "", "", "probability that the label is wrong"),
+    Finding("odd", ODD, "bowl", "0.000000", "", "", "", "nearly one color"),
+    Finding("unreadable", "bowl/broken.png", "bowl", "", "", "", "", "truncated"),
+    Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
+]
+FEW_FINDINGS = [Finding("near_duplicate", KEY, "jug", "0.97", "", COPY, "vase", ""), FINDINGS[3], FINDINGS[5]]
 
 if CHROMIUM is None:
     warnings.warn("NO CHROMIUM IS INSTALLED: THE SEARCH PAGE IS NOT TESTED (apt-get install chromium)", stacklevel=1)
@@ -35,14 +47,23 @@ def service(start_service: StartService) -> str:
 
 @pytest.fixture(scope="session")
 def closed(start_service: StartService) -> str:
-    """The address of a service that asks for `TOKEN`."""
-    return start_service(before=f"export SIMILARITY_TOKEN='{TOKEN}'")
+    """The address of a service that asks for `TOKEN`, and that the pages of one site may use."""
+    return start_service("--allow-origin=https://lab.example.org", before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
 @pytest.fixture(scope="session")
 def named(start_service: StartService) -> str:
-    """The address of a service without a token that others can reach by a name, so that it takes no decisions."""
-    return start_service("--allow-host=images.example.org")
+    """A service without a token that has a name, so that it takes no decisions; it can write no file above 1 kB."""
+    return start_service("--allow-host=images.example.org", before="ulimit -f 1")
+
+
+@pytest.fixture(scope="session")
+def strict(start_service: StartService) -> str:
+    """The address of a service that gives its clients little time and room."""
+    return start_service(
+        "--idle-seconds=1", "--upload-seconds=2", "--max-connections=6", "--max-upload-mb=1", "--upload-room-mb=1",
+        "--max-download-mb=0.002", "--max-megapixels=0.01",
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -54,17 +75,42 @@ def api(service: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose results are of a shorter training, and of one part only, than those of its last commit."""
+    """A project with `FEW_FINDINGS`; its training is shorter than that of its last commit, and has no visual part."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
     project.set_params(train={"epochs": 2}, embedding={"visual_size": 0})
-    project.run("dvc", "repro", "ann", "novelty", "evaluate")
+    project.run("dvc", "repro", "ann", "novelty")
+    put_findings(project, FEW_FINDINGS)
     return project
 
 
 @pytest.fixture(scope="session")
-def both(retrained: Project) -> Iterator[httpx.Client]:
-    """A client of a service of what is there now and of what was committed."""
-    with client_of(retrained, "--compare", "HEAD") as client:
+def audited_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with `FINDINGS`. Not to be changed, but for decisions."""
+    project = reproduced.copy_to(tmp_path_factory.mktemp("audited") / "project")
+    put_findings(project, FINDINGS)
+    return project
+
+
+def put_findings(project: Project, findings: list[Finding]) -> None:
+    """Replace what the stage `audit` has found."""
+    path = project.folder / "data/findings.csv"
+    path.unlink()  # it may be a link to the cache
+    write_table(path, Finding._fields, findings)
+    project.run("dvc", "commit", "--force", "audit")
+
+
+@pytest.fixture(scope="session")
+def two_runs(retrained: Project) -> Iterator[str]:
+    """The address of a service of what is there now and of what was committed."""
+    processes = ServiceProcesses(retrained)
+    yield processes.start("--compare", "HEAD")
+    processes.stop()
+
+
+@pytest.fixture(scope="session")
+def both(two_runs: str) -> Iterator[httpx.Client]:
+    """A client of that service."""
+    with httpx.Client(base_url=two_runs, timeout=30) as client:
         yield client
 
 
@@ -72,10 +118,9 @@ def both(retrained: Project) -> Iterator[httpx.Client]:
 def foreign(service: str) -> bytes:
     """A picture that nothing indexed is similar to."""
     for number in range(50):
-        buffer = io.BytesIO()
-        Image.fromarray(draw_foreign("checkerboard", number, 48, 0)).save(buffer, "PNG")
-        if not httpx.post(f"{service}/api/search", files={"image": buffer.getvalue()}).json()["similar"]:
-            return buffer.getvalue()
+        content = encode(Image.fromarray(draw_foreign("checkerboard", number, 48, 0)), "PNG")
+        if not httpx.post(f"{service}/api/search", files={"image": content}).json()["similar"]:
+            return content
     raise AssertionError("everything is similar")
 
 

@@ -14,38 +14,25 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from pillow_heif import register_heif_opener
 
-from projects import Project
+from projects import Project, splits_of
 from raw_requests import connect, head, read_all
-from service_process import StartService
+from samples import encode, noisy_picture
 from similarity.data.dataset.manifest import read_manifest
-from similarity.data.sources.ceramics import CLASSES, draw_picture
-
-register_heif_opener()  # which the tests write with
+from similarity.data.sources.ceramics import draw_picture
 
 KEY = "jug/jug_0003.jpg"
 
 
-def encoded(picture: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def drawn(number: int = 99, size: int = 48) -> Image.Image:
-    return Image.fromarray(draw_picture(CLASSES[number % len(CLASSES)], 7, number, size))
+def drawn(size: int = 48) -> bytes:
+    """Encode a picture that is not indexed."""
+    return encode(Image.fromarray(draw_picture("vase", 7, 99, size)), "PNG")
 
 
 def search(api: httpx.Client, content: bytes, **fields: object) -> dict:
     response = api.post("/api/search", files={"image": ("x", content)}, data=fields)
     assert response.status_code == 200, response.text
     return response.json()
-
-
-def split_of(project: Project, key: str) -> str:
-    lines = (project.folder / "data/splits.csv").read_text(encoding="utf-8").splitlines()
-    return dict(line.split(",") for line in lines)[key]
 
 
 def refusal(response: httpx.Response, status: int, code: str = "") -> str:
@@ -61,7 +48,7 @@ def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its
 ) -> None:
     content = (reproduced.folder / "data/images" / KEY).read_bytes()
     uploaded, by_key = search(api, content, k=8), api.get("/api/similar", params={"key": KEY, "k": 7}).json()
-    known = {"key": KEY, "label": "jug", "width": 48, "height": 48, "split": split_of(reproduced, KEY), "findings": []}
+    known = {"key": KEY, "label": "jug", "width": 48, "height": 48, "split": splits_of(reproduced)[KEY], "findings": []}
     known |= {"row": by_key["query"]["row"], "hash": sha256(content).hexdigest()[:16]}
     assert by_key["query"] == known
     assert uploaded["query"] == {**dict.fromkeys(known), "width": 48, "height": 48, "findings": []}
@@ -103,7 +90,6 @@ def test_json_is_taken_for_a_form_with_images_in_base64_and_a_raw_body_is_not(
 def test_a_wrong_method_is_answered_with_the_right_ones(api: httpx.Client) -> None:
     for method, path, allowed in (
         ("GET", "/api/search", "POST"),
-        ("DELETE", f"/api/images/{KEY}", "GET, HEAD"),
         ("PUT", "/api/v1/corrections", "GET, HEAD, POST"),
         ("POST", "/page.css", "GET, HEAD"),
     ):
@@ -124,39 +110,12 @@ def test_paths_may_lack_the_version_and_prometheus_reads_how_many_calls_were_ans
     assert "similarity_images 144.0" in read.text
 
 
-@pytest.mark.parametrize(("fields", "index"), [({"index": "annoy"}, "annoy"), ({}, "exact"), ({"look": 1}, "exact")])
-def test_a_class_an_index_and_a_look_can_be_chosen(api: httpx.Client, fields: dict, index: str) -> None:
-    fields = {"k": 23, "label": "vase", **fields}
-    for result in (
-        search(api, encoded(drawn()), **fields),
-        api.get("/api/similar", params={"key": KEY, **fields}).json(),
-    ):
-        assert (result["answer"]["index"], result["answer"]["source"]) == (index, "search")
-        assert [neighbor["label"] for neighbor in result["answer"]["neighbors"]] == ["vase"] * 23
-
-
-def test_the_content_decides_the_format_and_the_name_does_not(api: httpx.Client) -> None:
-    for file_format in ("PNG", "WEBP", "HEIF"):
-        response = api.post("/api/search", files={"image": ("story.txt", encoded(drawn(), file_format), "text/plain")})
-        assert len(response.json()["answer"]["neighbors"]) == 10
-
-
 def test_concurrent_uploads_get_their_own_answers(api: httpx.Client, reproduced: Project) -> None:
     paths = sorted((reproduced.folder / "data/images").glob("*/*"))[::3]
     with ThreadPoolExecutor(24) as pool:
         results = list(pool.map(lambda path: search(api, path.read_bytes(), k=1), paths))
     found = [result["answer"]["neighbors"][0]["key"] for result in results]
     assert found == [path.relative_to(reproduced.folder / "data/images").as_posix() for path in paths]
-
-
-def test_images_are_listed_by_class_and_page(api: httpx.Client) -> None:
-    pages = [api.get("/api/images", params={"label": "bowl", "page": n, "size": 10}).json() for n in (1, 2, 3, 4)]
-    keys = [image["key"] for page in pages for image in page["images"]]
-    assert keys == [f"bowl/bowl_{number:04d}.jpg" for number in range(24)]
-    assert {(page["pages"], page["total"]) for page in pages} == {(3, 24)}
-    assert api.get("/api/images").json()["total"] == 144
-    rows = api.get("/api/images", params={"row": [100, 3, 5000]}).json()["images"]
-    assert [each["row"] for each in rows] == [100, 3]
 
 
 def test_an_image_is_served_as_it_is_or_small_and_not_again_while_it_stays_the_same(
@@ -192,14 +151,9 @@ def test_nothing_outside_of_the_data_set_is_served(service: str) -> None:
         ("/api/similar?key=jug/jug_003.jpg", 404, "near it are: jug/jug_0003.jpg"),
         (f"/api/similar?key={quote(KEY)}&label=jugg", 404, "no class 'jugg' is indexed; near it are: jug"),
         (f"/api/similar?key={quote(KEY)}&k=0", 422, "k: Input should be greater than or equal to 1"),
-        (f"/api/similar?key={quote(KEY)}&index=lsh", 422, "index: Input should be 'exact', 'annoy' or 'lancedb'"),
         (f"/api/similar?key={quote(KEY)}&index=lancedb", 404, "there is no index by lancedb, but by annoy"),
-        (f"/api/similar?key={quote(KEY)}&look=1.01", 422, "look: Input should be less than or equal to 1"),
         (f"/api/similar?key={quote(KEY)}&look=0.5&index=annoy", 422, "search with the exact one"),
-        ("/api/similar", 422, "key: Field required"),
-        ("/api/images?split=training", 422, "split: Input should be 'train', 'valid' or 'test'"),
         ("/api/images?lable=jug&x=1", 422, "lable: there is no such parameter; x: there is no such parameter"),
-        ("/api/findings?kind=blurred", 422, "kind: Input should be"),
     ],
 )
 def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: str, status: int, message: str) -> None:
@@ -218,7 +172,6 @@ def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: st
         ("search", {"image": "no file"}, 422, "image.0: this is no file (`curl -F image=@photo.jpg`)"),
         ("search", {"key": KEY, "labels": "jug"}, 422, "labels: there is no such parameter"),
         ("search?k=3", {"key": KEY}, 422, "k: there is no such parameter"),
-        ("embed", {"key": KEY}, 422, "image: Field required; key: there is no such parameter"),
         ("download", {"key": [KEY] * 1001}, 400, "Maximum number of fields is 1000"),
         ("download", {"key": [KEY, "jug/x.jpg"]}, 404, "no image 'jug/x.jpg' is indexed"),
     ],
@@ -229,40 +182,31 @@ def test_a_wrong_form_is_answered_with_a_sentence(
     assert message in refusal(api.post(f"/api/{path}", data=fields), status)
 
 
-def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_size(
-    start_service: StartService,
-) -> None:
-    with httpx.Client(base_url=start_service("--max-upload-mb", "0.1", "--max-megapixels", "0.01")) as client:
-        large = np.random.default_rng(0).bytes(200_000)
-        assert "at most 0.1 MB" in refusal(client.post("/api/search", files={"image": ("x", large)}), 413)
+def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_size(strict: str) -> None:
+    with httpx.Client(base_url=strict) as client:
+        large = bytes(2_000_000)
+        assert "at most 1 MB" in refusal(client.post("/api/search", files={"image": ("x", large)}), 413)
         request = client.build_request("POST", "/api/search", files={"image": ("x", large)})
         body, headers = request.read(), {"content-type": request.headers["content-type"]}
         chunks = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
-        assert "at most 0.1 MB" in refusal(client.post("/api/search", content=chunks, headers=headers), 413)
-        pixels = client.post("/api/search", files={"image": ("x", encoded(drawn(1, 101)))})
+        assert "at most 1 MB" in refusal(client.post("/api/search", content=chunks, headers=headers), 413)
+        pixels = client.post("/api/search", files={"image": ("x", drawn(101))})
         assert "101 × 101 pixels are too many: 0.01 million are allowed" in refusal(pixels, 413)
-        assert search(client, encoded(drawn(1, 100)))["query"]["width"] == 100
+        assert search(client, drawn(100))["query"]["width"] == 100
 
 
-def test_what_is_no_image_is_refused_with_the_reason(api: httpx.Client) -> None:
-    unknown = "This cannot be read as an image: not an image"
-    for content, message in ((b"", unknown), (b"<svg/>", unknown), (encoded(drawn())[:800], unknown[:33])):
-        assert message in refusal(api.post("/api/search", files={"image": ("photo.jpg", content)}), 415)
-
-
-def test_uploads_are_not_written_to_disk(start_service: StartService) -> None:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8))
-    content = encoded(noise, "JPEG", quality=100, subsampling=0)
-    assert len(content) > 3_000_000
-    with httpx.Client(base_url=start_service(before="ulimit -f 1"), timeout=30) as client:  # no file above 1 kB
-        assert search(client, content)["query"]["width"] == 1500
+def test_uploads_are_not_written_to_disk(named: str) -> None:
+    content = encode(noisy_picture(1200, 900), "JPEG", quality=100, subsampling=0)
+    assert len(content) > 1_500_000  # Starlette by itself writes a file above 1 MiB
+    with httpx.Client(base_url=named, timeout=30) as client:
+        assert search(client, content)["query"]["width"] == 1200
 
 
 def test_the_service_keeps_its_promises_when_it_is_fuzzed(named: str, reproduced: Project, tmp_path: Path) -> None:
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = ["schemathesis", "run", f"{named}/api/openapi.json", "--checks", checks, "--seed", "1"]
     done = subprocess.run(
-        [*command, "--max-examples", "25", "--suppress-health-check", "all", "--no-color"],
+        [*command, "--max-examples", "10", "--suppress-health-check", "all", "--no-color"],
         cwd=tmp_path, env=reproduced.environment, encoding="utf-8", capture_output=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]
@@ -292,8 +236,8 @@ def test_the_map_has_each_image_with_its_class_and_split(api: httpx.Client, repr
     for name, found in (("all", columns[:2]), ("look", columns[2:4])):
         assert np.allclose(found.T / 65535, places[name], atol=1e-4)
     assert columns[4].tolist() == manifest.labels.tolist()
-    splits = np.frombuffer(packed, np.uint8, 144, start + 10 * 144)
-    assert [header["splits"][split] for split in splits] == [split_of(reproduced, key) for key in manifest.keys]
+    splits, numbers = splits_of(reproduced), np.frombuffer(packed, np.uint8, 144, start + 10 * 144)
+    assert [header["splits"][number] for number in numbers] == [splits[key] for key in manifest.keys]
     assert len(packed) == start + 12 * 144
 
 
@@ -304,16 +248,15 @@ def test_a_port_that_is_taken_is_an_error_of_one_line(service: str, reproduced: 
     assert len(printed.splitlines()) == 1
 
 
-def test_an_upload_of_nothing_indexed_gets_no_neighbors_unless_any_are_wanted(
-    api: httpx.Client, foreign: bytes
-) -> None:
+def test_nothing_similar_gets_no_neighbors_unless_any_are_wanted(api: httpx.Client, foreign: bytes) -> None:
     refused, anyway = (search(api, foreign, **more) for more in ({}, {"any": "true"}))
     assert refused["answer"]["neighbors"] == []
     assert (anyway["similar"], anyway["novel"]) == (False, True)
     assert len(anyway["answer"]["neighbors"]) == 10
     assert anyway["novelty"]["distance"] > anyway["novelty"]["max_distance"]
-    of_a_class = search(api, foreign, label="jug")
+    of_a_class, region = search(api, foreign, label="jug"), search(api, foreign, region="0,0,1,1", k=3)
     assert (of_a_class["similar"], of_a_class["answer"]["neighbors"]) == (False, [])
+    assert (region["novel"], len(region["answer"]["neighbors"])) == (True, 3)
 
 
 def test_a_look_weighs_class_and_appearance_and_that_of_the_indexes_changes_nothing(
@@ -337,4 +280,4 @@ def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_befor
     assert both.get("/api/info").json()["model"]["visual_weight"] is None
     message = refusal(both.get("/api/similar", params={"key": KEY, "look": 0.5}), 422)
     assert "these embeddings have one part only" in message
-    assert search(both, encoded(drawn()))["similar"]
+    assert search(both, drawn())["similar"]

@@ -1,6 +1,5 @@
 """What the audit found, as the service shows it."""
 
-import shutil
 from collections.abc import Iterator
 
 import httpx
@@ -8,34 +7,13 @@ import pytest
 
 from projects import Project
 from service_process import TOKEN, client_of
-from similarity.data.files import write_table
-from similarity.findings.finding import Finding
 
 KEY, COPY, ODD = "jug/jug_0003.jpg", "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
-FINDINGS = [  # in the order of the stage `audit`
-    Finding("duplicate", KEY, "jug", "1.000000", "", COPY, "vase", "the same bytes"),
-    Finding("wrong_label", COPY, "vase", "0.910000", "jug", "", "", "probability that the label is wrong"),
-    Finding("doubtful_label", ODD, "bowl", "0.300000", "vase", "", "", "probability that the label is wrong"),
-    Finding("odd", ODD, "bowl", "0.000000", "", "", "", "nearly one color"),
-    Finding("unreadable", "bowl/broken.png", "bowl", "", "", "", "", "truncated"),
-    Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
-]
-
-
-@pytest.fixture(scope="module")
-def audited_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with images with which something is wrong."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("audited") / "project")
-    path = project.folder / "data/findings.csv"
-    path.unlink()  # it is a link to the cache
-    write_table(path, Finding._fields, FINDINGS)
-    project.run("dvc", "commit", "--force", "audit")
-    return project
 
 
 @pytest.fixture(scope="module")
 def audited(audited_project: Project) -> Iterator[httpx.Client]:
-    """A client of its service."""
+    """A client of a service of images with which something is wrong."""
     with client_of(audited_project) as client:
         yield client
 
@@ -82,60 +60,40 @@ def test_images_have_their_findings_and_can_be_listed_and_searched_by_them(audit
     assert audited.get("/api/images", params={"finding": "none"}).json()["total"] == 144 - 3
 
 
-def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(project: Project) -> None:
-    for name in ("findings", "splits"):
-        (project.folder / f"data/{name}.csv").unlink()
-    with client_of(project) as client:
-        assert client.get("/api/findings").json()["audited"] is False
-        info = client.get("/api/info").json()
-        assert (info["data"]["splits"], info["data"]["audited"], info["out_of_date"]) == ([], False, False)
-        [first, *_] = client.get("/api/images").json()["images"]
-        assert (first["split"], first["findings"]) == (None, [])
-        assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
-
-
 def decide(client: httpx.Client, **fields: str) -> httpx.Response:
     return client.post("/api/corrections", data=fields)
 
 
 def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
-    project: Project, audited_project: Project
+    audited: httpx.Client, audited_project: Project
 ) -> None:
-    (project.folder / "data/findings.csv").unlink()
-    for name in ("data/findings.csv", "dvc.lock"):
-        shutil.copyfile(audited_project.folder / name, project.folder / name)
-    path = project.folder / "data/corrections.csv"
-    with client_of(project) as client:
-        assert client.get("/api/corrections").json() == {"writable": True, "corrections": []}
-        decide(client, key=COPY, decision="relabel", label="jug")
-        decide(client, key=ODD, decision="right")
-        answer = decide(client, key="bowl/broken.png", decision="leave_out")  # it is not indexed
-        assert [each["key"] for each in answer.json()["corrections"]] == [ODD, "bowl/broken.png", COPY]
-        rows = "key,decision,label", f"{ODD},right,", "bowl/broken.png,leave_out,", f"{COPY},relabel,jug"
-        assert path.read_text(encoding="utf-8").splitlines() == [*rows]
-        [found] = listed(client, kind="wrong_label")
-        assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
-        [pair] = listed(client, kind="duplicate")  # it is decided with its other image
-        assert (pair["key"], pair["decision"], pair["decided_key"]) == (KEY, "relabel", COPY)
-        assert [each["kind"] for each in listed(client, decided=False)] == ["class_imbalance"]
-        decide(client, key=COPY, decision="undecided")
-        assert [each["kind"] for each in listed(client, decided=False)] == [
-            "duplicate",
-            "wrong_label",
-            "class_imbalance",
-        ]
-        for fields, status, code in (
-            ({"key": "jug/none.jpg", "decision": "right"}, 404, "unknown_name"),
-            ({"key": KEY, "decision": "relabel"}, 422, "invalid"),
-            ({"key": KEY, "decision": "right", "label": "jug"}, 422, "invalid"),
-            ({"key": KEY, "decision": "relabel", "label": "../x"}, 422, "invalid"),
-            ({"key": KEY, "decision": "perhaps"}, 422, "invalid"),
-        ):
-            refused = decide(client, **fields)
-            assert (refused.status_code, refused.json()["code"]) == (status, code)
-        path.unlink()
-        path.mkdir()  # nothing can take its place, not even for root
-        assert decide(client, key=KEY, decision="right").json()["code"] == "read_only"
+    path = audited_project.folder / "data/corrections.csv"
+    assert audited.get("/api/corrections").json() == {"writable": True, "corrections": []}
+    decide(audited, key=COPY, decision="relabel", label="jug")
+    decide(audited, key=ODD, decision="right")
+    answer = decide(audited, key="bowl/broken.png", decision="leave_out")  # it is not indexed
+    assert [each["key"] for each in answer.json()["corrections"]] == [ODD, "bowl/broken.png", COPY]
+    rows = ["key,decision,label", f"{ODD},right,", "bowl/broken.png,leave_out,", f"{COPY},relabel,jug"]
+    assert path.read_text(encoding="utf-8").splitlines() == rows
+    [found] = listed(audited, kind="wrong_label")
+    assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
+    [pair] = listed(audited, kind="duplicate")  # it is decided with its other image
+    assert (pair["key"], pair["decision"], pair["decided_key"]) == (KEY, "relabel", COPY)
+    assert [each["kind"] for each in listed(audited, decided=False)] == ["class_imbalance"]
+    decide(audited, key=COPY, decision="undecided")
+    undecided = ["duplicate", "wrong_label", "class_imbalance"]
+    assert [each["kind"] for each in listed(audited, decided=False)] == undecided
+    for fields, status, code in (
+        ({"key": "jug/none.jpg", "decision": "right"}, 404, "unknown_name"),
+        ({"key": KEY, "decision": "relabel"}, 422, "invalid"),
+        ({"key": KEY, "decision": "right", "label": "jug"}, 422, "invalid"),
+        ({"key": KEY, "decision": "relabel", "label": "../x"}, 422, "invalid"),
+    ):
+        refused = decide(audited, **fields)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    path.unlink()
+    path.mkdir()  # nothing can take its place, not even for root
+    assert decide(audited, key=KEY, decision="right").json()["code"] == "read_only"
 
 
 def test_decisions_need_a_token_where_others_can_reach_the_service(named: str, closed: str) -> None:

@@ -1,6 +1,5 @@
 """The page with 100,000 generated images in place of a service: `pytest -n0 -s` on it prints how long things take."""
 
-import io
 import json
 from mimetypes import guess_type
 from pathlib import Path
@@ -11,14 +10,16 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, Route, expect
 
+from samples import encode
+
 ADDRESS, PAGE = "http://images.test/", Path(__file__).parents[2] / "src/service/page"
-IMAGES, CLASSES, ZOOMS = 100_000, 40, 12
+IMAGES, CLASSES, ZOOMS = 100_000, 40, 6
 MD5 = {"md5": "0" * 32}
 SCROLL = """async () => {
     const frames = [];
     let last = performance.now();
-    for (let i = 0; i < 120; i++) {
-        scrollBy(0, i % 30 === 29 ? 200_000 : 400);
+    for (let i = 0; i < 60; i++) {
+        scrollBy(0, i % 15 === 14 ? 200_000 : 400);
         await new Promise(requestAnimationFrame);
         frames.push(performance.now() - last);
         last = performance.now();
@@ -42,12 +43,7 @@ def packed_map() -> bytes:
     labels = np.arange(IMAGES) * CLASSES // IMAGES
     centers = rng.random((CLASSES, 2))
     places = np.clip(centers[labels] + rng.normal(0, 0.03, (IMAGES, 2)), 0, 1) * 65535
-    columns = [
-        *places.T.astype("<u2"),
-        labels.astype("<u2"),
-        np.zeros(IMAGES, np.uint8),
-        np.full(IMAGES, 255, np.uint8),
-    ]
+    columns = *places.T.astype("<u2"), labels.astype("<u2"), np.zeros(IMAGES, np.uint8), np.full(IMAGES, 255, np.uint8)
     return b"".join([len(head).to_bytes(4, "little"), head, *(column.tobytes() for column in columns)])
 
 
@@ -76,9 +72,7 @@ def answer(path: str, query: dict[str, list[str]]) -> object:
 @pytest.fixture
 def page(browser: Browser) -> Page:
     """A page in front of generated images."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (256, 192), "teal").save(buffer, "JPEG")
-    packed = packed_map()
+    picture, packed = encode(Image.new("RGB", (256, 192), "teal"), "JPEG"), packed_map()
 
     def fulfill(route: Route) -> None:
         parts = urlsplit(route.request.url)
@@ -86,7 +80,7 @@ def page(browser: Browser) -> Page:
         if path == "api/map":
             route.fulfill(body=packed)
         elif path.startswith("api/images/"):
-            route.fulfill(body=buffer.getvalue(), content_type="image/jpeg")
+            route.fulfill(body=picture, content_type="image/jpeg")
         elif path.startswith("api/"):
             route.fulfill(json=answer(path, parse_qs(parts.query)))
         else:

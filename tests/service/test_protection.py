@@ -33,21 +33,11 @@ def content(reproduced: Project) -> bytes:
     return (reproduced.folder / "data/images" / KEY).read_bytes()
 
 
-@pytest.fixture(scope="session")
-def strict(start_service: StartService) -> str:
-    """A service that gives its clients little time and room."""
-    return start_service(
-        "--idle-seconds=1", "--upload-seconds=2", "--max-connections=6", "--max-upload-mb=1", "--upload-room-mb=1",
-        "--max-download-mb=0.002",
-    )  # fmt: skip
-
-
 def test_uploads_that_are_announced_and_never_come_block_nobody(service: str, content: bytes) -> None:
     with connections(service, 300) as slow, httpx.Client(base_url=service, timeout=30) as client:
         for connection in slow:
             connection.sendall(upload_head(service, 20_000_000) + UPLOAD_START)
-        for _ in range(3):
-            assert upload(client, content).status_code == 200
+        assert upload(client, content).status_code == 200
 
 
 def test_an_upload_that_takes_too_long_is_ended(strict: str) -> None:
@@ -78,9 +68,7 @@ def test_room_is_taken_by_what_has_arrived_and_given_back(strict: str, content: 
     ("start", "lines", "status"),
     [
         ("POST /api/search HTTP/1.1", ["Content-Length: 18000000000", "Content-Type: multipart/form-data"], 413),
-        ("PUT /healthz HTTP/1.1", ["Content-Length: 18000000000"], 405),
         ("POST /healthz HTTP/1.1", ["Transfer-Encoding: chunked"], 405),
-        ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: text/plain"], 415),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Type: multipart/form-data"], 400),
         ("POST /api/search HTTP/1.1", ["Transfer-Encoding: chunked", "Origin: http://evil.example"], 403),
     ],
@@ -106,9 +94,6 @@ def test_more_connections_than_allowed_are_refused_until_idle_ones_are_closed(st
 
 def test_a_head_without_end_is_refused(service: str) -> None:
     with connect(service) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        assert push(connection, 500_000_000) < 30_000_000
-    with connect(service) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 66_000)
         assert read_all(connection).startswith(b"HTTP/1.1 400")
 
@@ -130,22 +115,16 @@ def test_what_the_page_of_another_site_sends_is_refused_and_our_own_is_answered(
 
 
 def test_every_response_has_the_security_headers(api: httpx.Client) -> None:
-    for path, host in (
-        ("/", "localhost"),
-        ("/api/info", "localhost"),
-        ("/api/nothing", "localhost"),
-        ("/", "evil.example"),
-    ):
+    for path, host in (("/", "localhost"), ("/api/nothing", "localhost"), ("/", "evil.example")):
         response = api.get(path, headers={"Host": host})
         assert response.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in response.headers["content-security-policy"]
         assert "server" not in response.headers
 
 
-def test_a_page_of_an_allowed_site_may_use_the_api_and_no_other(start_service: StartService, content: bytes) -> None:
+def test_a_page_of_an_allowed_site_may_use_the_api_and_no_other(closed: str, content: bytes) -> None:
     site, other = "https://lab.example.org", "https://evil.example"
-    address = start_service(f"--allow-origin={site}", before=f"export SIMILARITY_TOKEN='{TOKEN}'")
-    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+    with httpx.Client(base_url=closed, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
         allowed, refused = (client.options("/api/search", headers={"Origin": each, **asked}) for each in (site, other))
         assert (allowed.status_code, refused.status_code) == (200, 400)
@@ -165,26 +144,14 @@ def test_head_answers_like_get_without_the_body(api: httpx.Client) -> None:
 
 
 def test_without_the_token_no_call_answers(closed: str, content: bytes) -> None:
-    wrong: list[dict] = [
-        {},
-        {"Authorization": f"Bearer {TOKEN}x"},
-        {"Authorization": f"Basic {TOKEN}"},
-        {"Authorization": "Bearer ä".encode("latin-1")},
-        {"Cookie": f"similarity={TOKEN}"},
-    ]
-    for headers in wrong:
+    wrong: list[dict] = [{"Authorization": each} for each in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", b"Bearer \xe4")]
+    for headers in [{}, {"Cookie": f"similarity={TOKEN}"}, *wrong]:
         with httpx.Client(base_url=closed, headers=headers) as client:
-            for path in (
-                "metrics",
-                "api/info",
-                f"api/images/{KEY}",
-                "%61pi/openapi.json",
-                "api/nothing",
-                "api/v1/info",
-            ):
+            for path in ("metrics", f"api/images/{KEY}", "%61pi/openapi.json", "api/nothing", "api/v1/info"):
                 refused = client.get(f"/{path}")
                 assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
-            assert [upload(client, content).status_code, client.post("/api/session").status_code] == [401, 401]
+            posted = upload(client, content), client.post("/api/session"), client.post("/api/reload")
+            assert [each.status_code for each in posted] == [401, 401, 401]
             assert [client.get("/").status_code, client.get("/healthz").status_code] == [200, 200]
 
 

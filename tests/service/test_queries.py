@@ -1,4 +1,4 @@
-"""What can be searched with and among: several images, likes, regions, filters, pages."""
+"""What can be searched with and among: several images, likes, regions, filters, pages; and why a hit is similar."""
 
 import io
 from zipfile import ZipFile
@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from projects import Project
+from samples import encode
 from similarity.data.dataset.manifest import read_manifest, read_splits
 from similarity.data.vectors import normalize
 
@@ -81,10 +82,8 @@ def test_likes_draw_the_answer_towards_them_and_unlikes_push_it_away(api: httpx.
 
 @pytest.mark.parametrize("by_key", [True, False])
 def test_a_region_is_searched_with_as_if_it_were_an_image(api: httpx.Client, data: Data, by_key: bool) -> None:
-    picture = Image.open(io.BytesIO(data.file(KEY)[1]))
-    buffer = io.BytesIO()
-    picture.crop((12, 0, 36, 48)).save(buffer, "PNG")
-    cut = search(api, ("cut", buffer.getvalue()), any="true", k=11)
+    picture = Image.open(data.images / KEY).crop((12, 0, 36, 48))
+    cut = search(api, ("cut", encode(picture, "PNG")), any="true", k=11)
     region = {"region": "0.25,0,0.5,1", "any": "true", "k": 10}
     marked = search(api, key=KEY, **region) if by_key else search(api, data.file(KEY), **region)
     expected = [key for key in found(cut) if key != KEY or not by_key]
@@ -101,7 +100,8 @@ def test_a_part_of_the_data_can_be_searched_and_paged_through(api: httpx.Client,
         keys = [key for page in pages for key in found(page)]
         assert set(keys) == test_images - {KEY}
         assert len(keys) == len(set(keys))
-        assert {page.json()["answer"]["matches"] for page in pages} == {len(test_images - {KEY})}
+        answers = [page.json()["answer"] for page in pages]
+        assert {(each["matches"], each["index"]) for each in answers} == {(len(test_images - {KEY}), index)}
         assert keys[7:14] == found(search(api, **fields, k=7, offset=7))
     stored = api.get("/api/similar", params={"key": KEY, "k": 4, "offset": 3})
     assert found(stored) == data.nearest(data.mean(KEY), KEY)[3:7]
@@ -113,12 +113,11 @@ def test_an_embedding_is_searched_with_like_the_image_it_is_of(api: httpx.Client
     by_vector = api.post("/api/search", json={"vector": vector, "k": 9})
     assert found(by_vector) == found(search(api, data.file(KEY), k=9))
     assert (by_vector.json()["query"], by_vector.json()["novelty"], by_vector.json()["novel"]) == (None, None, False)
-    assert found(api.post("/api/search", data={"vector": vector, "key": OTHER, "k": 9})) == found(
-        search(api, data.file(KEY), key=OTHER, k=9)
-    )
+    with_key = {"key": OTHER, "k": 9}
+    assert found(search(api, vector=vector, **with_key)) == found(search(api, data.file(KEY), **with_key))
     finite, zero = f"an embedding is {len(vector)} finite numbers", "a vector that is not all 0"
     for wrong, message in ((vector[1:], finite), ([0] * len(vector), zero), ([1e999] * len(vector), finite)):
-        refused = api.post("/api/search", data={"vector": wrong})
+        refused = search(api, vector=wrong)
         assert (refused.status_code, message in refused.json()["detail"]) == (422, True)
 
 
@@ -133,11 +132,6 @@ def test_classes_can_be_chosen_and_left_out(api: httpx.Client) -> None:
     assert api.get("/api/images", params={"not_label": "jugg"}).json()["code"] == "unknown_name"
 
 
-def test_a_region_like_nothing_still_has_its_nearest(api: httpx.Client, foreign: bytes) -> None:
-    result = search(api, ("board.png", foreign), region="0,0,1,1", k=3).json()
-    assert (result["novel"], len(result["answer"]["neighbors"])) == (True, 3)
-
-
 def test_a_query_has_its_place_on_the_map(api: httpx.Client, data: Data) -> None:
     places = np.load(data.images.parents[1] / "models/map.npz")["all"]
     row = data.manifest.keys.index(KEY)
@@ -147,24 +141,25 @@ def test_a_query_has_its_place_on_the_map(api: httpx.Client, data: Data) -> None
     assert np.allclose(uploaded["place"], places[rows].mean(axis=0), atol=1e-4)
 
 
-def test_among_several_images_one_like_nothing_counts_no_more_and_one_that_cannot_be_read_is_named(
-    api: httpx.Client, data: Data, foreign: bytes
-) -> None:
+def test_among_several_images_one_like_nothing_counts_no_more(api: httpx.Client, data: Data, foreign: bytes) -> None:
     board, known = ("board.png", foreign), data.file(KEY)
     both, with_known, with_key = search(api, board, board), search(api, board, known), search(api, board, key=KEY)
     assert both.json()["similar"] is False
     assert with_known.json()["similar"] is True
     assert with_known.json()["novelty"]["distance"] < 0.01
     assert (with_key.json()["similar"], with_key.json()["novelty"]) == (True, None)
-    unreadable = search(api, known, ("x", b"no image"))
-    assert unreadable.status_code == 415
-    assert "image 2 of 2, not an image in a known format" in unreadable.json()["detail"]
 
 
-def test_images_are_listed_by_split_and_by_a_part_of_their_name_in_any_form(api: httpx.Client, data: Data) -> None:
-    def listed(**fields: str | int) -> list[str]:
+def test_images_are_listed_by_page_class_split_and_a_part_of_their_name_in_any_form(
+    api: httpx.Client, data: Data
+) -> None:
+    def listed(**fields: str | int | list[int]) -> list[str]:
         return [each["key"] for each in api.get("/api/images", params=fields).json()["images"]]
 
+    assert listed(label="bowl", page=3, size=10) == [f"bowl/bowl_{number:04d}.jpg" for number in range(20, 24)]
+    first = api.get("/api/images", params={"label": "bowl", "size": 10}).json()
+    assert (first["pages"], first["total"]) == (3, 24)
+    assert listed(row=[100, 3, 5000]) == [data.manifest.keys[row] for row in (100, 3)]
     assert listed(name="JUG_0003") == [KEY]
     assert listed(name="0003", size=500) == [key for key in data.manifest.keys if "_0003" in key]
     assert listed(name="0003", label="vase") == ["vase/vase_0003.jpg"]
@@ -173,10 +168,27 @@ def test_images_are_listed_by_split_and_by_a_part_of_their_name_in_any_form(api:
 
 
 def test_images_are_downloaded_in_one_archive_as_they_are(api: httpx.Client, data: Data) -> None:
-    for options in ({"data": {"key": [KEY, OTHER, KEY]}}, {"files": [("key", (None, key)) for key in (KEY, OTHER)]}):
-        response = api.post("/api/download", **options)
-        assert response.headers["content-type"] == "application/zip"
-        assert response.headers["content-disposition"] == 'attachment; filename="images.zip"'
-        with ZipFile(io.BytesIO(response.content)) as archive:
-            assert archive.namelist() == [KEY, OTHER]
-            assert all(archive.read(key) == data.file(key)[1] for key in (KEY, OTHER))
+    response = api.post("/api/download", data={"key": [KEY, OTHER, KEY]})
+    assert response.headers["content-type"] == "application/zip"
+    assert response.headers["content-disposition"] == 'attachment; filename="images.zip"'
+    with ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.namelist() == [KEY, OTHER]
+        assert all(archive.read(key) == data.file(key)[1] for key in (KEY, OTHER))
+
+
+def test_the_half_of_a_picture_that_a_hit_shares_contributes_most(api: httpx.Client, data: Data) -> None:
+    half = Image.open(data.images / THIRD).convert("RGB")
+    half.paste("white", (half.width // 2, 0, half.width, half.height))
+    files = {"image": encode(half, "PNG")}
+    found = api.post("/api/v1/why", files=files, data={"hit": THIRD}).json()
+    query, hit = np.array(found["query"]), np.array(found["hit"])
+    assert query.shape == hit.shape
+    assert query.min() >= 0
+    assert (query.max(), hit.max()) == (1, 1)
+    left, right = np.split(query, [query.shape[1] // 2], axis=1)
+    assert left.sum() > 2 * right.sum()
+    assert found["milliseconds"] > 0
+    region = api.post("/api/v1/why", files=files, data={"hit": THIRD, "region": "0,0,0.5,1"}).json()
+    assert region["query"] != found["query"]
+    for query_keys, hit_key, status in ([], KEY, 422), ([KEY, OTHER], KEY, 422), ([KEY], "jug/gone.jpg", 404):
+        assert api.post("/api/v1/why", json={"hit": hit_key, "key": query_keys}).status_code == status

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,23 +14,22 @@ import yaml
 from projects import Project
 from service_process import ServiceProcesses
 
-KEY = "jug/jug_0003.jpg"
-OTHER = "jug/jug_0004.jpg"
+KEY, OTHER = "jug/jug_0003.jpg", "jug/jug_0004.jpg"
 
 
-@pytest.fixture
-def processes(project: Project) -> Iterator[ServiceProcesses]:
-    """Services on a project of their own."""
-    processes = ServiceProcesses(project)
-    yield processes
-    processes.stop()
+@pytest.fixture(scope="module")
+def changed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose files change while it is served."""
+    return reproduced.copy_to(tmp_path_factory.mktemp("changed") / "project")
 
 
-@pytest.fixture
-def client(processes: ServiceProcesses) -> Iterator[httpx.Client]:
-    """A client of such a service."""
-    with httpx.Client(base_url=processes.start(), timeout=30) as client:
+@pytest.fixture(scope="module")
+def client(changed: Project) -> Iterator[httpx.Client]:
+    """A client of its service."""
+    processes = ServiceProcesses(changed)
+    with httpx.Client(base_url=processes.start(before="exec 2>stderr.txt"), timeout=30) as client:
         yield client
+    processes.stop()
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -38,7 +37,7 @@ def replace(path: Path, content: bytes) -> None:
     path.with_name("new").rename(path)
 
 
-def overwrite_unnoticed(path: Path, _: bytes) -> None:
+def overwrite_unnoticed(path: Path) -> None:
     """Change bytes in place, and leave the file with the same size and the same time."""
     status, content = path.stat(), path.read_bytes()
     path.chmod(0o644)
@@ -46,34 +45,40 @@ def overwrite_unnoticed(path: Path, _: bytes) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize("change", [replace, overwrite_unnoticed])
 def test_a_file_that_is_another_image_or_gone_is_never_given_for_the_indexed_one(
-    client: httpx.Client, project: Project, change: Callable[[Path, bytes], None]
+    client: httpx.Client, changed: Project
 ) -> None:
-    images = project.folder / "data/images"
+    images = changed.folder / "data/images"
     before = client.get(f"/api/images/{KEY}")
-    change(images / KEY, (images / OTHER).read_bytes())
-    for path in (f"/api/images/{KEY}", f"/api/images/{KEY}?thumbnail=64"):
-        refused = client.get(path)
-        assert (refused.status_code, "etag" in refused.headers) == (409, False)
-        assert "not the image that was indexed: run `dvc repro` and reload the service" in refused.json()["detail"]
-    assert client.post("/api/download", data={"key": [KEY, OTHER]}).json()["code"] == "file_changed"
-    replace(images / KEY, before.content)
-    assert client.get(f"/api/images/{KEY}").content == before.content
+    for unnoticed in (False, True):
+        if unnoticed:
+            overwrite_unnoticed(images / KEY)
+        else:
+            replace(images / KEY, (images / OTHER).read_bytes())
+        for path in (f"/api/images/{KEY}", f"/api/images/{KEY}?thumbnail=64"):
+            refused = client.get(path)
+            assert (refused.status_code, "etag" in refused.headers) == (409, False)
+            assert "not the image that was indexed: run `dvc repro` and reload the service" in refused.json()["detail"]
+        assert client.post("/api/download", data={"key": [KEY, OTHER]}).json()["code"] == "file_changed"
+        replace(images / KEY, before.content)
+        assert client.get(f"/api/images/{KEY}").content == before.content
     (images / KEY).unlink()
     refused = client.get(f"/api/images/{KEY}")
     assert (refused.status_code, "run `dvc checkout`" in refused.json()["detail"]) == (404, True)
+    replace(images / KEY, before.content)
 
 
-TOKEN = "a-token-for-reloading"  # noqa: S105  # of this test
-
-
-@pytest.fixture
-def owner(processes: ServiceProcesses) -> Iterator[httpx.Client]:
-    """A client that knows the token of a service."""
-    address = processes.start(before=f"export SIMILARITY_TOKEN={TOKEN}; exec 2>stderr.txt")
-    with httpx.Client(base_url=address, timeout=30, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-        yield client
+def test_damaged_files_are_not_served_and_one_line_says_why(client: httpx.Client, changed: Project) -> None:
+    old, index = neighbors(client), changed.folder / "models/inverted-index.json"
+    content = index.read_bytes()
+    replace(index, content[:-100])
+    refused = client.post("/api/reload")
+    assert refused.status_code == 409
+    printed = (changed.folder / "stderr.txt").read_text(encoding="utf-8")
+    assert printed == f"{refused.json()['detail']}\n"
+    assert "models/inverted-index.json is not what stage neighbors made, by dvc.lock" in printed
+    assert neighbors(client) == old
+    replace(index, content)
 
 
 def neighbors(client: httpx.Client) -> list[dict]:
@@ -81,54 +86,51 @@ def neighbors(client: httpx.Client) -> list[dict]:
 
 
 def put_results(project: Project, retrained: Project, *stages: str) -> None:
-    """Put the results of another run into a project, as if DVC had run some of its stages, or all."""
+    """Put the results of another run into a project, as if DVC had run some of its stages."""
     shutil.rmtree(project.folder / "models")
     shutil.copytree(retrained.folder / "models", project.folder / "models")
     locks = [yaml.safe_load((each.folder / "dvc.lock").read_text(encoding="utf-8")) for each in (project, retrained)]
-    locks[0]["stages"].update({name: locks[1]["stages"][name] for name in stages or locks[1]["stages"]})
+    locks[0]["stages"].update({name: locks[1]["stages"][name] for name in stages})
     (project.folder / "dvc.lock").write_text(yaml.safe_dump(locks[0]), encoding="utf-8")
 
 
 def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixture(
-    owner: httpx.Client, project: Project, retrained: Project
+    client: httpx.Client, changed: Project, retrained: Project
 ) -> None:
-    old = neighbors(owner)
-    put_results(project, retrained, "train", "embed")
-    refused = owner.post("/api/reload")
+    old = neighbors(client)
+    put_results(changed, retrained, "train", "embed")
+    refused = client.post("/api/reload")
     assert refused.status_code == 409
     assert "is not what stage" in refused.json()["detail"]
-    put_results(project, retrained)
-    assert neighbors(owner) == old
+    put_results(changed, retrained, "train", "embed", "neighbors", "ann", "novelty")
+    assert neighbors(client) == old
     time.sleep(1)  # for which the answer is kept
-    info = owner.get("/api/info").json()
+    info = client.get("/api/info").json()
     assert info["out_of_date"]
     with ThreadPoolExecutor(1) as pool:
-        reloading = pool.submit(owner.post, "/api/reload")
+        reloading = pool.submit(client.post, "/api/reload")
         seen = []
         while not reloading.done():
-            seen.append(neighbors(owner))
+            seen.append(neighbors(client))
         reloaded = reloading.result()
     assert reloaded.status_code == 200, reloaded.text
-    assert reloaded.json() == owner.get("/api/info").json()
+    assert reloaded.json() == client.get("/api/info").json()
     assert reloaded.json()["model"]["md5"] != info["model"]["md5"]
     assert not reloaded.json()["out_of_date"]
-    new = neighbors(owner)
+    new = neighbors(client)
     assert old in seen
     assert all(each in (old, new) for each in seen)
     assert new != old
 
 
-def test_damaged_files_are_not_served_and_one_line_says_why(owner: httpx.Client, project: Project) -> None:
-    old, index = neighbors(owner), project.folder / "models/inverted-index.json"
-    replace(index, index.read_bytes()[:-100])
-    refused = owner.post("/api/reload")
-    assert refused.status_code == 409
-    printed = (project.folder / "stderr.txt").read_text(encoding="utf-8")
-    assert printed == f"{refused.json()['detail']}\n"
-    assert "models/inverted-index.json is not what stage neighbors made, by dvc.lock" in printed
-    assert neighbors(owner) == old
-
-
-def test_a_reload_needs_the_token_if_there_is_one(owner: httpx.Client, service: str) -> None:
-    assert httpx.post(f"{service}/api/reload", timeout=60).status_code == 200
-    assert httpx.post(str(owner.base_url.join("/api/reload"))).status_code == 401
+def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(
+    client: httpx.Client, changed: Project
+) -> None:
+    for name in ("findings", "splits"):
+        (changed.folder / f"data/{name}.csv").unlink()
+    info = client.post("/api/reload").json()
+    assert (info["data"]["splits"], info["data"]["audited"], info["out_of_date"]) == ([], False, False)
+    assert client.get("/api/findings").json()["audited"] is False
+    [first, *_] = client.get("/api/images").json()["images"]
+    assert (first["split"], first["findings"]) == (None, [])
+    assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
