@@ -78,8 +78,10 @@ def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     """A project with `FEW_FINDINGS`; its training is shorter than that of its last commit, and has no visual part."""
     project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
     project.set_params(train={"epochs": 2}, embedding={"visual_size": 0})
-    project.run("dvc", "repro", "ann", "novelty")
-    put_findings(project, FEW_FINDINGS)
+    stages = "train", "embed", "neighbors", "ann", "novelty"
+    for name in stages:
+        project.run("python", f"src/{name}.py")
+    put_findings(project, FEW_FINDINGS, *stages)
     return project
 
 
@@ -91,12 +93,12 @@ def audited_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactor
     return project
 
 
-def put_findings(project: Project, findings: list[Finding]) -> None:
-    """Replace what the stage `audit` has found."""
+def put_findings(project: Project, findings: list[Finding], *stages: str) -> None:
+    """Replace what the stage `audit` has found, and commit to DVC what it and other stages have made."""
     path = project.folder / "data/findings.csv"
     path.unlink()  # it may be a link to the cache
     write_table(path, Finding._fields, findings)
-    project.run("dvc", "commit", "--force", "audit")
+    project.run("dvc", "commit", "--force", *stages, "audit")
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +114,12 @@ def both(two_runs: str) -> Iterator[httpx.Client]:
     """A client of that service."""
     with httpx.Client(base_url=two_runs, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def content(reproduced: Project) -> bytes:
+    """The file of the indexed image `KEY`."""
+    return (reproduced.folder / "data/images" / KEY).read_bytes()
 
 
 @pytest.fixture(scope="session")

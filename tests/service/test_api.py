@@ -44,9 +44,8 @@ def refusal(response: httpx.Response, status: int, code: str = "") -> str:
 
 
 def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its_key(
-    api: httpx.Client, reproduced: Project
+    api: httpx.Client, reproduced: Project, content: bytes
 ) -> None:
-    content = (reproduced.folder / "data/images" / KEY).read_bytes()
     uploaded, by_key = search(api, content, k=8), api.get("/api/similar", params={"key": KEY, "k": 7}).json()
     known = {"key": KEY, "label": "jug", "width": 48, "height": 48, "split": splits_of(reproduced)[KEY], "findings": []}
     known |= {"row": by_key["query"]["row"], "hash": sha256(content).hexdigest()[:16]}
@@ -70,9 +69,8 @@ def test_embeddings_are_returned_as_they_are_indexed(api: httpx.Client, reproduc
 
 
 def test_json_is_taken_for_a_form_with_images_in_base64_and_a_raw_body_is_not(
-    api: httpx.Client, reproduced: Project
+    api: httpx.Client, content: bytes
 ) -> None:
-    content = (reproduced.folder / "data/images" / KEY).read_bytes()
     text = b64encode(content).decode()
     uploaded = search(api, content, k=3, label="jug")["answer"]["neighbors"]
     for image in (text, [text], f"data:image/jpeg;base64,{text}"):
@@ -119,10 +117,10 @@ def test_concurrent_uploads_get_their_own_answers(api: httpx.Client, reproduced:
 
 
 def test_an_image_is_served_as_it_is_or_small_and_not_again_while_it_stays_the_same(
-    api: httpx.Client, reproduced: Project
+    api: httpx.Client, content: bytes
 ) -> None:
     response = api.get(f"/api/images/{KEY}")
-    assert response.content == (reproduced.folder / "data/images" / KEY).read_bytes()
+    assert response.content == content
     assert response.headers["content-type"] == "image/jpeg"
     small = api.get(f"/api/images/{KEY}?thumbnail=20")
     assert Image.open(io.BytesIO(small.content)).size == (20, 20)
@@ -260,10 +258,8 @@ def test_nothing_similar_gets_no_neighbors_unless_any_are_wanted(api: httpx.Clie
 
 
 def test_a_look_weighs_class_and_appearance_and_that_of_the_indexes_changes_nothing(
-    api: httpx.Client, reproduced: Project
+    api: httpx.Client, content: bytes
 ) -> None:
-    content = (reproduced.folder / "data/images" / KEY).read_bytes()
-
     def keys(**fields: float) -> list[str]:
         by_key = api.get("/api/similar", params={"key": KEY, "k": 20, **fields}).json()["answer"]["neighbors"]
         itself, *uploaded = search(api, content, k=21, **fields)["answer"]["neighbors"]

@@ -14,11 +14,10 @@ from similarity.errors import UserError
 KEY = "jug/jug_0003.jpg"
 
 
-def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, reproduced: Project) -> None:
+def test_either_run_can_be_asked(both: httpx.Client, api: httpx.Client, content: bytes) -> None:
     committed = api.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
     answers = [both.get("/api/similar", params={"key": KEY, "run": run}).json()["answer"] for run in ("", "beside")]
     assert answers[1]["neighbors"] == committed != answers[0]["neighbors"]
-    content = (reproduced.folder / "data/images" / KEY).read_bytes()
     found = both.post("/api/search", files={"image": content}, data={"run": "beside"}).json()
     keys = [each["key"] for each in committed]
     assert [each["key"] for each in found["answer"]["neighbors"]][1:] == keys[:-1]

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from projects import Project
 from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upload_head
 from service_process import TOKEN, StartService
 
@@ -25,12 +24,6 @@ def connections(service: str, number: int) -> Iterator[list[socket.socket]]:
 
 def upload(client: httpx.Client, content: bytes) -> httpx.Response:
     return client.post("/api/search", files={"image": ("x", content)})
-
-
-@pytest.fixture(scope="session")
-def content(reproduced: Project) -> bytes:
-    """An indexed image."""
-    return (reproduced.folder / "data/images" / KEY).read_bytes()
 
 
 def test_uploads_that_are_announced_and_never_come_block_nobody(service: str, content: bytes) -> None:
