@@ -33,10 +33,10 @@ sys.dont_write_bytecode = False  # else all processes that tests start would com
 SLOWEST_FIRST = ("networks", "service", "faults", "pipeline", "quality")  # the folders, and then the others
 SHARING = {
     "test_accesses.py",
-    "test_audit.py",
-    "test_comparisons.py",
+    "test_endings.py",
     "test_kills.py",
     "test_mixed_files.py",
+    "test_odd_files.py",
     "test_publishing.py",
     "test_run_cache.py",
     "test_unlabeled.py",

@@ -103,22 +103,17 @@ def repair_what_dvc_leaves(project: Project) -> None:
         subprocess.run(done.stderr.split("`")[1], shell=True, cwd=project.folder, check=True)  # noqa: S602  # our own
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "repair"),
-    [
+def test_a_file_of_dvc_that_is_cut_off_is_named_with_the_command_that_repairs_it(project: Project) -> None:
+    for name, content, repair in (
         ("dvc.lock", "schema: '2.0'\nstages:\n  fetch: {cmd: [", "git checkout HEAD -- dvc.lock"),
         ("dvc.lock", "", "git checkout HEAD -- dvc.lock"),
         (".dvc/tmp/rwlock", '{"read": {', "rm .dvc/tmp/rwlock"),
-    ],
-)
-def test_a_file_of_dvc_that_is_cut_off_is_named_with_the_command_that_repairs_it(
-    project: Project, name: str, content: str, repair: str
-) -> None:
-    (project.folder / name).write_text(content, encoding="utf-8")
-    printed = project.run("python", "src/check.py", status=1)
-    assert f"run `{repair}`" in printed
-    assert len(printed.splitlines()) == 1
-    project.run("bash", "-c", repair)
+    ):
+        (project.folder / name).write_text(content, encoding="utf-8")
+        printed = project.run("python", "src/check.py", status=1)
+        assert f"run `{repair}`" in printed
+        assert len(printed.splitlines()) == 1
+        project.run("bash", "-c", repair)
     assert "didn't change" in project.run("dvc", "repro")
 
 

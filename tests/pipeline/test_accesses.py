@@ -1,5 +1,6 @@
-"""What the stages and commands reach for: image files, and the network."""
+"""Everything runs again in a clone: the same files come out, and no image is read in vain, nor the network reached."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from projects import Project
+from projects import Project, stages_run
 from service_process import ServiceProcesses
 from similarity.data.dataset.manifest import read_manifest
 
@@ -33,6 +34,16 @@ class Access(NamedTuple):
     script: str
     event: str
     what: str
+
+
+OF_DVC = ("Running stage ", "> python ", "Use `dvc push`")
+
+
+class Run(NamedTuple):
+    """All accesses of every stage and of DVC, and what was printed."""
+
+    accesses: list[Access]
+    printed: str
 
 
 class Watched(NamedTuple):
@@ -62,7 +73,7 @@ class Watched(NamedTuple):
 
 @pytest.fixture(scope="module")
 def watched(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """A reproduced project without its cache of features, in a home of its own."""
+    """A clone of the reproduced project without results and caches, in a home of its own."""
     folder = tmp_path_factory.mktemp("watched")
     (folder / "sitecustomize.py").write_text(LOGGING, encoding="utf-8")
     (folder / "home").mkdir()
@@ -75,16 +86,15 @@ def watched(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Wa
         "CI": "false",  # some telemetry is not sent elsewhere
     }
     del environment["DVC_NO_ANALYTICS"]  # the project itself turns them off
-    project = reproduced.copy_to(folder / "project")._replace(environment=environment)
+    reproduced.run("git", "clone", "--quiet", str(reproduced.folder), str(folder / "project"))
+    project = Project(folder / "project", environment)
     return Watched(project, folder / "home", folder / "accesses.tsv")
 
 
 @pytest.fixture(scope="module")
-def of_a_run(watched: Watched) -> list[Access]:
-    """All accesses of every stage, and of DVC."""
-    watched.project.run_stages("report")
-    watched.project.run("dvc", "repro", "--force", "--single-item", "split")
-    return watched.accesses()
+def complete_run(watched: Watched) -> Run:
+    printed = watched.project.run("dvc", "repro", "--force")
+    return Run(watched.accesses(), printed)
 
 
 def of_the_network(accesses: list[Access]) -> set[Access]:
@@ -94,12 +104,20 @@ def of_the_network(accesses: list[Access]) -> set[Access]:
     return {each for each in found if not each.what.removeprefix("('").startswith(own)}
 
 
-def test_an_image_is_read_by_scan_and_by_featurize_and_by_no_other_stage(
-    watched: Watched, of_a_run: list[Access]
-) -> None:
+def test_the_same_files_come_out(watched: Watched, complete_run: Run, reproduced: Project) -> None:
+    stages = stages_run(complete_run.printed)
+    assert sorted(stages) == sorted(watched.stages)
+    files = ("dvc.lock", "data/features.npy", "metrics/**/*")
+    assert watched.project.contents(*files) == reproduced.contents(*files)
+    assert re.findall(r"(\d+) images computed", complete_run.printed) == ["144"]
+    own = [line for line in complete_run.printed.splitlines() if line and not line.startswith(OF_DVC)]
+    assert list(dict.fromkeys(line.split(": ")[0] for line in own)) == stages  # nothing of TensorFlow
+
+
+def test_an_image_is_read_by_scan_and_by_featurize_and_by_no_other_stage(watched: Watched, complete_run: Run) -> None:
     """But for a sample of the test images, which `baselines` edits."""
     keys = read_manifest(watched.project.folder / "data/manifest.csv").keys
-    opened = watched.images_opened(of_a_run)
+    opened = watched.images_opened(complete_run.accesses)
     by_baselines = {key for stage, key in opened if stage == "baselines"}
     expected = [(stage, key) for stage in ("scan", "featurize") for key in keys]
     assert opened == Counter([*expected, *(("baselines", key) for key in by_baselines)])
@@ -108,7 +126,7 @@ def test_an_image_is_read_by_scan_and_by_featurize_and_by_no_other_stage(
     assert not watched.images_opened(watched.accesses())
 
 
-def test_neither_a_stage_nor_a_command_reaches_the_network(watched: Watched, of_a_run: list[Access]) -> None:
+def test_neither_a_stage_nor_a_command_reaches_the_network(watched: Watched, complete_run: Run) -> None:
     project = watched.project
     photograph = watched.home / "photograph.jpg"
     photograph.write_bytes(next((project.folder / "data/images").glob("*/*")).read_bytes() + b"not indexed")
@@ -120,7 +138,7 @@ def test_neither_a_stage_nor_a_command_reaches_the_network(watched: Watched, of_
     with urlopen(f"{services.start()}/api/info") as response:  # noqa: S310  # the address is our own
         assert response.status == 200
     services.stop()
-    accesses = of_a_run + watched.accesses()
+    accesses = complete_run.accesses + watched.accesses()
     scripts = {each.script for each in accesses}
     assert scripts >= {*(f"{stage}.py" for stage in watched.stages), "query.py", "export.py", "serve.py", "dvc"}
     assert not of_the_network(accesses)

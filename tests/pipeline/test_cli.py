@@ -1,38 +1,55 @@
 """The command `similarity`: a folder in, a search out, by the code of the project that it is called in."""
 
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from projects import ROOT, Project
+from samples import write_wares
 from similarity.data.sources.ceramics import draw_picture
+
+
+def installed_in(project: Project) -> Project:
+    """Let the command and the library come from this repository, as after `make install`."""
+    return project._replace(environment={**project.environment, "PYTHONPATH": str(ROOT / "src")})
 
 
 @pytest.fixture
 def installed(project: Project) -> Project:
-    """A small project, where the command and the library come from this repository, as after `make install`."""
-    return project._replace(environment={**project.environment, "PYTHONPATH": str(ROOT / "src")})
+    return installed_in(project)
 
 
 def call(project: Project, *arguments: str, status: int = 0) -> str:
     return project.run("python", "-m", "pipeline.cli", *arguments, status=status)
 
 
+@pytest.mark.usefixtures("unicode_names")
 def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed: Project, tmp_path: Path) -> None:
-    folder = tmp_path / "home/Fotos & mehr, größte #1"
-    for label in ("jug", "vase"):
-        (folder / label).mkdir(parents=True)
-        for number in range(12):
-            Image.fromarray(draw_picture(label, 9, number, 48)).save(folder / label / f"{number}.png")
+    """A few photos, some in class folders, and two next to them."""
+    folder = write_wares(tmp_path / "home/Fotos & mehr, größte #1", ("Gneis ß", "大理石"), 4)
+    for number, name in enumerate(("stray.png", "another.png")):
+        Image.fromarray(draw_picture("vase", 1, number, 32)).save(folder / name)
     at_home = installed._replace(environment={**installed.environment, "HOME": str(tmp_path / "home")})
     printed = call(at_home, "index", f"~/{folder.name}")
     assert "similarity query photo.jpg" in printed
     assert "Running stage" not in printed
     params = (installed.folder / "params.yaml").read_text(encoding="utf-8")
     assert "# a recipe, an archive" in params
-    printed = call(installed, "query", "jug/1.png", "-k", "11")
-    assert printed.count(".png") == 12
+    assert call(installed, "query", "Gneis ß/001.png", "-k", "5").count(".png") == 6
+    folders = sorted(path.name for path in (installed.folder / "data/images").iterdir())
+    assert folders == ["Gneis ß", "unlabeled", "大理石"]
+    indexed = json.loads((installed.folder / "models/inverted-index.json").read_text(encoding="utf-8"))
+    assert {"unlabeled/stray.png", "unlabeled/another.png"} < set(indexed)
+    counts = json.loads((installed.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
+    assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)
+    for stage in ("baselines", "evaluate"):
+        installed.run("python", f"src/{stage}.py")
+    retrieval = json.loads((installed.folder / "metrics/details/evaluate.json").read_text(encoding="utf-8"))
+    assert retrieval["queries"] == 2  # those without a class are no queries of this kind
+    (folder / "大理石" / "000.png").unlink()
+    assert f"modified:           {folder}" in installed.run("dvc", "status", "fetch")
 
 
 @pytest.mark.parametrize(
@@ -47,11 +64,11 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed:
     ],
 )
 def test_what_is_wrong_is_said_and_the_parameters_stay(
-    installed: Project, arguments: list[str], status: int, message: str
+    reproduced: Project, arguments: list[str], status: int, message: str
 ) -> None:
-    before = (installed.folder / "params.yaml").read_bytes()
-    assert message in call(installed, *arguments, status=status)
-    assert (installed.folder / "params.yaml").read_bytes() == before
+    before = (reproduced.folder / "params.yaml").read_bytes()
+    assert message in call(installed_in(reproduced), *arguments, status=status)
+    assert (reproduced.folder / "params.yaml").read_bytes() == before
 
 
 def test_the_changed_code_of_a_project_and_of_an_experiment_is_what_runs(installed: Project, tmp_path: Path) -> None:

@@ -1,16 +1,13 @@
-"""Two trainings side by side: their plots, and their results query by query."""
+"""Two models compared by several trainings of each."""
 
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from compare import describe
-from projects import ROOT, Project, output_names, stages_run
+from projects import ROOT, Project, output_names
 
-QUERY_PICTURE = r'<img src="static/\w+_plots_queries_query_'
 NAMES = "correct", "p_at_1", "p_at_10", "map_at_r", "unseen_p_at_10", "unseen_map_at_r"
 EVALUATE = f"""
 import random, yaml
@@ -27,50 +24,6 @@ stages:
   evaluate: {cmd: python src/evaluate.py, params: [train], outs: [metrics/details/query_scores.csv]}
   report: {cmd: exit 1, deps: [metrics/details/query_scores.csv]}
 """
-
-
-@pytest.fixture(scope="module")
-def experiment(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """A copy of the reproduced project with an experiment in it, not to be changed, and what the experiment printed."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "experiment")
-    return project, project.run(
-        "dvc", "exp", "run", "-S", "train.lr=0.00001", "-S", "train.epochs=1", "--name", "untrained"
-    )
-
-
-def test_a_small_learning_rate_in_scientific_notation_works(experiment: tuple[Project, str]) -> None:
-    project, printed = experiment
-    expected = {"train", "embed", "neighbors", "ann", "novelty", "evaluate", "report"}
-    assert set(stages_run(printed)) == expected
-    assert "lr: 1e-05" in (project.folder / "params.yaml").read_text(encoding="utf-8")
-
-
-def test_plots_show_curves_recall_confusion_and_pictures(project: Project) -> None:
-    project.run("dvc", "plots", "show", "--out", "report")
-    page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
-    for title in ("Cross-entropy loss", "Recall of the approximate index", "10 nearest", "Class of each query"):
-        assert title in page
-    assert len(re.findall(QUERY_PICTURE, page)) == 10
-    assert "The charts below stay empty" in page  # shown if the library that draws them does not come
-    assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
-
-
-def test_two_models_are_compared_query_by_query(experiment: tuple[Project, str]) -> None:
-    """By the validation images, unless the test images are asked for; one training each shows no difference."""
-    project, _ = experiment
-    project.run("dvc", "plots", "diff", "HEAD", "--out", "comparison")
-    comparison = (project.folder / "comparison" / "index.html").read_text(encoding="utf-8")
-    assert len(re.findall(QUERY_PICTURE, comparison)) == 2 * 10
-    scores = (project.folder / "metrics/details/query_scores.csv").read_text(encoding="utf-8")
-    for option, split, described in (((), "valid", "validation"), (("--test",), "test", "test")):
-        printed = project.run("python", "src/compare.py", "HEAD", "untrained", *option).splitlines()
-        assert printed[0] == f"{scores.count(f',{split},')} {described} images; HEAD, untrained, difference"
-        assert tuple(line.split()[0] for line in printed[1:-1]) == NAMES
-        assert float(printed[1].split()[3]) < 0
-        assert printed[-1] == "One training of each does not show whether they differ: add `--seeds 3`."
-    refused = project.run("python", "src/compare.py", "HEAD", "nonsense", status=1)
-    assert refused.startswith("error: cannot read metrics/details/query_scores.csv of 'nonsense'")
-    assert len(refused.splitlines()) == 1
 
 
 def test_trainings_with_other_seeds_are_queued_once_and_compared(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -6,18 +6,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
-from PIL import Image
 
 from onnx_files import write_onnx
 from projects import WAY_BACK, Project, stages_run
-from samples import write_wares
-from similarity.data.sources.ceramics import draw_picture
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
 
 
-def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(project: Project) -> None:
+def test_an_experiment_runs_what_its_parameter_changes_and_the_queue_does_not_run_it_again(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "--name", "one-tree", "-S", "ann.trees=1", "-S", "ann.search_k=11")
     assert set(stages_run(printed)) == {"ann", "report"}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
@@ -31,6 +27,19 @@ def test_an_experiment_runs_what_its_parameter_changes_and_can_be_compared(proje
     assert "<td>ann.trees</td><td>10</td><td>1</td>" in shown
     assert "0 test images have other nearest images" in shown
     assert "up to date" in project.run("dvc", "status")  # what is true of a run only is in a copy of its report
+
+    project.run("bash", "-c", WAY_BACK)
+    project.run("dvc", "exp", "run", "--queue", "-S", "ann.trees=1,2", "-S", "ann.search_k=11")
+    project.run("dvc", "queue", "start", "--jobs", "2")
+    tasks = finished_tasks(project)
+    assert [status for _, status in tasks] == ["Success"] * 2, project.run("dvc", "queue", "logs", tasks[0][0])
+    logs = [project.run("dvc", "queue", "logs", task) for task, _ in tasks]
+    assert [stages_run(log) for log in logs if "Stage 'ann' is cached" in log] == [[]]
+    workspace_and_head = json.loads(project.run("dvc", "exp", "show", "--json"))
+    experiments = [experiment["revs"][0]["data"] for experiment in workspace_and_head[-1]["experiments"]]
+    trees = [experiment["params"]["params.yaml"]["data"]["ann"]["trees"] for experiment in experiments]
+    assert set(trees) == {1, 2}
+    assert all("recall_at_k" in experiment["metrics"]["metrics/ann.json"]["data"] for experiment in experiments)
 
 
 def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Project, tmp_path: Path) -> None:
@@ -57,22 +66,6 @@ def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Projec
     assert refused.startswith("error: the backbone is net.onnx, which Keras cannot export")
 
 
-def test_workers_of_the_queue_run_a_sweep_and_nothing_that_was_run_before(project: Project) -> None:
-    project.run("dvc", "exp", "run", "-S", "ann.trees=1")
-    project.run("bash", "-c", WAY_BACK)
-    project.run("dvc", "exp", "run", "--queue", "-S", "ann.trees=1,2")
-    project.run("dvc", "queue", "start", "--jobs", "2")
-    tasks = finished_tasks(project)
-    assert [status for _, status in tasks] == ["Success"] * 2, project.run("dvc", "queue", "logs", tasks[0][0])
-    logs = [project.run("dvc", "queue", "logs", task) for task, _ in tasks]
-    assert [stages_run(log) for log in logs if "Stage 'ann' is cached" in log] == [[]]
-    workspace_and_head = json.loads(project.run("dvc", "exp", "show", "--json"))
-    experiments = [experiment["revs"][0]["data"] for experiment in workspace_and_head[-1]["experiments"]]
-    trees = [experiment["params"]["params.yaml"]["data"]["ann"]["trees"] for experiment in experiments]
-    assert set(trees) == {1, 2}
-    assert all("recall_at_k" in experiment["metrics"]["metrics/ann.json"]["data"] for experiment in experiments)
-
-
 def finished_tasks(project: Project) -> list[tuple[str, str]]:
     """Waits for the queue, and gives each task's id and status."""
     deadline = time.monotonic() + 400
@@ -83,25 +76,3 @@ def finished_tasks(project: Project) -> list[tuple[str, str]]:
             return tasks
         time.sleep(2)
     raise TimeoutError(project.run("dvc", "queue", "status"))
-
-
-@pytest.mark.usefixtures("unicode_names")
-def test_a_folder_of_a_few_photos_of_ones_own_is_all_it_takes(project: Project, tmp_path: Path) -> None:
-    """Some in class folders, and two next to them."""
-    photos = write_wares(tmp_path / "my photos", ("Gneis ß", "大理石"), 4)
-    loose = [photos / "stray.png", photos / "another.png"]
-    for number, path in enumerate(loose):
-        Image.fromarray(draw_picture("vase", 1, number, 32)).save(path)
-    project.set_params(data={"source": str(photos)})
-    project.run("dvc", "repro", "fetch")
-    project.run_stages("evaluate")
-    counts = json.loads((project.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
-    assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)
-    folders = sorted(path.name for path in (project.folder / "data/images").iterdir())
-    assert folders == ["Gneis ß", "unlabeled", "大理石"]
-    retrieval = json.loads((project.folder / "metrics/details/evaluate.json").read_text(encoding="utf-8"))
-    assert retrieval["queries"] == 2  # those without a class are no queries of this kind
-    indexed = json.loads((project.folder / "models/inverted-index.json").read_text(encoding="utf-8"))
-    assert {"unlabeled/stray.png", "unlabeled/another.png"} < set(indexed)
-    (photos / "大理石" / "000.png").unlink()
-    assert f"modified:           {photos}" in project.run("dvc", "status", "fetch")

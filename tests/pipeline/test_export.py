@@ -54,22 +54,3 @@ def test_other_folders_and_missing_packages_are_refused_before_anything_is_compu
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tf2onnx'] = None\n", encoding="utf-8")
     without = project._replace(environment={**project.environment, "PYTHONPATH": str(tmp_path)})
     assert "pip install " in export(without, "--format", "onnx", status=1)
-
-
-def test_a_model_that_does_not_give_the_stored_embeddings_leaves_the_former_export(project: Project) -> None:
-    former = project.folder / "export"
-    former.mkdir()
-    (former / "README.md").write_text("# Exported embedding model\n", encoding="utf-8")
-    other = project.folder / "other.weights.h5"
-    project.run("python", "-c", OTHER_WEIGHTS)
-    project.set_params(backbone={"weights": str(other)})
-    assert "does not give the stored embeddings" in export(project, status=1)
-    assert project.contents("export/*", ".*.export") == {"export/README.md": b"# Exported embedding model\n"}
-
-
-OTHER_WEIGHTS = """
-import sys
-sys.path.insert(0, "src")
-from similarity.data.features.efficientnet_lite import efficientnet_lite
-efficientnet_lite("efficientnet_lite0", (48, 48, 3), weights=None, include_top=False).save_weights("other.weights.h5")
-"""

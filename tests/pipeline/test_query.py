@@ -149,7 +149,7 @@ def test_without_results_it_says_what_to_run(project: Project, tmp_path: Path) -
     assert printed == "error: dvc.lock is missing: run this in the root of the repository\n"
 
 
-def test_a_model_that_gives_other_embeddings_on_this_machine_is_refused(project: Project) -> None:
+def test_a_model_that_gives_other_embeddings_on_this_machine_is_neither_asked_nor_exported(project: Project) -> None:
     """Every file is of one run, but what computes the features is not what made them."""
     photo = str(shutil.copyfile(project.folder / "data/images" / KEY, project.folder / "x.jpg"))
     embeddings = project.folder / "models/embeddings.npy"
@@ -157,6 +157,12 @@ def test_a_model_that_gives_other_embeddings_on_this_machine_is_refused(project:
     embeddings.unlink()  # it may be a link to what other tests use
     np.save(embeddings, rows[::-1])
     project.run("dvc", "commit", "--force")
+    former = project.folder / "export/README.md"
+    former.parent.mkdir()
+    former.write_text("# Exported embedding model\n", encoding="utf-8")
+    printed = project.run("python", "src/export.py", status=1)
+    assert "does not give the stored embeddings" in printed
+    assert project.contents("export/*", ".*.export") == {"export/README.md": former.read_bytes()}
     message = refusal(project, photo)
     assert "the model does not give the stored embeddings of indexed images (cosine " in message
     assert "dvc checkout" in message
