@@ -89,10 +89,7 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(reproduced: Project
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["jug/jug_003.jpg"], "no image 'jug/jug_003.jpg' is indexed; near it are: jug/jug_0003.jpg"),
         ([KEY, "--label", "jugg"], "no class 'jugg' is indexed; near it are: jug"),
-        (["params.yaml"], "params.yaml: not an image in a known format"),
-        (["src"], "src: there are no images in this folder, nor below it"),
         (["x" * 300], "is indexed; and there is no such file"),
         ([KEY, "--save", "out.xyz"], "--save out.xyz: unknown file extension: .xyz"),
         ([KEY, "--save", "nowhere/out.png"], "--save nowhere/out.png: there is no folder nowhere"),

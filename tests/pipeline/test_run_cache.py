@@ -12,7 +12,7 @@ from projects import WAY_BACK, Project, stages_run
 
 UNTRAINED: dict[str, dict[str, object]] = {"train": {"lr": 0.00001, "epochs": 1}, "embedding": {"size": 16}}
 MORE_TREES: dict[str, dict[str, object]] = {"ann": {"trees": 20}}
-QUERY_PICTURE = r'<img src="static/\w+_plots_queries_query_'
+QUERY_PICTURE = r'<img src="static/[\w~]+_plots_queries_query_'
 RESULTS = ("params.yaml", "dvc.lock", "models/*", "metrics/**/*.*")
 
 
