@@ -30,7 +30,7 @@ for name in (
     os.environ.pop(name, None)
 sys.dont_write_bytecode = False  # else all processes that tests start would compile the project again
 
-SLOWEST_FIRST = ("networks", "service", "faults", "pipeline", "quality")  # the folders, and then the others
+SLOWEST_FIRST = ("networks", "service", "quality", "faults", "pipeline")  # the folders, and then the others
 SHARING = {
     "test_accesses.py",
     "test_endings.py",
