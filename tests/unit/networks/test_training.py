@@ -14,6 +14,7 @@ from projects import ROOT
 from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.evaluation.retrieval import evaluate_retrieval
 from similarity.embedding.model import Head, embed, load_head, predict_classes, save_head
+from similarity.errors import UserError
 from similarity.params import Loss, Optimizer, TrainParams
 from train import count_epochs, fit, fit_without_some_classes
 
@@ -153,6 +154,11 @@ def test_embeddings_of_zeros_do_no_harm() -> None:
     head, history = train(train=silent, lr=1e-4, epochs=2)
     assert np.isfinite(history["loss"]).all()
     assert all(np.isfinite(weights).all() for weights in head)
+
+
+def test_a_training_that_diverges_names_the_parameter() -> None:
+    with pytest.raises(UserError, match=r"training diverged in epoch \d: lower train\.lr in params\.yaml, now 10"):
+        train(lr=10, loss="softmax")
 
 
 def test_all_optimizers_of_keras_are_offered_and_can_take_a_step() -> None:
