@@ -61,8 +61,8 @@ def main(params: Params, outputs: Outputs) -> None:
         ranks = retrieval.ranks_of_originals(edits, originals, array, manifest.contents, prepare[name])
         figures[name] |= retrieval.shares_found(ranks)
     folder = outputs.folder(layout.EDITS)
-    write_array(folder / "rows.npy", [rows])
-    write_array(folder / "features.npy", [edited["features"]])
+    write_array(folder / "rows.npy", rows)
+    write_array(folder / "features.npy", edited["features"])
     write_metrics(outputs.file(layout.DETAILS / "baselines.json"), figures)
     print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(KINDS)} ways")
     for name, values in figures.items():

@@ -29,7 +29,7 @@ def main(params: Params, outputs: Outputs) -> None:
         embeddings = model(features)
     check_finite(embeddings, manifest, "the features are too large for the model: leave the images out")
     save_embedder(outputs.folder(layout.EMBEDDER), layout.BACKBONE, model)
-    write_array(outputs.file(layout.EMBEDDINGS), [embeddings])
+    write_array(outputs.file(layout.EMBEDDINGS), embeddings)
     entries = track(zip(manifest.keys, embeddings, strict=True), "embed: write", len(embeddings))
     write_json_entries(outputs.file(layout.EMBEDDINGS_JSON), entries)
     write_arrays(outputs.file(layout.MAP), lay_out(embeddings, model.class_size, params.base.seed))

@@ -147,7 +147,7 @@ def measure_novel_classes(
 
 def measure_likeness(manifest: Manifest, embeddings: np.ndarray, model: EmbeddingModel) -> dict[str, Any]:
     """Find the originals of edited test images among all, by the embedding and by its class part alone."""
-    originals, features = load_edits("features", len(model.head.kernel))
+    originals, features = load_edits(len(model.head.kernel))
     edited = model(features)
 
     def ranks_by(size: int) -> np.ndarray:

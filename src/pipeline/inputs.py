@@ -71,14 +71,14 @@ def load_rows(path: Path, manifest: Manifest | None = None, width: int | None = 
     return rows
 
 
-def load_edits(name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Load vectors of edited test images: the rows of the originals, int64 (n,), and the vectors, (n, width).
+def load_edits(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Load the features of edited test images: the rows of the originals, int64 (n,), and the features, (n, width).
 
     Raises:
         FileNotFoundError: there are none.
         UserError: they are damaged or have another width.
     """
-    rows, edited = load_rows(EDITS / "rows.npy"), load_rows(EDITS / f"{name}.npy", width=width)
+    rows, edited = load_rows(EDITS / "rows.npy"), load_rows(EDITS / "features.npy", width=width)
     return np.repeat(rows, edited.shape[1]), np.concatenate(edited)
 
 

@@ -16,7 +16,7 @@ DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f935
 
 def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_path: Path) -> None:
     array = np.arange(10, dtype=np.float32).reshape(5, 2)
-    files.write_array(tmp_path / "a.npy", [array[:2], array[2:]])
+    files.write_array(tmp_path / "a.npy", array)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
     scattered = (np.array([4, 1]), np.array([0]), np.array([3, 2]))
     files.write_scattered_array(tmp_path / "b.npy", array.shape, [(rows, array[rows]) for rows in scattered])

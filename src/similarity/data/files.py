@@ -134,11 +134,10 @@ def open_array(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
         _write_header(file, (count, *last.shape[1:]), last.dtype)
 
 
-def write_array(path: Path, blocks: Iterable[np.ndarray]) -> None:
-    """Write an array as ``.npy`` from consecutive blocks of its rows, (n, …), all of one dtype."""
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array, (n, …), as ``.npy``; see `open_array`."""
     with open_array(path) as append:
-        for block in blocks:
-            append(block)
+        append(array)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:

@@ -39,7 +39,7 @@ def open_previews(folder: Path) -> Iterator[Callable[[bytes], None]]:
     ends = [0]
     with (folder / _CONTENT).open("wb") as file:
         yield lambda preview: ends.append(ends[-1] + file.write(preview))
-    write_array(folder / _ENDS, [np.array(ends, np.int64)])
+    write_array(folder / _ENDS, np.array(ends, np.int64))
 
 
 class Previews:
