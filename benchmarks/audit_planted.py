@@ -13,8 +13,14 @@ import numpy as np
 
 from comparison import as_markdown, make_parser, publish, run_command
 from similarity.data.dataset.manifest import read_manifest
-from similarity.findings.images import principal_components
-from similarity.findings.labels import DOUBTFUL, ask_neighbors, draw_folds, judge_labels, weigh
+from similarity.findings.detection import (
+    DOUBTFUL,
+    draw_folds,
+    judge_labels,
+    nearest_labels,
+    principal_components,
+    weigh,
+)  # fmt: skip
 from similarity.layout import FEATURES, MANIFEST
 
 SHARE, SEEDS, COMPONENTS = 0.03, 3, 256
@@ -57,10 +63,11 @@ def doubts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows whose labels the audit calls wrong, and those that it calls wrong or doubtful."""
     rows = np.arange(len(labels))
-    judgement = judge_labels(components, labels, draw_folds(labels, rows, seed))
-    doubted = np.flatnonzero(judgement.wrong >= DOUBTFUL)
-    votes = ask_neighbors(features, rows, labels, rows, doubted, judgement.suggested[doubted])
-    kinds = [weigh(*each) for each in zip(judgement.wrong[doubted], *votes, strict=True)]
+    wrong, suggested = judge_labels(components, labels, draw_folds(labels, rows, seed))
+    doubted = np.flatnonzero(wrong >= DOUBTFUL)
+    nearest = nearest_labels(features, rows, labels, rows, doubted)
+    votes = ((nearest == each[doubted, None]).sum(axis=1) for each in (labels, suggested))
+    kinds = [weigh(*each) for each in zip(wrong[doubted], *votes, strict=True)]
     return doubted[[kind == "wrong_label" for kind in kinds]], doubted[[kind is not None for kind in kinds]]
 
 

@@ -1,7 +1,7 @@
 """Stage `audit`: list what is probably wrong with the images and their labels."""
 
 from pipeline.inputs import load_rows
-from pipeline.stage import counted, run_stage, track
+from pipeline.stage import run_stage, track
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,53 +15,54 @@ from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_dupli
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
 from similarity.data.files import Outputs, read_table, write_metrics, write_table
-from similarity.findings import labels as judging
+from similarity.findings import detection
 from similarity.findings.finding import KINDS, Finding, FindingKind
-from similarity.findings.images import are_outliers, confirm, mean_distances, odd_sizes, principal_components
 from similarity.params import Params
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32
-NOUNS = {"odd": "odd image", "unreadable": "unreadable file", "class_not_judged": "unjudged class"}
+TIMES_SMALLER = 10  # than the median class
 
 
 def main(params: Params, outputs: Outputs) -> None:
     manifest, seed = read_manifest(layout.MANIFEST), params.base.seed
     features = load_rows(layout.FEATURES, manifest)
     identical, near = read_duplicates(layout.DUPLICATES, manifest)
-    near = confirm(near, features, seed)
+    near = detection.confirm(near, features, seed)
     progress = partial(track, label="audit: components", unit=" blocks")
-    components = principal_components(features, COMPONENTS_FOR_LABELS, seed, progress)
-    distances = mean_distances(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)
+    components = detection.principal_components(features, COMPONENTS_FOR_LABELS, seed, progress)
     labeled = manifest.labeled(np.arange(len(features)))
-    labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, judging.FOLDS)[labeled]
+    labels, groups = manifest.labels[labeled], bounded_groups(manifest, identical, near, detection.FOLDS)[labeled]
+    folds = detection.draw_folds(labels, groups, seed)
     progress = partial(track, label="audit: labels", unit=" folds")
-    judgement = judging.judge_labels(components[labeled], labels, judging.draw_folds(labels, groups, seed), progress)
+    wrong, suggested = detection.judge_labels(components[labeled], labels, folds, progress)
+    doubted = np.flatnonzero(wrong >= detection.DOUBTFUL)
+    doubted = doubted[np.argsort(-wrong[doubted], kind="stable")]
+    nearest = detection.nearest_labels(features, labeled, labels, groups, doubted)
+    outliers = detection.find_outliers(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)
     findings = [
         *pairs(manifest, "duplicate", identical, "the same bytes"),
         *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
-        *doubted_labels(manifest, features, labeled, groups, judgement),
-        *outliers(manifest, distances),
+        *doubted_labels(manifest, labeled[doubted], wrong[doubted], suggested[doubted], nearest),
+        *(about(manifest, "outlier", *each, "distance to its ten nearest") for each in zip(*outliers, strict=True)),
         *odd_images(manifest),
         *(
             Finding("unreadable", key, key.split("/")[0], reason=reason)
             for key, reason in read_table(layout.REJECTED, Rejection._fields)
         ),
-        *judging.small_classes(manifest.classes, labels, judgement.judged),
+        *small_classes(manifest.classes, labels, folds >= 0),
     ]
     decided = decided_keys(read_corrections(layout.CORRECTIONS))
     findings = [each for each in findings if each.path not in decided]
     counts = Counter(each.finding for each in findings)
-    across = Counter(each.finding for each in findings if each.is_across_classes)
-    details = {kind: counts[kind] for kind in KINDS} | {
-        f"{kind}_across_classes": across[kind] for kind in KINDS if kind in {"duplicate", "near_duplicate"}
-    }
+    across = Counter(f"{each.finding}_across_classes" for each in findings if each.is_across_classes)
+    names = (*KINDS, "duplicate_across_classes", "near_duplicate_across_classes")
+    totals = {"findings": len(findings), "labels_judged": (folds >= 0).sum()}
     write_table(outputs.file(layout.FINDINGS), Finding._fields, findings)
     write_metrics(outputs.file(layout.METRICS / "audit.json"), {"findings": len(findings)})
     write_metrics(
-        outputs.file(layout.DETAILS / "audit.json"),
-        details | {"findings": len(findings), "labels_judged": judgement.judged.sum()},
+        outputs.file(layout.DETAILS / "audit.json"), {name: (counts | across)[name] for name in names} | totals
     )
-    found = ", ".join(counted(number, NOUNS.get(kind, kind.replace("_", " "))) for kind, number in counts.items())
+    found = ", ".join(f"{kind} {number:,}" for kind, number in counts.items())
     print(f"audit: {found or 'nothing'} found; see {layout.FINDINGS}, or Findings on the search page")
 
 
@@ -69,8 +70,9 @@ def pairs(manifest: Manifest, kind: FindingKind, found: Pairs, reason: str) -> l
     """List images that are there twice, those of different classes first, since one of the labels is wrong."""
     findings = []
     for first, second, value in zip(*(each.tolist() for each in found), strict=True):
-        one, other = manifest.records[second], manifest.records[first]
-        findings.append(Finding(kind, one.path, one.label, f"{value:.6f}", "", other.path, other.label, reason))
+        other = manifest.records[first]
+        each = about(manifest, kind, second, value, reason)
+        findings.append(each._replace(other=other.path, other_label=other.label))
     return sorted(findings, key=lambda each: (each.label == each.other_label, -float(each.score)))
 
 
@@ -81,37 +83,48 @@ def about(manifest: Manifest, kind: FindingKind, row: int, score: float, reason:
 
 
 def doubted_labels(
-    manifest: Manifest, features: np.ndarray, rows: np.ndarray, groups: np.ndarray, judgement: judging.Judgement
+    manifest: Manifest, rows: np.ndarray, wrong: np.ndarray, suggested: np.ndarray, nearest: np.ndarray
 ) -> list[Finding]:
-    """List labels of some rows that are probably or possibly wrong, the most probable first.
+    """List labels of some rows, int64 (m,), that are probably or possibly wrong, the most probable first.
 
-    There are two witnesses, the classifier and the nearest images; see `weigh`.
+    There are two witnesses: a classifier, with the probability that each label is wrong and the class index that it
+    suggests, and the labels of the nearest images, int (m, k).
     """
-    order = np.argsort(-judgement.wrong, kind="stable")[: (judgement.wrong >= judging.DOUBTFUL).sum()]
-    if not len(order):
-        return []
-    votes = judging.ask_neighbors(features, rows, manifest.labels[rows], groups, order, judgement.suggested[order])
     findings = []
-    for i, own, other in zip(order.tolist(), *votes, strict=True):
-        probability, suggested = judgement.wrong[i], manifest.classes[judgement.suggested[i]]
-        if kind := judging.weigh(probability, own, other):
-            reason = f"of its {judging.VOTERS} nearest images, {other} are of class {suggested} and {own} of its own"
-            findings.append(about(manifest, kind, int(rows[i]), probability, reason, suggested))
+    for row, probability, other, labels in zip(rows.tolist(), wrong, suggested, nearest, strict=True):
+        name, own, for_other = manifest.classes[other], (labels == manifest.labels[row]).sum(), (labels == other).sum()
+        if kind := detection.weigh(probability, own, for_other):
+            voters = f"of its {detection.VOTERS} nearest images"
+            reason = f"{voters}, {for_other} are of class {name} and {own} of its own"
+            findings.append(about(manifest, kind, row, probability, reason, name))
     return sorted(findings, key=lambda each: each.finding != "wrong_label")
-
-
-def outliers(manifest: Manifest, distances: np.ndarray) -> Iterator[Finding]:
-    """List images far from all others, the furthest first, by the mean distance to their ten nearest, float64 (n,)."""
-    for row in sorted(np.flatnonzero(are_outliers(distances)).tolist(), key=lambda row: -distances[row]):
-        yield about(manifest, "outlier", row, distances[row], "distance to its ten nearest")
 
 
 def odd_images(manifest: Manifest) -> Iterator[Finding]:
     """List images that `scan` remarked on, and those of odd sizes."""
     remarks = dict(read_table(layout.REMARKS, REMARKS_COLUMNS))
-    for row, (key, odd_size) in enumerate(zip(manifest.keys, odd_sizes(manifest.records), strict=True)):
+    for row, (key, odd_size) in enumerate(zip(manifest.keys, detection.odd_sizes(manifest.records), strict=True)):
         if reason := "; ".join(filter(None, (remarks.get(key), odd_size))):
             yield about(manifest, "odd", row, 0, reason)
+
+
+def small_classes(classes: list[str], labels: np.ndarray, judged: np.ndarray) -> Iterator[Finding]:
+    """List classes without a judged label, and classes much smaller than the median one, if there are several.
+
+    Labels are those of images that have one, int (n,), with whether each could be judged, bool (n,).
+    """
+    if len(classes) < 2:
+        return
+    sizes, with_judged = np.bincount(labels, minlength=len(classes)), np.isin(range(len(classes)), labels[judged])
+    usual = float(np.median(sizes))
+    for label in np.argsort(sizes, kind="stable").tolist():
+        size = int(sizes[label])
+        if not with_judged[label]:
+            reason = f"{size} images, too few or too much alike to judge their labels"
+            yield Finding("class_not_judged", "", classes[label], str(size), reason=reason)
+        elif size * TIMES_SMALLER <= usual:
+            reason = f"{size} images, where the median class has {usual:g}"
+            yield Finding("class_imbalance", "", classes[label], str(size), reason=reason)
 
 
 if __name__ == "__main__":

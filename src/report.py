@@ -7,7 +7,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -19,22 +18,29 @@ from similarity.data.files import Outputs
 from similarity.data.images.pictures import Previews
 from similarity.findings.finding import KINDS, explain, read_findings
 from similarity.params import Params
-from similarity.reporting import charts, page
+from similarity.reporting import page
 
+TABLES = (
+    layout.QUERY_SCORES, layout.QUERY_NEIGHBORS, layout.HISTORY,
+    *(layout.PLOTS / f"{name}.csv" for name in ("confusion", "per_class", "novelty")),
+)  # fmt: skip
 MOST_POINTS = 5000  # on the map
+SHOWN_QUERIES = 6
 QUALITY = 70  # of WebP
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    manifest, positions = read_manifest(layout.MANIFEST), np.load(layout.MAP)["all"]
-    metrics = read_metrics(layout.DETAILS)
+    manifest, metrics = read_manifest(layout.MANIFEST), read_metrics(layout.DETAILS)
     splits, findings = read_splits(layout.SPLITS, manifest), read_findings(layout.FINDINGS)
-    scores = {row["path"]: float(row["p_at_10"]) for row in read_rows(layout.QUERY_SCORES) if row["split"] == "test"}
-    queries = page.read_queries(layout.QUERY_NEIGHBORS.read_text(encoding="utf-8"), scores)
-    nearest = [(row["actual"], row["nearest"]) for row in read_rows(layout.PLOTS / "confusion.csv")]
-    per_class = {row["class"]: row for row in read_rows(layout.PLOTS / "per_class.csv")}
-    history = read_rows(layout.HISTORY)  # empty if nothing was learned
-    curves = {name: [float(row[name]) for row in history] for name in (history[0] if history else {})}
+    tables = {path.stem: read_rows(path.read_text(encoding="utf-8")) for path in TABLES}
+    scores = {row["path"]: float(row["p_at_10"]) for row in tables["query_scores"] if row["split"] == "test"}
+    queries = page.collect_queries(tables["query_neighbors"], scores)
+    shown = np.unique(np.linspace(0, len(queries) - 1, SHOWN_QUERIES + 2).round().astype(int)[1:-1])
+    nearest = [(row["actual"], row["nearest"]) for row in tables["confusion"]]
+    counts = [Counter(manifest.records[row].label for row in rows.tolist()) for rows in splits.values()]
+    classes = {name: [each[name] for each in counts] for name in manifest.folders}
+    per_class = {row["class"]: row for row in tables["per_class"]}
+    on_map = np.unique(np.linspace(0, len(manifest.keys) - 1, MOST_POINTS).astype(int))
     of_kind = {kind: [each for each in findings if each.finding == kind] for kind in KINDS}
     text = page.render(
         "report.html",
@@ -46,16 +52,16 @@ def main(params: Params, outputs: Outputs) -> None:
         **open_pictures(manifest),
         queries=queries,
         failures=page.failures(queries),
-        shown_queries=page.some(queries),
+        shown_queries=[queries[i] for i in shown.tolist()],
         across=[each for each in findings if each.is_across_classes],
         wrong=of_kind["wrong_label"],
-        classes=page.describe_classes(class_counts(manifest, splits), per_class, nearest),
+        classes=page.describe_classes(classes, per_class, nearest),
         confusion=page.confusion(nearest),
-        map=draw_map(manifest, positions),
-        refused=read_rows(layout.PLOTS / "novelty.csv"),
+        map=page.draw_map(np.load(layout.MAP)["all"][on_map], np.array(manifest.folders)[manifest.labels[on_map]]),
+        refused=tables["novelty"],
         findings={kind: listed for kind, listed in of_kind.items() if listed},
         explain=explain,
-        curves=page.embed(charts.curves(curves), "image/svg+xml") if curves else "",
+        curves=page.draw_curves(tables["history"]) if tables["history"] else "",
         figures=list(page.flat(metrics)),
     )
     outputs.file(layout.REPORT).write_text(text, encoding="utf-8", errors="replace")
@@ -80,22 +86,8 @@ def open_pictures(manifest: Manifest) -> dict[str, Callable]:
     return {"picture": picture, "in_words": in_words}
 
 
-def class_counts(manifest: Manifest, splits: dict[str, np.ndarray]) -> dict[str, list[int]]:
-    """Count the images of each class in each split."""
-    found = [Counter(manifest.records[row].label for row in rows.tolist()) for rows in splits.values()]
-    return {name: [each[name] for each in found] for name in manifest.folders}
-
-
-def draw_map(manifest: Manifest, positions: np.ndarray) -> str:
-    """Draw the images as points by class, evenly chosen where there are many."""
-    rows = np.unique(np.linspace(0, len(positions) - 1, MOST_POINTS).astype(int))
-    drawn = charts.points(positions[rows], [manifest.records[row].label for row in rows.tolist()])
-    return page.embed(drawn, "image/svg+xml")
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def read_rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,24 @@
 """Which labels are doubted, what is odd, and how findings are explained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from audit import small_classes
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.files import write_table
 from similarity.errors import UserError
+from similarity.findings.detection import (
+    draw_folds,
+    judge_labels,
+    nearest_labels,
+    odd_sizes,
+    principal_components,
+    weigh,
+)  # fmt: skip
 from similarity.findings.finding import Finding, explain, read_findings
-from similarity.findings.images import odd_sizes, principal_components
-from similarity.findings.labels import Judgement, ask_neighbors, draw_folds, judge_labels, small_classes, weigh
 
 FINDINGS = {
     "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),
@@ -29,8 +37,10 @@ def classes_of(sizes: list[int], separation: float, seed: int = 0) -> tuple[np.n
     return (centers[labels] + rng.standard_normal((len(labels), 64))).astype(np.float32), labels
 
 
-def judge(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Judgement:
-    folds = draw_folds(labels, np.arange(len(labels)) if groups is None else groups, 0)
+def judge(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The probability that each label is wrong, and the class suggested instead; all labels can be judged."""
+    folds = draw_folds(labels, np.arange(len(labels)), 0)
+    assert set(folds) == set(range(5))
     return judge_labels(principal_components(features, 256, 0), labels, folds)
 
 
@@ -38,36 +48,33 @@ def judge(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = 
     ("sizes", "separation"), [([5] * 100, 1), ([600, 6], 1), ([8, 8], 1), ([24] * 6, 0.6), ([50] * 5, 0)]
 )
 def test_where_no_label_is_wrong_none_is_called_so(sizes: list[int], separation: float) -> None:
-    judgement = judge(*classes_of(sizes, separation))
-    assert judgement.judged.all()
-    assert (judgement.wrong < 0.2).all()
+    assert (judge(*classes_of(sizes, separation))[0] < 0.2).all()
 
 
 def test_classes_that_look_alike_explain_labels_that_look_wrong() -> None:
     features, labels = classes_of([100] * 4, 1)
     alike = np.where(labels == 3, 2, labels)  # classes 2 and 3 are one, whose images got either label
     alike[alike == 2] = np.random.default_rng(2).integers(2, 4, (alike == 2).sum())
-    assert (judge(features, alike).wrong > 0.5).sum() <= 2
+    assert (judge(features, alike)[0] > 0.5).sum() <= 2
 
 
 @pytest.mark.parametrize(
     ("sizes", "groups"),
-    [([4, 4], None), ([1, 100], None), ([100], None), ([0], None), ([4, 4], [0] * 4 + [1] * 4)],
+    [([4, 4], range(8)), ([1, 100], range(101)), ([100], range(100)), ([0], []), ([4, 4], [0] * 4 + [1] * 4)],
     ids=["few", "one", "one class", "nothing", "one scene a class"],
 )
-def test_what_cannot_be_judged_is_not(sizes: list[int], groups: list[int] | None) -> None:
+def test_what_cannot_be_judged_is_not(sizes: list[int], groups: Sequence[int]) -> None:
     features, labels = classes_of(sizes, 1)
-    judgement = judge(features, labels, None if groups is None else np.array(groups))
-    assert not judgement.judged.any()
-    assert not judgement.wrong.any()
+    folds = draw_folds(labels, np.array(groups, int), 0)
+    assert (folds == -1).all()
+    assert not judge_labels(features, labels, folds)[0].any()
 
 
 def test_neighbors_are_asked_without_copies() -> None:
     features, labels = classes_of([12, 12], 3)
     labels[0], features[1] = 1, features[0]  # a wrong label, and a copy of its image with the right one
     rows, groups = np.arange(24), np.array([0, 0, *range(2, 24)])
-    own, suggested = ask_neighbors(features, rows, labels, groups, np.array([0]), np.array([0]))
-    assert (own.tolist(), suggested.tolist()) == ([0], [10])
+    assert nearest_labels(features, rows, labels, groups, np.array([0])).tolist() == [[0] * 10]
 
 
 @pytest.mark.parametrize(
@@ -92,18 +99,18 @@ def test_exchanged_labels_are_found_with_the_class_that_they_had() -> None:
     rng, labels = np.random.default_rng(1), truth.copy()
     exchanged = rng.choice(len(truth), 20, replace=False)
     labels[exchanged] = (labels[exchanged] + rng.integers(1, 8, 20)) % 8
-    judgement = judge(features, labels)
-    assert judgement.wrong.max() <= 0.99
-    found = np.flatnonzero(judgement.wrong > 0.5)
+    wrong, suggested = judge(features, labels)
+    assert wrong.max() <= 0.99
+    found = np.flatnonzero(wrong > 0.5)
     assert len(set(found) & set(exchanged)) >= 18
     assert len(set(found) - set(exchanged)) <= 2
     right = np.intersect1d(found, exchanged)
-    assert (judgement.suggested[right] == truth[right]).mean() > 0.9
+    assert (suggested[right] == truth[right]).mean() > 0.9
 
 
 def test_small_classes_and_odd_sizes_are_listed_with_the_reason() -> None:
     labels = np.repeat([0, 1, 2, 3], [200, 190, 9, 3])
-    found = [(each.finding, each.label, each.reason) for each in small_classes("abcd", labels, labels != 3)]
+    found = [(each.finding, each.label, each.reason) for each in small_classes(list("abcd"), labels, labels != 3)]
     assert found == [
         ("class_not_judged", "d", "3 images, too few or too much alike to judge their labels"),
         ("class_imbalance", "c", "9 images, where the median class has 99.5"),

@@ -7,12 +7,12 @@ import numpy as np
 
 from show_report import moved
 from similarity.findings.finding import Finding, explain
-from similarity.reporting import charts, page
-from similarity.reporting.page import Query, embed
+from similarity.reporting import page
+from similarity.reporting.page import Query
 
 ODD = """<script>alert("x")</script> & 'c' $title {{ title }}.jpg"""
 ODD_KEY = ODD.replace("/", "|")
-HISTORY = {name: [1.0, 0.5] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")}
+HISTORY = [dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r"), value) for value in "10"]
 SCORES = ("test_accuracy", "p_at_1", "p_at_10", "map_at_r")
 METRICS: dict[str, dict] = {
     "evaluate": {
@@ -131,8 +131,8 @@ def test_odd_names_stay_text_and_the_same_figures_give_the_same_bytes() -> None:
             source=ODD, failures=QUERIES, shown_queries=QUERIES, across=[finding],
             classes=page.describe_classes({ODD: [1, 2, 3]}, {ODD: row_of(ODD, 0.5)}, []),
             confusion=page.confusion([(ODD, "b")]), refused=[{"images": ODD, "refused": "0.5"}],
-            map=embed(charts.points(np.eye(2, dtype=np.float32), [ODD, "b"]), "image/svg+xml"),
-            findings={"near_duplicate": [finding]}, curves=embed(charts.curves(HISTORY), "image/svg+xml"),
+            map=page.draw_map(np.eye(2, dtype=np.float32), np.array([ODD, "b"])),
+            findings={"near_duplicate": [finding]}, curves=page.draw_curves(HISTORY),
         )  # fmt: skip
 
     text = odd_page()
@@ -145,10 +145,10 @@ def test_odd_names_stay_text_and_the_same_figures_give_the_same_bytes() -> None:
 
 
 def test_changes_are_those_of_results() -> None:
-    def neighbors(*keys: str) -> str:
-        return "path,neighbor,cosine\n" + "".join(f"{each.key},{key},0.5\n" for each in QUERIES for key in keys)
+    def with_neighbors(*keys: str) -> list[Query]:
+        return [Query(each.key, [(key, 0.5) for key in keys]) for each in QUERIES]
 
-    found = moved(neighbors("b/1.jpg", "gone/9.jpg"), neighbors("b/1.jpg", "b/2.jpg"))
+    found = moved(with_neighbors("b/1.jpg", "gone/9.jpg"), with_neighbors("b/1.jpg", "b/2.jpg"))
     rows = [("train.lr", 0.1, 0.2)]
     content = page.render("run.html", facts={"name": ODD}, revision="v1", changes=rows, moved=found, **PICTURES)
     assert "<td>train.lr</td><td>0.1</td><td>0.2</td>" in content
@@ -156,4 +156,4 @@ def test_changes_are_those_of_results() -> None:
     assert content.count("1 of 2 nearest are the same") == 3
     assert "gone" not in content  # there is no picture of it
     assert "<script" not in content
-    assert moved(neighbors("b/1.jpg"), neighbors("b/1.jpg")) == []
+    assert moved(QUERIES, QUERIES) == []

@@ -41,8 +41,7 @@ class Finding(NamedTuple):
     @property
     def is_across_classes(self) -> bool:
         """Whether it is about two images of different classes, so that one of the labels is wrong."""
-        labels = {self.label, self.other_label}
-        return bool(self.other) and len(labels) > 1 and UNLABELED not in labels
+        return bool(self.other) and self.label != self.other_label and UNLABELED not in {self.label, self.other_label}
 
 
 def read_findings(path: Path) -> list[Finding]:
@@ -51,17 +50,15 @@ def read_findings(path: Path) -> list[Finding]:
     Raises:
         UserError: the file has other columns or an unknown kind of finding.
     """
-    rows = list(read_table(path, Finding._fields))
-    if unknown := {kind for kind, *_ in rows} - set(KINDS):
+    findings = list(map(Finding._make, read_table(path, Finding._fields)))
+    if unknown := {each.finding for each in findings} - set(KINDS):
         raise UserError(f"{path} has a finding {min(unknown)!r}, which this version does not know: run `dvc repro`")
-    findings = map(Finding._make, rows)
     return sorted(findings, key=lambda each: (not each.is_across_classes, KINDS.index(each.finding)))
 
 
 def explain(finding: Finding) -> str:
     """Explain in a sentence what was found."""
-    kind, reason = finding.finding, finding.reason
-    score = float(finding.score or 0)
+    kind, reason, score = finding.finding, finding.reason, float(finding.score or 0)
     if kind in {"wrong_label", "doubtful_label"}:
         return f"Looks more like {finding.suggested} ({score:.0%}): {reason}."
     if finding.other:
