@@ -1,7 +1,6 @@
 """Prepare a run: `python src/check.py` finds what would stop it, or lose files, before DVC removes any result."""
 
-from pipeline.dvc_files import check_dvc_files, list_unknown
-from pipeline.inputs import load_params
+from pipeline.inputs import check_dvc_files, list_unknown, load_params
 from pipeline.stage import counted, only_stage, run_command
 
 import subprocess

@@ -60,7 +60,7 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
     Raises:
         UserError: the revision has other code, so that its parameters are not all that differs.
     """
-    from pipeline.dvc_files import read_file
+    from pipeline.inputs import read_file
 
     import hashlib
     import json
@@ -95,7 +95,7 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
 
 def read_scores(revision: str, split: str) -> Scores:
     """Read the scores of the queries of one split; NaN where a query has none."""
-    from pipeline.dvc_files import read_file
+    from pipeline.inputs import read_file
 
     import csv
     import io

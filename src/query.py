@@ -34,7 +34,7 @@ def main() -> None:
     is_one = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])  # noqa: PTH112
     index = Engine(Path(), arguments.index == "lancedb", (1 if is_one else MAX_BATCH,))
     queries = [query for name in arguments.images for query in resolve(name, index)]
-    results = index.answer(queries, options, lambda images, count: track(images, "embed", count))
+    results = index.answer(queries, options, lambda images: track(images, "embed"))
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
         save_sheet(index, answered, arguments.save)
@@ -83,13 +83,12 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def resolve(name: str, index: Engine) -> list[Query | Failure]:
-    """Find out whether a name is a key, a file or a folder; a name that is both a key and a file is the key."""
+    """Find out which queries an argument stands for."""
     if name == "-":
         return [Query("stdin", images=(sys.stdin.buffer.read(),))]
-    files = images_below(Path(name)) if os.path.isdir(name) else None  # noqa: PTH112  # no error for a name too long
-    if files is None or index.key_of(name):
+    if not os.path.isdir(name):  # noqa: PTH112  # no error for a name too long
         return [index.resolve(name)]
-    return [query for file in files for query in resolve(str(file), index)] or [
+    return [index.resolve(str(file)) for file in images_below(Path(name))] or [
         Failure(name, UserError(f"{name}: there are no images in this folder, nor below it"))
     ]
 

@@ -1,10 +1,13 @@
-"""Read parameters and what earlier stages made, and refuse what is wrong or belongs to other images or settings."""
+"""Read parameters and what runs have made, now or in other commits, and refuse what is wrong or does not fit."""
+
+from pipeline.stage import track
 
 import difflib
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +17,13 @@ from pydantic import BaseModel, ValidationError
 
 from similarity.data.dataset.manifest import Manifest
 from similarity.data.vectors import row_blocks
-from similarity.errors import DataError, UserError
+from similarity.errors import DataError, UserError, one_line
 from similarity.layout import EDITS, MANIFEST, METRICS
 from similarity.params import Params
 
 if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
     from similarity.data.content_cache import ContentCache
 
 
@@ -35,7 +40,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except ValidationError as error:
         raise UserError("; ".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
 
 
 def _explain(problem: Any) -> str:
@@ -117,3 +122,67 @@ def read_metrics(folder: Path = METRICS) -> dict[str, dict]:
     except orjson.JSONDecodeError as error:
         raise UserError(f"{path} is no JSON ({error}): run `git checkout HEAD -- {path}`, or `dvc repro`") from error
     return metrics
+
+
+def check_dvc_files() -> None:
+    """Raise a `UserError` with the command that repairs it if one of DVC's own files is cut off."""
+    for name, end, repair in (("dvc.lock", b"\n", "git checkout HEAD --"), (".dvc/tmp/rwlock", b"}", "rm")):
+        if Path(name).exists() and not Path(name).read_bytes().endswith(end):
+            raise UserError(f"{name} is cut off, as by a run that was killed: run `{repair} {name}`")
+
+
+def list_unknown(folder: Path, files: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """List the files of an output folder that DVC could not bring back: neither dvc.lock nor its cache has them."""
+    if not files:
+        return []
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo  # takes a second
+    from dvc_data.hashfile.hash import file_md5
+
+    repo, recorded = Repo(), set[str]()
+    with suppress(DvcException):
+        recorded = {"/".join(key) for key, *_ in repo.find_outs_by_path(str(folder))[0].get_obj() or ()}
+    others = (path for path in files if str(path) not in recorded)
+    return [path for path in others if not repo.cache.local.exists(file_md5(str(folder / path)))]
+
+
+def read_file(path: Path, revision: str) -> str:
+    """Read a text file of a revision; ``workspace`` is the file that is there now.
+
+    Raises:
+        UserError: there is no such revision, or the file is neither in the cache nor in a remote.
+    """
+    if revision == "workspace":
+        return path.read_text(encoding="utf-8")
+    with _files_of(revision, path) as files:
+        return files.read_text(str(path), encoding="utf-8")
+
+
+def copy_files(revision: str, paths: Sequence[Path], folder: Path) -> None:
+    """Copy files and folders of a revision to the same paths in a folder; errors are those of `read_file`."""
+    for path in track(paths, f"copy {revision}", unit=" files"):
+        with _files_of(revision, path) as files:
+            (folder / path.parent).mkdir(parents=True, exist_ok=True)
+            files.get(str(path), str(folder / path), recursive=files.isdir(str(path)))
+
+
+@contextmanager
+def _files_of(revision: str, path: Path) -> "Iterator[DVCFileSystem]":
+    """Open the files of a revision; DVC's errors become a `UserError` that names one of them."""
+    from dvc.exceptions import DvcException
+    from pygit2 import GitError
+    from scmrepo.exceptions import SCMError
+
+    try:
+        yield _opened(revision)
+    except (DvcException, GitError, SCMError, FileNotFoundError) as error:
+        trust = f"run `git config --global --add safe.directory {Path.cwd()}`"  # where it is somebody else's
+        advice = trust if isinstance(error, GitError) else "see `dvc exp list --all`"
+        raise UserError(f"cannot read {path} of {revision!r} ({one_line(error)}): {advice}") from error
+
+
+@cache
+def _opened(revision: str) -> "DVCFileSystem":
+    from dvc.api import DVCFileSystem
+
+    return DVCFileSystem(".", rev=revision)

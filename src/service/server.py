@@ -1,7 +1,6 @@
 """The process that serves: it opens what is served, listens, and ends soon after a signal."""
 
-from pipeline.dvc_files import copy_files
-from pipeline.inputs import read_metrics
+from pipeline.inputs import copy_files, read_metrics
 
 import argparse
 import ctypes

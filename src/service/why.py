@@ -13,7 +13,7 @@ from service.failures import Refusal
 from service.forms import WhyForm
 from service.image_files import read_image_bytes
 from similarity.engine.dvc_lock import DvcLock
-from similarity.engine.explaining import Explainer, load_explainer
+from similarity.engine.embedding import Explainer, load_explainer
 from similarity.layout import EMBEDDER
 
 _DECIMALS = 3

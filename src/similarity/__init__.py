@@ -18,9 +18,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from similarity.engine import image_index, results
 
-    for module in ("errors", "engine.image_index", "engine.results"):
-        if name in __all__ and hasattr(found := import_module(f"similarity.{module}"), name):
-            return getattr(found, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(image_index, name, None) or getattr(results, name)

@@ -130,7 +130,7 @@ def test_embeddings_are_those_that_are_stored(index: ImageIndex, pixels: np.ndar
 
 def test_a_sheet_and_a_notebook_show_pictures(index: ImageIndex, pixels: np.ndarray) -> None:
     found = index.search([pixels, KEY, index.embeddings[0]], 3)
-    sheet = index.draw(found)
+    sheet = found.draw()
     assert sheet.width > 4 * 112
     assert np.ptp(np.asarray(sheet)[:112]) > 100
     assert found._repr_html_().count('<img src="data:image/jpeg;base64,/9j/') == 9

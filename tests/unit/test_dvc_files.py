@@ -1,6 +1,6 @@
 """What DVC cannot read is said in one line, with what to do."""
 
-from pipeline.dvc_files import read_file
+from pipeline.inputs import read_file
 
 from pathlib import Path
 

@@ -1,8 +1,9 @@
-"""Embedding images that are not indexed, from any number of threads."""
+"""The model as queries need it: it embeds images that are not indexed, and explains why two images are similar."""
 
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -11,18 +12,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from similarity.data.evaluation.novelty import Novelty
 from similarity.data.features.computing import load_pixels
+from similarity.data.features.extractor import GRAPH, openvino_core
 from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.data.images.pixels import resize
 from similarity.data.images.query_images import Region, decode_query
 from similarity.data.images.wide import Ranges
-from similarity.embedding.model import Embedder, load_embedder
+from similarity.data.vectors import normalize
+from similarity.embedding.model import EmbeddingModel, embed, load_embedder, load_embedding_model
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.layout import EMBEDDER
 
 if TYPE_CHECKING:
+    import openvino as ov
+
     from similarity.engine.engine import Engine
 
 _ALLOWED = "a key, a path, the bytes of a file, an open file, pixels, an image of Pillow or an embedding"
@@ -40,13 +44,17 @@ class Embedded(NamedTuple):
 class ImageEmbedder:
     """Decodes and embeds images. Threads may share it; the model runs for one of them at a time, on all cores."""
 
-    def __init__(
-        self, embedder: Embedder, novelty: Novelty, max_batch: int, max_pixels: int | None, ranges: Ranges
-    ) -> None:
-        """Take the model, what measures novelty, the images per call of the model, and how uploads are decoded."""
-        self._embedder, self._novelty = embedder, novelty
-        self._max_batch, self._max_pixels, self._ranges = max_batch, max_pixels, ranges
+    def __init__(self, engine: "Engine") -> None:
+        """Load the model of a project, and check that it gives the stored embeddings of a few images."""
+        self._embedder = load_embedder(engine.checked(EMBEDDER), engine.batch_sizes)
+        self._max_batch, self._max_pixels = max(engine.batch_sizes), engine.max_pixels
+        self._novelty, self._ranges = engine.novelty, engine.ranges
         self._model, self._decoders = Lock(), ThreadPoolExecutor(os.cpu_count())
+        vectors, size = engine.gallery.vectors, self._embedder.extractor.image_size
+        rows = np.unique(np.linspace(0, len(vectors) - 1, _CHECKED_IMAGES).astype(int))
+        rows = rows[vectors[rows].any(axis=1)]  # the others have no cosine
+        pixels = [load_pixels(engine.images / engine.keys[row], size, ranges=engine.ranges) for row in rows]
+        self._embedder.check(np.reshape(pixels, (len(rows), size, size, 3)), vectors[rows])
 
     def __call__(
         self, sources: Iterable[Source], region: Region | None = None
@@ -74,7 +82,7 @@ class ImageEmbedder:
         """Decode an image, or a region of it, to float32 (size, size, 3); return the error if it cannot be."""
         size = self._embedder.extractor.image_size
         try:
-            if isinstance(source, bytes) or (region and isinstance(source, Path)):
+            if isinstance(source, Path | bytes):
                 decoded = decode_query(source, region, size, self._max_pixels, self._ranges)
             elif region:
                 raise UserError("a region is cut out of a file: cut it out of the pixels before")
@@ -86,17 +94,6 @@ class ImageEmbedder:
             return error
         except OSError as error:
             return UserError(error.strerror or str(error))
-
-
-def open_embedder(engine: "Engine") -> ImageEmbedder:
-    """Load the model of a project, and check that it gives the stored embeddings of a few images."""
-    model, vectors = load_embedder(engine.checked(EMBEDDER), engine.batch_sizes), engine.gallery.vectors
-    rows = np.unique(np.linspace(0, len(vectors) - 1, _CHECKED_IMAGES).astype(int))
-    rows = rows[vectors[rows].any(axis=1)]  # the others have no cosine
-    size = model.extractor.image_size
-    pixels = [load_pixels(engine.images / engine.keys[row], size, ranges=engine.ranges) for row in rows]
-    model.check(np.reshape(pixels, (len(rows), size, size, 3)), vectors[rows])
-    return ImageEmbedder(model, engine.novelty, max(engine.batch_sizes), engine.max_pixels, engine.ranges)
 
 
 def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.ndarray:
@@ -115,3 +112,54 @@ def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.nda
     if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
         raise UserError(f"pixels must be uint8 (height, width, 3), RGB, and these are {source.dtype} {source.shape}")
     return source
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains the cosine of two embeddings by the backbone's last feature map. Not to be shared by threads."""
+
+    network: "ov.CompiledModel"  # maps the pixels of two images to their features, (2, D), and to the feature map
+    axis: int  # of the map's channels
+    model: EmbeddingModel
+    kernel: np.ndarray  # from the means of the channels to embeddings, before ReLU and scaling, float32 (c, E + K)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Map the pixels of two images, float32 (2, size, size, 3), to what each place contributes, (2, h, w) in 0…1.
+
+        With its ReLU and its length held fixed, an embedding is linear in the means of the channels, so that a place
+        with the local features F(p) contributes g · F(p) / hw to the cosine, where g is the cosine's gradient: class
+        activation mapping (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016), for
+        embeddings (Zhu, Yang & Chen, "Visual Explanation for Deep Metric Learning", IEEE TIP 2021). What speaks
+        against the match is 0, and the largest contribution of each image 1.
+        """
+        features, maps = self.network([pixels]).values()
+        linear = np.concatenate([embed(features, self.model.head), self.model.visual(features)], axis=1)
+        embeddings = normalize(self.model(features))
+        slopes = np.divide(embeddings, linear, out=np.zeros_like(linear), where=linear != 0)
+        gradients = (embeddings[::-1] * slopes) @ self.kernel.T
+        shares = np.einsum("nhwc,nc->nhw", np.moveaxis(maps, self.axis, -1), gradients).clip(min=0)
+        most = shares.max(axis=(1, 2), keepdims=True)
+        return shares / np.where(most > 0, most, 1)
+
+
+def load_explainer(folder: Path) -> Explainer | None:
+    """Load an embedder; None if its backbone has no graph, or none with a feature map whose means the model uses."""
+    if not (folder / GRAPH).exists():
+        return None
+    model, graph = load_embedding_model(folder), openvino_core().read_model(folder / GRAPH)
+    kernel = np.concatenate([model.head.kernel, model.visual.kernel], axis=1)
+    order = [operation.friendly_name for operation in graph.get_ordered_ops()]
+    features, means, start = graph.output().node.input_value(0), dict[int, tuple["ov.Node", slice]](), 0
+    for part in features.node.input_values() if features.node.get_type_name() == "Concat" else [features]:
+        node, columns = part.node, slice(start, start := start + part.partial_shape[1].get_length())
+        is_mean = node.get_type_name() == "ReduceMean" and len(node.input_value(0).partial_shape) == 4
+        if is_mean and kernel[columns].any():
+            means[order.index(node.friendly_name)] = (node, columns)
+    if not means:
+        return None
+    node, columns = means[max(means)]  # the last one in the graph
+    axis = ({1, 3} - set(node.input_value(1).node.data.tolist())).pop()
+    graph.add_outputs([node.input_value(0)])
+    graph.reshape([2, *graph.inputs[0].partial_shape[1:]])
+    hints = {"ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    return Explainer(openvino_core().compile_model(graph, "CPU", hints), axis, model, kernel[columns])

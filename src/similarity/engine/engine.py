@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from mmap import mmap
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from similarity import layout
 from similarity.data.evaluation.likeness import load_likeness, words
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 NEEDED = (layout.EMBEDDER, layout.NOVELTY, layout.RANGES)
 SEARCHED = (layout.MANIFEST, layout.EMBEDDINGS, layout.INVERTED_INDEX, layout.ANN_INDEX, layout.ANN_SETTINGS)
 OPTIONAL = (layout.SPLITS, layout.FINDINGS, layout.MAP)
-Progress: TypeAlias = Callable[[Iterable, int], Iterable]
-"""Wraps the iteration over some images, given their number, to show how far it is."""
 
 
 @dataclass(eq=False, repr=False)
@@ -50,10 +48,8 @@ class Engine:
     is_published: bool = False  # whether what is published to SIMILARITY_URI is searched, not the project's own files
     batch_sizes: Sequence[int] = (1, 16)  # numbers of images that the backbone is prepared for
     max_pixels: int | None = None  # uploads of more are refused
-
-    def __post_init__(self) -> None:
-        self._embedder: ImageEmbedder | None = None
-        self._loading = Lock()
+    _embedder: ImageEmbedder | None = field(default=None, init=False)
+    _loading: Lock = field(default_factory=Lock, init=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -75,21 +71,20 @@ class Engine:
         """What dvc.lock recorded."""
         return DvcLock(self.root)
 
-    def has(self, path: Path) -> bool:
-        """Whether there is an output that not every project has, made of the present ones."""
-        return (self.root / path).exists() and self.lock.is_current(path)
-
     def checked(self, path: Path) -> Path:
         """Return where an output is, after a check that it is what its stage made."""
         self.lock.check(path)
         return self.root / path
 
+    def optional(self, path: Path) -> Path | None:
+        """Return the same for an output that not every project has, or None if none was made of the present ones."""
+        return self.checked(path) if (self.root / path).exists() and self.lock.is_current(path) else None
+
     def load(self, with_model: bool = False) -> None:
         """Load everything but the model, or everything, so that nothing can be missing or replaced later."""
         self.lock.check(*NEEDED if self.is_published else (*NEEDED, *SEARCHED))
-        loaded = [self.gallery, self.map, self.novelty, self.likeness]
-        loaded += [] if self.is_published else [self._inverted_index]
-        loaded += [self.embedder] if with_model else []
+        _ = self.gallery, self.map, self.novelty, self.likeness, self.is_published or self._inverted_index
+        _ = with_model and self.embedder
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -106,9 +101,9 @@ class Engine:
         """
         import numpy as np
 
-        if not self.has(layout.MAP):
+        if not (path := self.optional(layout.MAP)):
             return {}
-        with np.load(self.checked(layout.MAP)) as arrays:
+        with np.load(path) as arrays:
             found = dict(arrays)
         return found if all(len(places) == len(self) for places in found.values()) else {}
 
@@ -138,27 +133,23 @@ class Engine:
     @property
     def embedder(self) -> ImageEmbedder:
         """What embeds images that are not indexed."""
-        from similarity.engine.embedding import open_embedder
+        from similarity.engine.embedding import ImageEmbedder
 
         with self._loading:
-            self._embedder = self._embedder or open_embedder(self)
+            self._embedder = self._embedder or ImageEmbedder(self)
             return self._embedder
 
     def stored_neighbors(self, key: str) -> list[tuple[str, float]] | None:
         """Read the neighbors that are stored for an image; None if there are none, or no such image."""
         return None if self.is_published else find_neighbors(self._inverted_index, key)
 
-    def key_of(self, name: str) -> str | None:
-        """Return the key that a key or a path below the images names; None if there is no such image."""
+    def resolve(self, name: str) -> Query | Failure:
+        """Return the query that a key or the path of a file stands for; a key comes first."""
         # Links are not resolved: DVC may have linked the images to its cache.
         absolute, images = (Path(os.path.normpath(Path(path).absolute())) for path in (name, self.root / layout.IMAGES))
         key = absolute.relative_to(images).as_posix() if absolute.is_relative_to(images) else os.path.normpath(name)
-        known = key in self.keys if self.is_published else self.stored_neighbors(key) is not None
-        return key if known else None
-
-    def resolve(self, name: str) -> Query | Failure:
-        """Return the query that a key or the path of a file stands for; a key comes first."""
-        if key := self.key_of(name):
+        is_known = key in self.keys if self.is_published else self.stored_neighbors(key) is not None
+        if is_known:
             return Query(name, keys=(key,))
         if os.path.lexists(name):
             return Query(name, images=(Path(name),))
@@ -167,19 +158,19 @@ class Engine:
         return Failure(name, UserError(f"{unknown_name('image', name, self.keys)}; and there is no such file"))
 
     def answer(
-        self, queries: Sequence[Query | Failure], options: Options, progress: Progress = lambda images, _: images
+        self, queries: Sequence[Query | Failure], options: Options, progress: Callable[[list], Iterable] = iter
     ) -> list[Result | Failure]:
         """Answer queries in order; one that fails has a `Failure` in its place, and the others are answered.
 
         Args:
             queries: they may hold failures already, which stay; their regions must be the same.
             options: how to search.
-            progress: wraps the iteration over images that are not indexed.
+            progress: wraps the list of images that are not indexed.
         """
         asked = [query for query in queries if isinstance(query, Query)]
         sources = [image for query in asked for image in query.images]
         region = next((query.region for query in asked if query.images), None)
-        embedded = iter(self.embedder(progress(sources, len(sources)), region) if sources else ())
+        embedded = iter(self.embedder(progress(sources), region) if sources else ())
         answers: list[Result | Failure] = []
         for query in queries:
             if isinstance(query, Failure):
@@ -199,18 +190,17 @@ class Engine:
         stored = self.stored_neighbors(query.key) if query.key and options.is_plain else None
         if stored is not None and len(stored) >= options.end:
             neighbors = self._matches(query, stored[options.offset : options.end])
-            seconds = time.perf_counter() - start
-            return Result(query, "exact", str(self.root / layout.INVERTED_INDEX), neighbors, seconds=seconds)
-        images, gallery, limit = _without_errors(found), self.gallery, None
-        embedding, excluded = gallery.combine(query, [each.embedding for each in images])
-        answer = gallery.search(embedding, options, excluded)
+            source = str(self.root / layout.INVERTED_INDEX)
+            return Result(query, "exact", source, neighbors, seconds=time.perf_counter() - start)
+        images = _without_errors(found)
+        embedding, excluded = self.gallery.combine(query, [each.embedding for each in images])
+        answer = self.gallery.search(embedding, options, excluded)
         seconds = time.perf_counter() - start
-        is_known = query.vectors or (query.keys and not query.region)
-        distance = None if is_known else min(each.distance for each in images)
-        if distance is not None:
-            limit = self.novelty.limit
         sizes, source = [each.size for each in images], f"search of {len(self)} images"
-        result = Result(query, answer.index, source, [], answer.matches, seconds, distance, limit, sizes)
+        result = Result(query, answer.index, source, [], answer.matches, seconds, sizes=sizes)
+        if not query.vectors and (query.region or not query.keys):
+            distance = min(each.distance for each in images)
+            result = replace(result, distance=distance, max_distance=self.novelty.limit)
         if not (result.similar or options.any or query.region):
             return replace(result, matches=0)
         pairs = zip([self.keys[row] for row in answer.rows], answer.cosines.tolist(), strict=True)

@@ -113,9 +113,8 @@ class Gallery:
                 raise UserError(f"split: {split!r} is none of {', '.join(SPLIT_NAMES)}")
             allowed &= self.splits == SPLIT_NAMES.index(split) if self.splits is not None else False
         if finding is not None:
-            has_finding = np.zeros(len(allowed), bool)
-            has_finding[[row for row, kinds in self._kinds.items() if finding in {"any", "none", *kinds}]] = True
-            allowed &= ~has_finding if finding == "none" else has_finding
+            rows = [row for row, kinds in self._kinds.items() if finding in {"any", "none", *kinds}]
+            allowed &= np.isin(np.arange(len(allowed)), rows, invert=finding == "none")
         return allowed
 
     def combine(self, query: Query, embeddings: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
@@ -152,11 +151,11 @@ class Gallery:
             allowed = np.ones(len(self.vectors), bool) if allowed is None else allowed
             allowed[list(excluded)] = False
         matches = len(self.vectors) if allowed is None else int(np.count_nonzero(allowed))
-        rows, cosines = np.empty(0, np.int64), np.empty(0)
-        if count := min(options.end, matches):
-            unit = normalize(embedding[None])[0]
-            rows, cosines = self.vectors.nearest(unit, count, index == "exact", options.look, allowed)
-        return Found(rows, cosines, matches, index)
+        if not matches:
+            return Found(np.empty(0, np.int64), np.empty(0), 0, index)
+        unit = normalize(embedding[None])[0]
+        found = self.vectors.nearest(unit, min(options.end, matches), index == "exact", options.look, allowed)
+        return Found(*found, matches, index)
 
     @cached_property
     def finding_rows(self) -> dict[str, int]:
@@ -166,11 +165,11 @@ class Gallery:
 
     @cached_property
     def _kinds(self) -> dict[int, list[FindingKind]]:
-        kinds: dict[int, list[FindingKind]] = {}
+        kinds = {row: list[FindingKind]() for row in self.finding_rows.values()}
         for each in sorted(self.findings or (), key=lambda each: KINDS.index(each.finding)):
-            for row in (self.finding_rows.get(key) for key in (each.path, each.other)):
-                if row is not None and each.finding not in kinds.setdefault(row, []):
-                    kinds[row].append(each.finding)
+            for key in {each.path, each.other} & self.finding_rows.keys():
+                if each.finding not in (known := kinds[self.finding_rows[key]]):
+                    known.append(each.finding)
         return kinds
 
 
@@ -178,7 +177,7 @@ def open_gallery(project: Engine) -> Gallery:
     """Open the images of a project with their embeddings, or those that are published."""
     model = load_embedding_model(project.checked(EMBEDDER))
     parts = Parts(model.size, model.class_size, model.visual_weight)
-    findings = read_findings(project.checked(FINDINGS)) if project.has(FINDINGS) else None
+    findings = read_findings(path) if (path := project.optional(FINDINGS)) else None
     if project.is_published:
         from similarity.engine.published import VARIABLE, open_table, table_of
 
@@ -188,9 +187,9 @@ def open_gallery(project: Engine) -> Gallery:
     manifest, units = read_manifest(root / MANIFEST), normalize(np.load(root / EMBEDDINGS))
     search_k = orjson.loads((root / ANN_SETTINGS).read_bytes())["search_k"]
     store = InMemoryStore(units, load_forest(root / ANN_INDEX, parts.size), search_k, parts)
-    if project.has(SPLITS):
+    if path := project.optional(SPLITS):
         splits = np.full(len(units), -1, np.int8)
-        for name, rows in read_splits(project.checked(SPLITS), manifest).items():
+        for name, rows in read_splits(path, manifest).items():
             splits[rows] = SPLIT_NAMES.index(name)
     return Gallery(manifest, store, splits, findings)
 

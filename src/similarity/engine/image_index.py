@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from similarity.data.images.query_images import parse_region
 from similarity.engine.engine import Engine
 from similarity.engine.results import Failure, Index, Matches, Names, Options, Picture, Query, Source
 from similarity.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Picture"
 """A key, the path or the content of a file, an open file, pixels, or an embedding."""
@@ -82,19 +79,18 @@ class ImageIndex(Engine):
         Raises:
             UserError: no image can be answered, there is no such class or index, or a number is not allowed.
         """
-        options, queries = Options(k, label, index, look, split, finding, any, not_label=not_label), []
+        options = Options(k, label, index, look, split, finding, any, not_label=not_label)
         part = parse_region(",".join(map(str, region))) if region else None
-        for query in self._queries(images):
+        queries = self._queries(images)
+        for place, query in enumerate(queries):
             if isinstance(query, Query):
-                query = replace(query, like=like, unlike=unlike, region=part)
-                if part and not query.images:
-                    query = replace(query, images=[self.images / key for key in query.keys])
-            queries.append(query)
-        found = Matches(answers := self.answer(queries, options), self.images)
+                files = query.images or [self.images / key for key in query.keys if part]
+                queries[place] = replace(query, images=files, like=like, unlike=unlike, region=part)
+        found = Matches(self.answer(queries, options), self.images)
         if found.failures and not found.results:
             raise UserError(found.failures[0].reason)
         if found.failures:
-            failed = f"{len(found.failures)} of {len(answers)} images failed"
+            failed = f"{len(found.failures)} of {len(queries)} images failed"
             warnings.warn(f"{failed}: {found.failures[0].reason}", stacklevel=2)
         return found
 
@@ -128,29 +124,21 @@ class ImageIndex(Engine):
         record = self.gallery.manifest.records[self.gallery.row(key)]
         return read_image_file(self.images / record.path, record.sha256, ranges=self.ranges)
 
-    def draw(self, matches: Matches) -> "Image.Image":
-        """Draw a contact sheet with a row for each query: its first image, then the images found for it.
-
-        Raises:
-            UserError: an image can no longer be read.
-        """
-        return matches.draw()
-
     def _queries(self, images: "ImageLike | Iterable[ImageLike]") -> list[Query | Failure]:
         """Return the query that each image stands for."""
-        is_one = isinstance(images, str | bytes | os.PathLike | Mapping) or hasattr(images, "read")
-        is_several = isinstance(images, Iterable) and not is_one
         if isinstance(images, np.ndarray):
             is_several = images.ndim == 4 or (images.ndim == 2 and images.dtype.kind == "f")
-        listed = list(images) if is_several else [images]  # type: ignore[arg-type]
+        else:
+            is_one = isinstance(images, str | bytes | os.PathLike | Mapping) or hasattr(images, "read")
+            is_several = isinstance(images, Iterable) and not is_one
         queries = list[Query | Failure]()
-        for name, image in ((f"image {place}", each) for place, each in enumerate(listed, start=1)):
+        for place, image in enumerate(images if is_several else [images], start=1):  # type: ignore[arg-type]
             if isinstance(image, str | os.PathLike):
                 queries.append(self.resolve(os.fspath(image)))
             elif isinstance(image, np.ndarray) and image.ndim == 1 and image.dtype.kind in "fiu":
-                queries.append(Query(name, vectors=(image,)))
-            else:
-                queries.append(Query(name, images=(image.read() if hasattr(image, "read") else image,)))  # type: ignore[arg-type]  # whatever else it is, is refused there
+                queries.append(Query(f"image {place}", vectors=(image,)))
+            else:  # what is no image either is refused when it is decoded
+                queries.append(Query(f"image {place}", images=(image.read() if hasattr(image, "read") else image,)))  # type: ignore[arg-type]
         return queries
 
 
