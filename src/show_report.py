@@ -59,7 +59,7 @@ def facts(is_committed: bool) -> dict[str, str]:
 
 def changes(revision: str) -> dict[str, object]:
     """Find out which parameters, metrics and results differ from those of a revision, and open their pictures."""
-    from pipeline.dvc_files import read_file
+    from pipeline.inputs import read_file
 
     from dvc import api
 
