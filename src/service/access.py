@@ -1,18 +1,29 @@
-"""What protects the service: who may call it, and how much at once."""
+"""What protects the service: who may call it, and how much at once; and how calls fail.
+
+A failure has a status, a code for programs, and a sentence for people.
+"""
 
 import hmac
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from time import monotonic
+from typing import Annotated, Any
 
 from anyio import fail_after
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.failures import Refusal, answer
+from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
+from similarity.engine.gallery import UnknownNameError
+from similarity.engine.stores import LookUnavailableError
+from similarity.errors import UserError
 
 COOKIE = "similarity"
 API = "/api/v1"
@@ -32,9 +43,50 @@ SECURITY_HEADERS = {
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "::1"]
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_OVERHEAD = 65_536  # bytes of a form besides its files
-_FOREIGN = Refusal(403, "foreign_page", "The page of another site asks for this, and --allow-origin does not name it.")
-_ADVICE = "This service answers only those who know its token: send `Authorization: Bearer <token>`."
-_NO_TOKEN = Refusal(401, "no_token", _ADVICE, {"www-authenticate": "Bearer"})
+_CODES = {400: "bad_body", 404: "not_found", 405: "method_not_allowed"}  # of what the framework refuses itself
+_KINDS: dict[type[Exception], tuple[int, str, str]] = {  # subclasses first
+    TooManyPixelsError: (413, "too_many_pixels", "The image is too large: {}."),
+    UnreadableImageError: (415, "not_an_image", "This cannot be read as an image: {}."),
+    UnknownNameError: (404, "unknown_name", "{}"),
+    LookUnavailableError: (422, "no_look", "{}"),
+    UserError: (422, "invalid", "{}"),
+    Exception: (500, "internal", "Something went wrong on the server; see its output."),
+}
+
+
+class Failure(BaseModel):
+    """Why there is no answer."""
+
+    code: Annotated[str, Field(description="For programs: it stays the same.", examples=["unknown_name"])]
+    detail: Annotated[str, Field(examples=["no image 'jug/x.jpg' is indexed; near it are: jug/jug_0042.jpg"])]
+
+
+class Refusal(HTTPException):
+    """A request that is refused; the code stays the same where the sentence changes."""
+
+    def __init__(self, status: int, code: str, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, sentence, headers)
+        self.code = code
+
+
+def answer(error: Exception) -> JSONResponse:
+    """Make the response to an error."""
+    if isinstance(error, RequestValidationError):
+        status, code, detail = 422, "invalid", "; ".join(map(_problem, error.errors()))
+    elif isinstance(error, HTTPException):
+        status, detail = error.status_code, error.detail
+        code = error.code if isinstance(error, Refusal) else _CODES.get(status, "refused")
+    else:
+        status, code, sentence = next(_KINDS[kind] for kind in _KINDS if isinstance(error, kind))
+        detail = sentence.format(error)
+    return JSONResponse({"code": code, "detail": detail}, status, getattr(error, "headers", None))
+
+
+def _problem(error: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in error["loc"][1:])
+    is_unknown = error["type"] == "extra_forbidden"
+    message = "there is no such parameter" if is_unknown else error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 def own_hosts(host: str) -> list[str]:
@@ -77,16 +129,16 @@ class AccessControl:
         path = scope["path"].removeprefix(root)
         if path.startswith("/api/") and not path.startswith(f"{API}/"):
             path = f"{API}/{path.removeprefix('/api/')}"
-        if scope["method"] not in _HARMLESS and self._is_foreign(headers):
-            app = answer(_FOREIGN)
+        origin, host = headers.get("origin"), headers.get("host", "").lower()
+        is_own = origin is None or origin in self.origins or origin.partition("://")[2].lower() == host
+        if not is_own and scope["method"] not in _HARMLESS:
+            message = "The page of another site asks for this, and --allow-origin does not name it."
+            app = answer(Refusal(403, "foreign_page", message))
         elif self.token and path.startswith(_PROTECTED) and not _has_token(headers, self.token):
-            app = answer(_NO_TOKEN)
+            message = "This service answers only those who know its token: send `Authorization: Bearer <token>`."
+            app = answer(Refusal(401, "no_token", message, {"www-authenticate": "Bearer"}))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         return await app({**scope, "method": method, "path": root + path}, receive, send_closing)
-
-    def _is_foreign(self, headers: Headers) -> bool:
-        origin, host = headers.get("origin"), headers.get("host", "").lower()
-        return origin is not None and origin not in self.origins and origin.partition("://")[2].lower() != host
 
 
 def _has_token(headers: Headers, token: str) -> bool:

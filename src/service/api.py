@@ -1,22 +1,33 @@
 """The calls of the REST API, but for those about findings."""
 
+from functools import partial
+from io import BytesIO
+from tempfile import TemporaryFile
+from threading import Lock
 from typing import Annotated
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from PIL import Image
 
 from service import forms, schema
-from service.access import API, COOKIE, cookie_value
-from service.catalog import HASH_LENGTH, Current, ServedRuns, changed_queries
-from service.failures import Refusal
-from service.image_files import make_thumbnail, media_type, pack, read_image_bytes, require_room
-from service.why import explain_match
+from service.access import API, COOKIE, Refusal, cookie_value
+from service.catalog import HASH_LENGTH, Catalog, Current, ServedRuns
+from similarity.data.dataset.manifest import SPLIT_NAMES
+from similarity.data.images.decoding import read_image
+from similarity.data.images.formats import START, image_format
+from similarity.data.images.wide import Ranges
 from similarity.engine.results import Query as ImageQuery
 
-_UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
+_COMPARED = 10  # nearest images of each, of two runs
 _FOREVER = "private, max-age=31536000, immutable"
+_MEDIA_TYPES = {"JPEG2000": "jp2", "HEIF": "heic", "PPM": "x-portable-anymap"}  # others have the format's own name
+_MAX_COMPARED = 10_000  # images of two runs
+_THUMBNAIL = Lock()
+_UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
 router = APIRouter(prefix=API, route_class=forms.FormRoute)
 
 
@@ -53,7 +64,7 @@ def similar(request: Request, served: ServedRuns, query: Annotated[forms.Similar
 @router.post("/why", tags=["search"], summary="Show where two images are similar")
 async def why(catalog: Current, form: Annotated[forms.WhyForm, forms.Multipart]) -> schema.Why:
     """Return how much each place in an image, or in a region of it, and in its hit contributes to their cosine."""
-    return await to_thread.run_sync(explain_match, catalog, form, limiter=_UPLOAD_THREADS)
+    return await to_thread.run_sync(catalog.explain, form, limiter=_UPLOAD_THREADS)
 
 
 @router.get("/changes", tags=["search"], summary="Find what differs most between two runs")
@@ -62,7 +73,18 @@ def list_changes(
     size: Annotated[int, Query(ge=1, le=100, description="How many images to return at most.")] = 20,
 ) -> schema.Changes:
     """Return the test images whose nearest differ most between the served run and the one compared with it."""
-    return schema.Changes(changes=changed_queries(served.current, served.of("beside"), size))
+    first, second = served.current, served.of("beside")
+    splits, keys = first.gallery.splits, first.engine.keys
+    rows = np.arange(len(keys)) if splits is None else np.flatnonzero(splits == SPLIT_NAMES.index("test"))
+
+    def nearest(catalog: Catalog, key: str) -> set[str]:
+        return {each[0] for each in (catalog.engine.stored_neighbors(key) or ())[:_COMPARED]}
+
+    compared = [keys[row] for row in rows[:: 1 + len(rows) // _MAX_COMPARED].tolist()]
+    shared = {key: len(nearest(first, key) & nearest(second, key)) for key in compared}
+    changed = sorted((key for key in compared if shared[key] < _COMPARED), key=lambda key: shared[key])[:size]
+    entries = [schema.ImageEntry(**first.describe(key)) for key in changed]
+    return schema.Changes(changes=[schema.Change(query=each, shared=shared[each.key]) for each in entries])
 
 
 @router.post("/embed", tags=["search"], summary="Embed images")
@@ -105,10 +127,30 @@ def get_image(
     headers = {"etag": etag, "cache-control": _FOREVER if hash else "no-cache"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    content = read_image_bytes(catalog.engine.images, record)
+    content = catalog.read(key)
     if thumbnail is not None:
         content = make_thumbnail(content, thumbnail, catalog.engine.ranges)
     return Response(content, media_type=media_type(content), headers=headers)
+
+
+def media_type(content: bytes) -> str:
+    """Return the type of an image by its content, as its name may be wrong."""
+    kind = image_format(content[:START]) or "octet-stream"
+    return f"image/{_MEDIA_TYPES.get(kind, kind.lower())}"
+
+
+def make_thumbnail(content: bytes, size: int, ranges: Ranges) -> bytes:
+    """Make a JPEG of an image that fits into a square of `size` pixels, in the ranges of the data set.
+
+    Raises:
+        UnreadableImageError: it can no longer be decoded.
+    """
+    with _THUMBNAIL:  # one at a time, so that uploads do not wait for the pictures of a page
+        picture = Image.fromarray(read_image(content, size, ranges))
+    picture.thumbnail((size, size))
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
 
 
 @router.post(
@@ -120,10 +162,16 @@ def get_image(
 )
 def download(catalog: Current, form: Annotated[forms.DownloadForm, Form()]) -> Response:
     """Return a zip file of the files as they are, by their keys; never with another image in it."""
-    records, folder = [catalog.record(key) for key in dict.fromkeys(form.key)], catalog.engine.images
-    require_room(folder, records, catalog.info.limits.download_bytes)
+    limit, file = catalog.info.limits.download_bytes, TemporaryFile()  # noqa: SIM115  # it is read after the return
+    with ZipFile(file, "w") as archive:
+        for key in dict.fromkeys(form.key):
+            archive.writestr(ZipInfo(key), catalog.read(key))  # as it is, and without a time: the same each time
+            if file.tell() > limit:
+                message = f"These images are too large together: {limit / 1e6:g} MB are allowed."
+                raise Refusal(413, "too_many_bytes", message)
+    file.seek(0)
     headers = {"content-disposition": 'attachment; filename="images.zip"', "cache-control": "no-store"}
-    return StreamingResponse(pack(folder, records), media_type="application/zip", headers=headers)
+    return StreamingResponse(iter(partial(file.read, 1 << 20), b""), media_type="application/zip", headers=headers)
 
 
 @router.get(

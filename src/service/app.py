@@ -15,21 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import api, findings
-from service.access import API, LOCAL_HOSTS, AccessControl, UploadLimits, own_hosts
+from service.access import API, LOCAL_HOSTS, AccessControl, Failure, UploadLimits, answer, own_hosts
 from service.catalog import Served
-from service.failures import Failure, answer
 from service.schema import Health
 from similarity.data.images.decoding import UnreadableImageError
 from similarity.data.images.query_images import start_decoders
 from similarity.errors import UserError
 
-_ROUTERS = api.router, findings.router
 _FOLDER = Path(__file__).parent
-_EXAMPLES = _FOLDER / "examples.yaml"
 _PAGE = StaticFiles(directory=_FOLDER / "page", html=True)
 _DOCUMENTATION = StaticFiles(
     directory=_FOLDER / "documentation", packages=[("fastapi_offline", "static")], html=True
@@ -59,7 +55,7 @@ def create_app(served: Served, arguments: argparse.Namespace) -> FastAPI:
     is_private = arguments.host in LOCAL_HOSTS and not arguments.allow_host
     app.state.takes_corrections = bool(arguments.token) or is_private
     failures: dict[int | str, dict[str, Any]] = {each: {"model": Failure} for each in ("4XX", "5XX")}
-    for router in _ROUTERS:
+    for router in (api.router, findings.router):
         app.include_router(router, dependencies=[Depends(_only_known)], responses=failures)
     app.get("/healthz", summary="Check whether the service is up", tags=["service"])(_health)
     app.get("/metrics", include_in_schema=False)(_metrics)
@@ -75,9 +71,9 @@ def create_app(served: Served, arguments: argparse.Namespace) -> FastAPI:
     app.add_middleware(_Measuring)
     app.add_middleware(AccessControl, token=arguments.token, origins=arguments.allow_origin)
     if arguments.allow_origin:
-        allowed = ["authorization", "content-type"]
-        app.add_middleware(CORSMiddleware, allow_origins=arguments.allow_origin, allow_methods=["GET", "POST"],
-            allow_headers=allowed)  # fmt: skip
+        headers = ["authorization", "content-type"]
+        origins, methods = arguments.allow_origin, ["GET", "POST"]
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=headers)
     hosts = own_hosts(arguments.host) + arguments.allow_host
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     start_decoders()
@@ -86,7 +82,7 @@ def create_app(served: Served, arguments: argparse.Namespace) -> FastAPI:
 
 def _complete(document: dict[str, Any], token: str | None) -> None:
     """Add to the OpenAPI document what FastAPI does not know."""
-    for model, example in yaml.safe_load(_EXAMPLES.read_text(encoding="utf-8")).items():
+    for model, example in yaml.safe_load((_FOLDER / "examples.yaml").read_bytes()).items():
         document["components"]["schemas"][model]["examples"] = [example]
     if token is not None:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -111,15 +107,8 @@ async def _only_known(request: Request) -> None:
         )
 
 
-async def _answer_error(request: Request, error: Exception) -> JSONResponse:
-    response = answer(error)
-    if response.status_code == 405:  # the framework names the methods of one call only
-        matching = [
-            each for router in _ROUTERS for each in router.routes if each.matches(request.scope)[0] is not Match.NONE
-        ]
-        methods = {method for each in matching for method in getattr(each, "methods", ())} or {"GET"}
-        response.headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-    return response
+async def _answer_error(_: Request, error: Exception) -> JSONResponse:
+    return answer(error)
 
 
 async def _health() -> Health:

@@ -5,9 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 from unicodedata import normalize
 
 import numpy as np
@@ -16,17 +18,18 @@ from anyio import to_thread
 from fastapi import Depends, Request
 
 from service import schema
-from service.failures import Refusal
-from service.forms import ImagesQuery
-from service.image_files import read_image_bytes
+from service.access import Refusal
+from service.forms import ImagesQuery, WhyForm
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
+from similarity.engine.embedding import Explainer, load_explainer
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Options, Query
 from similarity.findings.finding import KINDS
+from similarity.layout import EMBEDDER
 
 HASH_LENGTH = 16  # hexadecimal digits, which distinguish the files of a key
-_MAX_COMPARED = 10_000  # images of two runs
+_EXPLAINING = Lock()
 _NEAREST_ON_MAP = 3  # images, between which a query is shown
 _VECTOR_DIGITS = 7  # float32 has no more
 _NONE = 255  # no split, or no finding
@@ -51,20 +54,49 @@ class Catalog:
         """The images."""
         return self.engine.gallery
 
+    def record(self, key: str) -> ImageRecord:
+        """Return the record of an image, or raise UnknownNameError."""
+        return self.gallery.manifest.records[self.gallery.row(key)]
+
+    def describe(self, key: str) -> dict[str, Any]:
+        """Return what answers say about an image, the fields of `ImageEntry`; or raise UnknownNameError."""
+        row = self.gallery.row(key)
+        record = self.gallery.manifest.records[row]
+        known = {"key": key, "label": record.label, "width": record.width, "height": record.height, "row": row}
+        more = {"split": self.gallery.split(row), "findings": self.gallery.kinds(row)}
+        return {**known, **more, "hash": record.sha256[:HASH_LENGTH]}
+
+    def read(self, key: str) -> bytes:
+        """Read the file of an image.
+
+        Raises:
+            UnknownNameError: there is no such image.
+            Refusal: the file is missing (404), or is another image (409); the message says what to do.
+        """
+        record = self.record(key)
+        try:
+            content = (self.engine.images / key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            message = f"The file of {key} is not there: run `dvc checkout` or `dvc pull`."
+            raise Refusal(404, "file_missing", message) from error
+        if sha256(content).hexdigest() != record.sha256:
+            advice = "run `dvc repro` and reload the service, or run `dvc checkout`"
+            raise Refusal(409, "file_changed", f"The file of {key} is not the image that was indexed: {advice}.")
+        return content
+
     def search(self, query: Query, options: Options) -> schema.SearchResult:
         """Find the images most similar to a query; its error is raised if it has one."""
         uploads = len(query.images)
-        if query.region and not query.images:
-            query = replace(query, images=(read_image_bytes(self.engine.images, self.record(query.keys[0])),))
+        if query.region and not uploads:
+            query = replace(query, images=(self.read(query.keys[0]),))
         [result] = self.engine.answer([query], options)
         if isinstance(result, Failure):
             raise result.error
         queries = [schema.Query(width=width, height=height) for width, height in result.sizes[:uploads]]
-        queries += [schema.Query(**dict(self.entry(self.gallery.row(key)))) for key in query.keys]
-        entries = [dict(self.entry(self.gallery.row(each.key))) for each in result.neighbors]
+        queries += [schema.Query(**self.describe(key)) for key in query.keys]
         neighbors = [
-            schema.Neighbor(**entry, likeness=each.likeness, words=each.words, cosine=each.cosine)
-            for entry, each in zip(entries, result.neighbors, strict=True)
+            schema.Neighbor(**self.describe(each.key), likeness=each.likeness, words=each.words, cosine=each.cosine)
+            for each in result.neighbors
         ]
         novelty = None
         if result.distance is not None and result.max_distance is not None:
@@ -103,16 +135,26 @@ class Catalog:
         rounded = np.array(vectors, float).round(_VECTOR_DIGITS).tolist()
         return schema.Embeddings(embeddings=rounded, milliseconds=1000 * (perf_counter() - start))
 
-    def entry(self, row: int) -> schema.ImageEntry:
-        """Return what answers say about an image."""
-        record = self.gallery.manifest.records[row]
-        known = {"key": record.path, "label": record.label, "width": record.width, "height": record.height, "row": row}
-        known |= {"split": self.gallery.split(row), "findings": self.gallery.kinds(row)}
-        return schema.ImageEntry.model_validate({**known, "hash": record.sha256[:HASH_LENGTH]})
+    def explain(self, form: WhyForm) -> schema.Why:
+        """Find the places in an image and in its hit from which their cosine comes."""
+        start, pixels = perf_counter(), []
+        files = [*form.image, *(self.read(key) for key in (*form.key, form.hit))]
+        for file, region in zip(files, (form.region, None), strict=True):
+            decoded = self.engine.embedder.decode(file, region)
+            if isinstance(decoded, Exception):
+                raise decoded
+            pixels.append(decoded.pixels)
+        with _EXPLAINING:
+            if self._explainer is None:
+                message = "The backbone has no feature map whose means are features: where a match is, is not known."
+                raise Refusal(422, "no_feature_map", message)
+            query, hit = self._explainer(np.stack(pixels)).astype(float).round(3).tolist()
+        return schema.Why(query=query, hit=hit, milliseconds=1000 * (perf_counter() - start))
 
-    def record(self, key: str) -> ImageRecord:
-        """Return the record of an image, or raise UnknownNameError."""
-        return self.gallery.manifest.records[self.gallery.row(key)]
+    @cached_property
+    def _explainer(self) -> Explainer | None:
+        self.engine.lock.check(EMBEDDER)
+        return load_explainer(self.engine.root / EMBEDDER)
 
     def image_page(self, query: ImagesQuery) -> schema.ImagePage:
         """List images by key; with a part of a name, those that begin with it first."""
@@ -124,7 +166,7 @@ class Catalog:
             part, names = _folded(query.name), self._names
             found = (row for row in rows.tolist() if part in names[row])
             rows = np.array(sorted(found, key=lambda row: not names[row].startswith(part)), np.int64)
-        images = [self.entry(row) for row in rows[query.entries].tolist()]
+        images = [schema.ImageEntry(**self.describe(self.engine.keys[row])) for row in rows[query.entries].tolist()]
         return schema.ImagePage(images=images, **query.describe_page(len(rows)))
 
     @cached_property
@@ -147,20 +189,6 @@ class Catalog:
         columns = [*(axis * 65535 for each in layouts for axis in each.T.astype(float)), gallery.manifest.labels]
         parts = [*(each.round().astype("<u2") for each in columns), splits.astype(np.uint8), findings]
         return b"".join([len(header).to_bytes(4, "little"), header, *(each.tobytes() for each in parts)])
-
-
-def changed_queries(first: Catalog, second: Catalog, size: int) -> list[schema.Change]:
-    """Find the images whose ten stored neighbors differ most between two runs of the same images."""
-    splits = first.gallery.splits
-    rows = np.arange(len(first.engine)) if splits is None else np.flatnonzero(splits == SPLIT_NAMES.index("test"))
-    keys = {row: first.gallery.manifest.keys[row] for row in rows[:: 1 + len(rows) // _MAX_COMPARED].tolist()}
-
-    def nearest(catalog: Catalog, key: str) -> set[str]:
-        return {each[0] for each in (catalog.engine.stored_neighbors(key) or ())[:10]}
-
-    shared = {row: len(nearest(first, key) & nearest(second, key)) for row, key in keys.items()}
-    most = sorted((row for row, count in shared.items() if count < 10), key=lambda row: shared[row])[:size]
-    return [schema.Change(query=first.entry(row), shared=shared[row]) for row in most]
 
 
 def _folded(name: str) -> str:

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import BaseModel, Field, model_validator
 
-from service.access import API
+from service.access import API, Refusal
 from service.catalog import Catalog, Current
-from service.failures import Refusal
 from service.forms import FormRoute, Input, Paged
 from service.schema import Decision, FindingKind, Key, Label, Page
 from similarity.data.dataset import corrections

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from starlette.datastructures import FormData, UploadFile
 
-from service.failures import Refusal
+from service.access import Refusal
 from service.schema import (
     MAX_DOWNLOADED,
     MAX_IMAGES,

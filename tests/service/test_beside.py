@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from projects import Project, splits_of
-from service.options import parse_arguments
+from serve import parse_arguments
 from service.server import open_beside
 from similarity.errors import UserError
 
