@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import uvicorn
@@ -80,12 +79,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise UserError(f"cannot listen on port {port} of {host} ({error}): choose another with --port") from error
 
 
-def open_catalog(arguments: argparse.Namespace, root: Path = Path(), published: bool | None = None) -> Catalog:
+def open_catalog(arguments: argparse.Namespace, root: Path = Path()) -> Catalog:
     """Load, check and warm up everything; of what is published, neither embeddings nor indexes."""
     return_large_blocks()
     version = read_version(root)  # before the files, so that a change in between is noticed later
-    published = arguments.index == "lancedb" if published is None else published
-    engine = ImageIndex(root, published, BATCH_SIZES, int(arguments.max_megapixels * 1e6))
+    is_published = arguments.index == "lancedb" and root == Path()
+    engine = ImageIndex(root, is_published, BATCH_SIZES, int(arguments.max_megapixels * 1e6))
     engine.load(with_model=True)
     # After each search, BLAS' threads spin for a while on the cores that the next request's backbone needs.
     threadpool_limits(limits=1, user_api="blas")
@@ -94,14 +93,7 @@ def open_catalog(arguments: argparse.Namespace, root: Path = Path(), published: 
         list(engine.embedder([picture] * size))
     for name in engine.gallery.indexes:
         engine.answer([Query("warm-up", images=(picture,))], Options(MAX_RESULTS, index=name, any=True))
-    limits = LimitInfo(
-        upload_bytes=int(arguments.max_upload_mb * 1e6),
-        megapixels=arguments.max_megapixels,
-        download_bytes=int(arguments.max_download_mb * 1e6),
-    )
-    current = engine.lock.is_current
-    metrics = {name: each for name, each in read_metrics(root / METRICS).items() if current(METRICS / f"{name}.json")}
-    return Catalog(engine, describe(engine, limits, metrics), version)
+    return Catalog(engine, describe(engine, arguments), version)
 
 
 def open_beside(arguments: argparse.Namespace) -> Catalog:
@@ -117,15 +109,16 @@ def open_beside(arguments: argparse.Namespace) -> Catalog:
         if (folder / MANIFEST).read_bytes() != MANIFEST.read_bytes():
             raise UserError(f"{arguments.compare!r} has other images than {MANIFEST}, so it cannot be compared")
         (folder / IMAGES).symlink_to(IMAGES.resolve())
-        catalog = open_catalog(arguments, folder, published=False)
+        catalog = open_catalog(arguments, folder)
     catalog.engine.root = Path()  # where the images stay
     return catalog
 
 
-def describe(engine: ImageIndex, limits: LimitInfo, metrics: dict[str, Any]) -> Info:
+def describe(engine: ImageIndex, arguments: argparse.Namespace) -> Info:
     """Describe what is served."""
     backbone, gallery, lock = describe_backbone(engine.root / EMBEDDER), engine.gallery, engine.lock
     manifest, vectors, splits = gallery.manifest, gallery.vectors, gallery.splits
+    metrics = read_metrics(engine.root / METRICS).items()
     return Info(
         model=ModelInfo(
             backbone=backbone["name"],
@@ -146,8 +139,12 @@ def describe(engine: ImageIndex, limits: LimitInfo, metrics: dict[str, Any]) -> 
                 backend=vectors.backend, md5=None if vectors.backend == "lancedb" else lock.md5(ANN_INDEX)
             )
         ),
-        metrics=metrics,
-        limits=limits,
+        metrics={name: each for name, each in metrics if lock.is_current(METRICS / f"{name}.json")},
+        limits=LimitInfo(
+            upload_bytes=int(arguments.max_upload_mb * 1e6),
+            megapixels=arguments.max_megapixels,
+            download_bytes=int(arguments.max_download_mb * 1e6),
+        ),
     )
 
 
