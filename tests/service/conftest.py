@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, syn
 
 from projects import Project
 from samples import encode
-from service_process import TOKEN, ServiceProcesses, StartService
+from service_process import TOKEN, ServiceProcesses, StartService, client_of
 from similarity.data.evaluation.foreign import draw_foreign
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
@@ -74,11 +74,11 @@ def api(service: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def retrained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with `FEW_FINDINGS`; its training is shorter than that of its last commit, and has no visual part."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("retrained") / "project")
-    project.set_params(train={"epochs": 2}, embedding={"visual_size": 0})
-    stages = "train", "embed", "neighbors", "ann", "novelty"
+def one_part(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with `FEW_FINDINGS`, whose embeddings have no visual part, unlike those of its last commit."""
+    project = reproduced.copy_to(tmp_path_factory.mktemp("one_part") / "project")
+    project.set_params(embedding={"visual_size": 0})
+    stages = "embed", "neighbors", "ann", "novelty"
     for name in stages:
         project.run("python", f"src/{name}.py")
     put_findings(project, FEW_FINDINGS, *stages)
@@ -102,17 +102,9 @@ def put_findings(project: Project, findings: list[Finding], *stages: str) -> Non
 
 
 @pytest.fixture(scope="session")
-def two_runs(retrained: Project) -> Iterator[str]:
-    """The address of a service of what is there now and of what was committed."""
-    processes = ServiceProcesses(retrained)
-    yield processes.start("--compare", "HEAD")
-    processes.stop()
-
-
-@pytest.fixture(scope="session")
-def both(two_runs: str) -> Iterator[httpx.Client]:
-    """A client of that service."""
-    with httpx.Client(base_url=two_runs, timeout=30) as client:
+def both(one_part: Project) -> Iterator[httpx.Client]:
+    """A client of a service of what is there now and of what was committed."""
+    with client_of(one_part, "--compare", "HEAD") as client:
         yield client
 
 

@@ -18,9 +18,9 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
-def odd_page(browser: Browser, two_runs: str) -> Iterator[Page]:
+def odd_page(browser: Browser, both: httpx.Client) -> Iterator[Page]:
     """A page on a service of two runs, of which the first has three findings and no visual part."""
-    with browser.new_context(base_url=two_runs, viewport=DESKTOP) as context:
+    with browser.new_context(base_url=str(both.base_url), viewport=DESKTOP) as context:
         yield context.new_page()
 
 
@@ -73,8 +73,8 @@ def test_findings_are_looked_through_and_shown_with_their_images(odd_page: Page)
         expect(page.locator("#legend")).to_contain_text(group)
 
 
-def test_labels_are_reviewed_by_keys_and_decisions_are_kept_in_a_file(odd_page: Page, retrained: Project) -> None:
-    page, corrections = odd_page, retrained.folder / "data/corrections.csv"
+def test_labels_are_reviewed_by_keys_and_decisions_are_kept_in_a_file(odd_page: Page, one_part: Project) -> None:
+    page, corrections = odd_page, one_part.folder / "data/corrections.csv"
     page.goto("/?view=findings")
     page.locator("#found-findings .card").nth(1).click()
     expect(page.get_by_role("list", name="Nearest of class bowl").locator("img")).to_have_count(6)
@@ -122,17 +122,17 @@ def test_two_runs_answer_side_by_side_and_without_a_visual_part_there_is_nothing
 
 
 def test_files_that_are_gone_or_of_another_run_are_explained_with_what_to_do(
-    browser: Browser, two_runs: str, retrained: Project
+    browser: Browser, both: httpx.Client, one_part: Project
 ) -> None:
-    images, lock = retrained.folder / "data/images", retrained.folder / "dvc.lock"
+    images, lock = one_part.folder / "data/images", one_part.folder / "dvc.lock"
     images.rename(images.with_name("elsewhere"))
-    with browser.new_context(base_url=two_runs) as context:  # one without cached pictures
+    with browser.new_context(base_url=str(both.base_url)) as context:  # one without cached pictures
         page = context.new_page()
         page.goto(f"/?key={KEY}")
         expect(page.locator("#stale")).to_contain_text("run `dvc checkout` or `dvc pull`")
         expect(page.locator("#results")).to_contain_text("No picture")
         before = lock.read_bytes()
-        retrained.run("git", "checkout", "--quiet", "HEAD", "--", "dvc.lock")
+        one_part.run("git", "checkout", "--quiet", "HEAD", "--", "dvc.lock")
         page.wait_for_timeout(1100)  # the service looks at it once a second
         page.reload()
         expect(page.locator("#stale")).to_contain_text("New results are available. Reload to use them.")

@@ -1,5 +1,6 @@
-"""The service answers from one version until it reloads."""
+"""The service answers from one version until it reloads, and from a second one next to it."""
 
+import json
 import os
 import shutil
 import time
@@ -11,8 +12,11 @@ import httpx
 import pytest
 import yaml
 
-from projects import Project
+from projects import Project, splits_of
+from serve import parse_arguments
+from service.server import open_beside
 from service_process import ServiceProcesses
+from similarity.errors import UserError
 
 KEY, OTHER = "jug/jug_0003.jpg", "jug/jug_0004.jpg"
 
@@ -85,24 +89,24 @@ def neighbors(client: httpx.Client) -> list[dict]:
     return client.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
 
 
-def put_results(project: Project, retrained: Project, *stages: str) -> None:
+def put_results(project: Project, one_part: Project, *stages: str) -> None:
     """Put the results of another run into a project, as if DVC had run some of its stages."""
     shutil.rmtree(project.folder / "models")
-    shutil.copytree(retrained.folder / "models", project.folder / "models")
-    locks = [yaml.safe_load((each.folder / "dvc.lock").read_text(encoding="utf-8")) for each in (project, retrained)]
+    shutil.copytree(one_part.folder / "models", project.folder / "models")
+    locks = [yaml.safe_load((each.folder / "dvc.lock").read_text(encoding="utf-8")) for each in (project, one_part)]
     locks[0]["stages"].update({name: locks[1]["stages"][name] for name in stages})
     (project.folder / "dvc.lock").write_text(yaml.safe_dump(locks[0]), encoding="utf-8")
 
 
 def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixture(
-    client: httpx.Client, changed: Project, retrained: Project
+    client: httpx.Client, changed: Project, one_part: Project
 ) -> None:
     old = neighbors(client)
-    put_results(changed, retrained, "train", "embed")
+    put_results(changed, one_part, "embed")
     refused = client.post("/api/reload")
     assert refused.status_code == 409
     assert "is not what stage" in refused.json()["detail"]
-    put_results(changed, retrained, "train", "embed", "neighbors", "ann", "novelty")
+    put_results(changed, one_part, "embed", "neighbors", "ann", "novelty")
     assert neighbors(client) == old
     time.sleep(1)  # for which the answer is kept
     info = client.get("/api/info").json()
@@ -134,3 +138,58 @@ def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(
     [first, *_] = client.get("/api/images").json()["images"]
     assert (first["split"], first["findings"]) == (None, [])
     assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
+
+
+def test_either_of_two_runs_can_be_asked_and_both_are_described(
+    both: httpx.Client, api: httpx.Client, content: bytes
+) -> None:
+    committed = api.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
+    answers = [both.get("/api/similar", params={"key": KEY, "run": run}).json()["answer"] for run in ("", "beside")]
+    assert answers[1]["neighbors"] == committed != answers[0]["neighbors"]
+    found = both.post("/api/search", files={"image": content}, data={"run": "beside"}).json()
+    keys = [each["key"] for each in committed]
+    assert [each["key"] for each in found["answer"]["neighbors"]][1:] == keys[:-1]
+    part = both.post("/api/search", data={"key": KEY, "region": "0,0,1,1", "run": "beside", "any": "true"}).json()
+    assert [each["key"] for each in part["answer"]["neighbors"]] == keys
+    info, committed = both.get("/api/info").json(), api.get("/api/info").json()
+    assert info["beside"]["revision"] == "HEAD"
+    assert info["beside"]["model"] == committed["model"] != info["model"]
+    assert info["beside"]["metrics"] == committed["metrics"]
+    assert committed["beside"] is None
+    refused = api.get("/api/similar", params={"key": KEY, "run": "beside"})
+    assert (refused.status_code, "start the service with --compare" in refused.json()["detail"]) == (404, True)
+
+
+def test_the_images_whose_results_changed_most_come_first(
+    both: httpx.Client, one_part: Project, reproduced: Project, api: httpx.Client
+) -> None:
+    def nearest(project: Project, key: str) -> set[str]:
+        index = json.loads((project.folder / "models/inverted-index.json").read_text(encoding="utf-8"))
+        return {other for other, _ in index[key][:10]}
+
+    tested = [key for key, split in splits_of(reproduced).items() if split == "test"]
+    shared = {key: len(nearest(one_part, key) & nearest(reproduced, key)) for key in tested}
+    changes = both.get("/api/changes", params={"size": 5}).json()["changes"]
+    assert [each["shared"] for each in changes] == sorted(shared.values())[:5]
+    assert all(shared[each["query"]["key"]] == each["shared"] for each in changes)
+    assert api.get("/api/changes").json()["code"] == "no_second_run"
+
+
+@pytest.mark.parametrize(
+    ("revision", "message"),
+    [
+        ("nothing", r"^cannot read dvc.yaml of 'nothing' \(.*\): see `dvc exp list --all`$"),
+        ("HEAD", "^'HEAD' has other images"),
+    ],
+)
+def test_what_cannot_be_served_beside_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
+) -> None:
+    manifest = project.folder / "data/manifest.csv"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    manifest.unlink()  # it is a link to the cache
+    manifest.write_text("".join(lines[:-1]), encoding="utf-8")
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(UserError, match=message):
+        open_beside(parse_arguments(["--compare", revision]))
+    assert Path.cwd() == project.folder
