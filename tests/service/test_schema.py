@@ -1,7 +1,9 @@
-"""The OpenAPI document, and what is made of it."""
+"""The OpenAPI document, what is made of it, and the examples of docs/reference/api.md, as they stand there."""
 
 import importlib
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +13,16 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from projects import Project
+from projects import ROOT, Project
 from service_process import TOKEN
 
 KEY = "jug/jug_0003.jpg"
 CLIENT = "similarity_client"
+PAGE = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+CURL = """
+API={address}/api/v1 SIMILARITY_TOKEN='{token}'
+curl() {{ command curl -fsS -H "Authorization: Bearer $SIMILARITY_TOKEN" "$@"; }}
+"""
 
 
 @pytest.fixture(scope="session")
@@ -23,35 +30,25 @@ def document(service: str) -> dict:
     return httpx.get(f"{service}/api/openapi.json").json()
 
 
-def operations(document: dict) -> list[dict]:
-    return [operation for methods in document["paths"].values() for operation in methods.values()]
-
-
-def test_every_route_is_described_and_has_a_short_name_for_the_function_that_clients_make_of_it(document: dict) -> None:
-    names = [each["operationId"] for each in operations(document)]
+def test_every_call_and_all_that_it_takes_and_returns_is_described_with_examples(document: dict) -> None:
+    schemas = document["components"]["schemas"]
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    names = [each["operationId"] for each in operations]  # clients make functions of them
     assert len(set(names)) == len(names)
     assert all(name.isidentifier() for name in names)
-    for operation in operations(document):
+    for operation in operations:
         assert operation["summary"]
         assert operation["description"]
         for status, response in operation["responses"].items():
             assert "content" in response or status in {"304"}
-
-
-def test_all_that_is_taken_is_described_and_all_forms_and_answers_have_an_example(document: dict) -> None:
-    schemas = document["components"]["schemas"]
-    for operation in operations(document):
         for parameter in operation.get("parameters", []):
             assert "description" in parameter or "description" in parameter["schema"], parameter
-        bodies = [*operation.get("requestBody", {}).get("content", {}).values()]
-        for form in bodies:
-            model = schemas[form["schema"]["$ref"].rpartition("/")[2]]
-            assert all("description" in field for field in model["properties"].values()), model
-        answers = [
-            body for kind, body in operation["responses"]["200"]["content"].items() if kind == "application/json"
-        ]
-        for body in bodies + answers:
-            assert schemas[body["schema"]["$ref"].rpartition("/")[2]]["examples"], operation
+        forms = [*operation.get("requestBody", {}).get("content", {}).values()]
+        answers = operation["responses"]["200"]["content"]
+        for body in [*forms, *(answers[kind] for kind in answers if kind == "application/json")]:
+            model = schemas[body["schema"]["$ref"].rpartition("/")[2]]
+            assert model["examples"], operation
+            assert body not in forms or all("description" in field for field in model["properties"].values()), model
 
 
 def test_each_example_fits_its_schema(document: dict) -> None:
@@ -103,3 +100,21 @@ def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
     assert module("api.images.list_images").sync(client=client, name="0003").total == 6
     packed = module("api.images.download").sync_detailed(client=client, body=models.DownloadForm(key=[KEY]))
     assert (packed.status_code, packed.content[:2]) == (200, b"PK")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_every_example_of_a_call_works(closed: str, reproduced: Project, tmp_path: Path) -> None:
+    shutil.copyfile(reproduced.folder / "data/images/jug/jug_0003.jpg", tmp_path / "photo.jpg")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    calls = [line for line in lines if line.startswith("curl")]
+    assert len(calls) > 15
+    script = CURL.format(address=closed, token=TOKEN) + "\n".join(calls)
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "images.zip").read_bytes().startswith(b"PK")
+
+
+def test_every_call_has_an_example(document: dict) -> None:
+    without = {"/healthz", "/api/v1/session", "/api/v1/changes"}  # for other programs, the page, and two runs
+    for path in set(document["paths"]) - without:
+        named = path.replace("/api/v1/", "$API/").partition("{")[0]
+        assert re.search(rf"^curl .*{re.escape(named)}", PAGE, re.MULTILINE), path
