@@ -24,7 +24,7 @@ from similarity.params import Params, TrainParams
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")
 TENSORBOARD = "IMAGE_SIMILARITY_TENSORBOARD"
-ALL_EPOCHS, LEAST_SHARE = 5000, 1 / 6  # training images up to which all epochs are run; share of them that always is
+ALL_EPOCHS, LEAST_SHARE = 500, 1 / 6  # images per class up to which all epochs are run; share of them that always is
 NOVEL_CLASSES_EPOCHS = 20  # three trainings in seconds
 
 History = dict[str, list[float]]
@@ -70,7 +70,7 @@ def fit(
     from similarity.embedding.training import Labeled, keras, train_network
 
     train, valid = (Labeled(features, splits[name], manifest.labels[splits[name]]) for name in ("train", "valid"))
-    epochs = count_epochs(params.train, len(train.rows))
+    epochs = count_epochs(params.train, len(train.rows) / len(manifest.classes))
     settings = params.train.model_copy(update={"epochs": epochs})
     history: History = {name: [] for name in COLUMNS}
 
@@ -108,10 +108,10 @@ def fit_without_some_classes(
     return heads
 
 
-def count_epochs(settings: TrainParams, images: int) -> int:
-    """Count the passes over the training images: with the schedule `cosine`, over more than 5,000, fewer do as well.
+def count_epochs(settings: TrainParams, images: float) -> int:
+    """Count the passes over the training images, for a mean number of these per class.
 
-    They take as many steps as all passes over 5,000, but at least a sixth of them is run.
+    With the schedule `cosine`, classes of more than 500 are seen as often as those of 500, or a sixth of the epochs.
     """
     if settings.schedule == "constant":  # as in the original
         return settings.epochs

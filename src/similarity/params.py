@@ -141,8 +141,8 @@ class TrainParams(_Section):
     """Learning rate."""
     epochs: Annotated[Integer, Field(ge=1, le=100_000)]
     """Passes over the training images at most; the best one is kept, by the MAP@R of the validation images for
-    `normalized_softmax`, by their loss for `softmax`. With the schedule `cosine`, more than 5,000 training images are
-    passed over less often, as many times as take as many steps, but at least a sixth of this."""
+    `normalized_softmax`, by their loss for `softmax`. With the schedule `cosine`, classes with more than 500
+    training images on average are passed over less often, in proportion, but at least a sixth of this."""
     patience: Annotated[Integer, Field(ge=1)] | None
     """Epochs without a better one after which training ends; empty is never."""
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -160,8 +160,9 @@ class TrainParams(_Section):
     scale: PositiveNumber | None
     """Factor of the cosines in `normalized_softmax`, 1 / temperature; empty is ln(9 · (classes − 1)), which gives a
     class the probability 0.9 if its cosine is 1 and those of all others are 0."""
-    dropout: Annotated[Number, Field(ge=0, lt=1)]
-    """Share of the features that a training step of `normalized_softmax` does not see."""
+    dropout: Annotated[Number, Field(ge=0, lt=1)] | None
+    """Share of the features that a training step of `normalized_softmax` does not see; empty is 0.5, or less if classes
+    have more than 100 training images on average: 5 / √images, so 0.1 for 2,500."""
     seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
     """Seed of the initial weights, the order of the batches, and dropout; `base.seed` is that of all else."""
 

@@ -25,6 +25,7 @@ from keras import layers, ops  # noqa: E402
 DECAY = 1e-6  # of the learning rate per step, as in the original
 WEIGHT_DECAY = 1.0  # per epoch, × the learning rate: per step, it would act more on larger data sets
 PROBABILITY = 0.9  # of a class whose cosine is 1 where those of all others are 0
+_DROPOUT, _DROPOUT_IMAGES = 0.5, 100  # images per class up to which so much is needed
 _STEPS_PER_EXECUTION = 16  # without going back to Python; changes no result
 _VALIDATION_BATCH = 1024  # images
 _EPOCHS_PER_RANKING, _RANKED_QUERIES, _RANKED_GALLERY = 3, 500, 5000
@@ -73,6 +74,8 @@ def train_network(
     keras.backend.clear_session()
     keras.utils.set_random_seed(params.seed)
     standard = standardization(train.features, train.rows) if params.loss == "normalized_softmax" else None
+    if params.dropout is None:
+        params = params.model_copy(update={"dropout": choose_dropout(len(train.rows) / classes)})
     network = build_network(train.features.shape[1], size, classes, params, standard)
     batches = Batches(train, params.batch_size, np.random.default_rng(params.seed))
     compile_network(network, params, len(batches))
@@ -118,6 +121,15 @@ class ValidationRanking(keras.callbacks.Callback):
             found = evaluate_retrieval(embeddings, self._labels, rows[self._split :], rows[: self._split])
             self._value = float(found.scores["map_at_r"].mean())
         logs["val_map_at_r"] = self._value
+
+
+def choose_dropout(images: float) -> float:
+    """Return the share of the features to drop, for a mean number of training images per class.
+
+    Dropout acts as a penalty on the weights (Wager et al., "Dropout Training as Adaptive Regularization", NIPS 2013);
+    the more images there are, the less of it they need.
+    """
+    return _DROPOUT * min(1, math.sqrt(_DROPOUT_IMAGES / images))
 
 
 def build_network(
