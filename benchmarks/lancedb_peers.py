@@ -22,7 +22,7 @@ from similarity.engine.published import Row as PublishedRow
 from similarity.engine.published import open_table
 from similarity.engine.published import publish as publish_rows
 from similarity.engine.stores import InMemoryStore, Parts, VectorStore
-from similarity.index.approximate import build_forest, default_search_k, recall
+from similarity.index import build_forest, default_search_k, recall
 
 K = 10
 SEED = 0

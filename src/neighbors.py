@@ -8,7 +8,7 @@ import numpy as np
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.files import Outputs
 from similarity.data.vectors import nearest_neighbors
-from similarity.index.inverted_index import write_inverted_index
+from similarity.index import write_inverted_index
 from similarity.layout import EMBEDDINGS, INVERTED_INDEX, MANIFEST
 from similarity.params import Params
 

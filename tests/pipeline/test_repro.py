@@ -12,7 +12,7 @@ from projects import Project
 from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.computing import load_pixels
 from similarity.embedding.model import load_embedder
-from similarity.index.approximate import load_forest
+from similarity.index import load_forest
 
 
 def read_json(project: Project, name: str) -> dict:

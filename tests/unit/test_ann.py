@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from samples import relu_clusters, true_cosines
 from similarity.data.vectors import nearest_neighbors
-from similarity.index.approximate import (
+from similarity.index import (
     approximate_neighbors,
     build_forest,
     default_search_k,

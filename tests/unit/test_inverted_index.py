@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from similarity.errors import UserError
-from similarity.index.inverted_index import find_neighbors, map_inverted_index, read_cosines, write_inverted_index
+from similarity.index import find_neighbors, map_inverted_index, read_cosines, write_inverted_index
 
 KEYS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=30, unique=True)
 

@@ -13,7 +13,7 @@ from similarity.data.vectors import normalize
 from similarity.engine.gallery import Gallery, UnknownNameError
 from similarity.engine.results import Index, Options
 from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts
-from similarity.index.approximate import build_forest
+from similarity.index import build_forest
 
 SIZES = {"jug": 100, "vase": 190, "bowl": 1, "cup": 2, "mug": 5, "basalt": 1}
 IMAGES = sum(SIZES.values())

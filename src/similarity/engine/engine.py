@@ -20,7 +20,7 @@ from similarity.data.evaluation.likeness import load_likeness, words
 from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.results import Failure, Match, Options, Query, Result
 from similarity.errors import UserError
-from similarity.index.inverted_index import find_neighbors, map_inverted_index
+from similarity.index import find_neighbors, map_inverted_index
 
 if TYPE_CHECKING:
     import numpy as np

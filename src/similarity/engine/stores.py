@@ -11,7 +11,7 @@ from annoy import AnnoyIndex
 from similarity.data.vectors import nearest_to, normalize
 from similarity.engine.results import Index
 from similarity.errors import UserError
-from similarity.index.approximate import search_forest
+from similarity.index import search_forest
 
 if TYPE_CHECKING:
     from similarity.engine.published import PublishedStore
