@@ -16,7 +16,7 @@ from PIL import Image
 import similarity
 from projects import ROOT, Project
 from similarity import ImageIndex, Match, UserError, open_index
-from similarity.data.evaluation.foreign import KINDS, draw_foreign
+from similarity.data.evaluation.novelty import KINDS, draw_foreign
 from similarity.data.images.decoding import read_image
 from similarity.engine.image_index import ImageLike
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from projects import Project
-from similarity.data.evaluation.foreign import draw_foreign
+from similarity.data.evaluation.novelty import draw_foreign
 from similarity.data.sources.ceramics import draw_picture
 
 KEY = "jug/jug_0003.jpg"

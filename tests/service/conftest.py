@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, syn
 from projects import Project
 from samples import encode
 from service_process import TOKEN, ServiceProcesses, StartService, client_of
-from similarity.data.evaluation.foreign import draw_foreign
+from similarity.data.evaluation.novelty import draw_foreign
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
 

@@ -61,7 +61,7 @@ def test_duplicates_do_not_count_as_the_nearest() -> None:
 
 
 def test_a_file_holds_both_scales_with_the_same_bytes_every_time(tmp_path: Path) -> None:
-    novelty = fit_novelty(UNITS, np.arange(32), GROUPS, 0.98, 0)
+    novelty, _ = fit_novelty(UNITS, np.arange(32), GROUPS, 0.98, 0)
     for path in (tmp_path / "a.npz", tmp_path / "b.npz"):
         save_novelty(novelty, path)
         add_likeness(fitted(), path)

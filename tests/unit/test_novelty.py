@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from similarity.data.evaluation.novelty import (
-    distances_across,
-    distances_to_others,
+    KINDS,
+    draw_foreign,
     fit_novelty,
+    nearest_distances,
     novelty_limit,
     refused_shares_by_class,
 )
@@ -22,8 +23,7 @@ def cluster(rows: int, direction: int) -> np.ndarray:
 
 def test_the_accepted_share_has_another_image_within_the_limit_and_foreign_images_do_not() -> None:
     features = cluster(500, 0)
-    novelty = fit_novelty(features, COLUMNS, np.arange(500), 0.98, 0)
-    own = distances_to_others(novelty.points, np.arange(500))
+    novelty, own = fit_novelty(features, COLUMNS, np.arange(500), 0.98, 0)
     assert (own <= novelty.limit).mean() == pytest.approx(0.98, abs=0.003)
     assert (novelty.distances(cluster(300, 0)) <= novelty.limit).mean() > 0.95
     assert (novelty.distances(cluster(300, 1)) > novelty.limit).all()
@@ -36,18 +36,18 @@ def test_distances_are_those_of_a_plain_comparison_and_never_to_the_own_group() 
     own, others = np.arange(1500) % 7, np.arange(90) % 5
     every = np.linalg.norm(queries[:, None].astype(float) - points, axis=2)
     every[own[:, None] == others] = np.inf
-    np.testing.assert_allclose(distances_across(queries, own, points, others), every.min(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(nearest_distances(queries, own, points, others), every.min(axis=1), rtol=1e-5)
 
 
 def test_a_duplicate_does_not_count_as_another_image() -> None:
     features = np.repeat(cluster(100, 0), 20, axis=0)
-    assert fit_novelty(features, COLUMNS, np.repeat(np.arange(100), 20), 0.98, 0).limit > 0.1
-    assert fit_novelty(features, COLUMNS, np.arange(2000), 0.98, 0).limit < 0.01
+    assert fit_novelty(features, COLUMNS, np.repeat(np.arange(100), 20), 0.98, 0)[0].limit > 0.1
+    assert fit_novelty(features, COLUMNS, np.arange(2000), 0.98, 0)[0].limit < 0.01
 
 
 def test_a_class_that_is_held_out_is_refused_if_it_is_like_no_other() -> None:
     features = np.concatenate([cluster(200, 0), cluster(200, 0), cluster(50, 4)])
-    novelty = fit_novelty(features, COLUMNS, np.arange(450), 0.98, 0)
+    novelty, _ = fit_novelty(features, COLUMNS, np.arange(450), 0.98, 0)
     shares = refused_shares_by_class(novelty, np.repeat([0, 1, 2], [200, 200, 50]))
     assert shares[0] < 0.1 > shares[1]
     assert shares[2] == 1
@@ -61,7 +61,7 @@ def test_few_images_and_constant_features_give_finite_distances_and_are_similar_
     features: np.ndarray, groups: np.ndarray, rows: int
 ) -> None:
     features = features.astype(np.float32)[:rows]
-    novelty = fit_novelty(features, COLUMNS, groups[:rows], 0.98, 0)
+    novelty, _ = fit_novelty(features, COLUMNS, groups[:rows], 0.98, 0)
     assert np.isfinite(novelty.limit)
     assert (novelty.distances(features * np.float32(1 + 1e-6)) <= novelty.limit).all()
     assert np.isfinite(refused_shares_by_class(novelty, np.arange(rows) // 3)).all()
@@ -70,3 +70,12 @@ def test_few_images_and_constant_features_give_finite_distances_and_are_similar_
 def test_an_image_with_no_other_does_not_decide() -> None:
     assert novelty_limit(np.array([1.0, 2.0, np.inf]), 0.98) == 2
     assert 0 < novelty_limit(np.array([np.inf]), 0.98) < 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [16, 61])
+def test_each_kind_draws_different_images_of_the_size_and_the_same_ones_again(kind: str, size: int) -> None:
+    images = [draw_foreign(kind, number, size, 0) for number in range(3)]
+    assert all(image.shape == (size, size, 3) and image.dtype == np.uint8 for image in images)
+    assert not (images[0] == images[1]).all()
+    assert (draw_foreign(kind, 2, size, 0) == images[2]).all()
