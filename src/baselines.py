@@ -3,24 +3,28 @@
 None of it depends on the training, so experiments with it do not run this stage.
 """
 
-from pipeline.inputs import load_rows
+from pipeline.inputs import load_rows, user_cache
 from pipeline.stage import counted, run_stage, track
 
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
 from similarity import layout
-from similarity.data.dataset.manifest import ImageRecord, read_manifest, read_splits
+from similarity.data.content_cache import digest_file
+from similarity.data.dataset.manifest import ImageRecord, Manifest, read_manifest, read_splits
 from similarity.data.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
 from similarity.data.evaluation import retrieval
-from similarity.data.features.extractor import load_extractor
+from similarity.data.features.computing import cached_features, fingerprint
+from similarity.data.features.extractor import describe, load_extractor
 from similarity.data.files import Outputs, write_array, write_metrics
+from similarity.data.images import edits
 from similarity.data.images.decoding import read_image_file
-from similarity.data.images.edits import EDITS as KINDS
-from similarity.data.images.edits import edit
+from similarity.data.images.edits import EDITS
 from similarity.data.images.pixels import centered_pixels, color_histogram, count_values, resize, thumbnail
-from similarity.data.images.wide import read_ranges
+from similarity.data.images.wide import Ranges, read_ranges
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import standardization
 from similarity.params import Params
@@ -28,6 +32,7 @@ from similarity.params import Params
 EDITED_IMAGES = 300
 QUERIES = 1000  # features and pixels are much longer than embeddings, and slower to compare
 LARGE, EDITED_IN_LARGE = 5000, 100  # images above which the originals of fewer are looked for
+HISTOGRAM, PIXELS = 3 * HISTOGRAM_BINS, 3 * THUMBNAIL_SIZE**2  # numbers of an image
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -44,54 +49,76 @@ def main(params: Params, outputs: Outputs) -> None:
         "pixels": centered_pixels,
         "features": lambda rows: (rows - mean) / scale,
     }
-    # From all classes, unless there are too many.
-    classes = manifest.labels if len(manifest.folders) <= EDITED_IMAGES else np.zeros_like(manifest.labels)
-    rows = retrieval.sample_queries(splits["test"], classes[splits["test"]], EDITED_IMAGES, seed)
-    edited = edit_images([manifest.records[row] for row in rows])
-    step = -(-len(rows) // EDITED_IN_LARGE) if len(manifest.records) > LARGE else 1
-    figures: dict[str, dict[str, float]] = {}
+    rows = draw_by_content(manifest, splits["test"], EDITED_IMAGES, seed)
+    sought = draw_by_content(manifest, rows, EDITED_IN_LARGE, seed) if len(manifest.records) > LARGE else rows
+    described = edit_images([manifest.records[row] for row in rows])
+    edited = dict(zip(vectors, np.split(described, [HISTOGRAM, HISTOGRAM + PIXELS], axis=2), strict=True))
+    figures: dict[str, dict[str, float]] = {name: {} for name in vectors}
     for name, array in track(vectors.items(), "baselines: compare", unit=" kinds of vectors"):
-        figures[name] = {}
         if manifest.can_teach:  # scored as `evaluate` scores the embeddings
             test, gallery = (manifest.labeled(splits[split]) for split in ("test", "train"))
             queries = retrieval.sample_queries(test, manifest.labels[test], QUERIES, seed)
             found = retrieval.evaluate_retrieval(array, manifest.labels, queries, gallery, prepare[name])
             figures[name] |= retrieval.means(found.scores)
-        edits, originals = np.concatenate(edited[name][::step]), np.repeat(rows[::step], len(KINDS))
-        ranks = retrieval.ranks_of_originals(edits, originals, array, manifest.contents, prepare[name])
+        queries, originals = np.concatenate(edited[name][np.isin(rows, sought)]), np.repeat(sought, len(EDITS))
+        ranks = retrieval.ranks_of_originals(queries, originals, array, manifest.contents, prepare[name])
         figures[name] |= retrieval.shares_found(ranks)
     folder = outputs.folder(layout.EDITS)
     write_array(folder / "rows.npy", rows)
     write_array(folder / "features.npy", edited["features"])
     write_metrics(outputs.file(layout.DETAILS / "baselines.json"), figures)
-    print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(KINDS)} ways")
+    print(f"baselines: {counted(len(rows), 'test image')}, each edited in {len(EDITS)} ways")
     for name, values in figures.items():
         print(f"baselines: {name}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in values.items()))
 
 
-def edit_images(records: list[ImageRecord]) -> dict[str, np.ndarray]:
-    """Edit images in all ways; give, by the name of each baseline, its vectors of the results, (n, edits, …)."""
-    extractor = load_extractor(layout.BACKBONE, (len(KINDS),), throughput=True)
-    ranges = read_ranges(layout.RANGES)
-    described: dict[str, list[np.ndarray]] = {"color_histogram": [], "pixels": []}
+def draw_by_content(manifest: Manifest, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw up to `count` of some rows by a hash of their images, so that images that are added hardly change them."""
 
-    def edit_image(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def place(row: int) -> bytes:
+        return sha256(f"{seed} {manifest.records[row].sha256}".encode()).digest()
+
+    ordered = np.array(sorted(rows.tolist(), key=place), np.int64)
+    # From all classes, unless there are too many.
+    classes = manifest.labels if len(manifest.folders) <= EDITED_IMAGES else np.zeros_like(manifest.labels)
+    return retrieval.take_proportionally(ordered, classes[ordered], count)
+
+
+def edit_images(records: list[ImageRecord]) -> np.ndarray:
+    """Describe images after each edit, float32 (n, edits, h + p + D), unless the user's cache has it.
+
+    What describes an image are the h numbers of its color histogram, the p of its thumbnail, and the D features.
+    """
+    ranges, digests = read_ranges(layout.RANGES), [record.sha256 for record in records]
+    shape = len(records), len(EDITS), HISTOGRAM + PIXELS + describe(layout.BACKBONE)["features"]
+    described, missing = np.empty(shape, np.float32), np.ones(len(records), bool)
+    code = " ".join(digest_file(Path(file)) for file in (edits.__file__, __file__))
+    with user_cache("features", f"{code} {fingerprint(layout.BACKBONE, len(EDITS), ranges)}") as cache:
+        for rows, found in cached_features(digests, shape[1] * shape[2], cache):
+            described[rows], missing[rows] = found.reshape(-1, *shape[1:]), False
+        rows = np.flatnonzero(missing)
+        computed = describe_edits([records[row] for row in rows], ranges)
+        for row, values in zip(rows, track(computed, "baselines: edit", len(rows)), strict=True):
+            described[row] = values
+            cache.put_many({digests[row]: values.tobytes()})
+    return described
+
+
+def describe_edits(records: list[ImageRecord], ranges: Ranges) -> Iterator[np.ndarray]:
+    """Edit images in all ways, and yield the descriptions of the results, float32 (edits, h + p + D), of each image."""
+    if not records:
+        return
+    extractor = load_extractor(layout.BACKBONE, [len(EDITS)], throughput=True)
+
+    def describe_image(record: ImageRecord) -> np.ndarray:
         pixels = read_image_file(layout.IMAGES / record.path, record.sha256, extractor.image_size, ranges)
-        edited = [edit(pixels, name) for name in KINDS]
-        return (
-            np.stack([resize(each, extractor.image_size) for each in edited]),
-            np.stack([color_histogram(count_values(each), HISTOGRAM_BINS) for each in edited]),
-            np.stack([thumbnail(each, THUMBNAIL_SIZE) for each in edited]),
-        )
+        edited = [edits.edit(pixels, name) for name in EDITS]
+        features = extractor(np.stack([resize(each, extractor.image_size) for each in edited]))
+        histograms = [color_histogram(count_values(each), HISTOGRAM_BINS) for each in edited]
+        thumbnails = [thumbnail(each, THUMBNAIL_SIZE).ravel() for each in edited]
+        return np.hstack([histograms, thumbnails, features]).astype(np.float32)
 
-    def inputs() -> Iterator[np.ndarray]:
-        for pixels, histograms, thumbnails in ordered_map(edit_image, records, ahead=8):
-            described["color_histogram"].append(histograms)
-            described["pixels"].append(thumbnails)
-            yield pixels
-
-    described["features"] = list(track(extractor.stream(inputs()), "baselines: edit", len(records)))
-    return {name: np.stack(arrays) for name, arrays in described.items()}
+    yield from ordered_map(describe_image, records, ahead=8)
 
 
 if __name__ == "__main__":

@@ -3,30 +3,23 @@
 from pipeline.inputs import load_edits, load_rows
 from pipeline.stage import run_stage, track
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from similarity import layout
 from similarity.data.confidence import mean_interval
 from similarity.data.dataset.duplicates import bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.data.evaluation import retrieval
-from similarity.data.evaluation.novel_classes import hold_out_classes
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.edits import EDITS
 from similarity.data.images.pictures import Previews, draw_sheet, tile_of
 from similarity.data.vectors import standardization
-from similarity.embedding.model import (
-    EmbeddingModel,
-    Head,
-    fit_visual_part,
-    load_embedding_model,
-    predict_classes,
-)
+from similarity.embedding.model import EmbeddingModel, Head, fit_visual_part, load_embedding_model, predict_classes
 from similarity.params import Params
 
 QUERY_ROWS = 10
@@ -46,9 +39,9 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest, model = read_manifest(layout.MANIFEST), load_embedding_model(layout.EMBEDDER)
     embeddings = np.asarray(load_rows(layout.EMBEDDINGS, manifest))
     features = load_rows(layout.FEATURES, manifest, len(model.head.kernel))
+    splits = read_splits(layout.SPLITS, manifest)
     # Without classes, all images count as one class: what is found can be drawn, the scores mean nothing.
     labels = manifest.labels if manifest.can_teach else np.zeros_like(manifest.labels)
-    splits = read_splits(layout.SPLITS, manifest)
     if manifest.can_teach:
         splits = {name: manifest.labeled(rows) for name, rows in splits.items()}
 
@@ -58,45 +51,38 @@ def main(params: Params, outputs: Outputs) -> None:
         queries = retrieval.sample_queries(rows, labels[rows], retrieval.MAX_QUERIES, params.base.seed)
         correct = (predict_classes(features[queries], model.head) == labels[queries]).astype(float)
         found = retrieval.evaluate_retrieval(embeddings, labels, queries, splits["train"])
-        scores = {"correct": correct, **found.scores}
-        scores |= {f"unseen_{name}": np.full(len(queries), np.nan) for name in HEADLINES}
+        unseen = {name: np.full(len(queries), np.nan) for name in HEADLINES}
         with_others = np.bincount(labels[rows])[labels[queries]] > 1
         if with_others.any():
             others = retrieval.evaluate_retrieval(embeddings, labels, queries[with_others], rows)
-            for name in HEADLINES:
-                scores[f"unseen_{name}"][with_others] = others.scores[name]
-        return Measured(queries, found, scores)
+            for name, values in unseen.items():
+                values[with_others] = others.scores[name]
+        unseen = {f"unseen_{name}": values for name, values in unseen.items()}
+        return Measured(queries, found, {"correct": correct, **found.scores, **unseen})
 
     measured = {split: measure(split) for split in track(("valid", "test"), "evaluate: rank", unit=" splits")}
-    test = measured["test"]
-    groups = bounded_groups(manifest, *read_duplicates(layout.DUPLICATES, manifest), len(SPLIT_NAMES))
-    scores: dict[str, Any] = {}
+    test, scores = measured["test"], dict[str, Any]()
+    tables: list[Iterable[Sequence[object]]] = [(), (), ()]
     if manifest.can_teach:
+        groups = bounded_groups(manifest, *read_duplicates(layout.DUPLICATES, manifest), len(SPLIT_NAMES))
         scores = {
             **summarize(test, groups),
             "queries_with_near_duplicates": int(np.isin(groups[test.queries], groups[splits["train"]]).sum()),
             "validation": retrieval.means(measured["valid"].scores),
             "novel_classes": measure_novel_classes(features, manifest, splits, params),
         }
+        nearest = zip(test.queries.tolist(), test.found.nearest[:, 0].tolist(), strict=True)
+        confusion = ([manifest.records[row].label for row in pair] for pair in nearest)
+        tables = [query_scores(manifest, measured), class_scores(manifest, test, groups), confusion]
     likeness = measure_likeness(manifest, embeddings, model)
     write_metrics(outputs.file(layout.METRICS / "retrieval.json"), {name: scores[name] for name in HEADLINES if scores})
     write_metrics(outputs.file(layout.METRICS / "likeness.json"), {"same_image_at_1": likeness["same_image_at_1"]})
     write_metrics(outputs.file(layout.DETAILS / "evaluate.json"), {**scores, "likeness": likeness})
-    confusion = np.column_stack([test.queries, test.found.nearest[:, 0]]).tolist()
-    for path, columns, rows in (
-        (layout.QUERY_SCORES, layout.QUERY_SCORES_COLUMNS, query_scores(manifest, measured)),
-        (layout.PLOTS / "per_class.csv", CLASS_COLUMNS, class_scores(manifest, test, groups)),
-        (
-            layout.PLOTS / "confusion.csv",
-            ("actual", "nearest"),
-            ([manifest.records[row].label for row in pair] for pair in confusion),
-        ),
-    ):  # without classes, they are empty
-        write_table(outputs.file(path), columns, rows if manifest.can_teach else ())
+    write_table(outputs.file(layout.QUERY_SCORES), layout.QUERY_SCORES_COLUMNS, tables[0])
+    write_table(outputs.file(layout.PLOTS / "per_class.csv"), CLASS_COLUMNS, tables[1])
+    write_table(outputs.file(layout.PLOTS / "confusion.csv"), ("actual", "nearest"), tables[2])
     write_table(outputs.file(layout.QUERY_NEIGHBORS), layout.QUERY_NEIGHBORS_COLUMNS, query_neighbors(manifest, test))
-    folder, sheets = outputs.folder(layout.PLOTS / "queries"), draw_queries(manifest, test)
-    for number, sheet in enumerate(track(sheets, "evaluate: draw", QUERY_ROWS), 1):
-        sheet.save(folder / f"query_{number:02d}.png")
+    draw_queries(manifest, test, outputs.folder(layout.PLOTS / "queries"))
     shown = ("test_accuracy", "p_at_10", "map_at_r", "same_image_at_1")
     figures = ", ".join(f"{name} {value:.4f}" for name, value in (scores | likeness).items() if name in shown)
     print(f"evaluate: {figures}; queries are drawn in {layout.PLOTS / 'queries'}")
@@ -125,10 +111,10 @@ def measure_novel_classes(
     """
     settings, found = params.embedding, []
     columns = tapped_columns(layout.BACKBONE, settings.visual_taps if settings.visual_size else [])
-    folds = hold_out_classes(manifest.labels, len(manifest.classes), splits)
+    folds = retrieval.hold_out_classes(manifest.labels, len(manifest.classes), splits)
     with np.load(layout.NOVEL_CLASSES) as weights:  # of the trained class parts
-        folds_and_weights = list(zip(folds, weights["kernels"], weights["biases"], strict=True))
-    for fold, kernel, bias in track(folds_and_weights, "evaluate: novel classes", unit=" thirds"):
+        trained = list(zip(folds, weights["kernels"], weights["biases"], strict=True))
+    for fold, kernel, bias in track(trained, "evaluate: novel classes", unit=" thirds"):
         head = Head(kernel, bias, np.empty((len(bias), 0), np.float32), np.empty(0, np.float32))
         visual = fit_visual_part(features, fold.train, columns, settings.visual_size, params.base.seed)
         mean, scale = standardization(features, fold.train)
@@ -188,17 +174,17 @@ def class_scores(manifest: Manifest, test: Measured, groups: np.ndarray) -> Iter
         yield manifest.classes[label], int((labels == label).sum()), *(f"{value:.6f}" for value in figures)
 
 
-def draw_queries(manifest: Manifest, test: Measured) -> Iterator[Image.Image]:
+def draw_queries(manifest: Manifest, test: Measured, folder: Path) -> None:
     """Draw some test images, the same ones for every model, each with its neighbors."""
     previews = Previews(layout.PREVIEWS)
-    chosen = np.unique(np.linspace(0, len(test.queries) - 1, QUERY_ROWS + 2).round().astype(int)[1:-1])
-    for i in chosen.tolist():
+    chosen = np.unique(np.linspace(0, len(test.queries) - 1, QUERY_ROWS + 2).round().astype(int)[1:-1]).tolist()
+    for number, i in enumerate(track(chosen, "evaluate: draw"), 1):
         row = int(test.queries[i])
         label = manifest.records[row].label if manifest.can_teach else None
         found = zip(test.found.nearest[i].tolist(), test.found.cosines[i].tolist(), strict=True)
         tiles = [tile_of(previews[row], manifest.keys[row], "query", None)]
         tiles += [tile_of(previews[each], manifest.keys[each], f"{cosine:.3f}", label) for each, cosine in found]
-        yield draw_sheet([tiles])
+        draw_sheet([tiles]).save(folder / f"query_{number:02d}.png")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
-from similarity.data.evaluation.novel_classes import hold_out_classes
+from similarity.data.evaluation.retrieval import hold_out_classes
 from similarity.data.files import Outputs, replaced_file, write_arrays, write_metrics, write_table
 from similarity.embedding.model import Head, save_head
 from similarity.errors import UserError

@@ -6,8 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.data.evaluation import retrieval
-from similarity.data.evaluation.retrieval import evaluate_retrieval, ranks_of_originals, sample_queries, score
+from similarity.data import vectors as vectors_module
+from similarity.data.evaluation.retrieval import (
+    evaluate_retrieval,
+    hold_out_classes,
+    ranks_of_originals,
+    sample_queries,
+    score,
+)
 from similarity.data.vectors import normalize
 
 
@@ -74,7 +80,7 @@ def test_a_sample_has_each_class_in_proportion_and_grows_without_changing(
 def test_ranks_are_those_of_sorting_all_images(gallery: np.ndarray, originals: np.ndarray) -> None:
     queries = gallery[originals] + np.array([1, 0, -1], np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval, "_GALLERY_ROWS_PER_BLOCK", 5)
+        patch.setattr(vectors_module, "_ROWS_PER_BLOCK", 5)
         ranks = ranks_of_originals(queries, originals, gallery, np.arange(12))
     cosines = normalize(queries) @ normalize(gallery).T
     own = cosines[np.arange(5), originals]
@@ -86,3 +92,19 @@ def test_an_identical_copy_does_not_push_the_original_back_and_the_same_vector_f
     assert ranks_of_originals(gallery[[2]], np.array([2]), gallery, np.array([0, 1, 1, 2])).tolist() == [1]
     for same in (np.empty((30, 0), np.float32), np.zeros((30, 4), np.float32), np.ones((30, 4), np.float32)):
         assert ranks_of_originals(same[:2], np.array([0, 29]), same, np.arange(30)).tolist() == [30, 30]
+
+
+@pytest.mark.parametrize(("classes", "parts"), [(3, 0), (4, 2), (5, 2), (10, 3)])
+def test_each_class_is_held_out_once_and_never_learned_from_at_the_same_time(classes: int, parts: int) -> None:
+    labels = np.repeat(np.arange(classes, dtype=np.int32), 9)
+    splits = {name: np.arange(len(labels))[i::3] for i, name in enumerate(("train", "valid", "test"))}
+    folds = hold_out_classes(labels, classes, splits)
+    assert len(folds) == parts
+    held_out = [set(labels[fold.novel].tolist()) for fold in folds]
+    assert sorted(label for each in held_out for label in each) == list(range(classes)) * bool(parts)
+    for fold, novel in zip(folds, held_out, strict=True):
+        for rows, split in ((fold.train, "train"), (fold.valid, "valid"), (fold.novel[fold.queries], "test")):
+            assert set(rows.tolist()) <= set(splits[split].tolist())
+        assert not novel & set(labels[np.concatenate([fold.train, fold.valid])].tolist())
+    for empty in ("test", "valid"):  # without images to ask, or to choose by, nothing is measured
+        assert hold_out_classes(labels, classes, {**splits, empty: np.empty(0, np.int64)}) == []

@@ -1,11 +1,10 @@
-"""How good a ranking is: for finding images of the query's class, and for finding the original of an edited picture."""
+"""Which images are queries, and how well rankings find images of their class, or the original of an edited picture."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from similarity.data.files import release_pages
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import normalize, rank, row_blocks
 
@@ -13,8 +12,8 @@ SCORES = ("p_at_1", "p_at_10", "map_at_r")
 MAX_QUERIES = 10_000  # of more test images, a sample with every class in it
 _COMPARED_TOGETHER = 1 << 27  # similarities, for which the gallery is read once
 _RANKED_TOGETHER = 1 << 20  # similarities: what is computed of them stays in the processor's cache
-_GALLERY_ROWS_PER_BLOCK = 4096
 _ROUNDING = 1e-6  # of cosines that were computed in other blocks
+_ROWS_PER_FOLD, _FOLDS_SEED = 2000, 0  # images to learn from, and to search among
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 """Maps vectors, (n, …), to those that are compared by cosine, float32 (n, d)."""
@@ -29,17 +28,57 @@ class Retrieval(NamedTuple):
 
 
 def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw up to `count` of some rows, each class in proportion to its size, but with one row at least.
-
-    Rows, int64 (n,), ascend, with the class index of each in `labels`, and so do those drawn. A larger count adds to
-    what a smaller one drew.
-    """
+    """Draw some rows, int64 (n,), of the classes in `labels`, int (n,), at random; see `take_proportionally`."""
     drawn = np.random.default_rng(seed).permutation(len(rows))
-    by_class = drawn[np.argsort(labels[drawn], kind="stable")]
-    sizes = np.unique(labels, return_counts=True)[1]
-    drawn_before = np.concatenate([np.arange(size) / size for size in sizes])  # share of a row's class
-    chosen = by_class[np.argsort(drawn_before, kind="stable")[: max(count, len(sizes))]]
-    return np.sort(rows[chosen])
+    return take_proportionally(rows[drawn], labels[drawn], count)
+
+
+def take_proportionally(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Take the first rows of each class, in proportion to its size, but one at least.
+
+    Of the rows, int64 (n,), `labels` has the class indices, int (n,). Up to `count` are taken, or as many as there are
+    classes, and given in ascending order. A larger count adds to what a smaller one takes.
+    """
+    if not len(rows):
+        return rows
+    by_class, sizes = rows[np.argsort(labels, kind="stable")], np.unique(labels, return_counts=True)[1]
+    shares_before = np.concatenate([np.arange(size) / size for size in sizes])
+    return np.sort(by_class[np.argsort(shares_before, kind="stable")[: max(count, len(sizes))]])
+
+
+class Fold(NamedTuple):
+    """Classes held out, to measure what to expect of kinds of images without a label, as rows, int64 (n,)."""
+
+    train: np.ndarray  # training images of the other classes
+    valid: np.ndarray  # validation images of the other classes
+    novel: np.ndarray  # images of the classes held out, which are searched
+    queries: np.ndarray  # which of these, by their place in `novel`, are queries: test images with another of the class
+
+
+def hold_out_classes(labels: np.ndarray, classes: int, splits: dict[str, np.ndarray]) -> list[Fold]:
+    """Hold out each third of the classes, or each half of four or five; there are no folds of fewer classes.
+
+    Folds without queries or without validation images, as the source may have given the splits, are left out.
+
+    Args:
+        labels: of all images, int (N,).
+        classes: how many there are.
+        splits: rows of the labeled images by split, int64 (n,).
+    """
+    order, folds = np.random.default_rng(_FOLDS_SEED).permutation(classes), []
+    parts = min(3, classes // 2)
+    for part in range(parts if parts > 1 else 0):
+        is_novel = np.isin(labels, order[part::parts])
+        chosen = [rows[~is_novel[rows]] for rows in (splits["train"], splits["valid"])]
+        train, valid, novel = (
+            sample_queries(rows, labels[rows], _ROWS_PER_FOLD, _FOLDS_SEED)
+            for rows in (*chosen, np.flatnonzero(is_novel))
+        )
+        has_others = np.bincount(labels[novel])[labels[novel]] > 1
+        queries = np.flatnonzero(np.isin(novel, splits["test"]) & has_others)
+        if len(queries) and len(valid):
+            folds.append(Fold(train, valid, novel, queries))
+    return folds
 
 
 def evaluate_retrieval(
@@ -147,12 +186,11 @@ def ranks_of_originals(
     """
     units = normalize(prepare(queries))
     own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) - _ROUNDING
-    ranks = np.ones(len(queries), np.int64)
-    for start in range(0, len(gallery), _GALLERY_ROWS_PER_BLOCK):
-        rows = slice(start, start + _GALLERY_ROWS_PER_BLOCK)
-        is_other = contents[rows, None] != contents[originals]
-        ranks += ((normalize(prepare(gallery[rows])) @ units.T >= own) & is_other).sum(axis=0)
-        release_pages(gallery)
+    ranks, end = np.ones(len(queries), np.int64), 0
+    for block in row_blocks(gallery):
+        start, end = end, end + len(block)
+        is_other = contents[start:end, None] != contents[originals]
+        ranks += ((normalize(prepare(block)) @ units.T >= own) & is_other).sum(axis=0)
     return ranks
 
 
