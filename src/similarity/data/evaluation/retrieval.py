@@ -36,8 +36,8 @@ def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) 
 def take_proportionally(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """Take the first rows of each class, in proportion to its size, but one at least.
 
-    Of the rows, int64 (n,), `labels` has the class indices, int (n,). Up to `count` are taken, or as many as there are
-    classes, and given in ascending order. A larger count adds to what a smaller one takes.
+    Rows, int64 (n,), have the class indices `labels`, int (n,). Up to `count` of them are taken, or as many as there are
+    classes, and returned in ascending order. A larger count adds to what a smaller one takes.
     """
     if not len(rows):
         return rows
