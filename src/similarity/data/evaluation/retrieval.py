@@ -36,7 +36,7 @@ def sample_queries(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) 
 def take_proportionally(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """Take the first rows of each class, in proportion to its size, but one at least.
 
-    Rows, int64 (n,), have the class indices `labels`, int (n,). Up to `count` of them are taken, or as many as there are
+    Rows, int64 (n,), have the class indices `labels`, int (n,). Up to `count` are taken, or as many as there are
     classes, and returned in ascending order. A larger count adds to what a smaller one takes.
     """
     if not len(rows):
