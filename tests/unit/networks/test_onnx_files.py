@@ -8,8 +8,8 @@ import pytest
 
 from onnx_files import write_onnx
 from samples import batch_of
-from similarity.data.features.extractor import load_extractor
-from similarity.data.features.graphs import read_onnx, save_extractor
+from similarity.data.features.extractor import load_extractor, save_extractor
+from similarity.data.features.networks import read_onnx
 from similarity.errors import UserError
 
 SIZE = 32
@@ -51,13 +51,15 @@ def test_what_is_no_image_network_is_refused_with_the_reason(tmp_path: Path) -> 
         return tf.matmul(tf.reshape(images, (-1, SIZE * SIZE * 3)), tf.ones((SIZE * SIZE * 3, 8)))
 
     (tmp_path / "damaged.onnx").write_bytes(b"no network")
+    two = write_onnx(flat, tmp_path / "two.onnx", IMAGES, IMAGES)
     gray = write_onnx(flat, tmp_path / "gray.onnx", (None, SIZE, SIZE, 1))
+    tokens = write_onnx(sequences, tmp_path / "tokens.onnx", IMAGES)
     refused = {
-        tmp_path / "missing.onnx": "there is no file",
-        tmp_path / "damaged.onnx": "OpenVINO cannot read",
-        write_onnx(flat, tmp_path / "two.onnx", IMAGES, IMAGES): r"takes f32 .*, f32 .* export the image tower alone",
-        gray: r"takes f32 \[.*32,32,1\] and gives .* float32 with three channels",
-        write_onnx(sequences, tmp_path / "tokens.onnx", IMAGES): r"gives \[.*32,32\]; .* one vector per image",
+        tmp_path / "missing.onnx": "Could not open the file",
+        tmp_path / "damaged.onnx": "Available frontends",
+        two: r"takes .*32,3\].*32,3\].* export the image tower alone",
+        gray: r"takes .*32,32,1\].* and gives .* one float32 input",
+        tokens: r"gives .*32,32\].* one vector per image",
     }
     for path, message in refused.items():
         with pytest.raises(UserError, match=message) as refusal:
@@ -66,5 +68,5 @@ def test_what_is_no_image_network_is_refused_with_the_reason(tmp_path: Path) -> 
         assert "\n" not in str(refusal.value)
     path = write_onnx(linear, tmp_path / "linear.onnx", IMAGES)
     assert read_onnx(path, MEAN, STD, SIZE).output().partial_shape[1].get_length() == 8
-    with pytest.raises(UserError, match=r"backbone\.image_size: .* does not take any number of images of 40 × 40"):
+    with pytest.raises(UserError, match=r"cannot be used with images of 40 × 40 pixels"):
         read_onnx(path, MEAN, STD, 40)

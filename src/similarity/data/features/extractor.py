@@ -3,20 +3,23 @@
 Indexing and queries load the same folder, with OpenVINO and without importing TensorFlow.
 """
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
-from similarity.data.features.networks import Backbone, load_backbone
+from similarity.data.features.networks import FINAL_TAP, Backbone, load_backbone
 from similarity.data.parallel import ordered_map
-from similarity.data.quiet import prepare_tensorflow
+from similarity.data.quiet import openvino_core, prepare_tensorflow
+from similarity.data.vectors import normalize
 from similarity.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +31,60 @@ DESCRIPTION, GRAPH, WEIGHTS = "backbone.json", "graph.xml", "backbone.weights.h5
 """Files of the folder: with OpenVINO, the graph from pixels to features; with Keras, the weights of the network."""
 
 _PRECISIONS = {"openvino": "f32", "openvino_bf16": "bf16"}  # stated, since CPUs with bfloat16 would compute in it
+
+
+def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
+    """Write a backbone from `load_backbone`, or one from `read_onnx`, into an existing folder.
+
+    Its name and taps are kept with it, as `load_backbone` takes them. The engine is to run it: ``openvino``,
+    ``openvino_bf16`` or, if it is from Keras, ``keras``.
+
+    Raises:
+        UserError: this processor does not compute as the engine is to.
+    """
+    if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
+    if isinstance(backbone, Backbone):
+        image_size, tap_features = backbone.model.input_shape[1], backbone.tap_features
+    else:
+        image_size = backbone.input().partial_shape[1].get_length()
+        tap_features = {FINAL_TAP: backbone.output().partial_shape[1].get_length()}
+    if isinstance(backbone, Backbone) and engine == "keras":
+        backbone.network.save_weights(folder / WEIGHTS)
+    else:
+        _save_graph(_convert(backbone) if isinstance(backbone, Backbone) else backbone, folder / GRAPH)
+    description = {"name": name, "engine": engine, "image_size": image_size, "taps": taps, "tap_features": tap_features}
+    description["features"] = sum(tap_features.values())
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    (folder / DESCRIPTION).write_bytes(orjson.dumps(description, option=options))
+
+
+def _save_graph(graph: "ov.Model", path: Path) -> None:
+    """Write a graph in OpenVINO's format, ``.xml`` and ``.bin``, with the same bytes each time it is made."""
+    import openvino as ov
+
+    graph = ov.Model(graph.get_results(), graph.get_parameters(), "backbone")  # without remarks on the conversion
+    for number, node in enumerate(graph.get_ordered_ops()):  # Keras numbers its names on with every model it makes
+        node.set_friendly_name(f"{node.get_type_name()}_{number}")
+        for output in node.outputs():
+            output.get_tensor().set_names(set())
+    try:
+        ov.save_model(graph, path, compress_to_fp16=False)
+    except RuntimeError as error:  # it does not say why
+        raise OSError(errno.EIO, f"the network cannot be written: is the disk full? OpenVINO says: {error}") from error
+
+
+def _convert(backbone: Backbone) -> "ov.Model":
+    import openvino as ov
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    pixels = tf.TensorSpec(backbone.model.input_shape, tf.float32)
+    run = tf.function(partial(backbone.model, training=False)).get_concrete_function(pixels)
+    # By way of a file: with Python 3.13, OpenVINO fails to convert what is in memory.
+    with TemporaryDirectory(prefix="backbone-") as folder:
+        path = tf.io.write_graph(convert_variables_to_constants_v2(run).graph, folder, "frozen.pb", as_text=False)
+        return ov.convert_model(path, input=[-1, *pixels.shape[1:]])
 
 
 class Extractor:
@@ -63,16 +120,14 @@ class Extractor:
         return ordered_map(self, blocks, ahead=os.cpu_count() or 1)
 
 
-def load_extractor(
-    folder: Path, batch_sizes: Sequence[int], throughput: bool = False, threads: int | None = None
-) -> Extractor:
+def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = False, threads: int = 0) -> Extractor:
     """Load what `save_extractor` wrote. The features are the same with all options.
 
     Args:
         folder: where it is.
         batch_sizes: the shapes to run in; fewer images than the smallest are filled up to it.
         throughput: whether to work on several batches at a time; else all cores work on one.
-        threads: that OpenVINO may use, if not as many as there are cores.
+        threads: that OpenVINO may use; 0 is as many as there are cores.
     """
     description = describe(folder)
     if description["engine"] == "keras":
@@ -82,7 +137,7 @@ def load_extractor(
         "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
         "INFERENCE_PRECISION_HINT": _PRECISIONS[description["engine"]],
         "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
-        **({} if threads is None else {"INFERENCE_NUM_THREADS": threads}),
+        "INFERENCE_NUM_THREADS": threads,
     }
     runs = {}
     for size in batch_sizes:
@@ -110,25 +165,11 @@ def _openvino_run(graph: "ov.CompiledModel") -> Callable[[np.ndarray], np.ndarra
             request = free.pop()
         except IndexError:
             request = graph.create_infer_request()
-        features = request.infer([pixels])[0].copy()
+        features = request.infer([pixels])[0]
         free.append(request)
         return features
 
     return run
-
-
-@cache
-def openvino_core() -> "ov.Core":
-    """Make OpenVINO's core once, and keep it until the process ends.
-
-    The CPU plugin ties the thread's stack for signals to the core: after two cores that end in the order in which they
-    began, the next signal that Python handles is a segmentation fault.
-    """
-    import openvino as ov
-
-    # Its NumPy bindings are set up at first use; two threads that do so at the same time wait for each other for ever.
-    assert ov.Tensor(np.zeros(1, np.float32)).data.size
-    return ov.Core()
 
 
 def load_keras_backbone(folder: Path, weights: str = "") -> Backbone:
@@ -152,7 +193,5 @@ def tapped_columns(folder: Path, taps: Sequence[str]) -> np.ndarray:
 
 
 def lowest_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Compare rows of numbers, (n, D), with others; two rows of zeros agree."""
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
-    norms, dots = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1), (ours * theirs).sum(axis=1)
-    return float(np.where(norms > 0, dots / np.where(norms > 0, norms, 1), theirs.any(1) == ours.any(1)).min())
+    """Find the lowest cosine of rows of numbers, float32 (n, D), to others; that of a row of zeros is 0."""
+    return float((normalize(ours) * normalize(theirs)).sum(axis=1, dtype=np.float64).min())
