@@ -37,23 +37,17 @@ def main() -> None:
         help="default: saved_model; onnx needs more packages")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("export"), help="the folder to replace (default: export)")
     arguments = parser.parse_args()
-    if arguments.format == "onnx" and (missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]):
+    if arguments.format == "onnx" and not all(map(find_spec, ONNX_PACKAGES)):
         raise UserError(
-            f"--format onnx needs more packages ({', '.join(missing)}): "
+            "--format onnx needs more packages: "
             "run `pip install 'onnx>=1.17,<2' 'onnxruntime>=1.20,<2' 'tf2onnx>=1.17,<2'`"
         )
     out = arguments.out.resolve()
-    refuse_other_folders(out)
+    notes = out / NOTES
+    if out.exists() and not (notes.is_file() and notes.read_text("utf-8", "replace").startswith(TITLE)):
+        raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
     export(arguments.format, out)
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
-
-
-def refuse_other_folders(out: Path) -> None:
-    """Refuse to replace a folder, which is done as a whole, unless it is empty or an earlier export."""
-    notes = out / NOTES
-    is_export = notes.is_file() and notes.read_text(encoding="utf-8", errors="replace").startswith(TITLE)
-    if out.exists() and not is_export and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
 
 
 def export(model_format: str, out: Path) -> None:
@@ -98,8 +92,8 @@ def export(model_format: str, out: Path) -> None:
         if not lowest >= (least := MIN_AGREEMENT[description["engine"]]):
             raise UserError(
                 f"the exported model does not give the stored embeddings of indexed images (cosine {lowest:.4f}, "
-                f"at least {least} is needed), so nothing was exported: run `dvc repro`, and make sure that "
-                f"backbone.weights ({weights}) is the file that models/backbone was made from"
+                f"at least {least} is needed), so nothing was exported: run `dvc repro`, with the backbone.weights "
+                f"that models/backbone was made from ({weights})"
             )
         text = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
         text = text.replace("<size>", str(size)).replace("<E>", str(stored.shape[1]))
@@ -145,7 +139,7 @@ def export_onnx(model: "keras.Model", folder: Path) -> "Run":
     """Write an ONNX file, and load it again."""
     import numpy as np
 
-    # Where it can, ONNX Runtime reports how it is used. It also keeps that in the home folder until then.
+    # Where it can, ONNX Runtime reports how it is used, and keeps that in the home folder until then.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
+import pooch  # type: ignore[import-untyped]  # it comes without types
 from platformdirs import user_cache_path
 
-from similarity.data.content_cache import digest_file
 from similarity.data.dataset.corrections import read_corrections
 from similarity.data.dataset.manifest import SPLIT_COLUMNS, SPLIT_NAMES, UNLABELED
 from similarity.data.files import Outputs, write_table
@@ -78,7 +78,7 @@ def _follow(recipe: Recipe, unpacked: Path) -> Mapping[PurePosixPath, Path]:
         archive.unlink(missing_ok=True)  # else it would be found there for ever
         raise UserError(f"{error}; the download was removed: run again, or correct the recipe's url") from error
     if recipe.sha256 is None:
-        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {digest_file(archive)}")
+        print(f"fetch: the recipe has no sha256, so this was not checked; received sha256 {pooch.file_hash(archive)}")
     print(f"fetch: {recipe.title}; licence: {recipe.licence}; cite: {recipe.citation}")
     return shards
 

@@ -10,7 +10,15 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest
-from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection, list_keys, scan_images, scan_version
+from similarity.data.dataset.scanning import (
+    HISTOGRAM_BINS,
+    REMARKS_COLUMNS,
+    THUMBNAIL_SIZE,
+    Rejection,
+    list_keys,
+    scan_images,
+    scan_version,
+)
 from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
 from similarity.data.images.pictures import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
@@ -71,17 +79,17 @@ def _keep_pixels(
     (folder / layout.PREVIEWS.name).mkdir()
     with (
         user_cache("scan", scan_version(ranges)) as cache,
-        open_array(folder / layout.THUMBNAILS.name) as add_thumbnail,
-        open_array(folder / layout.HISTOGRAMS.name) as add_histogram,
+        open_array(folder / layout.THUMBNAILS.name, (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3), np.uint8) as write_thumbnail,
+        open_array(folder / layout.HISTOGRAMS.name, (3 * HISTOGRAM_BINS,), np.float32) as write_histogram,
         open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
         for image in track(scan_images(layout.IMAGES, keys, cache, ranges), "scan", len(keys)):
             if isinstance(image, Rejection):
                 rejections.append(image)
                 continue
+            write_thumbnail(len(records), image.thumbnail[None])
+            write_histogram(len(records), image.histogram[None])
             records.append(image.record)
-            add_thumbnail(image.thumbnail[None])
-            add_histogram(image.histogram[None])
             add_preview(image.preview)
             decoded += image.is_decoded
             if image.remark:

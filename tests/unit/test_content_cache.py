@@ -36,7 +36,7 @@ def test_a_cache_that_is_turned_off_or_cannot_be_used_finds_nothing(tmp_path: Pa
     (tmp_path / "cache.db").write_bytes(b"no database" * 1000)
     damaged = opened(tmp_path)
     assert damaged.get_many(ENTRIES) == {}
-    assert "not a database: remove it" in str(damaged.problem)
+    assert "not a database (if it is damaged, remove it)" in str(damaged.problem)
 
 
 def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,17 +14,15 @@ from similarity.errors import UserError
 DIGEST_OF_ARRAYS = "bdbb126cb1f3c3b4cefbd180bade9d7bd34de350d8a1d841d0f3e6d7f93568db"
 
 
-def test_an_array_written_in_blocks_or_scattered_rows_is_a_plain_npy_file(tmp_path: Path) -> None:
+def test_an_array_written_in_blocks_of_rows_in_any_order_is_a_plain_npy_file(tmp_path: Path) -> None:
     array = np.arange(10, dtype=np.float32).reshape(5, 2)
     files.write_array(tmp_path / "a.npy", array)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
-    scattered = (np.array([4, 1]), np.array([0]), np.array([3, 2]))
-    files.write_scattered_array(tmp_path / "b.npy", array.shape, [(rows, array[rows]) for rows in scattered])
-    assert (tmp_path / "b.npy").read_bytes() == (tmp_path / "a.npy").read_bytes()
-    with files.open_array(tmp_path / "c.npy") as append:
-        for block in (array[:1], array[1:]):
-            append(block)
-    np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), array)
+    with files.open_array(tmp_path / "b.npy", (2,), np.float32) as write:
+        for block in (slice(4, 5), slice(0, 2), slice(2, 4)):
+            write(block.start, array[block])
+    np.save(tmp_path / "c.npy", array)
+    assert len({(tmp_path / name).read_bytes() for name in ("a.npy", "b.npy", "c.npy")}) == 1
 
 
 any_key = st.text(st.characters(exclude_categories=["Cs"]))
@@ -53,12 +51,10 @@ def test_a_table_with_any_names_is_read_as_it_was_written(
     assert [tuple(row) for row in read_table(path, ("path", "reason"))] == rows
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [("b,a\n1,2\n", "columns a, b"), ("a,b\n1,2\n3\n", "line 3: 2 columns")]
-)
-def test_a_table_of_other_columns_is_refused(tmp_path: Path, content: str, message: str) -> None:
+@pytest.mark.parametrize("content", ["", "b,a\n1,2\n", "a,b\n1,2\n3\n"])
+def test_a_table_of_other_columns_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "table.csv").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"table\.csv does not have the columns a, b"):
         list(read_table(tmp_path / "table.csv", ("a", "b")))
 
 
@@ -66,7 +62,7 @@ def test_metrics_have_six_decimals_and_are_finite(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     write_metrics(path, {"a": np.float32(1 / 3), "n": np.int64(3), "per_class": {"x": 0.1234567}})
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.333333, "n": 3, "per_class": {"x": 0.123457}}
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         write_metrics(path, {"a": float("nan")})
 
 

@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,9 @@ import diskcache  # type: ignore[import-untyped]  # it comes without types
 
 from similarity.errors import UserError, one_line
 
-_BLOCK = 1 << 20
 _DROPPED_PER_ENTRY = 2  # while the database is too large: it shrinks only when a transaction ends
 _LARGEST_ROW = 1 << 30  # bytes; larger entries would get a file of their own
 _DEFAULT_GB = "10"
-
-
-def digest_file(path: Path) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class ContentCache:
@@ -70,10 +59,9 @@ class ContentCache:
                         self._cache.set(f"{self._namespace}/{key}", value)
 
     def close(self) -> None:
-        """Close the database; nothing more is found or kept."""
+        """Close the database."""
         if self._cache is not None:
             self._cache.close()
-        self._cache = None
 
     @contextmanager
     def _without_stopping(self) -> Iterator[None]:
@@ -81,9 +69,7 @@ class ContentCache:
             yield
         except (OSError, sqlite3.Error, diskcache.Timeout) as error:
             self._cache = None
-            self.problem = one_line(error) or "it is locked by another process, or read-only"
-            if type(error) is sqlite3.DatabaseError:  # subclasses stand for other things than damage
-                self.problem += ": remove it, and the next run begins an empty one"
+            self.problem = f"{one_line(error) or 'it is locked, or read-only'} (if it is damaged, remove it)"
 
 
 def cache_limit_gb() -> float:

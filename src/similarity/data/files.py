@@ -1,6 +1,7 @@
 """Write complete files only, and the formats that the stages share."""
 
 import csv
+import json
 import math
 import mmap
 import shutil
@@ -8,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 import orjson
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from similarity.errors import UserError
 
@@ -87,17 +88,9 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     Raises:
         ValueError: a figure is not finite.
     """
-    path.write_bytes(orjson.dumps(_rounded(metrics), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    if isinstance(value, float | np.floating):
-        if not math.isfinite(value):
-            raise ValueError(f"a metric must be finite, not {value}")
-        return round(float(value), _METRIC_DECIMALS)
-    return int(value)
+    text = json.dumps(metrics, allow_nan=False, default=np.generic.item)
+    rounded = json.loads(text, parse_float=lambda number: round(float(number), _METRIC_DECIMALS))
+    path.write_bytes(orjson.dumps(rounded, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
@@ -114,30 +107,35 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
 
 
 @contextmanager
-def open_array(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
-    """Open a ``.npy`` file; yield what appends rows, (n, …), of one dtype and of one shape but for n, to it.
+def open_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Callable[[int, np.ndarray], None]]:
+    """Open a ``.npy`` file of rows of some shape; yield what writes some of them, (n, *shape), from a row's number on.
 
-    Unlike with a memory map, a full disk is a clear error.
+    They may come in any order. Unlike with a memory map, a full disk is a clear error.
     """
-    count, last = 0, np.empty(0, np.float32)
+    count, size = 0, math.prod(shape) * np.dtype(dtype).itemsize
 
-    def append(rows: np.ndarray) -> None:
-        nonlocal count, last
-        if count == 0:
-            _write_header(file, rows.shape, rows.dtype)
-        count, last = count + len(rows), rows[:0]
-        file.write(np.ascontiguousarray(rows).data)
+    def write(row: int, values: np.ndarray) -> None:
+        nonlocal count
+        count = max(count, row + len(values))
+        file.seek(start + row * size)
+        file.write(np.ascontiguousarray(values, dtype).data)
+
+    def write_header() -> None:
+        facts = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(file, {**facts, "shape": (count, *shape)})
 
     with path.open("wb") as file:
-        yield append
+        write_header()
+        start = file.tell()
+        yield write
         file.seek(0)  # the header keeps its length: NumPy leaves room for the number of rows
-        _write_header(file, (count, *last.shape[1:]), last.dtype)
+        write_header()
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write an array, (n, …), as ``.npy``; see `open_array`."""
-    with open_array(path) as append:
-        append(array)
+    with open_array(path, array.shape[1:], array.dtype) as write:
+        write(0, array)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
@@ -156,25 +154,6 @@ def release_pages(array: np.ndarray) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def write_scattered_array(path: Path, shape: tuple[int, ...], blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write a float32 array of some shape as ``.npy`` from its rows in any order.
-
-    A block is the numbers of some rows, int64 (n,), and these rows, float32 (n, *shape[1:]); each is in one block.
-    """
-    with path.open("wb") as file:
-        _write_header(file, shape, np.dtype(np.float32))
-        start, size = file.tell(), 4 * math.prod(shape[1:])
-        for rows, values in blocks:
-            for row, value in zip(rows.tolist(), np.ascontiguousarray(values, np.float32), strict=True):
-                file.seek(start + row * size)
-                file.write(value.data)
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, facts)
-
-
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file with Unix line ends, UTF-8."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -187,13 +166,13 @@ def read_table(path: Path, header: Sequence[str]) -> Iterator[list[str]]:
     """Read the rows of a CSV file below its header.
 
     Raises:
-        UserError: the file has another header, or a row another number of columns.
+        UserError: it has other columns.
     """
     with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
+        rows, wrong = csv.reader(file), f"{path} does not have the columns {', '.join(header)}: run `dvc repro`"
         if next(rows, None) != list(header):
-            raise UserError(f"{path} does not begin with the columns {', '.join(header)}: run `dvc repro`")
+            raise UserError(wrong)
         for row in rows:
             if len(row) != len(header):
-                raise UserError(f"{path}, line {rows.line_num}: {len(header)} columns are needed: run `dvc repro`")
+                raise UserError(wrong)
             yield row

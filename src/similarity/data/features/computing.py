@@ -1,7 +1,7 @@
-"""Features of image files: from the user's cache, or computed in threads of this machine or on a cluster."""
+"""Features of image files, computed in threads of this machine or on a cluster."""
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -10,10 +10,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from similarity.data.content_cache import ContentCache, digest_file
-from similarity.data.features import extractor as extractor_module
 from similarity.data.features.extractor import Extractor, describe, load_extractor
-from similarity.data.images import decoding, formats, pixels, wide
 from similarity.data.images.decoding import read_image_file
 from similarity.data.images.pixels import resize
 from similarity.data.images.wide import Ranges
@@ -21,8 +18,8 @@ from similarity.data.parallel import cluster_map, is_cluster_named, ordered_map
 from similarity.data.quiet import prepare_tensorflow
 from similarity.errors import UserError
 
-_ROWS_LOOKED_UP = 500  # at a time, to bound the memory
 _BATCHES_SENT = 16  # at a time to a core of a cluster
+_PACKAGES = ("numpy", "pillow", "scipy", "openvino", "keras", "tensorflow")
 
 
 def load_pixels(file: Path, size: int, digest: str | None = None, ranges: Ranges | None = None) -> np.ndarray:
@@ -30,47 +27,37 @@ def load_pixels(file: Path, size: int, digest: str | None = None, ranges: Ranges
     return resize(read_image_file(file, digest, size, ranges), size)
 
 
-def cached_features(digests: Sequence[str], width: int, cache: ContentCache) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield which images have their features in a cache, int64 (b,), and these features, float32 (b, width).
-
-    The images are given by the SHA-256 of their content, in hexadecimal; the cache has the namespace `fingerprint`.
-    """
-    for start in range(0, len(digests), _ROWS_LOOKED_UP):
-        wanted = digests[start : start + _ROWS_LOOKED_UP]
-        found = cache.get_many(wanted)
-        rows = np.array([row for row, key in enumerate(wanted, start) if len(found.get(key, b"")) == 4 * width], int)
-        yield rows, np.frombuffer(b"".join(found[digests[row]] for row in rows), np.float32).reshape(-1, width)
-
-
 def compute_features(
-    files: Sequence[Path], digests: Sequence[str], folder: Path, batch_size: int, ranges: Ranges | None = None
+    images: Sequence[tuple[Path, str]], folder: Path, batch_size: int, ranges: Ranges | None = None
 ) -> Iterator[np.ndarray]:
-    """Compute the features of image files, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
+    """Compute the features of images, and yield them in blocks of up to `batch_size` rows, float32 (n, D).
 
     Each core has a thread that reads the images of a batch and runs the extractor, in `folder`, on them. If the
     environment names a cluster, its cores do so, and every node needs the files and the folder at the same paths.
 
+    Args:
+        images: files, and the SHA-256 of their content, in hexadecimal.
+        folder: of the extractor.
+        batch_size: images at a time.
+        ranges: see `read_image_file`.
+
     Raises:
-        UserError: an image cannot be decoded, or its content has another SHA-256 than its digest; or from
-            `cluster_map`, or a node would compute other features.
+        UserError: an image cannot be decoded, or its content has another SHA-256; or from `cluster_map`, or a node
+            would compute other features.
     """
-    images = list(zip(files, digests, strict=True))
     batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
     if not batches:
         return
     if is_cluster_named():
         load = partial(_extractor_of_node, folder, batch_size, fingerprint(folder, batch_size))
-        yield from cluster_map(partial(_compute_batch, load, ranges), batches, _BATCHES_SENT)
+        yield from cluster_map(lambda batch: _compute_batch(load(), ranges, batch), batches, _BATCHES_SENT)
         return
     extractor = load_extractor(folder, (batch_size,), throughput=True)
     with threadpool_limits(limits=1, user_api="blas"):  # threads of its own would take the extractor's cores
-        yield from ordered_map(partial(_compute_batch, lambda: extractor, ranges), batches)
+        yield from ordered_map(partial(_compute_batch, extractor, ranges), batches)
 
 
-def _compute_batch(
-    load: Callable[[], Extractor], ranges: Ranges | None, batch: Sequence[tuple[Path, str]]
-) -> np.ndarray:
-    extractor = load()
+def _compute_batch(extractor: Extractor, ranges: Ranges | None, batch: Sequence[tuple[Path, str]]) -> np.ndarray:
     return extractor(np.stack([load_pixels(file, extractor.image_size, digest, ranges) for file, digest in batch]))
 
 
@@ -88,18 +75,17 @@ def _extractor_of_node(folder: Path, batch_size: int, expected: str) -> Extracto
 
 def fingerprint(folder: Path, batch_size: int, ranges: Ranges | None = None) -> str:
     """Digest all that decides the bits of features but the images: the backbone, what runs it, and where."""
-    code = (decoding.__file__, formats.__file__, pixels.__file__, wide.__file__, extractor_module.__file__, __file__)
-    packages, devices = ["numpy", "pillow", "scipy", "openvino"], [_processor()]
+    code = Path(__file__).parent
+    files = [*sorted(code.glob("*.py")), *sorted(code.with_name("images").glob("*.py")), *sorted(folder.iterdir())]
+    facts = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in files]
+    facts += [f"{package} {version(package)}" for package in _PACKAGES]
+    facts += [str(batch_size), *map(str, (ranges or {}).items()), _processor()]
     if describe(folder)["engine"] == "keras":
         prepare_tensorflow()
         import tensorflow as tf
 
-        packages[-1:] = ["keras", "tensorflow"]
         gpus = tf.config.list_physical_devices("GPU")
-        devices += [str(tf.config.experimental.get_device_details(gpu)) for gpu in gpus]
-    facts = [f"{path.name} {digest_file(path)}" for path in (*map(Path, code), *sorted(folder.iterdir()))]
-    facts += [f"{package} {version(package)}" for package in packages]
-    facts += [str(batch_size), *map(str, (ranges or {}).items()), *devices]
+        facts += [str(tf.config.experimental.get_device_details(gpu)) for gpu in gpus]
     return sha256("\n".join(facts).encode()).hexdigest()
 
 
@@ -108,7 +94,5 @@ def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():  # not Linux
         return f"{platform.machine()} {platform.processor()}"
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    return "\n".join(
-        sorted({line for line in lines if line.startswith(("model name", "flags", "CPU part", "Features"))})
-    )
+    names = ("model name", "flags", "CPU part", "Features")
+    return "\n".join(sorted({line for line in cpuinfo.read_text("utf-8").splitlines() if line.startswith(names)}))
