@@ -9,7 +9,6 @@ from similarity import layout
 from similarity.data.dataset.manifest import Manifest, read_manifest, read_splits
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_array, write_arrays, write_json_entries
-from similarity.data.vectors import count_zero_rows
 from similarity.embedding.model import EmbeddingModel, VisualPart, fit_visual_part, load_head, save_embedder
 from similarity.embedding.projection import project
 from similarity.errors import UserError
@@ -37,7 +36,7 @@ def main(params: Params, outputs: Outputs) -> None:
     class_part = embeddings[:, : model.class_size]
     if dead := int((~class_part.any(axis=0)).sum()):
         print(f"embed: {counted(dead, 'dimension')} of the class part zero for all images")
-    if model.class_size and (zero := count_zero_rows(class_part)):
+    if model.class_size and (zero := int((~class_part.any(axis=1)).sum())):
         print(f"embed: the class part of {counted(zero, 'image')} is all zeros")
 
 

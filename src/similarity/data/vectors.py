@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from similarity.data.files import release_pages
 
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+Progress = Callable[[range], Iterable[int]]
+"""Wraps the iteration over blocks, to show how far it is."""
 
 COSINE_DECIMALS = 6
 SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
@@ -20,22 +20,17 @@ _LEAST_SAFE, _MOST_SAFE = 1e-15, 1e15  # squares of these, and sums of millions 
 _MAX_EXPONENT = 126  # of a power of two whose reciprocal is a float32 number as well
 
 
-def row_blocks(array: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+def row_blocks(array: np.ndarray, rows: np.ndarray | None = None, progress: Progress = iter) -> Iterator[np.ndarray]:
     """Give an array, (n, …), or some of its rows, int64 (m,), in blocks.
 
     A block of an array that is mapped from a file is released before the next one, and must not be kept.
     """
     count = len(array) if rows is None else len(rows)
-    for start in range(0, count, _ROWS_PER_BLOCK):
+    for start in progress(range(0, count, _ROWS_PER_BLOCK)):
         block = slice(start, start + _ROWS_PER_BLOCK)
         yield array[block] if rows is None else array[rows[block]]
         if start + _ROWS_PER_BLOCK < count:  # the last block may be all there is, and wanted again at once
             release_pages(array)
-
-
-def count_blocks(array: np.ndarray) -> int:
-    """Count the blocks that `row_blocks` gives of an array, (n, …)."""
-    return -(-len(array) // _ROWS_PER_BLOCK)
 
 
 def standardization(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -89,17 +84,9 @@ def multiply_rows(rows: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return products
 
 
-@cache
-def _libraries() -> "ThreadpoolController":
-    """Find the libraries whose threads can be limited; cached, since this takes longer than an image's product."""
-    from threadpoolctl import ThreadpoolController
-
+@cache  # since to find the libraries takes longer than an image's product
+def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
-
-
-def count_zero_rows(embeddings: np.ndarray) -> int:
-    """Count the embeddings, of (n, d), that are all zeros, and so similar to nothing."""
-    return int((~embeddings.any(axis=1)).sum())
 
 
 def rank(similarities: np.ndarray, count: int) -> np.ndarray:
@@ -116,14 +103,12 @@ def rank(similarities: np.ndarray, count: int) -> np.ndarray:
     return np.sort(sort_keys, axis=1) % columns
 
 
-def nearest_neighbors(
-    embeddings: np.ndarray, top_k: int, progress: Callable[[range], Iterable[int]] = iter
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbors(embeddings: np.ndarray, top_k: int, progress: Progress = iter) -> tuple[np.ndarray, np.ndarray]:
     """Find the most similar other rows of every row by comparing all pairs.
 
     Candidates come from faiss (Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2017). Their
     cosines are recomputed in double precision, so that neither the order of ties nor a digit depends on the number of
-    threads. Equal rows are searched once. Memory: O(n · (d + top_k)). `progress` wraps the iteration over blocks.
+    threads. Equal rows are searched once. Memory: O(n · (d + top_k)).
 
     Returns:
         The neighbors' rows, int64 (n, k), best first, and their cosines, rounded to 6 decimals, float64 (n, k), with

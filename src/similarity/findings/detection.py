@@ -7,7 +7,7 @@ import numpy as np
 
 from similarity.data.dataset.duplicates import Pairs
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.vectors import count_blocks, normalize, rank, row_blocks, standardization
+from similarity.data.vectors import Progress, normalize, rank, row_blocks, standardization
 
 FOLDS = 5  # parts of the images; the labels of each are judged by a classifier trained on the others
 DOUBTFUL, _WRONG = 0.2, 0.8  # probability of a wrong label, from which it is called so
@@ -27,9 +27,7 @@ _MAX_RATIO = 0.65  # of the distance between near duplicates to that between an 
 _ALMOST_EQUAL = 0.995  # correlation of thumbnails
 
 
-def principal_components(
-    features: np.ndarray, count: int, seed: int, progress: Callable[[range], Iterable[int]] = iter
-) -> np.ndarray:
+def principal_components(features: np.ndarray, count: int, seed: int, progress: Progress = iter) -> np.ndarray:
     """Project features, float32 (n, D), on their main directions: float32 (n, min(count, n, D)).
 
     The directions are those of a sample of at most 10,000 rows, so memory does not grow with the data set; random
@@ -41,8 +39,7 @@ def principal_components(
     mean, scale = standardization(features)
     sample = (features[_sample(len(features), _FITTED_ROWS, seed)] - mean) / scale
     axes = randomized_svd(sample, min(count, *sample.shape), random_state=seed)[2].T
-    blocks = zip(progress(range(count_blocks(features))), row_blocks(features), strict=True)
-    return np.concatenate([((block - mean) / scale) @ axes for _, block in blocks])
+    return np.concatenate([((block - mean) / scale) @ axes for block in row_blocks(features, progress=progress)])
 
 
 def find_outliers(components: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
