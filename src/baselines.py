@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from similarity import layout
-from similarity.data.content_cache import digest_file
 from similarity.data.dataset.manifest import ImageRecord, Manifest, read_manifest, read_splits
 from similarity.data.dataset.scanning import HISTOGRAM_BINS, THUMBNAIL_SIZE
 from similarity.data.evaluation import retrieval
-from similarity.data.features.computing import cached_features, fingerprint
+from similarity.data.features.computing import fingerprint
 from similarity.data.features.extractor import describe, load_extractor
 from similarity.data.files import Outputs, write_array, write_metrics
 from similarity.data.images import edits
@@ -91,12 +90,14 @@ def edit_images(records: list[ImageRecord]) -> np.ndarray:
     """
     ranges, digests = read_ranges(layout.RANGES), [record.sha256 for record in records]
     shape = len(records), len(EDITS), HISTOGRAM + PIXELS + describe(layout.BACKBONE)["features"]
-    described, missing = np.empty(shape, np.float32), np.ones(len(records), bool)
-    code = " ".join(digest_file(Path(file)) for file in (edits.__file__, __file__))
+    described = np.empty(shape, np.float32)
+    code = sha256(Path(__file__).read_bytes()).hexdigest()
     with user_cache("features", f"{code} {fingerprint(layout.BACKBONE, len(EDITS), ranges)}") as cache:
-        for rows, found in cached_features(digests, shape[1] * shape[2], cache):
-            described[rows], missing[rows] = found.reshape(-1, *shape[1:]), False
-        rows = np.flatnonzero(missing)
+        found = cache.get_many(digests)
+        for row, digest in enumerate(digests):
+            if digest in found:
+                described[row] = np.frombuffer(found[digest], np.float32).reshape(shape[1:])
+        rows = [row for row, digest in enumerate(digests) if digest not in found]
         computed = describe_edits([records[row] for row in rows], ranges)
         for row, values in zip(rows, track(computed, "baselines: edit", len(rows)), strict=True):
             described[row] = values
