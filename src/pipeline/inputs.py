@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check every parameter.
-
-    Raises:
-        UserError: the file is missing or no YAML, or a parameter is unknown, missing or not allowed.
-    """
+    """Read and check every parameter; raise a `UserError` that names all that are unknown, missing or not allowed."""
     try:
         return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except FileNotFoundError as error:
@@ -71,18 +67,13 @@ def load_rows(path: Path, manifest: Manifest | None = None, width: int | None = 
         raise UserError(f"{path} is damaged: run `dvc checkout`, or `dvc repro`") from error
     if manifest and len(rows) != len(manifest.records):
         raise UserError(f"{path} has {len(rows)} images but {MANIFEST} has {len(manifest.records)}: run `dvc repro`")
-    if width is not None and rows.shape[-1] != width:
+    if width not in {None, rows.shape[-1]}:
         raise UserError(f"{path} has rows of {rows.shape[-1]} numbers, where {width} are expected: run `dvc repro`")
     return rows
 
 
 def load_edits(width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Load the features of edited test images: the rows of the originals, int64 (n,), and the features, (n, width).
-
-    Raises:
-        FileNotFoundError: there are none.
-        UserError: they are damaged or have another width.
-    """
+    """Load the features of edited test images: the rows of the originals, int64 (n,), and the features, (n, width)."""
     rows, edited = load_rows(EDITS / "rows.npy"), load_rows(EDITS / "features.npy", width=width)
     return np.repeat(rows, edited.shape[1]), np.concatenate(edited)
 
@@ -110,11 +101,7 @@ def user_cache(name: str, namespace: str) -> "Iterator[ContentCache]":
 
 
 def read_metrics(folder: Path = METRICS) -> dict[str, dict]:
-    """Read all metrics files of a folder, by name.
-
-    Raises:
-        UserError: one is no JSON, as after a merge with conflicts.
-    """
+    """Read all metrics files of a folder, by name; raise a `UserError` if one is no JSON, as after a merge conflict."""
     metrics = {}
     try:
         for path in sorted(folder.glob("*.json")):
@@ -149,8 +136,7 @@ def list_unknown(folder: Path, files: Sequence[PurePosixPath]) -> list[PurePosix
 def read_file(path: Path, revision: str) -> str:
     """Read a text file of a revision; ``workspace`` is the file that is there now.
 
-    Raises:
-        UserError: there is no such revision, or the file is neither in the cache nor in a remote.
+    A revision that does not exist, or a file neither in the cache nor in a remote, raises a `UserError`.
     """
     if revision == "workspace":
         return path.read_text(encoding="utf-8")

@@ -78,12 +78,8 @@ def run_command(main: Callable[[], object]) -> NoReturn:
     except BrokenPipeError:  # such as `query.py … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except FileNotFoundError as error:
-        path = str(error.filename or "")
-        sys.exit(f"error: {f'{path} is missing' if path else error}{_how_to_get(path)}")
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {place}{error.strerror or error}")
+        sys.exit(f"error: {_describe(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
@@ -104,17 +100,19 @@ def only_stage() -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         print("waiting for another stage of this project to end", file=sys.stderr)
-        lock.acquire()
     with lock:
         yield
 
 
-def _how_to_get(path: str) -> str:
+def _describe(error: OSError) -> str:
+    """Say what is wrong with which file, and how to get it if the pipeline makes it."""
+    path = str(error.filename or "")
+    if not path or not isinstance(error, FileNotFoundError):
+        return f"{path}: {error.strerror or error}".removeprefix(": ")
     if not path.startswith(("data/", "models/", "metrics/", "dvc.lock")):
-        return ""
-    if not Path("dvc.yaml").exists():
-        return ": run this in the root of the repository"
-    return ": run `dvc repro`, or `dvc pull` to get what others have made"
+        return f"{path} is missing"
+    pull = "run `dvc repro`, or `dvc pull` to get what others have made"
+    return f"{path} is missing: {pull if Path('dvc.yaml').exists() else 'run this in the root of the repository'}"
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:

@@ -39,9 +39,7 @@ class DvcLock:
     def check(self, *paths: Path) -> None:
         """Check that outputs are what their stages made, from the outputs of other stages that are now in place.
 
-        Raises:
-            FileNotFoundError: one is missing.
-            UserError: one is damaged or from another run, or a run has not finished.
+        A missing one raises a `FileNotFoundError`, and one that is damaged or from another run a `UserError`.
         """
         for path, found in zip(paths, md5s([self._root / path for path in paths]), strict=True):
             stage, recorded = self._made(path)

@@ -99,9 +99,7 @@ class ImageEmbedder:
 def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.ndarray:
     """Return the pixels of an image, uint8 (height, width, 3), RGB; a file's may be fewer if they suffice for `side`.
 
-    Raises:
-        UserError: it is an array of something else.
-        UnreadableImageError: it cannot be decoded.
+    Anything else raises a `UserError`, and what cannot be decoded an `UnreadableImageError`.
     """
     if isinstance(source, Image.Image):
         return upright_pixels(source, ranges)

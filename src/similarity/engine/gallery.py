@@ -71,11 +71,7 @@ class Gallery:
         return "exact", self.vectors.backend
 
     def row(self, key: str) -> int:
-        """Return the row of an image.
-
-        Raises:
-            UnknownNameError: there is no such image.
-        """
+        """Return the row of an image, or raise an `UnknownNameError`."""
         keys = self.manifest.keys
         row = bisect_left(keys, key)
         if row == len(keys) or keys[row] != key:
@@ -96,8 +92,7 @@ class Gallery:
     ) -> np.ndarray | None:
         """Return which images pass all filters, bool (N,), or None for all; findings are a kind, ``any`` or ``none``.
 
-        Raises:
-            UserError: there is no such class or split.
+        A class or split that does not exist raises a `UserError`.
         """
         if label is split is finding is not_label is None:
             return None
@@ -120,10 +115,8 @@ class Gallery:
     def combine(self, query: Query, embeddings: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
         """Join a query and the embeddings of its images that are not indexed to one embedding, float32 (E,).
 
-        Also return the rows that it names, which are no answers to it.
-
-        Raises:
-            UserError: there is no such image, or an embedding has another length or a number that is not finite.
+        Also return the rows that it names, which are no answers to it. An unknown key, or an embedding of another
+        length or with numbers that are not finite, raises a `UserError`.
         """
         size = self.vectors.parts.size
         if any(vector.shape != (size,) or not np.isfinite(vector).all() for vector in query.vectors):

@@ -95,11 +95,7 @@ class ImageIndex(Engine):
         return found
 
     def embed(self, images: "ImageLike | Iterable[ImageLike]") -> np.ndarray:
-        """Embed one or several images with the model, indexed or not; float32 (n, E).
-
-        Raises:
-            UserError: an image cannot be read.
-        """
+        """Embed one or several images, indexed or not: float32 (n, E). One that cannot be read raises a `UserError`."""
         sources: list[Source] = []
         for query in (queries := self._queries(images)):
             if isinstance(query, Failure) or query.vectors:
@@ -115,9 +111,7 @@ class ImageIndex(Engine):
     def pixels(self, key: str) -> np.ndarray:
         """Return the pixels of an indexed image, RGB, uint8 (height, width, 3).
 
-        Raises:
-            FileNotFoundError: its file is missing.
-            UserError: there is no such image, or its file has changed since it was indexed.
+        A key that is not indexed, or a file that has changed since, raises a `UserError`.
         """
         from similarity.data.images.decoding import read_image_file
 

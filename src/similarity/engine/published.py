@@ -72,11 +72,7 @@ def add(uri: str, name: str, rows: Iterable[Row], size: int) -> int:
 
 
 def open_table(uri: str, name: str, parts: Parts, findings: Sequence[Finding] | None = None) -> Gallery:
-    """Open the latest version of a table as a gallery, without loading embeddings.
-
-    Raises:
-        UserError: there is no URI, or nothing is published there under this name.
-    """
+    """Open the latest version of a table as a gallery, without embeddings; if there is none, raise a `UserError`."""
     if not uri:
         raise UserError(f"--index lancedb: set {VARIABLE} to what `python src/publish.py --to` was given")
     table, names = _open_table(uri, name), ["key", *ImageRecord._fields[1:], "split", "file"]

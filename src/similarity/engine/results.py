@@ -52,11 +52,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Options:
-    """How to search.
-
-    Raises:
-        UserError: a number is not allowed.
-    """
+    """How to search; a number that is not allowed raises a `UserError`."""
 
     count: int  # neighbors to return
     label: Names = None  # the only classes to return
@@ -181,8 +177,7 @@ class Matches(list[Match]):
     def draw(self) -> Image.Image:
         """Draw a contact sheet with a row for each query: its first image, then the images found for it.
 
-        Raises:
-            UserError: an image can no longer be read.
+        An image that can no longer be read raises a `UserError`.
         """
         import numpy as np
 

@@ -51,8 +51,7 @@ class Parts:
     def weigh(self, unit: np.ndarray, look: float) -> np.ndarray:
         """Scale both parts of a query, float32 (E,), by a look, so that products with restored embeddings are cosines.
 
-        Raises:
-            LookUnavailableError: there is only one part.
+        If there is only one part, raise a `LookUnavailableError`.
         """
         if not self.are_two:
             raise LookUnavailableError(
@@ -74,16 +73,15 @@ class Parts:
         """
         if len(asked) == 1 and not len(liked) and not len(unliked):
             return asked[0]
-        parts, moved = [(slice(None), 1.0)], []
+        weighted = [(_ASKED, asked), (_LIKED, liked), (_UNLIKED, unliked)]
+        parts = [(slice(None), 1.0)]
         if self.are_two:
-            first, second = slice(self.class_size), slice(self.class_size, None)
-            parts = [(first, (1 - self.visual_weight) ** 0.5), (second, self.visual_weight**0.5)]
+            lengths = (1 - self.visual_weight) ** 0.5, self.visual_weight**0.5
+            parts = [(slice(self.class_size), lengths[0]), (slice(self.class_size, None), lengths[1])]
+        moved = []
         for part, length in parts:
-            query = np.zeros_like(asked[:1, part], shape=(1, asked[:, part].shape[1]))
-            for weight, given in ((_ASKED, asked), (_LIKED, liked), (_UNLIKED, unliked)):
-                if len(given):
-                    query += weight * normalize(given[:, part]).mean(axis=0)
-            moved.append(length * normalize(query)[0])
+            means = [weight * normalize(given[:, part]).mean(axis=0) for weight, given in weighted if len(given)]
+            moved.append(length * normalize(np.sum(means, axis=0)[None])[0])
         return np.concatenate(moved).astype(np.float32)
 
 
@@ -110,9 +108,6 @@ class InMemoryStore:
         """Find the rows most similar to a query of length 1, or all zeros, float32 (E,), as `nearest_to` does.
 
         An exact search compares it with all rows; a look is the weight of the visual part, for an exact search.
-
-        Raises:
-            LookUnavailableError: a look is given, and the embeddings have only one part.
         """
         if look is not None:
             return nearest_to(self._restored, self.parts.weigh(unit, look), count, allowed)
