@@ -7,6 +7,7 @@ from pipeline.stage import counted, run_command, track
 
 import argparse
 import os
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,40 +27,36 @@ def main() -> None:
     if not arguments.to:
         parser.error(f"say where with --to, or with {VARIABLE}")
     index.load()
-    name = table_of(index.lock)
-    (add_images if arguments.add else publish_all)(index, name, arguments)
+    name, size = table_of(index.lock), index.gallery.vectors.parts.size
+    if arguments.add:
+        rows = embed_rows(index, arguments.add)
+        total = add(arguments.to, name, rows, size)
+        print(f"publish: {counted(len(rows), 'image')} added to {name} at {arguments.to}, which has {total} now")
+    else:
+        publish(arguments.to, name, indexed_rows(index), size)
+        print(f"publish: {counted(len(index), 'image')} at {arguments.to} as {name}")
     print(f"publish: search it with {VARIABLE}={arguments.to} and --index lancedb")
 
 
-def publish_all(index: Engine, name: str, arguments: argparse.Namespace) -> None:
+def indexed_rows(index: Engine) -> Iterator[Row]:
     gallery = index.gallery
-    records = track(enumerate(gallery.manifest.records), "publish", len(index))
-    rows = (Row(record, gallery.split(row) or "", "", gallery.vectors[row]) for row, record in records)
-    publish(arguments.to, name, rows, index.gallery.vectors.parts.size)
-    print(f"publish: {counted(len(index), 'image')} at {arguments.to} as {name}")
+    for row, record in track(enumerate(gallery.manifest.records), "publish", len(index)):
+        yield Row(record, gallery.split(row) or "", "", gallery.vectors[row])
 
 
-def add_images(index: Engine, name: str, arguments: argparse.Namespace) -> None:
-    files = {key_of(file, arguments.add): file.resolve() for file in images_below(arguments.add)}
+def embed_rows(index: Engine, folder: Path) -> list[Row]:
+    files = images_below(folder)
     if not files:
-        raise UserError(f"{arguments.add}: there are no images in this folder, nor below it")
-    rows, unlike = [], []
-    embedded = index.embedder(track(files.values(), "embed", len(files)))
-    for (key, file), each in zip(files.items(), embedded, strict=True):
+        raise UserError(f"{folder}: there are no images in this folder, nor below it")
+    rows = []
+    for file, each in zip(files, index.embedder(track(files, "embed")), strict=True):
         if isinstance(each, Exception):
             raise UserError(f"{file}: {each}: nothing was added")
-        unlike += [key] * (each.distance > index.novelty.limit)
-        record = ImageRecord(key, key.split("/")[0], sha256(file.read_bytes()).hexdigest(), *each.size)
-        rows.append(Row(record, "", str(file), normalize(each.embedding[None])[0]))
-    total = add(arguments.to, name, rows, index.gallery.vectors.parts.size)
-    print(f"publish: {counted(len(files), 'image')} added to {name} at {arguments.to}, which has {total} now")
-    if unlike:
-        print(f"publish: {len(unlike)} of them are like nothing that the model was trained on, such as {unlike[0]}")
-
-
-def key_of(file: Path, folder: Path) -> str:
-    label, *rest = file.relative_to(folder).parts
-    return f"{label}/{'__'.join(rest)}" if rest else f"{UNLABELED}/{label}"
+        parts = file.relative_to(folder).parts
+        label, *names = parts if len(parts) > 1 else (UNLABELED, *parts)
+        record = ImageRecord(f"{label}/{'__'.join(names)}", label, sha256(file.read_bytes()).hexdigest(), *each.size)
+        rows.append(Row(record, "", str(file.resolve()), normalize(each.embedding[None])[0]))
+    return rows
 
 
 if __name__ == "__main__":

@@ -8,21 +8,20 @@ from pathlib import Path
 import pytest
 
 from projects import Project
+from similarity import UserError, open_index
+from similarity.engine.engine import Engine
 
 KEY = "jug/jug_0003.jpg"
-BY_ALL = ("query.py", "serve.py")
-READERS = {
-    "data/manifest.csv": (*BY_ALL, "export.py"),
-    "models/embeddings.npy": (*BY_ALL, "export.py"),
-    "models/embedder/embedding.npz": (*BY_ALL, "export.py"),
-    "models/embedder/graph.bin": (*BY_ALL, "export.py"),
-    "models/inverted-index.json": ("serve.py", "query.py KEY"),
-    "models/index.ann": BY_ALL,
-    "models/index.json": BY_ALL,
-    "models/novelty.npz": BY_ALL,
-    "models/map.npz": ("serve.py",),
-    "data/splits.csv": ("serve.py",),
-    "data/findings.csv": ("serve.py",),
+READ = (
+    "data/findings.csv", "data/manifest.csv", "data/splits.csv", "models/embedder/embedding.npz",
+    "models/embedder/graph.bin", "models/embeddings.npy", "models/index.ann", "models/index.json",
+    "models/inverted-index.json", "models/map.npz", "models/novelty.npz",
+)  # fmt: skip
+COMMANDS = {
+    "query.py KEY": ("query.py", KEY),
+    "query.py": ("query.py", "photograph.jpg"),
+    "serve.py": ("serve.py", "--port", "0"),
+    "export.py": ("export.py", "--out", "exported"),
 }
 
 
@@ -34,15 +33,10 @@ def healthy(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return project
 
 
-def refusal(project: Project, reader: str) -> str:
+def refusal(project: Project, command: str) -> str:
     """Run a command that must refuse the files; return its one line."""
-    arguments = {
-        "query.py": ("query.py", "photograph.jpg"),
-        "query.py KEY": ("query.py", KEY),
-        "serve.py": ("serve.py", "--port", "0"),
-        "export.py": ("export.py", "--out", "exported"),
-    }[reader]
-    printed = project.run("python", f"src/{arguments[0]}", *arguments[1:], status=1)
+    script, *arguments = COMMANDS[command]
+    printed = project.run("python", f"src/{script}", *arguments, status=1)
     assert len(printed.splitlines()) == 1
     return printed
 
@@ -62,10 +56,15 @@ def cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
+def replace(path: Path, content: bytes) -> None:
+    path.unlink()  # it may be a link to what other tests use
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        *((name, flip_a_bit) for name in READERS),
+        *((name, flip_a_bit) for name in READ),
         *((name, exchange_lines) for name in ("data/manifest.csv", "models/inverted-index.json")),
         *((name, cut) for name in ("models/inverted-index.json", "models/index.ann")),
     ],
@@ -74,50 +73,40 @@ def test_a_damaged_file_is_refused_by_what_reads_it(
     healthy: Project, name: str, damage: Callable[[bytes], bytes]
 ) -> None:
     path = healthy.folder / name
-    content = path.read_bytes()
-    readers = READERS[name]
+    content, message = path.read_bytes(), f"{name.split('/embedder')[0]}.* run `dvc checkout`"
     try:
         replace(path, damage(content))
-        assert f"{name.split('/embedder')[0]}" in (message := refusal(healthy, readers[len(content) % len(readers)]))
-        assert "run `dvc checkout`" in message
+        with pytest.raises(UserError, match=message):
+            open_index(healthy.folder)
+        if name == "models/inverted-index.json":
+            with pytest.raises(UserError, match=message):
+                Engine(healthy.folder).resolve(KEY)
     finally:
         replace(path, content)
 
 
-def replace(path: Path, content: bytes) -> None:
-    path.unlink()  # it may be a link to what other tests use
-    path.write_bytes(content)
+def test_every_command_refuses_damaged_files_and_names_a_missing_one(healthy: Project) -> None:
+    embeddings, inverted = (healthy.folder / "models" / name for name in ("embeddings.npy", "inverted-index.json"))
+    contents = embeddings.read_bytes(), inverted.read_bytes()
+    replace(embeddings, flip_a_bit(contents[0]))
+    for command in ("query.py", "serve.py", "export.py"):
+        assert "models/embeddings.npy is not what stage embed made" in refusal(healthy, command)
+    replace(embeddings, contents[0])
+    replace(inverted, flip_a_bit(contents[1]))
+    assert "models/inverted-index.json is not what stage neighbors made" in refusal(healthy, "query.py KEY")
+    replace(inverted, contents[1])
+    index = healthy.folder / "models/index.ann"
+    moved = index.rename(healthy.folder / "moved.ann")
+    assert "models/index.ann is missing: run `dvc repro`" in refusal(healthy, "query.py")
+    moved.rename(index)
+    assert healthy.run("python", "src/query.py", KEY)
 
 
 def test_files_of_another_run_are_refused_until_the_run_is_complete(healthy: Project, tmp_path: Path) -> None:
     project = healthy.copy_to(tmp_path / "project")
     project.set_params(embedding={"visual_weight": 0.3})
     project.run("dvc", "repro", "embed")
-    for reader in ("query.py", "query.py KEY", "serve.py"):
-        assert "run `dvc repro`" in refusal(project, reader)
+    for command in ("query.py", "query.py KEY", "serve.py"):
+        assert "run `dvc repro`" in refusal(project, command)
     project.run("dvc", "repro", "ann", "novelty")
     assert project.run("python", "src/query.py", "photograph.jpg", KEY)
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"stages: {"])
-def test_without_a_lock_nothing_is_read(healthy: Project, content: bytes) -> None:
-    lock = healthy.folder / "dvc.lock"
-    whole = lock.read_bytes()
-    try:
-        replace(lock, content)
-        assert "dvc.lock is damaged: run `git checkout HEAD -- dvc.lock`" in refusal(healthy, "query.py KEY")
-        lock.unlink()
-        assert "dvc.lock is missing" in refusal(healthy, "query.py KEY")
-    finally:
-        lock.unlink(missing_ok=True)
-        lock.write_bytes(whole)
-    assert healthy.run("python", "src/query.py", KEY)
-
-
-def test_a_missing_file_is_named(healthy: Project) -> None:
-    index = healthy.folder / "models/index.ann"
-    moved = index.rename(healthy.folder / "moved.ann")
-    try:
-        assert "models/index.ann is missing: run `dvc repro`" in refusal(healthy, "query.py")
-    finally:
-        moved.rename(index)

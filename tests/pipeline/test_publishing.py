@@ -1,8 +1,8 @@
 """Publishing a run, adding images to it, and searching it without the files that it was made of."""
 
-import json
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,9 @@ from PIL import Image
 
 from projects import Project
 from service_process import ServiceProcesses
+from similarity import ImageIndex, open_index
 from similarity.data.sources.ceramics import draw_picture
+from similarity.errors import UserError
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed")
 
@@ -39,56 +41,50 @@ def published(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return Published(project._replace(environment=environment), printed)
 
 
-def queried(project: Project, *options: str) -> list[list[dict]]:
-    printed = project.run("python", "src/query.py", "--json", *options)
-    return [query["neighbors"] for query in json.loads(printed)["queries"]]
-
-
-def check_same(found: list[dict], expected: list[dict]) -> None:
+def check_same(found: Iterable[tuple[str, float]], expected: Iterable[tuple[str, float]]) -> None:
     """Cosines of the files are computed in single precision, and those of a database in double."""
-    assert {each["key"] for each in found} == {each["key"] for each in expected}
-    np.testing.assert_allclose([each["cosine"] for each in found], [each["cosine"] for each in expected], atol=2e-6)
+    cosines, others = dict(found), dict(expected)
+    assert cosines
+    assert cosines.keys() == others.keys()
+    np.testing.assert_allclose(list(cosines.values()), list(others.values()), atol=2e-6)
 
 
 def test_queries_of_what_is_published_find_what_the_files_give(
-    published: Published, reproduced: Project, tmp_path: Path
+    published: Published, reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert re.fullmatch(
         r"publish: 144 images at \S+ as run-[0-9a-f]{16}\n"
         r"publish: search it with SIMILARITY_URI=\S+ and --index lancedb\n",
         published.printed,
     )
-    copy = str(shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "copy.jpg"))
-    for options in (["-k", "200", "--label", "bowl"], ["--split", "valid"]):
-        found = queried(published.project, KEY, copy, "--index", "lancedb", *options)
-        expected = queried(reproduced, KEY, copy, "--index", "exact", *options)
-        for pair in zip(found, expected, strict=True):
-            check_same(*pair)
-            assert pair[0]
+    monkeypatch.setenv("SIMILARITY_URI", published.project.environment["SIMILARITY_URI"])
+    database, files = ImageIndex(published.project.folder, is_published=True), open_index(reproduced.folder)
+    for image in (KEY, shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "copy.jpg")):
+        for label, split in (("bowl", None), (None, "valid")):
+            pair = (each.search(image, 200, label=label, split=split) for each in (database, files))
+            check_same(*([(match.key, match.cosine) for match in found] for found in pair))
 
 
-def test_added_images_are_found_until_the_run_is_published_again(reproduced: Project, tmp_path: Path) -> None:
+def test_added_images_are_found_until_the_run_is_published_again(
+    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "new/jug/deep").mkdir(parents=True)
     Image.fromarray(draw_picture("jug", 9, 9, 48)).save(tmp_path / "new/jug/deep/x.png")
     uri = str(tmp_path / "database")
+    monkeypatch.setenv("SIMILARITY_URI", uri)
     project = reproduced._replace(environment={**reproduced.environment, "SIMILARITY_URI": uri})
     project.run("python", "src/publish.py")
     printed = project.run("python", "src/publish.py", "--add", str(tmp_path / "new"))
     assert re.match(r"publish: 1 image added to run-\S+ at \S+, which has 145 now\n", printed)
-    [found] = queried(project, str(tmp_path / "new/jug/deep/x.png"), "--index", "lancedb", "--any")
-    assert (found[0]["key"], found[0]["label"], found[0]["cosine"]) == ("jug/deep__x.png", "jug", 1)
-    services = ServiceProcesses(project)
-    try:
-        with httpx.Client(base_url=services.start("--index", "lancedb"), timeout=30) as client:
-            image = client.get("/api/images/jug/deep__x.png")
-            assert image.content == (tmp_path / "new/jug/deep/x.png").read_bytes()
-    finally:
-        services.stop()
+    index = ImageIndex(project.folder, is_published=True)
+    [found] = index.search(tmp_path / "new/jug/deep/x.png", 1, any=True)
+    assert (found.key, found.label, found.cosine) == ("jug/deep__x.png", "jug", 1)
+    assert (index.images / found.key).read_bytes() == (tmp_path / "new/jug/deep/x.png").read_bytes()
     project.run("python", "src/publish.py")
-    assert len(queried(project, KEY, "--index", "lancedb", "-k", "200")[0]) == 143
-    nowhere = project._replace(environment={**project.environment, "SIMILARITY_URI": ""})
-    printed = nowhere.run("python", "src/query.py", KEY, "--index", "lancedb", status=1)
-    assert printed.startswith("error: --index lancedb: set SIMILARITY_URI to what `python src/publish.py --to`")
+    assert len(ImageIndex(project.folder, is_published=True)) == 144
+    monkeypatch.setenv("SIMILARITY_URI", "")
+    with pytest.raises(UserError, match=r"--index lancedb: set SIMILARITY_URI to what `python src/publish\.py --to`"):
+        ImageIndex(project.folder, is_published=True).search(KEY)
 
 
 def test_a_service_searches_there_with_no_embedding_at_hand(published: Published, reproduced: Project) -> None:
@@ -103,7 +99,11 @@ def test_a_service_searches_there_with_no_embedding_at_hand(published: Published
                 asked = {"key": KEY, **parameters}
                 found = client.get("/api/similar", params=asked).json()["answer"]
                 assert found["index"] == ("exact" if {"look", "index"} & parameters.keys() else "lancedb")
-                check_same(found["neighbors"], exact.get("/api/similar", params=asked).json()["answer"]["neighbors"])
+                expected = exact.get("/api/similar", params=asked).json()["answer"]
+                pairs = (
+                    [(each["key"], each["cosine"]) for each in answer["neighbors"]] for answer in (found, expected)
+                )
+                check_same(*pairs)
             content = (reproduced.folder / "data/images" / KEY).read_bytes()
             found = client.post("/api/search", files={"image": ("x", content)}).json()["answer"]
             assert found["neighbors"][0]["key"] == KEY

@@ -69,9 +69,10 @@ def test_a_missing_file_a_missing_record_and_a_damaged_lock_are_reported(root: P
     (root / INDEX).unlink()
     with pytest.raises(FileNotFoundError, match="models/index"):
         DvcLock(root).check(MODEL, INDEX)
-    (root / "dvc.lock").write_bytes(b"stages: [")
-    with pytest.raises(UserError, match=r"dvc\.lock is damaged: run `git checkout HEAD -- dvc\.lock"):
-        DvcLock(root)
+    for content in (b"", b"[]", b"stages: {"):
+        (root / "dvc.lock").write_bytes(content)
+        with pytest.raises(UserError, match=r"dvc\.lock is damaged: run `git checkout HEAD -- dvc\.lock"):
+            DvcLock(root)
 
 
 def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> None:
