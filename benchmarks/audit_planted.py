@@ -66,9 +66,9 @@ def doubts(
     wrong, suggested = judge_labels(components, labels, draw_folds(labels, rows, seed))
     doubted = np.flatnonzero(wrong >= DOUBTFUL)
     nearest = nearest_labels(features, rows, labels, rows, doubted)
-    votes = ((nearest == each[doubted, None]).sum(axis=1) for each in (labels, suggested))
-    kinds = [weigh(*each) for each in zip(wrong[doubted], *votes, strict=True)]
-    return doubted[[kind == "wrong_label" for kind in kinds]], doubted[[kind is not None for kind in kinds]]
+    own, other = ((nearest == each[doubted, None]).sum(axis=1) for each in (labels, suggested))
+    kinds = weigh(wrong[doubted], own, other, len(labels))
+    return doubted[kinds == "wrong_label"], doubted[kinds != ""]
 
 
 if __name__ == "__main__":

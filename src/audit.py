@@ -39,10 +39,11 @@ def main(params: Params, outputs: Outputs) -> None:
     doubted = doubted[np.argsort(-wrong[doubted], kind="stable")]
     nearest = detection.nearest_labels(features, labeled, labels, groups, doubted)
     outliers = detection.find_outliers(np.ascontiguousarray(components[:, :COMPONENTS_FOR_OUTLIERS]), seed)
+    judged = int((folds >= 0).sum())
     findings = [
         *pairs(manifest, "duplicate", identical, "the same bytes"),
         *pairs(manifest, "near_duplicate", near, "correlation of the thumbnails"),
-        *doubted_labels(manifest, labeled[doubted], wrong[doubted], suggested[doubted], nearest),
+        *doubted_labels(manifest, labeled[doubted], wrong[doubted], suggested[doubted], nearest, judged),
         *(about(manifest, "outlier", *each, "distance to its ten nearest") for each in zip(*outliers, strict=True)),
         *odd_images(manifest),
         *(
@@ -56,7 +57,7 @@ def main(params: Params, outputs: Outputs) -> None:
     counts = Counter(each.finding for each in findings)
     across = Counter(f"{each.finding}_across_classes" for each in findings if each.is_across_classes)
     names = (*KINDS, "duplicate_across_classes", "near_duplicate_across_classes")
-    totals = {"findings": len(findings), "labels_judged": (folds >= 0).sum()}
+    totals = {"findings": len(findings), "labels_judged": judged}
     write_table(outputs.file(layout.FINDINGS), Finding._fields, findings)
     write_metrics(outputs.file(layout.METRICS / "audit.json"), {"findings": len(findings)})
     write_metrics(
@@ -83,20 +84,20 @@ def about(manifest: Manifest, kind: FindingKind, row: int, score: float, reason:
 
 
 def doubted_labels(
-    manifest: Manifest, rows: np.ndarray, wrong: np.ndarray, suggested: np.ndarray, nearest: np.ndarray
+    manifest: Manifest, rows: np.ndarray, wrong: np.ndarray, suggested: np.ndarray, nearest: np.ndarray, judged: int
 ) -> list[Finding]:
     """List labels of some rows, int64 (m,), that are probably or possibly wrong, the most probable first.
 
     There are two witnesses: a classifier, with the probability that each label is wrong and the class index that it
     suggests, and the labels of the nearest images, int (m, k).
     """
-    findings = []
-    for row, probability, other, labels in zip(rows.tolist(), wrong, suggested, nearest, strict=True):
-        name, own, for_other = manifest.classes[other], (labels == manifest.labels[row]).sum(), (labels == other).sum()
-        if kind := detection.weigh(probability, own, for_other):
-            voters = f"of its {detection.VOTERS} nearest images"
-            reason = f"{voters}, {for_other} are of class {name} and {own} of its own"
-            findings.append(about(manifest, kind, row, probability, reason, name))
+    own, other = ((nearest == each[:, None]).sum(axis=1) for each in (manifest.labels[rows], suggested))
+    findings, voters = [], f"of its {detection.VOTERS} nearest images"
+    for place, kind in enumerate(detection.weigh(wrong, own, other, judged).tolist()):
+        if kind:
+            name = manifest.classes[suggested[place]]
+            reason = f"{voters}, {other[place]} are of class {name} and {own[place]} of its own"
+            findings.append(about(manifest, kind, rows[place], wrong[place], reason, name))
     return sorted(findings, key=lambda each: each.finding != "wrong_label")
 
 
