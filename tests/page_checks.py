@@ -1,14 +1,13 @@
 """What the search page shows, compared with what the API says."""
 
-import io
 import re
 from collections.abc import Sequence
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from samples import encode
 from similarity.data.sources.ceramics import draw_picture
 
 KEY = "jug/jug_0003.jpg"
@@ -16,9 +15,7 @@ KEY = "jug/jug_0003.jpg"
 
 def picture_of(kind: str) -> bytes:
     """Encode a picture of a class of the demo set that is not indexed."""
-    buffer = io.BytesIO()
-    Image.fromarray(draw_picture(kind, 8, 8, 120)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode(Image.fromarray(draw_picture(kind, 8, 8, 120)), "PNG")
 
 
 def upload(page: Page, name: str, content: bytes, field: str = "#upload") -> None:
@@ -40,11 +37,6 @@ def expect_found(page: Page, service: str, files: Sequence[bytes] = (), **fields
     assert keys
     expect_keys(page, "results", keys)
     return keys
-
-
-def in_address(page: Page) -> dict[str, list[str]]:
-    """Parse what the page's address asks for."""
-    return parse_qs(urlsplit(page.url).query)
 
 
 def expect_address(page: Page, pattern: str) -> None:
