@@ -50,12 +50,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name, kind, default, meaning in (
         ("--max-upload-mb", positive, 20, "largest upload, of one image or several together, in 10⁶ bytes"),
         ("--max-megapixels", positive, 50, "largest uploaded image, in 10⁶ pixels"),
-        (
-            "--upload-room-mb",
-            positive,
-            256,
-            "room for all uploads together, in 10⁶ bytes; others are answered with 503",
-        ),
+        ("--upload-room-mb", positive, 256, "room for all uploads, in 10⁶ bytes; others are answered with 503"),
         ("--upload-seconds", positive, 120, "in which an upload must have arrived"),
         ("--max-download-mb", positive, 500, "largest download of several images, in 10⁶ bytes"),
         ("--max-connections", whole, 400, "open connections; more are answered with 503"),

@@ -4,7 +4,7 @@ from functools import partial
 from io import BytesIO
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
@@ -22,12 +22,14 @@ from similarity.data.images.formats import START, image_format
 from similarity.data.images.wide import Ranges
 from similarity.engine.results import Query as ImageQuery
 
+_BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 _COMPARED = 10  # nearest images of each, of two runs
 _FOREVER = "private, max-age=31536000, immutable"
 _MEDIA_TYPES = {"JPEG2000": "jp2", "HEIF": "heic", "PPM": "x-portable-anymap"}  # others have the format's own name
 _MAX_COMPARED = 10_000  # images of two runs
 _THUMBNAIL = Lock()
 _UPLOAD_THREADS = CapacityLimiter(32)  # a batch of the model is gathered from them
+_ZIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {}}}}
 router = APIRouter(prefix=API, route_class=forms.FormRoute)
 
 
@@ -153,15 +155,9 @@ def make_thumbnail(content: bytes, size: int, ranges: Ranges) -> bytes:
     return buffer.getvalue()
 
 
-@router.post(
-    "/download",
-    tags=["images"],
-    responses={200: {"content": {"application/zip": {}}}},
-    response_class=Response,
-    summary="Get some indexed images in one archive",
-)
+@router.post("/download", tags=["images"], responses=_ZIP, response_class=Response, summary="Get several images")
 def download(catalog: Current, form: Annotated[forms.DownloadForm, Form()]) -> Response:
-    """Return a zip file of the files as they are, by their keys; never with another image in it."""
+    """Return a zip file of indexed images by their keys, as they are; never with another image in it."""
     limit, file = catalog.info.limits.download_bytes, TemporaryFile()  # noqa: SIM115  # it is read after the return
     with ZipFile(file, "w") as archive:
         for key in dict.fromkeys(form.key):
@@ -174,13 +170,7 @@ def download(catalog: Current, form: Annotated[forms.DownloadForm, Form()]) -> R
     return StreamingResponse(iter(partial(file.read, 1 << 20), b""), media_type="application/zip", headers=headers)
 
 
-@router.get(
-    "/map",
-    tags=["images"],
-    responses={200: {"content": {"application/octet-stream": {}}}},
-    response_class=Response,
-    summary="Get all images as points in the plane",
-)
+@router.get("/map", tags=["images"], responses=_BYTES, response_class=Response, summary="Get all images as points")
 def get_map(catalog: Current) -> Response:
     """Return the places of all images by the stage `embed`, packed; numbers are little endian. First a header: its
     length (uint32), then JSON with the number of `images`, the names of `classes`, `splits` and `findings`, and whether

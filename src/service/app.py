@@ -58,6 +58,7 @@ def create_app(served: Served, arguments: argparse.Namespace) -> FastAPI:
     for router in (api.router, findings.router):
         app.include_router(router, dependencies=[Depends(_only_known)], responses=failures)
     app.get("/healthz", summary="Check whether the service is up", tags=["service"])(_health)
+    _IMAGES.set_function(lambda: len(served.current.engine))
     app.get("/metrics", include_in_schema=False)(_metrics)
     app.mount(f"{API}/docs", _DOCUMENTATION)
     app.router.default = _page
@@ -116,9 +117,7 @@ async def _health() -> Health:
     return Health(status="ok")
 
 
-async def _metrics(request: Request) -> Response:
-    """Return measurements in the format of Prometheus, with the memory and processor time of this process."""
-    _IMAGES.set(len(request.app.state.served.current.engine))
+async def _metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

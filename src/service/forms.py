@@ -23,7 +23,6 @@ from service.schema import (
 )
 from similarity.data.images.query_images import Region, parse_region
 from similarity.engine.results import Index, Options
-from similarity.errors import UserError
 
 Multipart = Form(media_type="multipart/form-data")
 
@@ -72,10 +71,7 @@ def _read_image(given: object) -> object:
 
 def _parse_region(given: list[object]) -> Region:
     """Parse a region, which FastAPI gives as a list, as it is a tuple."""
-    try:
-        return parse_region(",".join(map(str, given)))
-    except UserError as error:
-        raise ValueError(str(error)) from error
+    return parse_region(",".join(map(str, given)))
 
 
 _BINARY = WithJsonSchema({"type": "string", "format": "binary"})  # what makers of clients know

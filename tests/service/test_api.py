@@ -158,7 +158,7 @@ def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: st
         ("search", {"k": 5}, 422, "image, key: at least one of them is needed"),
         ("search", {"key": [KEY] * 30, "like": [KEY] * 3}, 422, "33 images and keys are too many: 32 are allowed"),
         ("search", {"key": [KEY, KEY], "region": "0,0,1,1"}, 422, "a part of one image or key, and not of several"),
-        ("search", {"key": KEY, "region": "0,0,2,1"}, 422, "region: '0,0,2,1' is no region of the image"),
+        ("search", {"key": KEY, "region": "0,0,2,1"}, 422, "'0,0,2,1' is no region of the image"),
         ("search", {"key": KEY, "like": "jug/x.jpg"}, 404, "no image 'jug/x.jpg' is indexed"),
         ("search", {"key": KEY, "offset": 990, "k": 20}, 422, "k + offset is 1,010, and may be 1,000 at most"),
         ("search", {"image": "no file"}, 422, "image.0: this is no file (`curl -F image=@photo.jpg`)"),
