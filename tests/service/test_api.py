@@ -85,7 +85,7 @@ def test_json_is_taken_for_a_form_with_images_in_base64_and_a_raw_body_is_not(
     refusal(api.post("/api/search", content=b"{", headers={"content-type": "application/json"}), 400, "bad_body")
 
 
-def test_a_wrong_method_and_a_wrong_path_are_told_apart(api: httpx.Client) -> None:
+def test_a_wrong_method_is_distinguished_from_a_wrong_path(api: httpx.Client) -> None:
     for method, path in (("GET", "/api/search"), ("PUT", "/api/v1/corrections"), ("POST", "/page.css")):
         refusal(api.request(method, path), 405, "method_not_allowed")
     for method in ("GET", "POST"):
