@@ -6,10 +6,9 @@ from pipeline.stage import counted, only_stage, run_command
 import subprocess
 from pathlib import Path
 
-from similarity.data.dataset.corrections import read_corrections, write_corrections
 from similarity.data.files import remove_leftovers
 from similarity.data.sources.folders import check_source, list_files
-from similarity.data.sources.label_tables import list_shards
+from similarity.data.sources.label_tables import list_shards, read_corrections, write_corrections
 from similarity.data.sources.layouts import plan_layout
 from similarity.errors import UserError
 from similarity.layout import CORRECTIONS, DATA, DETAILS, IMAGES, METRICS, MODELS, PLOTS
@@ -24,7 +23,6 @@ def main() -> None:
         if path != "imagenet" and not Path(path).is_file():
             raise UserError(f"params.yaml: backbone.{name}: there is no file {path}")
     _check_source(params.data)
-    read_corrections(CORRECTIONS)
     if not CORRECTIONS.exists():  # DVC needs it
         write_corrections(CORRECTIONS, {})
     with only_stage():
@@ -34,13 +32,13 @@ def main() -> None:
 
 
 def _check_source(data: DataParams) -> None:
-    source = Path(data.source)
+    source, corrections = Path(data.source), read_corrections(CORRECTIONS)
     files = check_source(source)
     for made in (IMAGES.resolve(), MODELS.resolve(), METRICS.resolve()):
         if made.is_relative_to(source.resolve()) or source.resolve().is_relative_to(made):
             raise UserError(f"data.source: {source} has, or is in, what the pipeline makes: move your images elsewhere")
     if source.is_dir() and not list_shards(source, files):
-        plan_layout(source, files, data)
+        plan_layout(source, files, data, {}, corrections)
     if not source.is_absolute() and not Path(f"{source}.dvc").exists():
         command = ["git", "ls-files", "--stage", "--", str(source)]
         tracked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout

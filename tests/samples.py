@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from similarity.data.images.pixels import resize
-from similarity.data.sources.archives import unpack_archive
 from similarity.data.sources.ceramics import CLASSES, draw_picture
-from similarity.data.sources.folders import list_files
+from similarity.data.sources.folders import list_files, unpack_archive
+from similarity.data.sources.label_tables import Correction
 from similarity.data.sources.layouts import Layout, plan_layout
 from similarity.data.vectors import normalize
 from similarity.params import DataParams
@@ -62,9 +62,19 @@ def data_params(**changes: str | None) -> DataParams:
     return DataParams.model_validate(defaults | changes)
 
 
-def plan(folder: Path, shards: Mapping[PurePosixPath, Path] | None = None, **changes: str | None) -> Layout:
+def plan(
+    folder: Path,
+    shards: Mapping[PurePosixPath, Path] | None = None,
+    corrections: Mapping[str, Correction] | None = None,
+    **changes: str | None,
+) -> Layout:
     """Plans how the files of a folder become images, as `fetch` does."""
-    return plan_layout(folder, list_files(folder), data_params(**changes), shards)
+    return plan_layout(folder, list_files(folder), data_params(**changes), shards or {}, corrections or {})
+
+
+def plan_names(*files: str, corrections: Mapping[str, Correction] | None = None) -> Layout:
+    """Plans how files that need not exist become images."""
+    return plan_layout(Path("nowhere"), map(PurePosixPath, files), data_params(), {}, corrections or {})
 
 
 def keys(layout: Layout) -> dict[str, str]:

@@ -11,7 +11,7 @@ from service.access import API, Refusal
 from service.catalog import Catalog, Current
 from service.forms import FormRoute, Input, Paged
 from service.schema import Decision, FindingKind, Key, Label, Page
-from similarity.data.dataset import corrections
+from similarity.data.sources import label_tables
 from similarity.data.sources.folders import can_be_class
 from similarity.findings.finding import KINDS, Finding, explain
 from similarity.layout import CORRECTIONS, DATA
@@ -113,7 +113,7 @@ def list_findings(catalog: Current, query: Annotated[FindingsQuery, Query()]) ->
     )
 
 
-def _entry(finding: Finding, catalog: Catalog, decisions: dict[str, corrections.Correction]) -> FindingEntry:
+def _entry(finding: Finding, catalog: Catalog, decisions: dict[str, label_tables.Correction]) -> FindingEntry:
     known: dict[str, Any] = {name: each or None for name, each in finding._asdict().items()}
     decided_key = next((key for key in (finding.path, finding.other) if key in decisions), None)
     decision, decided_label = decisions[decided_key] if decided_key else (None, None)
@@ -152,13 +152,13 @@ def correct(request: Request, catalog: Current, form: Annotated[CorrectionForm, 
             decisions = _read(catalog)
             decisions.pop(form.key, None)
             if form.decision != "undecided":
-                decisions[form.key] = corrections.Correction(form.decision, form.label or "")
-            corrections.write_corrections(catalog.engine.root / CORRECTIONS, decisions)
+                decisions[form.key] = label_tables.Correction(form.decision, form.label or "")
+            label_tables.write_corrections(catalog.engine.root / CORRECTIONS, decisions)
     except OSError as error:
         message = f"{CORRECTIONS} cannot be written here ({error.strerror}): decide where the pipeline runs."
         raise Refusal(403, "read_only", message) from error
     return list_corrections(request, catalog)
 
 
-def _read(catalog: Catalog) -> dict[str, corrections.Correction]:
-    return corrections.read_corrections(catalog.engine.root / CORRECTIONS)
+def _read(catalog: Catalog) -> dict[str, label_tables.Correction]:
+    return label_tables.read_corrections(catalog.engine.root / CORRECTIONS)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
-from similarity.data.dataset import corrections
+from similarity.data.sources import label_tables
 from similarity.engine.results import Index
 from similarity.findings import finding
 
@@ -21,7 +21,7 @@ Label = Annotated[str, Field(description="A class.", examples=["jug"])]
 Split = TypeAliasType("Split", Literal["train", "valid", "test"])
 FindingKind = TypeAliasType("FindingKind", finding.FindingKind)
 FindingFilter = TypeAliasType("FindingFilter", Literal[finding.FindingKind, "any", "none"])
-Decision = TypeAliasType("Decision", corrections.Decision)
+Decision = TypeAliasType("Decision", label_tables.Decision)
 Findings = Annotated[list[FindingKind], Field(description="Kinds of findings about the image.", examples=[["odd"]])]
 Pixels = Annotated[int, Field(ge=1, description="Pixels.")]
 Row = Annotated[int, Field(ge=0, description="Its place among all images, in the order of their keys.")]

@@ -12,9 +12,7 @@ class UserError(Exception):
 class DataError(UserError):
     """Something wrong with one or many pieces of the data; the message names the first ten and counts the others.
 
-    Attributes:
-        problems: all of them, a line each.
-        is_complete: whether the message names them all.
+    `problems` are all of them, a line each, and `is_complete` is whether the message names them all.
     """
 
     def __init__(self, problems: Sequence[str], advice: str) -> None:

@@ -43,7 +43,7 @@ def test_a_wrong_parameter_is_refused_and_no_result_is_touched(project: Project)
     for stage, name, wrong, message in (
         ("train", "train.lrr", 0.1, "params.yaml: train.lrr is unknown; did you mean train.lr?"),
         ("fetch", "data.source", "data/empty", "data.source has no images"),
-        ("fetch", "data.source", "dvc.lock", "data.source: dvc.lock is not a folder, a complete .zip"),
+        ("fetch", "data.source", "dvc.lock", "dvc.lock cannot be unpacked as a .zip or .tar"),
         ("backbone", "backbone.name", "resnet51", "backbone.name: 'resnet51' is unknown"),
     ):
         section, key = name.split(".")

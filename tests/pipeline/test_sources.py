@@ -83,7 +83,7 @@ def test_fetch_applies_what_people_decided_about_labels(fresh: Project, tmp_path
     lines = ("key,decision,label", "jug/000.png,relabel,vase", "jug/001.png,leave_out,", "gone/1.png,right,")
     (fresh.folder / "data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
     printed = fresh.run("dvc", "repro", "fetch")
-    assert "fetch: data/corrections.csv: 1 image relabeled, 1 left out, 1 not there" in printed
+    assert "fetch: data/corrections.csv changed 2 images" in printed
     assert (images / "vase/jug__000.png").read_bytes() == (wares / "jug/000.png").read_bytes()
     assert sorted(path.name for path in images.glob("jug/*")) == ["002.png"]
     left_out = (fresh.folder / "data/left-out.csv").read_text(encoding="utf-8").splitlines()

@@ -89,10 +89,10 @@ def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_kept(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not valid YAML"),
+        ("{", "is not a valid recipe: "),
         ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
-        ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url: "),
-        ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265: "),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url Input should be a valid URL"),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265 Extra inputs"),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:

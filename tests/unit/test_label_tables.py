@@ -12,7 +12,14 @@ import webdataset
 
 from samples import keys, plan, unpack
 from similarity.data.sources.folders import list_files
-from similarity.data.sources.label_tables import find_rows, list_shards, read_label_table
+from similarity.data.sources.label_tables import (
+    Correction,
+    find_rows,
+    list_shards,
+    read_corrections,
+    read_label_table,
+    write_corrections,
+)  # fmt: skip
 from similarity.data.sources.layouts import Layout
 from similarity.errors import DataError, UserError
 
@@ -58,8 +65,11 @@ def test_one_of_several_columns_of_labels_is_chosen() -> None:
     ("content", "message"),
     [
         (b"name,label\na.jpg,cat\n", "has the columns 'name', 'label', but none called 'path'"),
-        ("path,label\na.jpg,k\xe4se\n".encode("latin-1"), "labels.csv, line 2: this is not UTF-8"),
-        (b"path,label\na.jpg," + 200_000 * b"x", "labels.csv, line 2: field larger than field limit"),
+        (
+            "path,label\na.jpg,k\xe4se\n".encode("latin-1"),
+            r"labels.csv is not CSV in UTF-8 \(.*byte 0xe4",
+        ),
+        (b"path,label\na.jpg," + 200_000 * b"x", r"labels.csv is not CSV in UTF-8 \(field larger than field limit"),
         (b"path,label\na.jpg\nb/c.jpg,x,y\n", "labels.csv, line 2 has 1 columns, where the first .* 3 has 3 columns"),
     ],
 )
@@ -77,7 +87,7 @@ def test_all_wrong_rows_are_listed() -> None:
     assert [problem.removeprefix("labels.csv, line ") for problem in refusal.value.problems] == [
         "3: 'a.jpg' is 'cat' in labels.csv, line 2",
         "4: the split 'holdout' is none of train, training, val, valid, validation, dev, test, testing",
-        "5: there is no path",
+        "5: there is no file ''",
         "6: there is no file '../e.jpg'",
         "7: the label '.x' cannot be the name of a folder",
         "8: the label 'a/b' cannot be the name of a folder",
@@ -250,3 +260,33 @@ def test_shards_of_class_folders_need_no_classes_next_to_the_images_and_no_name_
         plan_shards(tmp_path)
     (tmp_path / "1.jpg").touch()  # next to them: this is a folder of images
     assert list_shards(tmp_path, list_files(tmp_path)) == []
+
+
+def test_decisions_are_kept_sorted_in_a_file_that_need_not_exist(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    assert read_corrections(path) == {}
+    corrections = {
+        "b/1.jpg": Correction("relabel", "a, too"),
+        "a/2.jpg": Correction("leave_out"),
+        "a/ü.jpg": Correction("right"),
+    }
+    write_corrections(path, corrections)
+    assert read_corrections(path) == corrections
+    assert path.read_text(encoding="utf-8").splitlines() == [
+        "key,decision,label", "a/2.jpg,leave_out,", "a/ü.jpg,right,", 'b/1.jpg,relabel,"a, too"',
+    ]  # fmt: skip
+
+
+def test_all_wrong_lines_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    lines = ["a/1,right,", "a/1,leave_out,", "a/2,maybe,", "a/3,relabel,", "a/4,right,b", "a/5,relabel,.b"]
+    path.write_text("\n".join(("<<<<<<< HEAD", *lines, "6,right,", "a", "")), encoding="utf-8")
+    with pytest.raises(DataError) as refusal:
+        read_corrections(path)
+    assert [problem.partition("corrections.csv")[2] for problem in refusal.value.problems] == [
+        " does not begin with the line key,decision,label",
+        *(
+            f", line {number}: {line!r} is no decision, or a second one"
+            for number, line in enumerate([*lines[1:], "6,right,", "a"], 3)
+        ),
+    ]

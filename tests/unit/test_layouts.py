@@ -1,24 +1,27 @@
-"""How folders are understood: classes, splits above them, folders within them, and files next to them."""
+"""How folders are understood: classes, splits above them, folders within them, files next to them; and corrections."""
 
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samples import data_params, keys, plan
+from samples import keys, plan, plan_names
 from similarity.data.images.formats import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME
-from similarity.data.sources.layouts import Layout, plan_layout
-from similarity.errors import UserError
+from similarity.data.sources.label_tables import Correction, corrected_key
+from similarity.errors import DataError, UserError
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
 class_keys = st.tuples(names, names).map(lambda key: f"{key[0]}/{key[1]}.jpg")
 
 
-def plan_names(*files: str) -> Layout:
-    return plan_layout(Path("nowhere"), map(PurePosixPath, files), data_params())
+RIGHT, LEAVE_OUT = Correction("right"), Correction("leave_out")
+
+
+def relabel(label: str) -> Correction:
+    return Correction("relabel", label)
 
 
 @settings(max_examples=50)
@@ -166,3 +169,30 @@ def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
     with pytest.raises(UserError, match=r"1 of 10 images in data\.source are HEIC, .* `pip install 'pillow-heif"):
         plan(wares)
     assert plan(wares, heic="leave_out") == left_out
+
+
+@pytest.mark.parametrize(
+    ("corrections", "key"),
+    [
+        ({}, "a/1.jpg"),
+        ({"a/1.jpg": LEAVE_OUT}, None),
+        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": RIGHT}, "b/a__1.jpg"),
+        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": relabel("c")}, "c/a__1.jpg"),
+        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": relabel("a")}, "a/1.jpg"),
+        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": LEAVE_OUT}, None),
+    ],
+)
+def test_a_later_decision_about_a_relabeled_image_counts(corrections: dict[str, Correction], key: str | None) -> None:
+    assert corrected_key("a/1.jpg", corrections) == key
+
+
+def test_images_are_relabeled_with_their_splits_and_left_out_by_their_path_in_the_source() -> None:
+    files = [f"{split}/{label}/{name}.jpg" for split in ("train", "test") for label in "ab" for name in "12"]
+    decided = {"a/train__1.jpg": relabel("b"), "b/test__2.jpg": LEAVE_OUT, "a/test__1.jpg": RIGHT, "x/gone": LEAVE_OUT}
+    layout = plan_names(*files, corrections=decided)
+    assert keys(layout)["train/a/1.jpg"] == "b/a__train__1.jpg"
+    assert layout.left_out == [("test/b/2.jpg", "left out by a correction")]
+    assert len(layout.images) == len(layout.splits) == 7
+    assert layout.corrected == 2
+    with pytest.raises(DataError, match=r"'a/1\.jpg' and .* would both be 'b/a__1\.jpg': .* or decide otherwise"):
+        plan_names("a/1.jpg", "b/a__1.jpg", corrections={"a/1.jpg": relabel("b")})

@@ -12,7 +12,7 @@ import pooch  # type: ignore[import-untyped]  # it comes without types
 import requests
 import yaml
 from PIL import Image, ImageEnhance
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
+from pydantic import BaseModel, Field, HttpUrl
 from urllib3.exceptions import HTTPError
 
 from similarity.data.sources.ceramics import CLASSES, draw_picture
@@ -21,20 +21,16 @@ from similarity.errors import UserError, one_line
 _MISLABELED, _COPIED = 77, 88  # the last two digits of a faulty picture's number
 
 
-class GeneratedSet(BaseModel):
+class GeneratedSet(BaseModel, extra="forbid"):
     """The settings of the generated demo set."""
-
-    model_config = ConfigDict(extra="forbid")
 
     images_per_class: Annotated[int, Field(ge=1, le=100_000)]
     size: Annotated[int, Field(ge=16, le=1024)]  # pixels
     seed: Annotated[int, Field(ge=0)]
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, extra="forbid"):
     """A data set in words: an archive to download, or the demo set's settings."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: str
     licence: str
@@ -42,12 +38,6 @@ class Recipe(BaseModel):
     url: HttpUrl | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     generate: GeneratedSet | None = None
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> "Recipe":
-        if (self.url is None) == (self.generate is None):
-            raise ValueError("exactly one of `url` and `generate` is needed")
-        return self
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -57,13 +47,12 @@ def read_recipe(path: Path) -> Recipe:
         UserError: it is no YAML, or a field is missing, unknown or not allowed.
     """
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
-    except ValidationError as error:
-        faults = [(".".join(map(str, each["loc"])) or "the recipe", each["msg"]) for each in error.errors()]
-        listed = "; ".join(f"{field}: {message.removeprefix('Value error, ')}" for field, message in faults)
-        raise UserError(f"{path}: {listed}") from error
+        recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path} is not a valid recipe: {one_line(error)}") from error
+    if (recipe.url is None) == (recipe.generate is None):
+        raise UserError(f"{path}: exactly one of `url` and `generate` is needed")
+    return recipe
 
 
 def generate_images(settings: GeneratedSet, target: Path) -> Iterator[Path]:

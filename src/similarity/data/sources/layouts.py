@@ -1,4 +1,4 @@
-"""How the files of a source become ``<class>/<name>``: by its folders, by a table, or by what shards say."""
+"""How the files of a source become ``<class>/<name>``: by its folders, a table, what shards say, and corrections."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from similarity.data.dataset.corrections import Correction, corrected_key
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.images.formats import HEIC_PACKAGE, IMAGE_SUFFIXES, START, can_read_heic, image_format
+from similarity.data.sources import label_tables
 from similarity.data.sources.folders import MAX_NAME_BYTES, is_hidden, is_odd, printable, split_of_name
-from similarity.data.sources.label_tables import TABLE_NAMES, Row, find_rows, read_label_table, read_samples
+from similarity.data.sources.label_tables import Correction, Row
 from similarity.errors import DataError, UserError
 from similarity.params import DataParams
 
@@ -29,12 +29,17 @@ class Layout(NamedTuple):
 
     images: dict[PurePosixPath, str]  # the key of each, ``<class>/<name>``
     splits: dict[PurePosixPath, str]  # of images for which the source names one
-    left_out: list[tuple[str, str]]  # all other files, except the table of labels, printable, and the reason
+    left_out: list[tuple[str, str]]  # all other files but those of labels, printable, and the reason
     unlisted: list[PurePosixPath]  # images that the table of labels does not name
+    corrected: int  # images that corrections relabeled or left out
 
 
 def plan_layout(
-    source: Path, files: Iterable[PurePosixPath], data: DataParams, shards: Mapping[PurePosixPath, Path] | None = None
+    source: Path,
+    files: Iterable[PurePosixPath],
+    data: DataParams,
+    shards: Mapping[PurePosixPath, Path],
+    corrections: Mapping[str, Correction],
 ) -> Layout:
     """Find the classes of a source's images, and their splits, by its relative paths or by a table of labels.
 
@@ -52,23 +57,23 @@ def plan_layout(
     """
     files, rows, table = sorted(files), list[Row](), None
     if shards and data.table is None and data.labels == "folders":
-        rows, used = read_samples(source, shards, data.label)
-        files = [path for path in files if path not in used]
+        rows = label_tables.read_samples(source, shards, data.label)
+        files = [path for path in files if not rows or path.suffix not in label_tables.SAMPLE_SUFFIXES]
     reasons = {path: reason for path in files if (reason := _why_left_out(path, source, data.heic))}
     images = [path for path in files if path not in reasons]
     if data.labels == "folders" and not rows:
         table = _find_table(files, _folder_around(images, class_folders=False), data)
         if table is not None:
-            rows = read_label_table(str(table), (source / table).read_bytes(), data.label)
+            rows = label_tables.read_label_table(str(table), (source / table).read_bytes(), data.label)
             reasons.pop(table, None)
     left_out = [(printable(path), reason) for path, reason in reasons.items()]
     _check_images(images, left_out, data.heic)
-    listed = find_rows(rows, table.parent if table else PurePosixPath(), files)
+    listed = label_tables.find_rows(rows, table.parent if table else PurePosixPath(), files)
     has_classes = data.labels == "folders" and not rows  # in its folders
     has_splits = any(row.split is not None for row in rows)
     around = _folder_around(images, has_classes)
     split_folders = _find_split_folders(images, around, has_classes)
-    keys, splits = dict[PurePosixPath, str](), dict[PurePosixPath, str]()
+    keys, splits, corrected = dict[PurePosixPath, str](), dict[PurePosixPath, str](), 0
     for path in images:
         label, split, names = _place_by_folder(path, around, split_folders)
         row = listed.get(path, _NO_ROW)
@@ -76,25 +81,17 @@ def plan_layout(
             label = row.label or UNLABELED
         if has_splits:
             split = split_of_name(row.split or "")
-        keys[path] = _make_key(label, names)
+        planned = _make_key(label, names)
+        key = label_tables.corrected_key(planned, corrections)
+        corrected += key != planned
+        if key is None:
+            left_out.append((printable(path), "left out by a correction"))
+            continue
+        keys[path] = key
         if split:
             splits[path] = split
-    _check_keys(keys, "rename this in the source")
-    return Layout(keys, splits, left_out, [path for path in images if path not in listed] if rows else [])
-
-
-def correct_layout(layout: Layout, corrections: Mapping[str, Correction]) -> Layout:
-    """Relabel images, and leave some out, as people decided.
-
-    Raises:
-        DataError: two images would get the same key; it names all.
-    """
-    keys = {path: corrected_key(key, corrections) for path, key in layout.images.items()}
-    images = {path: key for path, key in keys.items() if key is not None}
-    _check_keys(images, "leave one of them out, or decide otherwise")
-    splits = {path: split for path, split in layout.splits.items() if path in images}
-    left_out = [(printable(path), "left out by a correction") for path in keys if path not in images]
-    return Layout(images, splits, sorted([*layout.left_out, *left_out]), layout.unlisted)
+    _check_keys(keys)
+    return Layout(keys, splits, sorted(left_out), [path for path in images if rows and path not in listed], corrected)
 
 
 def _why_left_out(path: PurePosixPath, source: Path, heic: str) -> str | None:
@@ -105,10 +102,7 @@ def _why_left_out(path: PurePosixPath, source: Path, heic: str) -> str | None:
     if path.suffix and path.suffix.lower() not in IMAGE_SUFFIXES:
         return "not named like an image"
     start = b""
-    with (
-        suppress(FileNotFoundError),
-        (source / path).open("rb") as file,
-    ):  # a link to nothing is named when it is copied
+    with suppress(FileNotFoundError), (source / path).open("rb") as file:  # a link to nothing is named when copied
         start = file.read(START)
     kind = image_format(start)
     if kind == "HEIF" and not (heic == "read" and can_read_heic()):
@@ -130,31 +124,31 @@ def _check_images(images: Sequence[PurePosixPath], left_out: Sequence[tuple[str,
 
 def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> PurePosixPath:
     """Return the folder that has all class folders, or all images: wrapper folders are skipped."""
-    levels = 3 if class_folders else 2
-    around: tuple[str, ...] = ()
+    around, below = PurePosixPath(), [path.parts for path in images]
     while True:
-        depth = len(around)
-        below = [path.parts[depth:] for path in images if path.parts[:depth] == around and len(path.parts) > depth + 1]
+        below = [parts for parts in below if len(parts) > 1]
         tops = {parts[0] for parts in below}
-        if len(tops) != 1 or max(map(len, below)) < levels:
-            return PurePosixPath(*around)
-        around += tuple(tops)
+        if len(tops) != 1 or max(map(len, below)) < (3 if class_folders else 2):
+            return around
+        around /= tops.pop()
+        below = [parts[1:] for parts in below]
 
 
 def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, data: DataParams) -> PurePosixPath | None:
     """Return the path of the table of labels: next to the images or their folders, or in a folder around these."""
+    names = label_tables.TABLE_NAMES
     if data.table is not None:
         if PurePosixPath(data.table) not in files:
             raise UserError(f"data.table: there is no file {data.table!r} in data.source")
         return PurePosixPath(data.table)
     folders = {around, *around.parents}
-    found = [path for path in files if path.parent in folders and path.name.casefold() in TABLE_NAMES]
+    found = [path for path in files if path.parent in folders and path.name.casefold() in names]
     if len(found) > 1:
         raise UserError(f"data.source has {' and '.join(map(repr, map(str, found)))}: set data.table to one of them")
     if not found and data.label is not None:
         raise UserError(
-            f"data.label: {data.label!r} is to be the column of labels, but data.source has no "
-            f"{' or '.join(TABLE_NAMES)}; set data.table to the path of the table in it, or leave data.label empty"
+            f"data.label: {data.label!r} is to be the column of labels, but data.source has no {' or '.join(names)}; "
+            "set data.table to the path of the table in it, or leave data.label empty"
         )
     return found[0] if found else None
 
@@ -168,17 +162,16 @@ def _find_split_folders(images: Sequence[PurePosixPath], around: PurePosixPath, 
     below = [path.relative_to(around).parts for path in images if path.is_relative_to(around)]
     tops = sorted({parts[0] for parts in below if len(parts) > 1} - {UNLABELED})
     named = {top: split for top in tops if (split := split_of_name(top))}
+    others = [top for top in tops if top not in named]
     if len(set(named.values())) < 2:
         return {}
-    if len(named) == len(tops):
-        return named
-    if has_classes and any(parts[0] in named and len(parts) > 2 for parts in below):
-        others = ", ".join(repr(top) for top in tops if top not in named)
+    if others and has_classes and any(parts[0] in named and len(parts) > 2 for parts in below):
         raise UserError(
-            f"the folders {', '.join(map(repr, named))} are called like splits, but next to them is {others}: move it "
-            f"into them, or out of data.source; images with neither class nor split belong in {UNLABELED!r}"
+            f"the folders {', '.join(map(repr, named))} are called like splits, but next to them is "
+            f"{', '.join(map(repr, others))}: move it into them, or out of data.source; images with neither class nor "
+            f"split belong in {UNLABELED!r}"
         )
-    return {}
+    return {} if others else named
 
 
 def _place_by_folder(
@@ -202,7 +195,7 @@ def _make_key(label: str, names: Sequence[str]) -> str:
     return f"{label}/{_JOIN.join([*folders, name])}"
 
 
-def _check_keys(keys: Mapping[PurePosixPath, str], advice: str) -> None:
+def _check_keys(keys: Mapping[PurePosixPath, str]) -> None:
     """Raise a `DataError` that names all images whose paths cannot be keys, or that have the key of another one."""
     problems, owner = list[str](), dict[str, PurePosixPath]()
     for path, key in keys.items():
@@ -213,4 +206,4 @@ def _check_keys(keys: Mapping[PurePosixPath, str], advice: str) -> None:
         elif (other := owner.setdefault(key, path)) != path:
             problems.append(f"{str(other)!r} and {str(path)!r} would both be {key!r}")
     if problems:
-        raise DataError(problems, advice)
+        raise DataError(problems, "rename this in the source, or decide otherwise about what was relabeled")
