@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -37,7 +36,10 @@ def main() -> None:
     results = index.answer(queries, options, lambda images: track(images, "embed"))
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
-        save_sheet(index, answered, arguments.save)
+        try:
+            Matches(answered, index.images).draw().save(arguments.save)
+        except ValueError as error:  # an unknown format, or more pixels than it can hold
+            raise UserError(f"--save {arguments.save}: {error}") from error
     if arguments.json:
         entries = {"queries": [as_entry(result) for result in results]}
         sys.stdout.buffer.write(orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -126,17 +128,6 @@ def as_entry(result: Result | Failure) -> dict[str, object]:
         "indexed_as": result.indexed_as,
         "neighbors": [{name: getattr(each, name) for name in fields} for each in result.neighbors],
     }
-
-
-def save_sheet(index: Engine, results: Sequence[Result], path: Path) -> None:
-    from similarity.data.files import replaced_file
-
-    sheet = Matches(results, index.images).draw()
-    with replaced_file(path) as temporary:
-        try:
-            sheet.save(temporary)
-        except ValueError as error:  # an unknown format, or more pixels than it can hold
-            raise UserError(f"--save {path}: {error}") from error
 
 
 def preview_protocol() -> str | None:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -56,37 +56,28 @@ def run_stage(main: "Callable[[Params, Outputs], None]") -> NoReturn:
             SECONDS.write_text(json.dumps({**known, stage: seconds}), encoding="utf-8")
         print(f"{stage}: {seconds} s")
 
-    try:
-        run_command(run)
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            end.code += f"\n{ADVICE}"
-        raise
+    run_command(run, f"\n{ADVICE}")
 
 
-def run_command(main: Callable[[], object]) -> NoReturn:
+def run_command(main: Callable[[], object], advice: str = "") -> NoReturn:
     """Run a function and exit: 0 when done, 1 with one line that says what to do on failure, 130 on Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # whatever the locale, a key or a × is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _exit)  # so that temporary files are removed
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that temporary files are removed
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}{advice}")
     except BrokenPipeError:  # such as `query.py … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        sys.exit(f"error: {_describe(error)}")
+        sys.exit(f"error: {_describe(error)}{advice}")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
-
-
-def _exit(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
 
 
 @contextmanager
@@ -116,15 +107,10 @@ def _describe(error: OSError) -> str:
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = " images") -> Iterable[Item]:
-    """Show the progress of an iteration that takes a while, if the output is a terminal and there are several steps."""
+    """Show the progress of an iteration that takes a while, if the output is a terminal."""
     from tqdm import tqdm
 
-    if total is None and isinstance(items, Sized):
-        total = len(items)
-    return tqdm(
-        items, desc=label, total=total, unit=unit, file=sys.stderr, leave=False, delay=_UNNOTICED,
-        disable=True if total == 1 else None,
-    )  # fmt: skip
+    return tqdm(items, label, total, leave=False, file=sys.stderr, disable=None, unit=unit, delay=_UNNOTICED)
 
 
 def counted(number: int, noun: str) -> str:

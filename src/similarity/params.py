@@ -105,10 +105,8 @@ class BackboneParams(_Section):
             raise ValueError(f"normalization must be empty, since {self.name} comes with its preprocessing")
         if self.is_onnx and not self.normalization:
             raise ValueError("normalization is needed with an ONNX file; [[0, 0, 0], [1, 1, 1]] leaves pixels in 0…1")
-        if self.is_onnx and self.taps not in ([], ["final"]):
-            raise ValueError(f"taps must be [] with an ONNX file, not {self.taps}: its output is what is taken")
-        if self.is_onnx and self.engine == "keras":
-            raise ValueError("engine must be openvino or openvino_bf16 with an ONNX file")
+        if self.is_onnx and (self.taps not in ([], ["final"]) or self.engine == "keras"):
+            raise ValueError("with an ONNX file, taps must be [], and engine openvino or openvino_bf16")
         return self
 
 
