@@ -60,7 +60,6 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed:
         (["search"], 1, "there is no command 'search'"),
         (["query", "nothing.jpg"], 1, "no image 'nothing.jpg' is indexed"),
         (["--help"], 0, "index [SOURCE] [--all]"),
-        (["query", "--help"], 0, "usage: query.py"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_parameters_stay(

@@ -1,8 +1,10 @@
 """Asking from the shell: by key, by file, and what cannot be answered."""
 
 import json
+import re
 import shutil
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +85,21 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(ask: Ask, tmp_path:
         width, height = picture.size
     assert width > 11 * 112
     assert height > 4 * 112
+
+
+def test_terminals_that_show_pictures_get_them(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KITTY_WINDOW_ID", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM_PROGRAM", "Apple_Terminal")
+    assert "\033" not in ask(KEY)
+    monkeypatch.setenv("TERM_PROGRAM", "WezTerm")
+    [(size, content)] = re.findall(r"\033\]1337;File=inline=1;size=(\d+):(.+)\a\n", ask(KEY))
+    picture = b64decode(content)
+    assert (len(picture), picture[:4]) == (int(size), b"\x89PNG")
+    monkeypatch.setenv("KITTY_WINDOW_ID", "1")
+    heads, parts = zip(*re.findall(r"\033_G([^;]+);([^\033]{1,4096})\033\\", ask(KEY)), strict=True)
+    assert heads == ("a=T,f=100,m=1", *["m=1"] * (len(heads) - 2), "m=0")
+    assert b64decode("".join(parts)) == picture
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,9 @@ def test_images_are_added_in_the_place_of_those_with_the_same_key(tmp_path: Path
     found = gallery.search(new.embedding, Options(2, index="lancedb"))
     assert {gallery.manifest.keys[row] for row in found.rows} == {"jug/0.jpg", FEW_ROWS[3].record.path}
     np.testing.assert_array_equal(gallery.vectors[gallery.row(changed.record.path)], changed.embedding)
-    with pytest.raises(UserError, match=r"nothing is published as other at .*: run `python src/publish\.py"):
+    with pytest.raises(UserError, match=r"other cannot be opened at .* was not found.*: run `python src/publish\.py"):
         add(str(tmp_path), "other", [new], 32)
-    with pytest.raises(UserError, match="nothing is published as run"):
+    with pytest.raises(UserError, match=r"run cannot be opened at .* no such folder"):
         open_table(str(tmp_path / "nowhere"), "run", PARTS)
     assert not (tmp_path / "nowhere").exists()
     assert len(published_gallery(tmp_path, FEW_ROWS).manifest.records) == 50  # the next whole publication replaces it

@@ -174,16 +174,13 @@ def _connect(uri: str) -> Any:
 
 
 def _open_table(uri: str, name: str) -> Any:
-    nothing = UserError(f"nothing is published as {name} at {uri}: run `python src/publish.py --to {uri}`")
-    if "://" not in uri and not Path(uri).is_dir():  # LanceDB would create it
-        raise nothing
     try:
-        with _one_line_errors(uri):
-            return _connect(uri).open_table(name)
-    except UserError as error:
-        if "was not found" in str(error):
-            raise nothing from error
-        raise
+        if "://" not in uri and not Path(uri).is_dir():  # LanceDB would create it
+            raise FileNotFoundError("there is no such folder")
+        return _connect(uri).open_table(name)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = f"{name} cannot be opened at {uri} ({one_line(error)})"
+        raise UserError(f"{reason}: run `python src/publish.py --to {uri}`") from error
 
 
 @contextmanager

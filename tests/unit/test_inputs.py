@@ -1,7 +1,9 @@
-from pipeline.inputs import load_params
+from pipeline.inputs import load_params, read_file
 
 from pathlib import Path
 
+import dvc.api
+import pygit2
 import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
@@ -104,3 +106,12 @@ def test_what_an_experiment_sets_changes_nothing_else(tmp_path: Path, section: s
     if key == "lr":  # the file is in the form in which `dvc exp run -S` writes it back
         before, after = (each.read_text(encoding="utf-8").splitlines() for each in (DEFAULTS, path))
         assert [line for line in after if line not in before] == ["  lr: 0.5"]
+
+
+def test_a_repository_of_somebody_else_is_named_with_the_line_that_trusts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise pygit2.GitError("repository path '/srv/x' is not owned by current user")
+
+    monkeypatch.setattr(dvc.api, "DVCFileSystem", refuse)
+    with pytest.raises(UserError, match=r"not owned by current user\): run `git config --global --add safe\.dir"):
+        read_file(Path("metrics/train.json"), "no revision that another test opens")
