@@ -1,7 +1,7 @@
 """Looking at every image once: what later stages need of its pixels, or why it cannot be used."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.images.decoding import decode_image, read_file
+from similarity.data.images.decoding import decode_image
 from similarity.data.images.formats import MissingReaderError, UnreadableImageError, can_read_heic
 from similarity.data.images.pictures import PREVIEW_SIZE, encode_preview
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
@@ -24,8 +24,8 @@ from similarity.errors import UserError
 THUMBNAIL_SIZE = 28  # pixels
 HISTOGRAM_BINS = 16  # per channel
 REMARKS_COLUMNS = ("path", "remark")
-_KEYS_SENT = 64  # at a time to a core of a cluster
-_AHEAD = 2 * (os.cpu_count() or 1)  # files that are held in memory before they are decoded, and once more while
+_BLOCK = 32  # images that a thread or a node takes at a time, and whose entries of the cache are read together
+_AHEAD = 2 * (os.cpu_count() or 1)  # blocks
 _PLAIN = 2  # of 255, standard deviation
 _LOST = 0.01  # share of the samples without a value that is remarked on
 _KEPT = np.dtype(
@@ -60,15 +60,6 @@ class ScannedImage(NamedTuple):
     is_decoded: bool  # which it need not be if the cache has it
 
 
-class _Content(NamedTuple):
-    """A file, and what the cache has kept of its image, if anything."""
-
-    key: str
-    content: bytes
-    digest: str
-    kept: bytes | None = None
-
-
 def list_keys(images: Path) -> list[str]:
     """List the sorted keys ``<class>/<name>`` of all images in a folder."""
     return sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
@@ -83,19 +74,20 @@ def scan_images(
     is `scan_version`. Samples of more than 8 bits are mapped by `ranges`, or by each image's own where one is missing.
 
     Raises:
-        UserError: an image is HEIC, and the package that reads it is not installed; or something is no file.
+        UserError: an image is HEIC, and the package that reads it is not installed.
     """
+    blocks = [keys[start : start + _BLOCK] for start in range(0, len(keys), _BLOCK)]
+    digest, scan = partial(_digest, images), partial(_scan, images, ranges)
     if is_cluster_named():
-        for file, kept in cluster_map(lambda key: _scan(ranges, _read(images, key)), keys, _KEYS_SENT):
-            yield _unpack(file, kept)
+        for _, scanned in cluster_map(lambda block: scan((digest(block), {})), blocks, 1):
+            yield from scanned
         return
-    files = ordered_map(partial(_read, images), keys, _AHEAD)
-    known = (file._replace(kept=cache.get_many([file.digest]).get(file.digest)) for file in files)
+    known = ((digests, cache.get_many(digests.values())) for digests in ordered_map(digest, blocks, _AHEAD))
     with threadpool_limits(limits=1, user_api="blas"):  # images are scanned in as many threads as there are cores
-        for file, kept in ordered_map(partial(_scan, ranges), known, _AHEAD):
-            if isinstance(kept, bytes) and file.kept is None:
-                cache.put_many({file.digest: kept})
-            yield _unpack(file, kept)
+        for new, scanned in ordered_map(scan, known, _AHEAD):
+            if new:
+                cache.put_many(new)
+            yield from scanned
 
 
 def scan_version(ranges: Ranges) -> str:
@@ -107,37 +99,42 @@ def scan_version(ranges: Ranges) -> str:
     return sha256(b"".join(facts)).hexdigest()[:16]
 
 
-def _read(images: Path, key: str) -> _Content:
-    try:
-        content = read_file(images / key)
-    except UnreadableImageError as error:  # which `fetch` does not bring
-        raise UserError(f"{images / key}: {error}: remove it") from error
-    return _Content(key, content, sha256(content).hexdigest())
+def _digest(images: Path, keys: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256 of each image, in hexadecimal, by its key."""
+    return {key: sha256((images / key).read_bytes()).hexdigest() for key in keys}
 
 
-def _scan(ranges: Ranges, file: _Content) -> tuple[_Content, bytes | Rejection]:
-    """Decode an image unless it is known, and pack what is kept of it."""
-    if file.kept is not None:
-        return file._replace(content=b""), file.kept
-    try:
-        side = max(PREVIEW_SIZE, THUMBNAIL_SIZE)
-        pixels, width, height, wide = decode_image(file.content, side, ranges=ranges)
-    except MissingReaderError as error:  # what is installed must not decide which images there are
-        raise UserError(f"{file.key} is {error}") from error
-    except UnreadableImageError as error:
-        return file._replace(content=b""), Rejection(file.key, str(error))
+def _scan(
+    images: Path, ranges: Ranges, block: tuple[dict[str, str], Mapping[str, bytes]]
+) -> tuple[dict[str, bytes], list[ScannedImage | Rejection]]:
+    """Scan images, given by their digests and the entries of the cache; return its new entries, and the results."""
+    (digests, known), new = block, dict[str, bytes]()
+    scanned = list[ScannedImage | Rejection]()
+    for key, digest in digests.items():
+        try:
+            kept = known.get(digest) or new.setdefault(digest, _look_at(images / key, ranges))
+        except MissingReaderError as error:  # what is installed must not decide which images there are
+            raise UserError(f"{key} is {error}") from error
+        except UnreadableImageError as error:
+            scanned.append(Rejection(key, str(error)))
+            continue
+        scanned.append(_unpack(key, digest, kept, digest in new))
+    return new, scanned
+
+
+def _look_at(path: Path, ranges: Ranges) -> bytes:
+    """Decode an image, and pack what is kept of it."""
+    pixels, width, height, wide = decode_image(path, max(PREVIEW_SIZE, THUMBNAIL_SIZE), ranges=ranges)
     counts = count_values(pixels)
     is_plain, histogram = color_spread(counts) < _PLAIN, color_histogram(counts, HISTOGRAM_BINS)
     facts = wide or ("", np.nan, 0)
     packed = np.array(((width, height), is_plain, *facts, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
-    return file._replace(content=b""), packed.tobytes() + encode_preview(pixels)
+    return packed.tobytes() + encode_preview(pixels)
 
 
-def _unpack(file: _Content, kept: bytes | Rejection) -> ScannedImage | Rejection:
-    if isinstance(kept, Rejection):
-        return kept
+def _unpack(key: str, digest: str, kept: bytes, is_decoded: bool) -> ScannedImage:
     (width, height), is_plain, kind, levels, lost, pixels, histogram = np.frombuffer(kept, _KEPT, 1)[0]
-    record = ImageRecord(file.key, file.key.split("/")[0], file.digest, int(width), int(height))
+    record = ImageRecord(key, key.split("/")[0], digest, int(width), int(height))
     wide = WideImage(kind.decode(), levels, float(lost)) if kind else None
     remark = "; ".join(["nearly one color"] * bool(is_plain) + [f"{lost:.1%} of it has no data"] * bool(lost >= _LOST))
-    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], remark, wide, file.kept is None)
+    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], remark, wide, is_decoded)
