@@ -9,8 +9,8 @@ from sklearn.datasets import load_sample_images
 
 sys.path.insert(0, "src")
 
-from similarity.data.images.edits import EDITS, edit
 from similarity.data.images.pictures import Tile, draw_sheet
+from similarity.data.images.pixels import EDITS, edit
 
 pixels = load_sample_images().images[0]
 tiles = [Tile(pixels, ["original"], None), *(Tile(edit(pixels, name), [name], None) for name in EDITS)]

@@ -19,10 +19,8 @@ from similarity.data.evaluation import retrieval
 from similarity.data.features.computing import fingerprint
 from similarity.data.features.extractor import describe, load_extractor
 from similarity.data.files import Outputs, write_array, write_metrics
-from similarity.data.images import edits
 from similarity.data.images.decoding import read_image_file
-from similarity.data.images.edits import EDITS
-from similarity.data.images.pixels import centered_pixels, color_histogram, count_values, resize, thumbnail
+from similarity.data.images.pixels import EDITS, centered_pixels, color_histogram, count_values, edit, resize, thumbnail
 from similarity.data.images.wide import Ranges, read_ranges
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import standardization
@@ -113,7 +111,7 @@ def describe_edits(records: list[ImageRecord], ranges: Ranges) -> Iterator[np.nd
 
     def describe_image(record: ImageRecord) -> np.ndarray:
         pixels = read_image_file(layout.IMAGES / record.path, record.sha256, extractor.image_size, ranges)
-        edited = [edits.edit(pixels, name) for name in EDITS]
+        edited = [edit(pixels, name) for name in EDITS]
         features = extractor(np.stack([resize(each, extractor.image_size) for each in edited]))
         histograms = [color_histogram(count_values(each), HISTOGRAM_BINS) for each in edited]
         thumbnails = [thumbnail(each, THUMBNAIL_SIZE).ravel() for each in edited]

@@ -16,8 +16,8 @@ from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifes
 from similarity.data.evaluation import retrieval
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
-from similarity.data.images.edits import EDITS
 from similarity.data.images.pictures import Previews, draw_sheet, tile_of
+from similarity.data.images.pixels import EDITS
 from similarity.data.vectors import standardization
 from similarity.embedding.model import EmbeddingModel, Head, fit_visual_part, load_embedding_model, predict_classes
 from similarity.params import Params

@@ -11,7 +11,7 @@ import pillow_heif
 from PIL import Image
 
 from samples import encode
-from similarity.data.images.formats import IMAGE_SUFFIXES
+from similarity.data.images.decoding import IMAGE_SUFFIXES
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 MODES = {

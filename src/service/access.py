@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
+from similarity.data.images.decoding import TooManyPixelsError, UnreadableImageError
 from similarity.engine.gallery import UnknownNameError
 from similarity.engine.stores import LookUnavailableError
 from similarity.errors import UserError

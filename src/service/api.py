@@ -17,8 +17,7 @@ from service import forms, schema
 from service.access import API, COOKIE, Refusal, cookie_value
 from service.catalog import HASH_LENGTH, Catalog, Current, ServedRuns
 from similarity.data.dataset.manifest import SPLIT_NAMES
-from similarity.data.images.decoding import read_image
-from similarity.data.images.formats import START, image_format
+from similarity.data.images.decoding import START, image_format, read_image
 from similarity.data.images.wide import Ranges
 from similarity.engine.results import Query as ImageQuery
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samples import keys, plan, plan_names
-from similarity.data.images.formats import IMAGE_SUFFIXES
+from similarity.data.images.decoding import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME
 from similarity.data.sources.label_tables import Correction, corrected_key
 from similarity.errors import DataError, UserError

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from similarity.data.images.edits import EDITS, edit
 from similarity.data.images.pictures import Tile, draw_sheet
-from similarity.data.images.pixels import color_histogram, contrast_pattern, count_values, thumbnail
+from similarity.data.images.pixels import EDITS, color_histogram, contrast_pattern, count_values, edit, thumbnail
 from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 

@@ -15,8 +15,7 @@ from PIL import Image
 from projects import ROOT
 from samples import encode, noisy_picture
 from similarity.data.images import query_images
-from similarity.data.images.decoding import DecodedImage, decode_image
-from similarity.data.images.formats import TooManyPixelsError, UnreadableImageError
+from similarity.data.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
 from similarity.data.images.query_images import Region, decode_query, parse_region, start_decoders
 from similarity.errors import UserError
 

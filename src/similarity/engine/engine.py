@@ -229,7 +229,7 @@ def _without_errors(found: Sequence[Embedded | UserError | ValueError]) -> list[
 
 def images_below(folder: Path) -> list[Path]:
     """Return the paths of all images in a folder and below it, sorted by name; hidden ones are left out."""
-    from similarity.data.images.formats import IMAGE_SUFFIXES
+    from similarity.data.images.decoding import IMAGE_SUFFIXES
 
     found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))

@@ -13,8 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.images.decoding import decode_image
-from similarity.data.images.formats import MissingReaderError, UnreadableImageError, can_read_heic
+from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, can_read_heic, decode_image
 from similarity.data.images.pictures import PREVIEW_SIZE, encode_preview
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
 from similarity.data.images.wide import LEVELS, Ranges, WideImage

@@ -12,7 +12,7 @@ import orjson
 
 from similarity.data.dataset.manifest import UNLABELED
 from similarity.data.files import replaced_file, write_table
-from similarity.data.images.formats import IMAGE_SUFFIXES
+from similarity.data.images.decoding import IMAGE_SUFFIXES
 from similarity.data.sources.folders import SPLIT_OF_NAME, can_be_class, fold, is_hidden, split_of_name
 from similarity.errors import DataError, UserError, one_line
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from similarity.data.dataset.manifest import UNLABELED
-from similarity.data.images.formats import HEIC_PACKAGE, IMAGE_SUFFIXES, START, can_read_heic, image_format
+from similarity.data.images.decoding import HEIC_PACKAGE, IMAGE_SUFFIXES, START, can_read_heic, image_format
 from similarity.data.sources import label_tables
 from similarity.data.sources.folders import MAX_NAME_BYTES, is_hidden, is_odd, printable, split_of_name
 from similarity.data.sources.label_tables import Correction, Row
