@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from similarity.data.dataset.duplicates import Pairs, bounded_groups, group_rows, identical_images
 from similarity.data.dataset.manifest import ImageRecord, Manifest
-from similarity.data.dataset.splitting import FEW, complete_splits, split_images
 from similarity.errors import DataError, UserError
+from split import FEW, complete_splits, split_images
+
+FIFTHS = {"test": 0.2, "valid": 0.2}
 
 
 def records(**classes: list[int]) -> list[ImageRecord]:
@@ -20,9 +22,10 @@ def records(**classes: list[int]) -> list[ImageRecord]:
     ]
 
 
-def split_distinct(images: list[ImageRecord], valid: float, test: float, seed: int) -> list[str]:
+def split_distinct(images: list[ImageRecord], seed: int = 0, valid: float = 0.2, test: float = 0.2) -> list[str]:
     """Split images of which only identical ones belong together."""
-    return split_images(Manifest(images), group_rows(len(images), identical_images(images)), valid, test, seed)
+    groups = group_rows(len(images), identical_images(images))
+    return split_images(Manifest(images), groups, {"test": test, "valid": valid}, seed)
 
 
 def pairs(*ends: tuple[int, int]) -> Pairs:
@@ -45,19 +48,19 @@ shares = st.sampled_from([0.1, 0.2, 1 / 3])
 @given(few_contents, shares, seeds)
 def test_a_class_of_few_images_is_split_exactly_by_the_shares(images: list[int], share: float, seed: int) -> None:
     expected = max(1, round(share * len(images)))
-    counts = Counter(split_distinct(records(a=images), share, share, seed))
+    counts = Counter(split_distinct(records(a=images), seed, share, share))
     assert counts == {"valid": expected, "test": expected, "train": len(images) - 2 * expected}
 
 
 def test_a_large_class_is_split_nearly_by_the_shares_and_a_very_large_group_is_for_training() -> None:
-    counts = Counter(split_distinct(records(a=list(range(10_000))), 0.2, 0.1, 0))
+    counts = Counter(split_distinct(records(a=list(range(10_000))), test=0.1))
     assert abs(counts["valid"] - 2000) < 120  # three standard deviations
     assert abs(counts["test"] - 1000) < 90
     for scenes in (3, 4, 7):
-        splits = split_images(Manifest(records(a=list(range(10 * scenes)))), np.repeat(range(scenes), 10), 0.2, 0.2, 0)
+        splits = split_images(Manifest(records(a=list(range(10 * scenes)))), np.repeat(range(scenes), 10), FIFTHS, 0)
         assert Counter(splits) == {"train": 10 * (scenes - 2), "valid": 10, "test": 10}
     groups = np.concatenate([np.zeros(200, int), np.arange(1, 101)])
-    assert set(split_images(Manifest(records(a=list(range(300)))), groups, 0.2, 0.2, 0)[:200]) == {"train"}
+    assert set(split_images(Manifest(records(a=list(range(300)))), groups, FIFTHS, 0)[:200]) == {"train"}
 
 
 @settings(deadline=None)
@@ -67,8 +70,8 @@ def test_more_images_move_none_of_a_large_class_and_one_more_very_few_of_a_small
 ) -> None:
     added = added if len(images) >= FEW else 1
     more = list(range(10**6, 10**6 + added))
-    before = split_distinct(records(a=images), 0.2, 0.2, seed)
-    after = split_distinct(records(a=[*images, *more]), 0.2, 0.2, seed)[: len(images)]
+    before = split_distinct(records(a=images), seed)
+    after = split_distinct(records(a=[*images, *more]), seed)[: len(images)]
     moved = sum(old != new for old, new in zip(before, after, strict=True))
     most = sum(count == 1 for count in Counter(before).values()) if len(images) >= FEW else 3
     assert moved <= most or len(images) == FEW - 1  # one more makes it a large one
@@ -77,9 +80,9 @@ def test_more_images_move_none_of_a_large_class_and_one_more_very_few_of_a_small
 @pytest.mark.parametrize("size", [FEW // 2, 2 * FEW])
 def test_content_and_seed_alone_decide(size: int) -> None:
     images = records(a=list(range(size)), b=list(range(1000, 1040)))
-    splits = split_distinct(images, 0.2, 0.2, 3)
-    assert split_distinct([record._replace(path="a/renamed.jpg") for record in images], 0.2, 0.2, 3) == splits
-    assert split_distinct(images, 0.2, 0.2, 4) != splits
+    splits = split_distinct(images, 3)
+    assert split_distinct([record._replace(path="a/renamed.jpg") for record in images], 3) == splits
+    assert split_distinct(images, 4) != splits
 
 
 @pytest.mark.parametrize(
@@ -93,17 +96,17 @@ def test_content_and_seed_alone_decide(size: int) -> None:
 def test_a_class_that_is_too_small_is_named(small: list[int], share: float, counted: str) -> None:
     images = records(big=list(range(10, 40)), small=small)
     with pytest.raises(DataError) as refusal:
-        split_distinct(images, share, share, 0)
+        split_distinct(images, 0, share, share)
     assert refusal.value.problems == [f"class 'small' has too few distinct images of its own ({counted})"]
 
 
 def test_images_without_a_class_are_split_like_one_and_very_few_are_for_training() -> None:
-    alone = split_distinct(records(unlabeled=list(range(10))), 0.2, 0.2, 0)
+    alone = split_distinct(records(unlabeled=list(range(10))))
     assert Counter(alone) == {"train": 6, "valid": 2, "test": 2}
     for few in ([1], [1, 2], [1, 1, 1]):
-        assert set(split_distinct(records(a=list(range(10, 40)), unlabeled=few), 0.2, 0.2, 0)[30:]) == {"train"}
+        assert set(split_distinct(records(a=list(range(10, 40)), unlabeled=few))[30:]) == {"train"}
     with pytest.raises(UserError, match="'unlabeled' has too few distinct images"):
-        split_distinct(records(unlabeled=[1, 2]), 0.2, 0.2, 0)
+        split_distinct(records(unlabeled=[1, 2]))
 
 
 class_names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=5)
@@ -122,7 +125,7 @@ def test_every_split_is_a_partition_that_keeps_groups_together_or_says_what_it_l
     manifest = Manifest(images)
     groups = bounded_groups(manifest, identical_images(images), near, 3)
     try:
-        splits = split_images(manifest, groups, 0.2, 0.2, seed)
+        splits = split_images(manifest, groups, FIFTHS, seed)
     except DataError as error:
         named = [problem.removeprefix("class ").rsplit(" has too few", 1)[0] for problem in error.problems]
         assert set(named) <= {repr(label) for label in classes}  # both outcomes are right
@@ -149,7 +152,7 @@ def test_a_class_whose_images_have_copies_in_a_larger_one_or_without_a_class_kee
         records(clean=list(range(100)), watermarked=copied),
         records(unlabeled=list(range(60)), vans=copied),
     ):
-        splits = split_distinct(images, 0.2, 0.2, 0)
+        splits = split_distinct(images)
         label = images[-1].label
         counts = Counter(split for record, split in zip(images, splits, strict=True) if record.label == label)
         assert counts == {"train": 12, "valid": 4, "test": 4}
@@ -157,7 +160,7 @@ def test_a_class_whose_images_have_copies_in_a_larger_one_or_without_a_class_kee
 
 def complete(images: list[ImageRecord], given: list[str], seed: int = 0) -> list[str]:
     """Complete given splits with the shares 0.6, 0.2 and 0.2."""
-    return complete_splits(Manifest(images), given, np.arange(len(given)), 0.2, 0.2, seed)
+    return complete_splits(Manifest(images), given, np.arange(len(given)), FIFTHS, seed)
 
 
 @settings(deadline=None)
@@ -182,7 +185,7 @@ def test_a_missing_split_is_drawn_from_the_training_images_of_each_class() -> No
     splits = complete(images, ["valid"] * 20 + ["train"] * 40 + ["valid"] * 20 + [""] * 20)
     assert Counter(splits[:60]) == {"valid": 20, "train": 30, "test": 10}  # 0.2 of 0.6 + 0.2
     assert Counter(splits[60:]) == {"valid": 20, "train": 15, "test": 5}
-    assert complete(images, [""] * 100) == split_distinct(images, 0.2, 0.2, 0)
+    assert complete(images, [""] * 100) == split_distinct(images)
     images = records(a=list(range(20)), b=list(range(20, 40)), unlabeled=list(range(40, 50)))
     splits = complete(images, ["train"] * 40 + ["test"] * 10)  # as the test images of competitions have no class
     assert Counter(splits[:20]) == Counter(splits[20:40]) == {"train": 12, "valid": 4, "test": 4}
