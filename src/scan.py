@@ -3,6 +3,7 @@
 from pipeline.inputs import user_cache
 from pipeline.stage import counted, run_stage, track
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +32,17 @@ def main(params: Params, outputs: Outputs) -> None:
     if not keys:
         raise UserError(f"{layout.IMAGES} has no images: run `dvc repro`, or `dvc pull` to get what others have made")
     folder = outputs.folder(layout.SCAN)
-    records, rejections, wide, decoded = _keep_pixels(keys, {}, folder)
+    records, rejections, wide, decoded = keep_pixels(keys, {}, folder)
     ranges = {kind: find_range(kind, np.stack(levels)) for kind, levels in sorted(wide.items())}
     if ranges:  # as they are the data set's, its images have to be looked at before
         folder = outputs.folder(layout.SCAN)
-        records, rejections, _, decoded = _keep_pixels(keys, ranges, folder)
-    _check(keys, records, rejections, params.scan.max_rejected)
+        records, rejections, _, decoded = keep_pixels(keys, ranges, folder)
+    check(keys, records, rejections, params.scan.max_rejected)
     manifest = Manifest(records)
     write_ranges(outputs.file(layout.RANGES), ranges)
     write_table(outputs.file(layout.MANIFEST), ImageRecord._fields, records)
     write_table(folder / layout.REJECTED.name, Rejection._fields, rejections)
-    identical = identical_images(records)
+    identical = identical_images(manifest.contents)
     near = near_duplicates(np.load(folder / layout.THUMBNAILS.name, mmap_mode="r"), params.scan.min_correlation)
     near = differing_pairs(near, manifest.contents)
     write_duplicates(folder / layout.DUPLICATES.name, manifest, identical, near)
@@ -50,16 +51,17 @@ def main(params: Params, outputs: Outputs) -> None:
         "classes": len(manifest.classes),
         "unlabeled": len(records) - len(manifest.labeled(np.arange(len(records)))),
         "rejected": len(rejections),
-        "duplicates": len(records) - len({record.sha256 for record in records}),
+        "duplicates": len(identical.first),
         "identical_pairs": len(identical.first),
         "near_pairs": len(near.first),
     }
     write_metrics(outputs.file(layout.METRICS / "data.json"), {"images": len(records)})
     write_metrics(outputs.file(layout.DETAILS / "scan.json"), figures)
-    in_classes = f"{counted(len(records), 'image')} in {counted(figures['classes'], 'class')}"
-    copies = f"{figures['duplicates']:,} with the same bytes as another one"
-    pairs = f"{counted(len(near.first), 'pair')} of near duplicates"
-    print(f"scan: {in_classes}; {copies}; {pairs}; {counted(decoded, 'image')} decoded")
+    print(
+        f"scan: {counted(len(records), 'image')} in {counted(figures['classes'], 'class')}; "
+        f"{figures['duplicates']:,} with the same bytes as another one; "
+        f"{counted(figures['near_pairs'], 'pair')} of near duplicates; {counted(decoded, 'image')} decoded"
+    )
     if rejections:
         print(f"scan: {counted(len(rejections), 'file')} cannot be read and left out: {layout.REJECTED}")
     for kind, (black, white) in ranges.items():
@@ -67,7 +69,7 @@ def main(params: Params, outputs: Outputs) -> None:
         print(f"scan: {images} of more than 8 bits ({kind}): {black:,g} is black and {white:,g} white in all of them")
 
 
-def _keep_pixels(
+def keep_pixels(
     keys: list[str], ranges: Ranges, folder: Path
 ) -> tuple[list[ImageRecord], list[Rejection], dict[str, list[np.ndarray]], int]:
     """Scan all images, and write what is kept of their pixels to a folder while they come in.
@@ -75,7 +77,7 @@ def _keep_pixels(
     Return the readable images, the others, the levels of those of more than 8 bits by kind, and how many were decoded.
     """
     records, rejections, remarks, decoded = list[ImageRecord](), list[Rejection](), list[tuple[str, str]](), 0
-    wide: dict[str, list[np.ndarray]] = {}
+    wide = defaultdict[str, list[np.ndarray]](list)
     (folder / layout.PREVIEWS.name).mkdir()
     with (
         user_cache("scan", scan_version(ranges)) as cache,
@@ -95,12 +97,13 @@ def _keep_pixels(
             if image.remark:
                 remarks.append((image.record.path, image.remark))
             if image.wide:
-                wide.setdefault(image.wide.kind, []).append(image.wide.levels)
+                wide[image.wide.kind].append(image.wide.levels)
     write_table(folder / layout.REMARKS.name, REMARKS_COLUMNS, remarks)
     return records, rejections, wide, decoded
 
 
-def _check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
+def check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
+    """Refuse a data set of which too much cannot be read, or all images of a class."""
     if len(rejections) > max_rejected * len(keys):
         with replaced_file(layout.REJECTED) as path:  # what the user needs in order to correct the data set
             write_table(path, Rejection._fields, rejections)

@@ -24,7 +24,7 @@ def records(**classes: list[int]) -> list[ImageRecord]:
 
 def split_distinct(images: list[ImageRecord], seed: int = 0, valid: float = 0.2, test: float = 0.2) -> list[str]:
     """Split images of which only identical ones belong together."""
-    groups = group_rows(len(images), identical_images(images))
+    groups = group_rows(len(images), identical_images(Manifest(images).contents))
     return split_images(Manifest(images), groups, {"test": test, "valid": valid}, seed)
 
 
@@ -123,7 +123,7 @@ def test_every_split_is_a_partition_that_keeps_groups_together_or_says_what_it_l
     rows = st.integers(0, len(images) - 1)
     near = pairs(*data.draw(st.lists(st.tuples(rows, rows), max_size=10)))
     manifest = Manifest(images)
-    groups = bounded_groups(manifest, identical_images(images), near, 3)
+    groups = bounded_groups(manifest, identical_images(manifest.contents), near, 3)
     try:
         splits = split_images(manifest, groups, FIFTHS, seed)
     except DataError as error:

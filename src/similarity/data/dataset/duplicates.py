@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similarity.data.dataset.manifest import ImageRecord, Manifest
+from similarity.data.dataset.manifest import Manifest
 from similarity.data.files import read_table, write_table
 from similarity.data.images.pixels import contrast_pattern
 from similarity.data.vectors import nearest_neighbors, row_blocks
@@ -29,13 +29,11 @@ class Pairs(NamedTuple):
     correlations: np.ndarray
 
 
-def identical_images(records: Sequence[ImageRecord]) -> Pairs:
-    """Pair each image that has the bytes of an earlier one with the first of these."""
-    first: dict[str, int] = {}
-    rows = enumerate(record.sha256 for record in records)
-    found = [(first[digest], row) for row, digest in rows if first.setdefault(digest, row) != row]
-    ends = np.array(found, np.int64).reshape(-1, 2)
-    return Pairs(ends[:, 0], ends[:, 1], np.ones(len(ends)))
+def identical_images(contents: np.ndarray) -> Pairs:
+    """Pair each image with the first one of the same content; these are given as numbers, int64 (n,)."""
+    _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
+    later = np.flatnonzero(first[inverse] != np.arange(len(contents)))
+    return Pairs(first[inverse][later], later, np.ones(len(later)))
 
 
 def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
@@ -44,17 +42,24 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
     Candidates are each image's ten nearest in the principal components, so of a group of more than eleven images not
     all pairs are given; rotated and mirrored images are not found. Thumbnails are uint8 (n, size, size, 3), of at least
     two images, and may be mapped from a file.
+
+    Patterns have length 1 or 0, so their squared distance is 2 − 2 · correlation, and components are never further
+    apart than patterns.
     """
     components = _principal_components(thumbnails)
     nearest, _ = nearest_neighbors(components, _CANDIDATES)
-    ends = _close_pairs(components, nearest, min_correlation)
-    correlations = np.empty(len(ends), np.float32)
-    for start in range(0, len(ends), _ROWS_PER_BLOCK):
+    furthest, found = np.sqrt(2 - 2 * min_correlation) + _ROUNDING, list[np.ndarray]()
+    for start in range(0, len(components), _ROWS_PER_BLOCK):
         rows = slice(start, start + _ROWS_PER_BLOCK)
-        first, second = (contrast_pattern(thumbnails[end]) for end in ends[rows].T)
-        correlations[rows] = np.einsum("pd,pd->p", first, second)
+        distances = np.linalg.norm(components[rows, None] - components[nearest[rows]], axis=2)
+        near, places = np.nonzero(distances <= furthest)
+        found.append(np.sort([start + near, nearest[rows][near, places]], axis=0))
+    ends = np.unique(np.concatenate(found, axis=1), axis=1)
+    blocks = np.array_split(ends, -(-ends.shape[1] // _ROWS_PER_BLOCK) or 1, axis=1)
+    patterns = ((contrast_pattern(thumbnails[each]) for each in block) for block in blocks)
+    correlations = np.concatenate([np.einsum("pd,pd->p", first, second) for first, second in patterns])
     kept = correlations >= min_correlation
-    return Pairs(ends[kept, 0], ends[kept, 1], correlations[kept])
+    return Pairs(*ends[:, kept], correlations[kept])
 
 
 def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
@@ -69,24 +74,6 @@ def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
     mean = patterns.mean(axis=0)
     axes = randomized_svd(patterns - mean, min(_COMPONENTS, *patterns.shape), random_state=0)[2].T
     return np.concatenate([contrast_pattern(block) @ axes - mean @ axes for block in row_blocks(thumbnails)])
-
-
-def _close_pairs(components: np.ndarray, nearest: np.ndarray, min_correlation: float) -> np.ndarray:
-    """Return the pairs of images and their candidates, int64 (n, m), that may correlate: int64 (p, 2), lower row first.
-
-    Patterns have length 1 or 0, so their squared distance is 2 − 2 · correlation, and components are never further
-    apart than patterns.
-    """
-    furthest = np.sqrt(2 - 2 * min_correlation) + _ROUNDING
-    found = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(components), _ROWS_PER_BLOCK):
-        rows = slice(start, start + _ROWS_PER_BLOCK)
-        distances = np.linalg.norm(components[rows, None] - components[nearest[rows]], axis=2)
-        close, places = np.nonzero(distances <= furthest)
-        others = nearest[rows][close, places]
-        found.append(np.sort(np.stack([start + close, others], axis=1), axis=1))
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
 def differing_pairs(pairs: Pairs, values: Sequence[object] | np.ndarray) -> Pairs:
@@ -124,7 +111,7 @@ def write_duplicates(path: Path, manifest: Manifest, identical: Pairs, near: Pai
     rows = (
         (manifest.keys[second], manifest.keys[first], kind, f"{correlation:.6f}")
         for kind, pairs in zip(_KINDS, (identical, near), strict=True)
-        for first, second, correlation in zip(*(each.tolist() for each in pairs), strict=True)
+        for first, second, correlation in zip(*pairs, strict=True)
     )
     write_table(path, _COLUMNS, rows)
 
@@ -135,15 +122,12 @@ def read_duplicates(path: Path, manifest: Manifest) -> tuple[Pairs, Pairs]:
     Raises:
         UserError: the file names an image that is not in the manifest.
     """
-    row_of = {key: row for row, key in enumerate(manifest.keys)}
-    found: dict[str, list[tuple[int, int, float]]] = {kind: [] for kind in _KINDS}
+    row_of, rows = {key: row for row, key in enumerate(manifest.keys)}, list(read_table(path, _COLUMNS))
     try:
-        for key, other, kind, correlation in read_table(path, _COLUMNS):
-            found[kind].append((row_of[other], row_of[key], float(correlation)))
+        first, second = (np.array([row_of[row[end]] for row in rows], np.int64) for end in (1, 0))
     except KeyError as error:
         raise UserError(f"{path} does not fit the manifest ({error}): run `dvc repro`") from error
-    columns = (np.reshape(found[kind], (-1, 3)).T for kind in _KINDS)
-    identical, near = (
-        Pairs(first.astype(np.int64), second.astype(np.int64), correlations) for first, second, correlations in columns
-    )
+    pairs = Pairs(first, second, np.array([float(correlation) for *_, correlation in rows]))
+    kinds = np.array([kind for _, _, kind, _ in rows], str)
+    identical, near = (Pairs(*(each[kinds == kind] for each in pairs)) for kind in _KINDS)
     return identical, near
