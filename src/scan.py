@@ -20,10 +20,10 @@ from similarity.data.dataset.scanning import (
     scan_images,
     scan_version,
 )
-from similarity.data.files import Outputs, open_array, replaced_file, write_metrics, write_table
+from similarity.data.files import Outputs, open_array, write_metrics, write_table
 from similarity.data.images.pictures import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
-from similarity.errors import DataError, UserError, list_first
+from similarity.errors import DataError, UserError
 from similarity.params import Params
 
 
@@ -103,15 +103,11 @@ def keep_pixels(
 
 
 def check(keys: list[str], records: list[ImageRecord], rejections: list[Rejection], max_rejected: float) -> None:
-    """Refuse a data set of which too much cannot be read, or all images of a class."""
+    """Refuse a data set of which too many images cannot be read, or all of a folder."""
     if len(rejections) > max_rejected * len(keys):
-        with replaced_file(layout.REJECTED) as path:  # what the user needs in order to correct the data set
-            write_table(path, Rejection._fields, rejections)
-        reasons = list_first([": ".join(rejection) for rejection in rejections])
-        raise UserError(
-            f"{len(rejections)} of {len(keys)} images cannot be read, scan.max_rejected in params.yaml allows a share "
-            f"of {max_rejected:g}: {reasons}; all are in {layout.REJECTED}"
-        )
+        share = f"scan.max_rejected in params.yaml allows a share of {max_rejected:g}"
+        advice = f"{len(rejections)} of {len(keys)} images cannot be read, {share}"
+        raise DataError([f"{path}: {reason}" for path, reason in rejections], advice)
     if unreadable := sorted({key.split("/")[0] for key in keys} - {record.label for record in records}):
         problems = [f"no image in the folder {folder!r} can be read" for folder in unreadable]
         raise DataError(problems, "correct or remove this in the source")

@@ -19,7 +19,6 @@ PREVIEW_SIZE = 112  # pixels, side of the square that a preview fits into
 _QUALITY = 90
 _CONTENT, _ENDS = "previews.bin", "ends.npy"
 TILE_SIZE = 112  # pixels, side of the square that an image is fitted into
-_NEIGHBORS_PER_LINE = 10
 _MARGIN, _LINE, _FONT_SIZE = 8, 15, 11
 _BACKGROUND, _INK, _SAME, _OTHER = "#ffffff", "#1f2328", "#1a7f37", "#cf222e"
 
@@ -67,7 +66,7 @@ class Tile(NamedTuple):
     """One image of a sheet."""
 
     pixels: np.ndarray  # RGB, uint8 (height, width, 3)
-    lines: Sequence[str]  # the text below it, the file's name last
+    lines: Sequence[str]  # the text below it
     is_match: bool | None  # whether its class is the query's; None for the query, and where one of them has none
 
 
@@ -79,22 +78,13 @@ def tile_of(pixels: np.ndarray, key: str, caption: str, query_label: str | None)
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
-    """Draw rows of images: a query, then its neighbors, framed in green if they have its class and in red if not.
-
-    After ten neighbors, a row continues on the next line, below them.
-    """
-    lines: list[list[Tile | None]] = []
-    for query, *found in rows:
-        starts = range(0, max(1, len(found)), _NEIGHBORS_PER_LINE)
-        lines += [[None if start else query, *found[start : start + _NEIGHBORS_PER_LINE]] for start in starts]
-    columns = max(len(line) for line in lines)
-    text_lines = max(len(tile.lines) for row in rows for tile in row)
+    """Draw rows of images: a query, then its neighbors, framed in green if they have its class and in red if not."""
+    columns, text_lines = max(map(len, rows)), max(len(tile.lines) for row in rows for tile in row)
     width, height = TILE_SIZE + _MARGIN, TILE_SIZE + _MARGIN + text_lines * _LINE
-    sheet = Image.new("RGB", (columns * width + 3 * _MARGIN, len(lines) * height + _MARGIN), _BACKGROUND)
-    for r, line in enumerate(lines):
-        for c, tile in enumerate(line):
-            if tile is not None:
-                _draw_tile(sheet, tile, _MARGIN + c * width + (2 * _MARGIN if c else 0), _MARGIN + r * height)
+    sheet = Image.new("RGB", (columns * width + 3 * _MARGIN, len(rows) * height + _MARGIN), _BACKGROUND)
+    for r, row in enumerate(rows):
+        for c, tile in enumerate(row):
+            _draw_tile(sheet, tile, _MARGIN + c * width + (2 * _MARGIN if c else 0), _MARGIN + r * height)
     return sheet
 
 
@@ -109,8 +99,10 @@ def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int) -> None:
         frame = (left - 3, top - 3, left + TILE_SIZE + 2, top + TILE_SIZE + 2)
         draw.rectangle(frame, outline=_SAME if tile.is_match else _OTHER, width=2)
     for i, line in enumerate(tile.lines):
-        is_name = i == len(tile.lines) - 1  # files' names differ at their end, all else at its beginning
-        draw.text((left, top + TILE_SIZE + 2 + i * _LINE), _shortened(line, font, is_name), fill=_INK, font=font)
+        while font.getlength(line) > TILE_SIZE:  # captions differ at their beginning, files' names at their end
+            middle = len(line) // 2
+            line = f"{line[: middle - 1]}…{line[middle + 1 :]}"
+        draw.text((left, top + TILE_SIZE + 2 + i * _LINE), line, fill=_INK, font=font)
 
 
 @lru_cache
@@ -119,12 +111,3 @@ def _font() -> ImageFont.FreeTypeFont:
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_SIZE)
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont, keeps_end: bool) -> str:
-    """Cut a text to the width of a tile, at its end or at its beginning."""
-    shown = text
-    while font.getlength(shown) > TILE_SIZE and len(text) > 1:
-        text = text[1:] if keeps_end else text[:-1]
-        shown = f"…{text}" if keeps_end else f"{text}…"
-    return shown
