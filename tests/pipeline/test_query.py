@@ -83,8 +83,8 @@ def test_several_images_are_drawn_as_a_sheet_with_a_row_each(ask: Ask, tmp_path:
     assert printed.count("\n   1  ") == 2
     with Image.open(sheet) as picture:
         width, height = picture.size
-    assert width > 11 * 112
-    assert height > 4 * 112
+    assert width > 13 * 112
+    assert height > 2 * 112
 
 
 def test_terminals_that_show_pictures_get_them(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
     patterns = ((contrast_pattern(thumbnails[each]) for each in block) for block in blocks)
     correlations = np.concatenate([np.einsum("pd,pd->p", first, second) for first, second in patterns])
     kept = correlations >= min_correlation
-    return Pairs(*ends[:, kept], correlations[kept])
+    return Pairs(ends[0, kept], ends[1, kept], correlations[kept])
 
 
 def _principal_components(thumbnails: np.ndarray) -> np.ndarray:
