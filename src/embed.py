@@ -52,8 +52,8 @@ def fit_visual(features: np.ndarray, manifest: Manifest, params: Params) -> Visu
 def lay_out(embeddings: np.ndarray, class_size: int, seed: int) -> dict[str, np.ndarray]:
     """Lay embeddings, float32 (n, E + K), out in the plane by all numbers and by the visual part: float32 (n, 2)."""
     has_both = 0 < class_size < embeddings.shape[1]
-    laid_out = [embeddings, embeddings[:, class_size:]] if has_both else [embeddings]
-    positions = [project(each, LANDMARKS, PERPLEXITY, seed) for each in track(laid_out, "embed: map", unit=" maps")]
+    several = [embeddings, embeddings[:, class_size:]] if has_both else [embeddings]
+    positions = list(project(several, LANDMARKS, PERPLEXITY, seed))
     return {"all": positions[0], "look": positions[-1]}
 
 

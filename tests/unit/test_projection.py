@@ -20,7 +20,7 @@ EMBEDDINGS = relu_clusters(600)
 PRINT_A_MAP = """
 from samples import relu_clusters
 from similarity.embedding.projection import project
-print(project(relu_clusters(600), 150, 15, 0).tobytes().hex())
+print(next(project([relu_clusters(600)], 150, 15, 0)).tobytes().hex())
 """
 
 # Small whole numbers give rows of zeros, equal rows, and multiples of each other.
@@ -30,7 +30,7 @@ small_embeddings = arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1
 @pytest.fixture(scope="module")
 def points() -> np.ndarray:
     """A map of `EMBEDDINGS`, a quarter of them landmarks."""
-    return project(EMBEDDINGS, 150, 15, 0)
+    return next(project([EMBEDDINGS], 150, 15, 0))
 
 
 def test_neighbors_in_the_plane_are_similar(points: np.ndarray) -> None:
@@ -53,7 +53,9 @@ def test_the_same_seed_gives_the_same_bits_in_any_process_with_any_number_of_thr
     command = [sys.executable, "-c", PRINT_A_MAP]
     printed = subprocess.check_output(command, cwd=ROOT, env=os.environ | variables, encoding="utf-8")
     assert bytes.fromhex(printed) == points.tobytes()
-    assert (project(EMBEDDINGS, 150, 15, 1) != points).any()
+    together = list(project([EMBEDDINGS[:300], EMBEDDINGS], 150, 15, 0))
+    assert together[1].tobytes() == points.tobytes()
+    assert (next(project([EMBEDDINGS], 150, 15, 1)) != points).any()
 
 
 @given(small_embeddings, st.integers(1, 10), st.sampled_from([1, 5, 30]))
@@ -63,7 +65,7 @@ def test_few_images_of_any_kind_fill_the_unit_square_and_equal_ones_share_a_poin
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        points = project(embeddings, landmarks, perplexity, 0)
+        [points] = project([embeddings], landmarks, perplexity, 0)
     assert (points.dtype, points.shape) == (np.float32, (len(embeddings), 2))
     assert (points >= 0).all()
     assert (points <= 1).all()
@@ -79,7 +81,7 @@ def test_zero_vectors_share_a_point_where_nothing_else_is() -> None:
     embeddings = EMBEDDINGS.copy()
     embeddings[[7, 8, 500]] = 0
     assert not np.isin(choose_landmarks(EMBEDDINGS, 50, 0), [7, 8, 500]).any()
-    points = project(embeddings, 50, 30, 0)
+    [points] = project([embeddings], 50, 30, 0)
     distances = np.linalg.norm(points - points[7], axis=1)
     assert distances[[8, 500]].max() < 1e-6
     assert np.delete(distances, [7, 8, 500]).min() > 0.01

@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from similarity.data.files import release_pages
+from similarity.data.parallel import ordered_map
 
 Progress = Callable[[range], Iterable[int]]
 """Wraps the iteration over blocks, to show how far it is."""
@@ -15,6 +16,7 @@ COSINE_DECIMALS = 6
 SPARE = 6  # candidates beyond those wanted, among which cosines that are nearly equal are put in order
 _COSINE_ERROR = 3 * 10**-COSINE_DECIMALS  # the most that cosines of faiss differ from the true ones, rounded
 _ROWS_PER_BLOCK = 8192  # faiss takes more than twice as long with fewer than 4096
+_ROWS_PER_TASK = 256
 _VARIANCE_EPSILON = 1e-3
 _LEAST_SAFE, _MOST_SAFE = 1e-15, 1e15  # squares of these, and sums of millions of them, are float32 numbers
 _MAX_EXPONENT = 126  # of a power of two whose reciprocal is a float32 number as well
@@ -78,9 +80,15 @@ def multiply_rows(rows: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     among them. What an image is mapped to must not change when others are added.
     """
     transposed, products = np.ascontiguousarray(kernel.T), np.empty((len(rows), kernel.shape[1]), np.float32)
-    with _libraries().limit(limits=1, user_api="blas"):  # nor must it depend on how threads divide a sum
-        for row, product in zip(rows, products, strict=True):
+
+    def multiply(start: int) -> None:
+        block = slice(start, start + _ROWS_PER_TASK)
+        for row, product in zip(rows[block], products[block], strict=True):
             np.dot(transposed, row, out=product)
+
+    with _libraries().limit(limits=1, user_api="blas"):  # nor must it depend on how threads divide a sum
+        for _ in ordered_map(multiply, range(0, len(rows), _ROWS_PER_TASK)):
+            pass
     return products
 
 

@@ -1,7 +1,10 @@
 """A map of all images in the plane: similar ones near each other."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
+from similarity.data.parallel import ordered_map
 from similarity.data.vectors import COSINE_DECIMALS, normalize, rank
 
 _ITERATIONS = 500  # after the 1000 of scikit-learn, neighbors in the plane are hardly more similar
@@ -10,37 +13,43 @@ _LEAST_DISTANCE = 10**-COSINE_DECIMALS
 _VALUES_PER_BLOCK = 1 << 20
 
 
-def project(embeddings: np.ndarray, landmarks: int, perplexity: float, seed: int) -> np.ndarray:
-    """Place every row in the plane, with the same bits for any number of threads.
+def project(several: Sequence[np.ndarray], landmarks: int, perplexity: float, seed: int) -> Iterator[np.ndarray]:
+    """Place the rows of several arrays in the plane, each array in a thread, with the same bits on any machine.
 
     Some rows, the landmarks, are laid out by t-SNE (van der Maaten & Hinton, JMLR 2008), which takes seconds for
     thousands of rows and hours for a million. Every other row goes to the mean of the landmarks nearest to it, weighted
     by 1 / (1 − cosine)² (Shepard, ACM 1968). Rows of the same direction share a point, and so do all rows of zeros.
 
     Args:
-        embeddings: float32 (n, d); rows need not have length 1.
+        several: embeddings, float32 (n, d); rows need not have length 1.
         landmarks: how many rows t-SNE lays out; all if there are no more.
         perplexity: roughly how many neighbors of a landmark t-SNE keeps near; lowered where landmarks are few.
         seed: seeds the choice of landmarks and t-SNE.
 
-    Returns:
+    Yields:
         float32 (n, 2), in the unit square: one axis fills it, the other, on the same scale, is centered.
     """
     import sklearn.manifold  # noqa: F401  # threadpoolctl limits only libraries that are loaded
     from threadpoolctl import threadpool_limits
 
-    chosen = choose_landmarks(embeddings, landmarks, seed)
+    def place_all(embeddings: np.ndarray) -> np.ndarray:
+        with threadpool_limits(limits=1):  # again, as some libraries keep a limit for each thread
+            return _project(embeddings, choose_landmarks(embeddings, landmarks, seed), perplexity, seed)
+
+    # Threads of a library would add up in any order, and t-SNE turns the smallest difference into another map.
+    with threadpool_limits(limits=1):
+        yield from ordered_map(place_all, several)
+
+
+def _project(embeddings: np.ndarray, chosen: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     others = np.setdiff1d(np.arange(len(embeddings)), chosen)
     directions, copies = np.unique(_directions(embeddings[chosen]), axis=0, return_inverse=True)
     block = max(1, _VALUES_PER_BLOCK // max(directions.shape))
-    points = np.empty((len(embeddings), 2), np.float32)
-    # Threads would add up in any order, and t-SNE turns the smallest difference into another map.
-    with threadpool_limits(limits=1):
-        layout = _lay_out(directions, perplexity, seed)
-        points[chosen] = layout[copies]
-        for start in range(0, len(others), block):
-            rows = others[start : start + block]
-            points[rows] = _place(_directions(embeddings[rows]), directions, layout)
+    points, layout = np.empty((len(embeddings), 2), np.float32), _lay_out(directions, perplexity, seed)
+    points[chosen] = layout[copies]
+    for start in range(0, len(others), block):
+        rows = others[start : start + block]
+        points[rows] = _place(_directions(embeddings[rows]), directions, layout)
     lowest, extents = points.min(axis=0), np.ptp(points, axis=0)
     scale = extents.max() or 1
     return (points - lowest) / scale + (1 - extents / scale) / 2
