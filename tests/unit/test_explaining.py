@@ -4,7 +4,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from similarity.embedding.model import EmbeddingModel, Head, VisualPart, save_embedding_model
+from similarity.embedding.model import EmbeddingModel, Head, VisualPart, save_embedder
 from similarity.engine.embedding import load_explainer
 
 SIDE = 4
@@ -23,7 +23,7 @@ def write_embedder(folder: Path, *, pools: bool) -> None:
     kernel[3:6] = np.eye(3)
     head = Head(kernel, np.zeros(3, np.float32), np.zeros((3, 1), np.float32), np.zeros(1, np.float32))
     visual = VisualPart(np.zeros((len(kernel), 0), np.float32), np.zeros(0, np.float32))
-    save_embedding_model(folder, EmbeddingModel(head, visual, 0))
+    save_embedder(folder, folder, EmbeddingModel(head, visual, 0))
 
 
 def test_the_places_that_two_images_share_are_found(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from similarity.data.files import write_arrays
 from similarity.data.vectors import multiply_rows, normalize, row_blocks, standardization
 from similarity.errors import UserError
 
-SHRINKAGE = 0.3  # of the variances, by which components are divided
+_SHRINKAGE = 0.3  # of the variances, by which components are divided
 _MIN_VARIANCE = 1e-6  # of a component, relative to the first one; less is rounding
 _MAX_ROWS = 50_000  # images that the components are computed from; of more, a sample
 _MODEL = "embedding.npz"
@@ -43,11 +43,10 @@ def save_head(head: Head, path: Path) -> None:
     }
     with h5py.File(content, "w") as file:
         file.create_group("vars")
-        for place, (name, *weights) in layers.items():
+        for place, (name, kernel, bias) in layers.items():
             variables = file.create_group(f"layers/{place}/vars")
             variables.attrs["name"] = name
-            for number, values in enumerate(weights):
-                variables[str(number)] = values
+            variables["0"], variables["1"] = kernel, bias
     path.write_bytes(content.getvalue())
 
 
@@ -86,16 +85,14 @@ class VisualPart(NamedTuple):
         return multiply_rows(features, self.kernel) + self.bias
 
 
-def fit_visual_part(
-    features: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int, seed: int, shrinkage: float = SHRINKAGE
-) -> VisualPart:
+def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int, seed: int) -> VisualPart:
     """Find the leading principal components of standardized features, and make them about equally large (whitening).
 
     The features of a pretrained network are dominated by a few directions, such as brightness and the kind of object.
     Whitening gives the finer ones, by which one image differs from others of its kind, the same weight (Jégou & Chum,
     "Negative evidences and co-occurences in image retrieval: the benefit of PCA and whitening", ECCV 2012). A component
-    of variance v is divided by √(v + s · m), with the mean variance m and the shrinkage s. With s = 0 and no more
-    images than components, each image would be as far from all the others.
+    of variance v is divided by √(v + 0.3 · m), with the mean variance m. Without m, and with no more images than
+    components, each image would be as far from all the others.
 
     Args:
         features: float32 (n, D); may be mapped from a file.
@@ -103,7 +100,6 @@ def fit_visual_part(
         columns: which of the features are used, int64 (d,), ascending.
         size: how many components; there are fewer where the images span fewer.
         seed: of the sample.
-        shrinkage: s.
     """
     from sklearn.decomposition import PCA
 
@@ -120,9 +116,9 @@ def fit_visual_part(
     variances = analysis.explained_variance_.astype(np.float64)
     kept = variances > _MIN_VARIANCE * variances[0]
     mean_variance = np.square(taken).sum() / (len(taken) - 1) / min(len(taken) - 1, len(columns))
-    lengths = np.sqrt(variances[kept] + shrinkage * mean_variance)
+    lengths = np.sqrt(variances[kept] + _SHRINKAGE * mean_variance)
     folded = analysis.components_[kept].T / lengths / scale[:, None].astype(np.float64)
-    kernel = np.zeros((features.shape[1], folded.shape[1]), np.float32)
+    kernel = np.zeros((features.shape[1], len(lengths)), np.float32)
     kernel[columns] = folded
     return VisualPart(kernel, (-mean @ folded).astype(np.float32))
 
@@ -175,20 +171,18 @@ class Embedder:
         return self.model(self.extractor(pixels))
 
     def check(self, pixels: np.ndarray, embeddings: np.ndarray) -> None:
-        """Embed a few indexed images again, and raise a `UserError` if another model gave their stored embeddings.
+        """Embed a few indexed images again, from pixels as above, and compare them with those stored, none all zeros.
 
-        Args:
-            pixels: of these images, float32 (n, size, size, 3) in 0…255.
-            embeddings: the stored ones of these images, float32 (n, E + K), none all zeros.
+        Raises:
+            UserError: another model gave the stored ones.
         """
         agreement = 0.0
         if self.extractor.features == len(self.model.head.kernel) and embeddings.shape[1] == self.model.size:
             agreement = float((normalize(self(pixels)) * normalize(embeddings)).sum(axis=1).min(initial=1))
         if not agreement >= self.extractor.min_agreement:
             raise UserError(
-                f"the model does not give the stored embeddings of indexed images (cosine {agreement:.4f}, at least "
-                f"{self.extractor.min_agreement} is needed): data/ and models/ come from different runs; run "
-                "`dvc repro`, or `dvc checkout` to go back to the last one"
+                f"the model does not give the stored embeddings of indexed images (cosine {agreement:.4f}): data/ and "
+                "models/ come from different runs; run `dvc repro`, or `dvc checkout` to go back to the last one"
             )
 
 
@@ -196,11 +190,6 @@ def save_embedder(folder: Path, backbone: Path, model: EmbeddingModel) -> None:
     """Fill an existing folder, which can then be used alone, with a copy of the backbone's and the embedding model."""
     for file in sorted(backbone.iterdir()):
         (folder / file.name).write_bytes(file.read_bytes())
-    save_embedding_model(folder, model)
-
-
-def save_embedding_model(folder: Path, model: EmbeddingModel) -> None:
-    """Add only the embedding model to such a folder."""
     arrays = {**model.head._asdict(), **{f"visual_{name}": array for name, array in model.visual._asdict().items()}}
     write_arrays(folder / _MODEL, {**arrays, "visual_weight": np.float64(model.visual_weight)})
 

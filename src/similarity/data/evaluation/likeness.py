@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOOKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WORDS = ((95, "same picture"), (75, "very similar"), (40, "similar"), (0, "not similar"))
 _ANCHORS = (0.0, 30.0, 70.0, 95.0, 100.0)
-_QUANTILES = (("strangers", 0.5), ("strangers", 0.99), ("nearest", 0.5), ("nearest", 0.99))
+_QUANTILES = (0.5, 0.99)
 _LEAST_STEP, _DECIMALS = 1e-3, 4  # of the cosines of anchors
 _PAIRS, _QUERIES = 20_000, 1000
 _MEMBER = "likeness.json"  # of the file that also holds the novelty limit
@@ -74,17 +74,14 @@ def fit_likeness(
     groups = groups if len(np.unique(groups)) > 1 else np.arange(count)
     first, second = rng.integers(0, count, (2, _PAIRS))
     apart = (groups[first] != groups[second]) & ((labels[first] != labels[second]) | (labels.min() == labels.max()))
-    queries = np.sort(rng.permutation(count)[:_QUERIES])
-    rows = []
-    for each, vectors in sorted(units.items()):
+    queries, rows = np.sort(rng.permutation(count)[:_QUERIES]), []
+    for look_of_units, vectors in sorted(units.items()):
+        strangers = np.einsum("ij,ij->i", vectors[first[apart]], vectors[second[apart]])
         cosines = vectors[queries] @ vectors.T
         cosines[groups[queries, None] == groups] = -1
-        samples = {
-            "strangers": np.einsum("ij,ij->i", vectors[first[apart]], vectors[second[apart]]),
-            "nearest": cosines.max(axis=1),
-        }
-        found = [float(np.quantile(samples[name], share)) if len(samples[name]) else 0.0 for name, share in _QUANTILES]
-        rows.append((each, _ascending(found)))
+        samples = (strangers if len(strangers) else np.zeros(1), cosines.max(axis=1))
+        found = [float(np.quantile(sample, share)) for sample in samples for share in _QUANTILES]
+        rows.append((look_of_units, _ascending(found)))
     return Likeness(look, rows)
 
 
