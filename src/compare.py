@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 NAMES = QUERY_SCORES_COLUMNS[2:]
-Scores = dict[str, list[float]]
-"""The scores of each query, by its key."""
 
 
 def main() -> None:
@@ -32,19 +30,18 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="by the test images: once, after everything is chosen")
     arguments = parser.parse_args()
     revisions, split = (arguments.first, arguments.second), "test" if arguments.test else "valid"
-    trainings = {revision: [revision] for revision in revisions}
+    trainings, missing = {revision: [revision] for revision in revisions}, 0
     if arguments.seeds > 1:
-        queued = {revision: queue_trainings(revision, arguments.seeds) for revision in trainings}
-        if missing := sum(missing for _, missing in queued.values()):
-            print(
-                f"{missing} trainings are queued: run `dvc queue start`, wait for `dvc queue status`, and repeat this"
-            )
-            return
-        trainings = {revision: names for revision, (names, _) in queued.items()}
+        for revision in trainings:
+            trainings[revision], queued = queue_trainings(revision, arguments.seeds)
+            missing += queued
+    if missing:
+        print(f"{missing} trainings are queued: run `dvc queue start`, wait for `dvc queue status`, and repeat this")
+        return
     import numpy as np
 
     scores = [[read_scores(name, split) for name in trainings[revision]] for revision in revisions]
-    keys = [key for key in scores[0][0] if all(key in each for model in scores for each in model)]
+    keys = sorted(set.intersection(*(set(each) for model in scores for each in model)))
     if not keys:
         raise UserError(f"{arguments.first} and {arguments.second} have no labeled {split} images in common")
     arrays = [np.array([[each[key] for key in keys] for each in model]) for model in scores]
@@ -76,7 +73,6 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
         raise UserError(f"the workspace has other code than {revision}: commit it, and compare with that commit")
     code = subprocess.check_output(["git", "rev-parse", f"{commit}:src"], encoding="utf-8")
     digest = hashlib.sha256(f"{text}{code}".encode()).hexdigest()[:8]
-    names = [f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)]
     own = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     changes = [
         f"{section}.{name}={json.dumps(value, ensure_ascii=False)}"
@@ -84,6 +80,7 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
         for name, value in values.items()
         if own[section][name] != value
     ]
+    names = [f"compare-{digest}-seed-{seed}" for seed in range(1, seeds + 1)]
     status = repo.experiments.celery_queue.status()
     waiting = {entry["name"] for entry in status if entry["status"] in {"Queued", "Running"}}
     for seed, name in enumerate(names, 1):
@@ -93,8 +90,8 @@ def queue_trainings(revision: str, seeds: int) -> tuple[list[str], int]:
     return names, sum(name not in finished for name in names)
 
 
-def read_scores(revision: str, split: str) -> Scores:
-    """Read the scores of the queries of one split; NaN where a query has none."""
+def read_scores(revision: str, split: str) -> dict[str, list[float]]:
+    """Read the scores of the queries of one split, by key; NaN where a query has none."""
     from pipeline.inputs import read_file
 
     import csv
