@@ -5,7 +5,7 @@ from pipeline.stage import run_stage, track
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from similarity.data.confidence import mean_interval
 from similarity.data.dataset.duplicates import bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import SPLIT_NAMES, Manifest, read_manifest, read_splits
 from similarity.data.evaluation import retrieval
+from similarity.data.evaluation.retrieval import SCORES, Retrieval
 from similarity.data.features.extractor import tapped_columns
 from similarity.data.files import Outputs, write_metrics, write_table
 from similarity.data.images.pictures import Previews, draw_sheet, tile_of
@@ -24,15 +25,7 @@ from similarity.params import Params
 
 QUERY_ROWS = 10
 HEADLINES = ("p_at_10", "map_at_r")
-CLASS_COLUMNS = ("class", "queries", *retrieval.SCORES, "p_at_10_low", "p_at_10_high")
-
-
-class Measured(NamedTuple):
-    """What was found for the queries of one split."""
-
-    queries: np.ndarray  # as rows of the manifest, int64 (n,)
-    found: retrieval.Retrieval  # among the training images
-    scores: dict[str, np.ndarray]  # float64 (n,) by the columns of query_scores.csv, NaN where there is none
+CLASS_COLUMNS = ("class", "queries", *SCORES, "p_at_10_low", "p_at_10_high")
 
 
 def main(params: Params, outputs: Outputs) -> None:
@@ -45,7 +38,7 @@ def main(params: Params, outputs: Outputs) -> None:
     if manifest.can_teach:
         splits = {name: manifest.labeled(rows) for name, rows in splits.items()}
 
-    def measure(split: str) -> Measured:
+    def measure(split: str) -> Retrieval:
         """Classify images of a split, and retrieve images of their classes, from the training images and from it."""
         rows = splits[split]
         queries = retrieval.sample_queries(rows, labels[rows], retrieval.MAX_QUERIES, params.base.seed)
@@ -58,7 +51,7 @@ def main(params: Params, outputs: Outputs) -> None:
             for name, values in unseen.items():
                 values[with_others] = others.scores[name]
         unseen = {f"unseen_{name}": values for name, values in unseen.items()}
-        return Measured(queries, found, {"correct": correct, **found.scores, **unseen})
+        return found._replace(scores={"correct": correct, **found.scores, **unseen})
 
     measured = {split: measure(split) for split in track(("valid", "test"), "evaluate: rank", unit=" splits")}
     test, scores = measured["test"], dict[str, Any]()
@@ -71,7 +64,7 @@ def main(params: Params, outputs: Outputs) -> None:
             "validation": retrieval.means(measured["valid"].scores),
             "novel_classes": measure_novel_classes(features, manifest, splits, params),
         }
-        nearest = zip(test.queries.tolist(), test.found.nearest[:, 0].tolist(), strict=True)
+        nearest = zip(test.queries.tolist(), test.nearest[:, 0].tolist(), strict=True)
         confusion = ([manifest.records[row].label for row in pair] for pair in nearest)
         tables = [query_scores(manifest, measured), class_scores(manifest, test, groups), confusion]
     likeness = measure_likeness(manifest, embeddings, model)
@@ -90,15 +83,15 @@ def main(params: Params, outputs: Outputs) -> None:
         print(f"evaluate: among images that nothing was learned from, map_at_r is {unseen['map_at_r']:.4f}")
 
 
-def summarize(measured: Measured, groups: np.ndarray) -> dict[str, Any]:
+def summarize(test: Retrieval, groups: np.ndarray) -> dict[str, Any]:
     """Average the scores of test images, with intervals, for which each image has a group, int64 (N,)."""
-    scores = {"test_accuracy" if name == "correct" else name: values for name, values in measured.scores.items()}
+    scores = {"test_accuracy" if name == "correct" else name: values for name, values in test.scores.items()}
     averages, intervals = retrieval.means(scores), {}
     for name in averages:
         known = ~np.isnan(scores[name])
-        intervals[name] = mean_interval(scores[name][known], groups[measured.queries[known]])._asdict()
+        intervals[name] = mean_interval(scores[name][known], groups[test.queries[known]])._asdict()
     unseen = {name: averages.pop(f"unseen_{name}") for name in HEADLINES if f"unseen_{name}" in averages}
-    return {**averages, "unseen": unseen, "queries": len(measured.queries), "intervals": intervals}
+    return {**averages, "unseen": unseen, "queries": len(test.queries), "intervals": intervals}
 
 
 def measure_novel_classes(
@@ -150,38 +143,38 @@ def measure_likeness(manifest: Manifest, embeddings: np.ndarray, model: Embeddin
     }
 
 
-def query_scores(manifest: Manifest, measured: dict[str, Measured]) -> Iterator[tuple[str, ...]]:
+def query_scores(manifest: Manifest, measured: dict[str, Retrieval]) -> Iterator[tuple[str, ...]]:
     """List the scores of each query, by which two models can be compared in pairs; a score it lacks is empty."""
     for split, each in measured.items():
         for query, values in zip(each.queries.tolist(), np.column_stack(list(each.scores.values())), strict=True):
             yield manifest.keys[query], split, *("" if np.isnan(value) else f"{value:.6f}" for value in values)
 
 
-def query_neighbors(manifest: Manifest, test: Measured) -> Iterator[tuple[str, str, str]]:
+def query_neighbors(manifest: Manifest, test: Retrieval) -> Iterator[tuple[str, str, str]]:
     """List the nearest training images of each query, best first."""
-    for query, nearest, cosines in zip(test.queries.tolist(), test.found.nearest, test.found.cosines, strict=True):
+    for query, nearest, cosines in zip(test.queries.tolist(), test.nearest, test.cosines, strict=True):
         for row, cosine in zip(nearest.tolist(), cosines.tolist(), strict=True):
             yield manifest.keys[query], manifest.keys[row], f"{cosine:.6f}"
 
 
-def class_scores(manifest: Manifest, test: Measured, groups: np.ndarray) -> Iterator[tuple[object, ...]]:
+def class_scores(manifest: Manifest, test: Retrieval, groups: np.ndarray) -> Iterator[tuple[object, ...]]:
     """List the mean scores of each class that has queries, with the interval of its P@10."""
-    labels, scores = manifest.labels[test.queries], test.found.scores
+    labels = manifest.labels[test.queries]
     for label in np.unique(labels).tolist():  # a source may give splits without test images of a class
-        chosen = {name: values[labels == label] for name, values in scores.items()}
+        chosen = {name: test.scores[name][labels == label] for name in SCORES}
         interval = mean_interval(chosen["p_at_10"], groups[test.queries[labels == label]])
         figures = [*retrieval.means(chosen).values(), *interval]
         yield manifest.classes[label], int((labels == label).sum()), *(f"{value:.6f}" for value in figures)
 
 
-def draw_queries(manifest: Manifest, test: Measured, folder: Path) -> None:
+def draw_queries(manifest: Manifest, test: Retrieval, folder: Path) -> None:
     """Draw some test images, the same ones for every model, each with its neighbors."""
     previews = Previews(layout.PREVIEWS)
     chosen = np.unique(np.linspace(0, len(test.queries) - 1, QUERY_ROWS + 2).round().astype(int)[1:-1]).tolist()
     for number, i in enumerate(track(chosen, "evaluate: draw"), 1):
         row = int(test.queries[i])
         label = manifest.records[row].label if manifest.can_teach else None
-        found = zip(test.found.nearest[i].tolist(), test.found.cosines[i].tolist(), strict=True)
+        found = zip(test.nearest[i].tolist(), test.cosines[i].tolist(), strict=True)
         tiles = [tile_of(previews[row], manifest.keys[row], "query", None)]
         tiles += [tile_of(previews[each], manifest.keys[each], f"{cosine:.3f}", label) for each, cosine in found]
         draw_sheet([tiles]).save(folder / f"query_{number:02d}.png")

@@ -55,8 +55,7 @@ def load_forest(path: Path, size: int) -> AnnoyIndex:
 def default_search_k(forest: AnnoyIndex, count: int) -> int:
     """Return how many candidates to examine for `count` neighbors if `ann.search_k` is empty.
 
-    Annoy's own default is trees · count. The share of true neighbors among these falls as the number of images grows,
-    so that it is multiplied by images / 500, and by 4 at least.
+    Annoy's own default is trees · count, among which the share of true neighbors falls as the number of images grows.
     """
     return int(max(_MIN_FACTOR, forest.get_n_items() / _IMAGES_PER_FACTOR) * forest.get_n_trees() * count)
 

@@ -35,7 +35,7 @@ def slow_map_at_r(similarities: np.ndarray, labels: np.ndarray, label: int) -> f
 def test_scores_are_those_of_the_slow_way(vectors: np.ndarray, labels: np.ndarray) -> None:
     labels[[0, 1, 2]] = [0, 1, 2]
     gallery, queries = np.arange(20), np.arange(20, 30)
-    scores, nearest, cosines = evaluate_retrieval(vectors, labels, queries, gallery)
+    _, scores, nearest, cosines = evaluate_retrieval(vectors, labels, queries, gallery)
     similarities = normalize(vectors)[queries] @ normalize(vectors)[gallery].T
     np.testing.assert_allclose(np.take_along_axis(similarities, nearest, axis=1), cosines, atol=1e-6)
     np.testing.assert_allclose(cosines, -np.sort(-similarities, axis=1)[:, :10], atol=1e-5)

@@ -37,13 +37,13 @@ def save_head(head: Head, path: Path) -> None:
     import h5py
 
     content = BytesIO()  # a full disk gives one clear error here, where HDF5's own has several lines
-    layers = {
-        "dense": ("embedding", head.kernel, head.bias),
-        "dense_1": ("classes", head.class_kernel, head.class_bias),
-    }
+    layers = (
+        ("dense", "embedding", head.kernel, head.bias),
+        ("dense_1", "classes", head.class_kernel, head.class_bias),
+    )
     with h5py.File(content, "w") as file:
         file.create_group("vars")
-        for place, (name, kernel, bias) in layers.items():
+        for place, name, kernel, bias in layers:
             variables = file.create_group(f"layers/{place}/vars")
             variables.attrs["name"] = name
             variables["0"], variables["1"] = kernel, bias
@@ -96,10 +96,9 @@ def fit_visual_part(features: np.ndarray, rows: np.ndarray, columns: np.ndarray,
 
     Args:
         features: float32 (n, D); may be mapped from a file.
-        rows: the images to fit to, int64 (m,); of more than 50,000, a sample, which bounds the memory.
+        rows: the images to fit to, int64 (m,); of more than 50,000, a sample that the seed draws.
         columns: which of the features are used, int64 (d,), ascending.
         size: how many components; there are fewer where the images span fewer.
-        seed: of the sample.
     """
     from sklearn.decomposition import PCA
 

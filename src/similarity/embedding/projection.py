@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import COSINE_DECIMALS, normalize, rank
@@ -14,23 +16,15 @@ _VALUES_PER_BLOCK = 1 << 20
 
 
 def project(several: Sequence[np.ndarray], landmarks: int, perplexity: float, seed: int) -> Iterator[np.ndarray]:
-    """Place the rows of several arrays in the plane, each array in a thread, with the same bits on any machine.
+    """Place the rows of several arrays, float32 (n, d), in the plane, with the same bits for any number of threads.
 
     Some rows, the landmarks, are laid out by t-SNE (van der Maaten & Hinton, JMLR 2008), which takes seconds for
-    thousands of rows and hours for a million. Every other row goes to the mean of the landmarks nearest to it, weighted
-    by 1 / (1 − cosine)² (Shepard, ACM 1968). Rows of the same direction share a point, and so do all rows of zeros.
+    thousands of rows and hours for a million; roughly so many neighbors of a landmark as the perplexity says stay near
+    it. Every other row goes to the mean of the landmarks nearest to it, weighted by 1 / (1 − cosine)² (Shepard, ACM
+    1968). Rows of the same direction share a point, and so do all rows of zeros.
 
-    Args:
-        several: embeddings, float32 (n, d); rows need not have length 1.
-        landmarks: how many rows t-SNE lays out; all if there are no more.
-        perplexity: roughly how many neighbors of a landmark t-SNE keeps near; lowered where landmarks are few.
-        seed: seeds the choice of landmarks and t-SNE.
-
-    Yields:
-        float32 (n, 2), in the unit square: one axis fills it, the other, on the same scale, is centered.
+    The places of an array, float32 (n, 2), are in the unit square: one axis fills it, the other is centered.
     """
-    import sklearn.manifold  # noqa: F401  # threadpoolctl limits only libraries that are loaded
-    from threadpoolctl import threadpool_limits
 
     def place_all(embeddings: np.ndarray) -> np.ndarray:
         with threadpool_limits(limits=1):  # again, as some libraries keep a limit for each thread
@@ -41,12 +35,22 @@ def project(several: Sequence[np.ndarray], landmarks: int, perplexity: float, se
         yield from ordered_map(place_all, several)
 
 
+def choose_landmarks(embeddings: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw `count` rows of float32 (n, d), and add the first one of zeros, if any: int64 (m,), ascending."""
+    drawn = np.random.default_rng(seed).permutation(len(embeddings))[:count]
+    return np.union1d(drawn, np.flatnonzero(~embeddings.any(axis=1))[:1])
+
+
 def _project(embeddings: np.ndarray, chosen: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     others = np.setdiff1d(np.arange(len(embeddings)), chosen)
     directions, copies = np.unique(_directions(embeddings[chosen]), axis=0, return_inverse=True)
-    block = max(1, _VALUES_PER_BLOCK // max(directions.shape))
-    points, layout = np.empty((len(embeddings), 2), np.float32), _lay_out(directions, perplexity, seed)
+    points, layout = np.empty((len(embeddings), 2), np.float32), np.zeros((1, 2), np.float32)
+    if len(directions) > 1:  # cosines as distances
+        feasible = max(1, min(perplexity, (len(directions) - 1) / 3))
+        t_sne = TSNE(perplexity=feasible, max_iter=_ITERATIONS, init="pca", random_state=seed)
+        layout = t_sne.fit_transform(directions)
     points[chosen] = layout[copies]
+    block = max(1, _VALUES_PER_BLOCK // max(directions.shape))
     for start in range(0, len(others), block):
         rows = others[start : start + block]
         points[rows] = _place(_directions(embeddings[rows]), directions, layout)
@@ -55,29 +59,10 @@ def _project(embeddings: np.ndarray, chosen: np.ndarray, perplexity: float, seed
     return (points - lowest) / scale + (1 - extents / scale) / 2
 
 
-def choose_landmarks(embeddings: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw `count` rows of float32 (n, d), and add the first row of zeros, if any, since no other can stand for it.
-
-    Their numbers, int64 (m,), ascend.
-    """
-    drawn = np.random.default_rng(seed).permutation(len(embeddings))[:count]
-    return np.union1d(drawn, np.flatnonzero(~embeddings.any(axis=1))[:1])
-
-
 def _directions(embeddings: np.ndarray) -> np.ndarray:
     """Scale rows, (n, d), to length 1, float32 (n, d + 1); zeros get a direction of their own, with cosine 0 to all."""
     units = normalize(embeddings).round(COSINE_DECIMALS)
     return np.column_stack([units, ~units.any(axis=1)]).astype(np.float32)
-
-
-def _lay_out(directions: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """Place different unit vectors, float32 (m, d), by t-SNE, which sees cosines as distances: float32 (m, 2)."""
-    from sklearn.manifold import TSNE
-
-    if len(directions) == 1:
-        return np.zeros((1, 2), np.float32)
-    feasible = max(1, min(perplexity, (len(directions) - 1) / 3))
-    return TSNE(perplexity=feasible, max_iter=_ITERATIONS, init="pca", random_state=seed).fit_transform(directions)
 
 
 def _place(directions: np.ndarray, landmarks: np.ndarray, layout: np.ndarray) -> np.ndarray:

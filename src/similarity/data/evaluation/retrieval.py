@@ -22,6 +22,7 @@ Prepare = Callable[[np.ndarray], np.ndarray]
 class Retrieval(NamedTuple):
     """What was found for each of n queries."""
 
+    queries: np.ndarray  # their rows, int64 (n,)
     scores: dict[str, np.ndarray]  # float64 (n,) each, by the names in `SCORES`; see `score`
     nearest: np.ndarray  # rows of the up to ten nearest gallery images, int64 (n, 10), best first
     cosines: np.ndarray  # their cosines to the query, float32 (n, 10)
@@ -58,12 +59,8 @@ class Fold(NamedTuple):
 def hold_out_classes(labels: np.ndarray, classes: int, splits: dict[str, np.ndarray]) -> list[Fold]:
     """Hold out each third of the classes, or each half of four or five; there are no folds of fewer classes.
 
-    Folds without queries or without validation images, as the source may have given the splits, are left out.
-
-    Args:
-        labels: of all images, int (N,).
-        classes: how many there are.
-        splits: rows of the labeled images by split, int64 (n,).
+    All images have a label, int (N,), and a split lists the rows of its labeled images, int64 (n,). Folds without
+    queries or without validation images, as the source may have given the splits, are left out.
     """
     order, folds = np.random.default_rng(_FOLDS_SEED).permutation(classes), []
     parts = min(3, classes // 2)
@@ -82,20 +79,12 @@ def hold_out_classes(labels: np.ndarray, classes: int, splits: dict[str, np.ndar
 
 
 def evaluate_retrieval(
-    vectors: np.ndarray,
-    labels: np.ndarray,
-    queries: np.ndarray,
-    gallery: np.ndarray,
-    prepare: Prepare = np.asarray,
+    vectors: np.ndarray, labels: np.ndarray, queries: np.ndarray, gallery: np.ndarray, prepare: Prepare = np.asarray
 ) -> Retrieval:
     """Rank a gallery by cosine for each query, which is not its own neighbor, and score the rankings.
 
-    Args:
-        vectors: embeddings or descriptors of all images, (n, …); may be mapped from a file.
-        labels: class indices, int (n,); another image of each query's class must be in the gallery.
-        queries: rows of the queries, int64 (q,).
-        gallery: rows of the gallery, int64 (g,).
-        prepare: applied to vectors before they are compared.
+    All images have vectors, (n, …), which may be mapped from a file, and a label, int (n,). Queries and gallery are
+    rows, int64 (q,) and (g,); another image of each query's class must be in the gallery.
     """
     gallery_labels = labels[gallery]
     class_sizes = np.bincount(gallery_labels, minlength=labels.max() + 1)
@@ -118,7 +107,7 @@ def evaluate_retrieval(
     *values, nearest, cosines = (
         np.concatenate(each) for each in zip(*ordered_map(evaluate_block, blocks, ahead=2), strict=True)
     )
-    return Retrieval(dict(zip(SCORES, values, strict=True)), nearest, cosines)
+    return Retrieval(queries, dict(zip(SCORES, values, strict=True)), nearest, cosines)
 
 
 def _compare(
@@ -136,19 +125,14 @@ def _compare(
 
 
 def score(relevant: np.ndarray, relevant_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score rankings.
+    """Score rankings, of which `relevant`, bool (n, m), has whether the image at each rank has the query's class.
 
-    Args:
-        relevant: whether the image at each rank has the query's class, bool (n, m), best first.
-        relevant_counts: how many images of the query's class there are, R, int (n,); m ≥ R.
+    There are R images of the query's class, `relevant_counts`, int (n,); m ≥ R. The scores are, float64 (n,):
 
-    Returns:
-        Three scores of each query, float64 (n,):
-        p_at_1: 1 if the most similar gallery image has the query's class, else 0.
-        p_at_10: share of the query's class among the min(10, R) most similar: a perfect ranking scores 1 for a class
-            of any size.
-        map_at_r: precision averaged over the ranks, up to R, that hold the query's class; in full "mean average
-            precision at R" (Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020).
+    p_at_1: 1 if the most similar gallery image has the query's class, else 0.
+    p_at_10: share of the query's class among the min(10, R) most similar: 1 for a perfect ranking of any class.
+    map_at_r: precision averaged over the ranks, up to R, that hold the query's class; in full "mean average precision
+        at R" (Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020).
     """
     ranks = np.arange(1, relevant.shape[1] + 1)
     precision = np.cumsum(relevant, axis=1) / ranks
@@ -166,23 +150,14 @@ def means(scores: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def ranks_of_originals(
-    queries: np.ndarray,
-    originals: np.ndarray,
-    gallery: np.ndarray,
-    contents: np.ndarray,
-    prepare: Prepare = np.asarray,
+    queries: np.ndarray, originals: np.ndarray, gallery: np.ndarray, contents: np.ndarray, prepare: Prepare = np.asarray
 ) -> np.ndarray:
     """Find the rank, by cosine, of each edited picture's original: int64 (n,), 1 is the first.
 
-    Identical copies of the original do not push it back. Other images that are as near do, all of them: vectors that
-    are the same for many images, or zeros, find none of these.
-
-    Args:
-        queries: vectors of the edited pictures, (n, …).
-        originals: rows of their originals in the gallery, int64 (n,).
-        gallery: vectors of all indexed images, (m, …); may be mapped from a file.
-        contents: a number that images with the same content share, int64 (m,).
-        prepare: applied to both before they are compared.
+    Vectors of edited pictures, (n, …), whose originals are rows of the gallery, int64 (n,), are compared with those of
+    all indexed images, (m, …), which may be mapped from a file. Images of the same content have the same number in
+    `contents`, int64 (m,): identical copies of the original do not push it back. Other images that are as near do, all
+    of them: vectors that are the same for many images, or zeros, find none of these.
     """
     units = normalize(prepare(queries))
     own = (units * normalize(prepare(gallery[originals]))).sum(axis=1) - _ROUNDING
