@@ -37,10 +37,7 @@ def save_head(head: Head, path: Path) -> None:
     import h5py
 
     content = BytesIO()  # a full disk gives one clear error here, where HDF5's own has several lines
-    layers = (
-        ("dense", "embedding", head.kernel, head.bias),
-        ("dense_1", "classes", head.class_kernel, head.class_bias),
-    )
+    layers = ("dense", "embedding", head.kernel, head.bias), ("dense_1", "classes", head.class_kernel, head.class_bias)
     with h5py.File(content, "w") as file:
         file.create_group("vars")
         for place, name, kernel, bias in layers:
