@@ -3,19 +3,12 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import httpx
 
 from projects import Project
 
 TOKEN = "correct-horse+battery/staple=="  # noqa: S105  # of the tests
-
-
-class StartService(Protocol):
-    """Starts a service with options, after a shell command if there is one, and gives its address."""
-
-    def __call__(self, *options: str, before: str = ":") -> str: ...
 
 
 class ServiceProcesses:
@@ -26,6 +19,7 @@ class ServiceProcesses:
         self.processes: list[subprocess.Popen[str]] = []
 
     def start(self, *options: str, before: str = ":") -> str:
+        """Starts one with options, after a shell command if there is one, and gives its address."""
         process = subprocess.Popen(
             ["bash", "-c", f'{before}; exec python src/serve.py --port 0 "$@"', "bash", *options],
             cwd=self.project.folder, env=self.project.environment, stdout=subprocess.PIPE, encoding="utf-8",
@@ -44,11 +38,11 @@ class ServiceProcesses:
 
 
 @contextmanager
-def client_of(project: Project, *options: str) -> Iterator[httpx.Client]:
+def client_of(project: Project, *options: str, before: str = ":") -> Iterator[httpx.Client]:
     """Serve a project while the context lasts, and ask its service."""
     processes = ServiceProcesses(project)
     try:
-        with httpx.Client(base_url=processes.start(*options), timeout=30) as client:
+        with httpx.Client(base_url=processes.start(*options, before=before), timeout=30) as client:
             yield client
     finally:
         processes.stop()

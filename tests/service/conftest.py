@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, syn
 
 from projects import Project
 from samples import encode
-from service_process import TOKEN, ServiceProcesses, StartService, client_of
+from service_process import TOKEN, ServiceProcesses, client_of
 from similarity.data.evaluation.novelty import draw_foreign
 from similarity.data.files import write_table
 from similarity.findings.finding import Finding
@@ -32,35 +32,35 @@ if CHROMIUM is None:
 
 
 @pytest.fixture(scope="session")
-def start_service(reproduced: Project) -> Iterator[StartService]:
-    """Starts a service with options and gives its address."""
+def services(reproduced: Project) -> Iterator[ServiceProcesses]:
+    """Services on the reproduced project."""
     processes = ServiceProcesses(reproduced)
-    yield processes.start
+    yield processes
     processes.stop()
 
 
 @pytest.fixture(scope="session")
-def service(start_service: StartService) -> str:
+def service(services: ServiceProcesses) -> str:
     """The address of a service with its usual settings."""
-    return start_service()
+    return services.start()
 
 
 @pytest.fixture(scope="session")
-def closed(start_service: StartService) -> str:
+def closed(services: ServiceProcesses) -> str:
     """The address of a service that asks for `TOKEN`, and that the pages of one site may use."""
-    return start_service("--allow-origin=https://lab.example.org", before=f"export SIMILARITY_TOKEN='{TOKEN}'")
+    return services.start("--allow-origin=https://lab.example.org", before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
 @pytest.fixture(scope="session")
-def named(start_service: StartService) -> str:
+def named(services: ServiceProcesses) -> str:
     """A service without a token that has a name, so that it takes no decisions; it can write no file above 1 kB."""
-    return start_service("--allow-host=images.example.org", before="ulimit -f 1")
+    return services.start("--allow-host=images.example.org", before="ulimit -f 1")
 
 
 @pytest.fixture(scope="session")
-def strict(start_service: StartService) -> str:
+def strict(services: ServiceProcesses) -> str:
     """The address of a service that gives its clients little time and room."""
-    return start_service(
+    return services.start(
         "--idle-seconds=1", "--upload-seconds=2", "--max-connections=6", "--max-upload-mb=1", "--upload-room-mb=1",
         "--max-download-mb=0.002", "--max-megapixels=0.01",
     )  # fmt: skip

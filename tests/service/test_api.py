@@ -43,9 +43,7 @@ def refusal(response: httpx.Response, status: int, code: str = "") -> str:
     return response.json()["detail"]
 
 
-def test_an_indexed_image_that_is_uploaded_finds_itself_and_the_neighbors_of_its_key(
-    api: httpx.Client, reproduced: Project, content: bytes
-) -> None:
+def test_an_upload_finds_itself_and_its_neighbors(api: httpx.Client, reproduced: Project, content: bytes) -> None:
     uploaded, by_key = search(api, content, k=8), api.get("/api/similar", params={"key": KEY, "k": 7}).json()
     known = {"key": KEY, "label": "jug", "width": 48, "height": 48, "split": splits_of(reproduced)[KEY], "findings": []}
     known |= {"row": by_key["query"]["row"], "hash": sha256(content).hexdigest()[:16]}
@@ -68,9 +66,7 @@ def test_embeddings_are_returned_as_they_are_indexed(api: httpx.Client, reproduc
     assert "image 4 of 4, not an image" in refusal(broken, 415, "not_an_image")
 
 
-def test_json_is_taken_for_a_form_with_images_in_base64_and_a_raw_body_is_not(
-    api: httpx.Client, content: bytes
-) -> None:
+def test_json_is_taken_for_a_form_and_a_raw_body_is_not(api: httpx.Client, content: bytes) -> None:
     text = b64encode(content).decode()
     uploaded = search(api, content, k=3, label="jug")["answer"]["neighbors"]
     for image in (text, [text], f"data:image/jpeg;base64,{text}"):
@@ -110,9 +106,7 @@ def test_concurrent_uploads_get_their_own_answers(api: httpx.Client, reproduced:
     assert found == [path.relative_to(reproduced.folder / "data/images").as_posix() for path in paths]
 
 
-def test_an_image_is_served_as_it_is_or_small_and_not_again_while_it_stays_the_same(
-    api: httpx.Client, content: bytes
-) -> None:
+def test_an_image_is_served_as_it_is_or_small_and_only_once(api: httpx.Client, content: bytes) -> None:
     response = api.get(f"/api/images/{KEY}")
     assert response.content == content
     assert response.headers["content-type"] == "image/jpeg"
@@ -168,9 +162,7 @@ def test_a_wrong_request_is_answered_with_a_sentence(api: httpx.Client, path: st
         ("download", {"key": [KEY, "jug/x.jpg"]}, 404, "no image 'jug/x.jpg' is indexed"),
     ],
 )
-def test_a_wrong_form_is_answered_with_a_sentence(
-    api: httpx.Client, path: str, fields: dict[str, object], status: int, message: str
-) -> None:
+def test_a_wrong_form_is_refused(api: httpx.Client, path: str, fields: dict, status: int, message: str) -> None:
     assert message in refusal(api.post(f"/api/{path}", data=fields), status)
 
 
@@ -251,9 +243,7 @@ def test_nothing_similar_gets_no_neighbors_unless_any_are_wanted(api: httpx.Clie
     assert (region["novel"], len(region["answer"]["neighbors"])) == (True, 3)
 
 
-def test_a_look_weighs_class_and_appearance_and_that_of_the_indexes_changes_nothing(
-    api: httpx.Client, content: bytes
-) -> None:
+def test_a_look_weighs_class_and_appearance(api: httpx.Client, content: bytes) -> None:
     def keys(**fields: float) -> list[str]:
         by_key = api.get("/api/similar", params={"key": KEY, "k": 20, **fields}).json()["answer"]["neighbors"]
         itself, *uploaded = search(api, content, k=21, **fields)["answer"]["neighbors"]

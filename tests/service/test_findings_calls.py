@@ -64,9 +64,7 @@ def decide(client: httpx.Client, **fields: str) -> httpx.Response:
     return client.post("/api/corrections", data=fields)
 
 
-def test_decisions_are_written_for_the_pipeline_and_shown_with_the_findings(
-    audited: httpx.Client, audited_project: Project
-) -> None:
+def test_decisions_are_written_and_shown_with_the_findings(audited: httpx.Client, audited_project: Project) -> None:
     path = audited_project.folder / "data/corrections.csv"
     assert audited.get("/api/corrections").json() == {"writable": True, "corrections": []}
     decide(audited, key=COPY, decision="relabel", label="jug")

@@ -120,9 +120,7 @@ def test_what_fails_is_explained_and_tried_again_and_the_results_stay(page: Page
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_a_picture_of_nothing_indexed_shows_its_nearest_on_demand_and_a_region_of_it_at_once(
-    page: Page, foreign: bytes
-) -> None:
+def test_a_picture_of_nothing_indexed_shows_its_nearest_on_demand(page: Page, foreign: bytes) -> None:
     page.goto("/")
     upload(page, "board.png", foreign)
     results, answer = page.locator("#results .card"), page.locator("#answer")

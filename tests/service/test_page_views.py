@@ -121,9 +121,7 @@ def test_two_runs_answer_side_by_side_and_without_a_visual_part_there_is_nothing
     expect(odd_page.locator("#beside-results .only")).to_have_count(only_here)
 
 
-def test_files_that_are_gone_or_of_another_run_are_explained_with_what_to_do(
-    browser: Browser, both: httpx.Client, one_part: Project
-) -> None:
+def test_files_that_are_gone_or_newer_are_explained(browser: Browser, both: httpx.Client, one_part: Project) -> None:
     images, lock = one_part.folder / "data/images", one_part.folder / "dvc.lock"
     images.rename(images.with_name("elsewhere"))
     with browser.new_context(base_url=str(both.base_url)) as context:  # one without cached pictures

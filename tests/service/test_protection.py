@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from raw_requests import UPLOAD_START, connect, head, push, read_all, until, upload_head
-from service_process import TOKEN, StartService
+from service_process import TOKEN, ServiceProcesses
 
 KEY, OTHER = "jug/jug_0003.jpg", "vase/vase_0005.jpg"
 NAME = "images.example.org"
@@ -159,10 +159,10 @@ def test_the_token_opens_the_api_and_so_does_a_cookie_that_hides_it(closed: str,
 
 
 @pytest.fixture(scope="module")
-def behind_proxy(start_service: StartService) -> str:
+def behind_proxy(services: ServiceProcesses) -> str:
     """A service under another name, and below a prefix that the proxy takes away."""
     options = "--host=0.0.0.0", "--root-path=/similar/", f"--allow-host={NAME}", "--allow-host=*.internal"
-    return start_service(*options, before=f"export SIMILARITY_TOKEN='{TOKEN}'")
+    return services.start(*options, before=f"export SIMILARITY_TOKEN='{TOKEN}'")
 
 
 def test_all_is_found_below_the_prefix(behind_proxy: str, content: bytes) -> None:

@@ -150,9 +150,7 @@ def test_among_several_images_one_like_nothing_counts_no_more(api: httpx.Client,
     assert (with_key.json()["similar"], with_key.json()["novelty"]) == (True, None)
 
 
-def test_images_are_listed_by_page_class_split_and_a_part_of_their_name_in_any_form(
-    api: httpx.Client, data: Data
-) -> None:
+def test_images_are_listed_by_page_class_split_and_name(api: httpx.Client, data: Data) -> None:
     def listed(**fields: str | int | list[int]) -> list[str]:
         return [each["key"] for each in api.get("/api/images", params=fields).json()["images"]]
 

@@ -15,7 +15,7 @@ import yaml
 from projects import Project, splits_of
 from serve import parse_arguments
 from service.server import open_beside
-from service_process import ServiceProcesses
+from service_process import client_of
 from similarity.errors import UserError
 
 KEY, OTHER = "jug/jug_0003.jpg", "jug/jug_0004.jpg"
@@ -30,10 +30,8 @@ def changed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
 @pytest.fixture(scope="module")
 def client(changed: Project) -> Iterator[httpx.Client]:
     """A client of its service."""
-    processes = ServiceProcesses(changed)
-    with httpx.Client(base_url=processes.start(before="exec 2>stderr.txt"), timeout=30) as client:
+    with client_of(changed, before="exec 2>stderr.txt") as client:
         yield client
-    processes.stop()
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -49,9 +47,7 @@ def overwrite_unnoticed(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_a_file_that_is_another_image_or_gone_is_never_given_for_the_indexed_one(
-    client: httpx.Client, changed: Project
-) -> None:
+def test_a_file_that_is_another_image_or_gone_is_not_sent(client: httpx.Client, changed: Project) -> None:
     images = changed.folder / "data/images"
     before = client.get(f"/api/images/{KEY}")
     for unnoticed in (False, True):
@@ -98,9 +94,7 @@ def put_results(project: Project, one_part: Project, *stages: str) -> None:
     (project.folder / "dvc.lock").write_text(yaml.safe_dump(locks[0]), encoding="utf-8")
 
 
-def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixture(
-    client: httpx.Client, changed: Project, one_part: Project
-) -> None:
+def test_a_reload_waits_for_the_whole_pipeline(client: httpx.Client, changed: Project, one_part: Project) -> None:
     old = neighbors(client)
     put_results(changed, one_part, "embed")
     refused = client.post("/api/reload")
@@ -127,9 +121,7 @@ def test_a_reload_waits_for_the_pipeline_to_be_through_and_no_answer_is_a_mixtur
     assert new != old
 
 
-def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(
-    client: httpx.Client, changed: Project
-) -> None:
+def test_without_an_audit_or_a_split_there_are_none(client: httpx.Client, changed: Project) -> None:
     for name in ("findings", "splits"):
         (changed.folder / f"data/{name}.csv").unlink()
     info = client.post("/api/reload").json()
@@ -140,9 +132,7 @@ def test_without_an_audit_or_a_split_there_are_no_findings_and_no_splits(
     assert client.get("/api/images", params={"split": "test"}).json()["total"] == 0
 
 
-def test_either_of_two_runs_can_be_asked_and_both_are_described(
-    both: httpx.Client, api: httpx.Client, content: bytes
-) -> None:
+def test_either_of_two_runs_can_be_asked(both: httpx.Client, api: httpx.Client, content: bytes) -> None:
     committed = api.get("/api/similar", params={"key": KEY}).json()["answer"]["neighbors"]
     answers = [both.get("/api/similar", params={"key": KEY, "run": run}).json()["answer"] for run in ("", "beside")]
     assert answers[1]["neighbors"] == committed != answers[0]["neighbors"]
@@ -182,7 +172,7 @@ def test_the_images_whose_results_changed_most_come_first(
         ("HEAD", "^'HEAD' has other images"),
     ],
 )
-def test_what_cannot_be_served_beside_is_told(
+def test_a_second_run_of_other_images_or_none_is_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
 ) -> None:
     manifest = project.folder / "data/manifest.csv"
