@@ -176,7 +176,7 @@ def test_images_on_the_map_are_selected_by_lasso_and_by_keyboard_and_more_pictur
             page.keyboard.press("+")
 
 
-REGION, SEVERAL = f"/?key={KEY}&region=0.1,0.1,0.5,0.5", f"/?key={KEY}&key={COPY}&like={ODD}"
+REGION, SEVERAL = f"/?key={KEY}&region=0.1,0.1,0.5,0.5", f"/?key={KEY}&key={COPY}&like={ODD}&split=valid"
 VIEWS = [f"/?view={name}" for name in ("browse", "map", "findings", "runs")]
 
 
@@ -200,7 +200,7 @@ def test_each_view_fits_and_axe_finds_nothing(odd_page: Page) -> None:
         page.goto(address)
         page.wait_for_load_state("networkidle")
         expect_fits(page)
-    page.goto(f"/?key={COPY}")
+    page.goto(f"/?key={COPY}&split=valid")
     page.locator("#results .card").first.click()
     page.locator("#viewer-why").click()
     expect(page.locator("#viewer-panes canvas").last).to_be_visible()
