@@ -116,16 +116,12 @@ def as_text(result: Result | Failure) -> str:
 def as_entry(result: Result | Failure) -> dict[str, object]:
     if isinstance(result, Failure):
         return {"query": printable(result.name), "error": printable(result.reason)}
+    facts = ("index", "source", "similar", "distance", "max_distance", "indexed_as")
     fields = ("key", "cosine", "likeness", "label", "words")
     return {
         "query": printable(result.query.name),
         "key": result.query.key,
-        "index": result.index,
-        "source": result.source,
-        "similar": result.similar,
-        "distance": result.distance,
-        "max_distance": result.max_distance,
-        "indexed_as": result.indexed_as,
+        **{name: getattr(result, name) for name in facts},
         "neighbors": [{name: getattr(each, name) for name in fields} for each in result.neighbors],
     }
 

@@ -1,13 +1,12 @@
 """The model as queries need it: it embeds images that are not indexed, and explains why two images are similar."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -19,7 +18,7 @@ from similarity.data.images.pixels import resize
 from similarity.data.images.query_images import Region, decode_query
 from similarity.data.images.wide import Ranges
 from similarity.data.vectors import normalize
-from similarity.embedding.model import EmbeddingModel, embed, load_embedder, load_embedding_model
+from similarity.embedding.model import embed, load_embedder, load_embedding_model
 from similarity.engine.results import Source
 from similarity.errors import UserError
 from similarity.layout import EMBEDDER
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
     from similarity.engine.engine import Engine
 
+Explainer: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""Not to be shared by threads; see `load_explainer`."""
 _ALLOWED = "a key, a path, the bytes of a file, an open file, pixels, an image of Pillow or an embedding"
 _CHECKED_IMAGES = 3
 
@@ -112,36 +113,18 @@ def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.nda
     return source
 
 
-@dataclass(frozen=True)
-class Explainer:
-    """Explains the cosine of two embeddings by the backbone's last feature map. Not to be shared by threads."""
-
-    network: "ov.CompiledModel"  # maps the pixels of two images to their features, (2, D), and to the feature map
-    axis: int  # of the map's channels
-    model: EmbeddingModel
-    kernel: np.ndarray  # from the means of the channels to embeddings, before ReLU and scaling, float32 (c, E + K)
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Map the pixels of two images, float32 (2, size, size, 3), to what each place contributes, (2, h, w) in 0…1.
-
-        With its ReLU and its length held fixed, an embedding is linear in the means of the channels, so that a place
-        with the local features F(p) contributes g · F(p) / hw to the cosine, where g is the cosine's gradient: class
-        activation mapping (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016), for
-        embeddings (Zhu, Yang & Chen, "Visual Explanation for Deep Metric Learning", IEEE TIP 2021). What speaks
-        against the match is 0, and the largest contribution of each image 1.
-        """
-        features, maps = self.network([pixels]).values()
-        linear = np.concatenate([embed(features, self.model.head), self.model.visual(features)], axis=1)
-        embeddings = normalize(self.model(features))
-        slopes = np.divide(embeddings, linear, out=np.zeros_like(linear), where=linear != 0)
-        gradients = (embeddings[::-1] * slopes) @ self.kernel.T
-        shares = np.einsum("nhwc,nc->nhw", np.moveaxis(maps, self.axis, -1), gradients).clip(min=0)
-        most = shares.max(axis=(1, 2), keepdims=True)
-        return shares / np.where(most > 0, most, 1)
-
-
 def load_explainer(folder: Path) -> Explainer | None:
-    """Load an embedder; None if its backbone has no graph, or none with a feature map whose means the model uses."""
+    """Load what explains the cosine of two embeddings by the backbone's last feature map.
+
+    It maps the pixels of two images, float32 (2, size, size, 3), to what each place contributes, (2, h, w) in 0…1. It
+    is None if the backbone has no graph, or none with a feature map whose means the model uses.
+
+    With its ReLU and its length held fixed, an embedding is linear in the means of the channels, so that a place with
+    the local features F(p) contributes g · F(p) / hw to the cosine, where g is the cosine's gradient: class activation
+    mapping (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016), for embeddings (Zhu,
+    Yang & Chen, "Visual Explanation for Deep Metric Learning", IEEE TIP 2021). What speaks against the match is 0, and
+    the largest contribution of each image 1.
+    """
     if not (folder / GRAPH).exists():
         return None
     model, graph = load_embedding_model(folder), openvino_core().read_model(folder / GRAPH)
@@ -156,8 +139,20 @@ def load_explainer(folder: Path) -> Explainer | None:
     if not means:
         return None
     node, columns = means[max(means)]  # the last one in the graph
-    axis = ({1, 3} - set(node.input_value(1).node.data.tolist())).pop()
+    axis = ({1, 3} - set(node.input_value(1).node.data.tolist())).pop()  # of the map's channels
     graph.add_outputs([node.input_value(0)])
     graph.reshape([2, *graph.inputs[0].partial_shape[1:]])
     hints = {"ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    return Explainer(openvino_core().compile_model(graph, "CPU", hints), axis, model, kernel[columns])
+    network = openvino_core().compile_model(graph, "CPU", hints)
+
+    def explain(pixels: np.ndarray) -> np.ndarray:
+        features, maps = network([pixels]).values()
+        linear = np.concatenate([embed(features, model.head), model.visual(features)], axis=1)
+        embeddings = normalize(model(features))
+        slopes = np.divide(embeddings, linear, out=np.zeros_like(linear), where=linear != 0)
+        gradients = (embeddings[::-1] * slopes) @ kernel[columns].T
+        shares = np.einsum("nhwc,nc->nhw", np.moveaxis(maps, axis, -1), gradients).clip(min=0)
+        most = shares.max(axis=(1, 2), keepdims=True)
+        return shares / np.where(most > 0, most, 1)
+
+    return explain
