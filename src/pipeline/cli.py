@@ -64,7 +64,13 @@ def index(arguments: list[str]) -> int:
     options, params = parser.parse_args(arguments), Path("params.yaml")
     former = params.read_text(encoding="utf-8")
     if options.source:
-        set_source(params, options.source.expanduser())
+        from dvc.utils.serialize import modify_yaml  # comments stay
+
+        source, here = options.source.expanduser().resolve(), Path.cwd()
+        if not source.exists():
+            sys.exit(f"error: {source} is not there: give a folder of images, an archive, or a recipe")
+        with modify_yaml(str(params)) as content:
+            content["data"]["source"] = (source.relative_to(here) if source.is_relative_to(here) else source).as_posix()
     if status := run("src/check.py"):
         params.write_text(former, encoding="utf-8")
         return status
@@ -73,17 +79,6 @@ def index(arguments: list[str]) -> int:
         return status
     print(_NEXT)
     return 0
-
-
-def set_source(params: Path, source: Path) -> None:
-    """Write the source to the parameters, relative to the project if it is in it; comments stay."""
-    from dvc.utils.serialize import modify_yaml
-
-    if not source.exists():
-        sys.exit(f"error: {source} is not there: give a folder of images, an archive, or a recipe")
-    source, here = source.resolve(), Path.cwd()
-    with modify_yaml(str(params)) as content:
-        content["data"]["source"] = (source.relative_to(here) if source.is_relative_to(here) else source).as_posix()
 
 
 def run(*arguments: str) -> int:

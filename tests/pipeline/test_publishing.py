@@ -23,22 +23,29 @@ UNNEEDED = ("embeddings.npy", "index.ann", "index.json", "inverted-index.json", 
 KEY = "jug/jug_0003.jpg"
 
 
+def traced(log: Path) -> list[str]:
+    """What goes before a command to log its connections, where strace is installed: it sees what is not Python's."""
+    log.touch()
+    return ["strace", "-f", "-qq", "-e", "trace=connect", "-o", str(log)] if shutil.which("strace") else []
+
+
 class Published(NamedTuple):
-    """A project whose embeddings are in a database alone, and what `publish.py` printed."""
+    """A project whose embeddings are in a database alone, what `publish.py` printed, and the log of its connections."""
 
     project: Project
     printed: str
+    log: Path
 
 
 @pytest.fixture(scope="module")
 def published(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Published:
     folder = tmp_path_factory.mktemp("publishing")
-    project = reproduced.copy_to(folder / "project")
-    printed = project.run("python", "src/publish.py", "--to", str(folder / "database"))
+    project, log = reproduced.copy_to(folder / "project"), folder / "log"
+    printed = project.run(*traced(log), "python", "src/publish.py", "--to", str(folder / "database"))
     for name in UNNEEDED:
         (project.folder / "models" / name).unlink()
     environment = {**project.environment, "SIMILARITY_URI": str(folder / "database")}
-    return Published(project._replace(environment=environment), printed)
+    return Published(project._replace(environment=environment), printed, log)
 
 
 def check_same(found: Iterable[tuple[str, float]], expected: Iterable[tuple[str, float]]) -> None:
@@ -116,13 +123,8 @@ def test_a_service_searches_there_with_no_embedding_at_hand(published: Published
         local.stop()
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: it sees what is not Python's")
-def test_neither_publishing_nor_searching_reaches_the_network(
-    published: Published, reproduced: Project, tmp_path: Path
-) -> None:
+def test_neither_publishing_nor_searching_reaches_the_network(published: Published, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    trace = ["strace", "-f", "-qq", "-e", "trace=connect", "-o", str(log)]
-    reproduced.run(*trace, "python", "src/publish.py", "--to", str(tmp_path / "database"))
-    assert "AF_INET" not in log.read_text(encoding="utf-8")
-    published.project.run(*trace, "python", "src/query.py", KEY, "--index", "lancedb")
-    assert "AF_INET" not in log.read_text(encoding="utf-8")
+    published.project.run(*traced(log), "python", "src/query.py", KEY, "--index", "lancedb")
+    for each in (published.log, log):
+        assert "AF_INET" not in each.read_text(encoding="utf-8")
