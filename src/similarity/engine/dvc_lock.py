@@ -44,9 +44,9 @@ class DvcLock:
         for path, found in zip(paths, md5s([self._root / path for path in paths]), strict=True):
             stage, recorded = self._made(path)
             if found != recorded:
+                problem = f"{self._root / path} is not what stage {stage} made, by dvc.lock"
                 raise UserError(
-                    f"{self._root / path} is not what stage {stage} made, by dvc.lock: it is damaged or from another "
-                    "run: run `dvc checkout`, or else `dvc repro`"
+                    f"{problem}: it is damaged or from another run: run `dvc checkout`, or else `dvc repro`"
                 )
         self._check_stages({self._made(path)[0] for path in paths})
 
@@ -70,16 +70,16 @@ class DvcLock:
             stage = min(waiting)  # so that the same one is named each time
             seen.add(stage)
             for used in self._stages[stage].get("deps", ()):
-                around = (
-                    str(each) for each in (used["path"], *Path(used["path"]).parents)
-                )  # an output may be a folder
-                made_by = next((self._outs[each][0] for each in around if each in self._outs), stage)
-                waiting.add(made_by)
-                _, md5 = self._outs.get(used["path"], (made_by, used.get("md5")))
-                if stage not in self._frozen and md5 != used.get("md5"):
+                around = (Path(used["path"]), *Path(used["path"]).parents)  # an output may be a folder
+                output = next((each.as_posix() for each in around if each.as_posix() in self._outs), None)
+                if output is None:
+                    continue
+                maker, md5 = self._outs[output]
+                waiting.add(maker)
+                if output == used["path"] and md5 != used["md5"] and stage not in self._frozen:
                     raise UserError(
-                        f"{self._root / 'dvc.lock'}: stage {stage} ran before stage {made_by} made another "
-                        f"{used['path']}, so their files do not fit: a run has not finished: run `dvc repro`"
+                        f"{self._root / 'dvc.lock'}: stage {stage} ran before stage {maker} made another {output}, so "
+                        "their files do not fit: a run has not finished: run `dvc repro`"
                     )
             waiting -= seen
 

@@ -137,23 +137,15 @@ class ImageIndex(Engine):
 
 
 def open_index(root: str | os.PathLike[str] = ".") -> ImageIndex:
-    """Open the index of a project, and check that its files belong together.
+    """Open the index in a project's folder; raise a `UserError` if files are missing or do not belong together.
 
     The index stays with that run: files that a later run replaces are refused until `open_index` is called again.
     Threads may share it.
-
-    Args:
-        root: the folder of the project, with ``dvc.lock``, ``data/`` and ``models/`` in it.
-
-    Raises:
-        UserError: there is no index, it is damaged, or its files do not belong together.
     """
     index = ImageIndex(Path(root).absolute())
     try:
         index.load()
     except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename} is missing: give `open_index` the folder of a project, and run `dvc checkout` there, or "
-            "`dvc repro`"
-        ) from error
+        advice = "give `open_index` the folder of a project, and run `dvc checkout` there, or `dvc repro`"
+        raise UserError(f"{error.filename} is missing: {advice}") from error
     return index

@@ -54,9 +54,9 @@ class Parts:
         If there is only one part, raise a `LookUnavailableError`.
         """
         if not self.are_two:
+            needed = "class folders, embedding.visual_size above 0 and embedding.visual_weight between 0 and 1"
             raise LookUnavailableError(
-                "these embeddings have one part only, so there is no look to choose: both parts need class folders, "
-                "and embedding.visual_size above 0 and embedding.visual_weight between 0 and 1 in params.yaml"
+                f"these embeddings have one part only, and no look to choose: {needed} give both"
             )
         parts = unit[: self.class_size], unit[self.class_size :]
         weights = (1 - look) / (1 - self.visual_weight) ** 0.5, look / self.visual_weight**0.5
