@@ -1,5 +1,9 @@
 """From a source to splits: what is left out, corrected, given or linked, and what is refused."""
 
+from pipeline.inputs import load_params
+from pipeline.stage import run_stage
+
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -7,113 +11,129 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from projects import Project, splits_of
+from projects import Project, copy_small_project, splits_of
 from samples import write_wares
-from similarity.data.files import read_table
+from similarity.data.files import Outputs, read_table
 from similarity.data.sources.ceramics import draw_picture
+from similarity.errors import UserError
 
 CLASSES = ("jug", "vase")
 
 
-def bring(fresh: Project, source: Path) -> None:
-    fresh.set_params(data={"source": str(source)})
-    fresh.run("python", "src/fetch.py")
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The small project without a repository, as the working folder."""
+    copy_small_project(tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Project(tmp_path / "project", {})
 
 
-def refusal(fresh: Project, stage: str) -> str:
-    """Run a stage that must refuse; return its line."""
-    return fresh.run("python", f"src/{stage}.py", status=1).splitlines()[0]
+def run(stage: str) -> None:
+    """Run a stage in this process and in the working folder."""
+    with Outputs() as outputs:
+        importlib.import_module(stage).main(load_params(), outputs)
 
 
-def test_of_many_small_classes_ten_are_named_and_all_are_listed(fresh: Project, tmp_path: Path) -> None:
-    wares = write_wares(tmp_path / "few", ("jug", "vase"), 6)
+def bring(here: Project, source: Path, **changes: object) -> None:
+    here.set_params(data={"source": str(source), **changes})
+    run("fetch")
+
+
+def test_of_many_small_classes_ten_are_named_and_all_are_listed(here: Project, tmp_path: Path) -> None:
+    wares = write_wares(tmp_path / "few", CLASSES, 6)
     for number in range(15):
         (wares / f"rare{number:02d}").mkdir()
         Image.fromarray(draw_picture("bowl", 2, number, 32)).save(wares / f"rare{number:02d}" / "only.png")
-    bring(fresh, wares)
-    fresh.run("python", "src/scan.py")
-    message = refusal(fresh, "split")
+    bring(here, wares)
+    run("scan")
+    with pytest.raises(SystemExit) as end:
+        run_stage(importlib.import_module("split").main)
+    message = str(end.value).splitlines()[0]
     assert [f"'rare{number:02d}'" in message for number in range(15)] == [True] * 10 + [False] * 5
     assert "; and 5 more: each class needs some" in message
     assert message.endswith("; all are in data/problems.txt")
-    listed = (fresh.folder / "data/problems.txt").read_text(encoding="utf-8").splitlines()
-    assert listed == [
+    assert Path("data/problems.txt").read_text(encoding="utf-8").splitlines() == [
         f"class 'rare{number:02d}' has too few distinct images of its own (1 among 1)" for number in range(15)
     ]
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(fresh: Project, tmp_path: Path) -> None:
-    wares = write_wares(tmp_path / "wares", ("jug", "vase"), 10)
+def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(here: Project, tmp_path: Path) -> None:
+    wares = write_wares(tmp_path / "wares", CLASSES, 10)
     (wares / "jug" / "text.jpg").write_text("no image", encoding="utf-8")
     (wares / "vase" / "cut.png").write_bytes((wares / "vase" / "000.png").read_bytes()[:500])
     Image.fromarray(draw_picture("jug", 5, 5, 40)).convert("CMYK").save(wares / "jug" / "druck ü.jpg")
     (wares / "notes").mkdir()
     (wares / "notes" / "only.png").write_text("no image", encoding="utf-8")
-    bring(fresh, wares)
-    assert "3 of 24 images cannot be read, scan.max_rejected" in refusal(fresh, "scan")
-    fresh.set_params(scan={"max_rejected": 0.2})
-    assert "no image in the folder 'notes' can be read" in refusal(fresh, "scan")
+    bring(here, wares)
+    with pytest.raises(UserError, match=r"3 of 24 images cannot be read, scan\.max_rejected"):
+        run("scan")
+    here.set_params(scan={"max_rejected": 0.2})
+    with pytest.raises(UserError, match="no image in the folder 'notes' can be read"):
+        run("scan")
     shutil.rmtree(wares / "notes")
-    bring(fresh, wares)
-    fresh.run("python", "src/scan.py")
-    rejected = dict(read_table(fresh.folder / "data/scan/rejected.csv", ("path", "reason")))
+    bring(here, wares)
+    run("scan")
+    rejected = dict(read_table(Path("data/scan/rejected.csv"), ("path", "reason")))
     assert set(rejected) == {"jug/text.jpg", "vase/cut.png"}
     assert all(rejected.values())
-    counts = json.loads((fresh.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
+    counts = json.loads(Path("metrics/details/scan.json").read_bytes())
     assert (counts["images"], counts["classes"], counts["rejected"]) == (21, 2, 2)
 
 
-def test_files_that_are_left_out_are_listed_and_counted(fresh: Project, tmp_path: Path) -> None:
-    wares = write_wares(tmp_path / "wares", ("jug", "vase", "..a"), 3)
+def test_files_that_are_left_out_are_listed_and_counted(
+    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wares = write_wares(tmp_path / "wares", (*CLASSES, "..a"), 3)
     for number in range(20):
         (wares / "jug" / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (wares / "notes, old.txt").write_bytes(b"x")
-    fresh.set_params(data={"source": str(wares), "heic": "leave_out"})
-    printed = fresh.run("python", "src/fetch.py")
-    assert "fetch: left out 20 files, HEIC: to read it, run `pip install 'pillow-heif" in printed
-    listed = [path for path, _ in read_table(fresh.folder / "data/left-out.csv", ("path", "reason"))]
+    bring(here, wares, heic="leave_out")
+    assert "fetch: left out 20 files, HEIC: to read it, run `pip install 'pillow-heif" in capsys.readouterr().out
+    listed = [path for path, _ in read_table(Path("data/left-out.csv"), ("path", "reason"))]
     hidden = [f"..a/{number:03d}.png" for number in range(3)]
     assert listed == sorted(["notes, old.txt", *hidden, *(f"jug/{number}.heic" for number in range(20))])
 
 
-def test_fetch_applies_what_people_decided_about_labels(fresh: Project, tmp_path: Path) -> None:
-    wares, images = write_wares(tmp_path / "wares", CLASSES, 3), fresh.folder / "data/images"
-    fresh.set_params(data={"source": str(wares)})
+def test_fetch_applies_what_people_decided_about_labels(
+    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wares, images = write_wares(tmp_path / "wares", CLASSES, 3), Path("data/images")
     lines = ("key,decision,label", "jug/000.png,relabel,vase", "jug/001.png,leave_out,", "gone/1.png,right,")
-    (fresh.folder / "data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
-    printed = fresh.run("dvc", "repro", "fetch")
-    assert "fetch: data/corrections.csv changed 2 images" in printed
+    Path("data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
+    bring(here, wares)
+    assert "fetch: data/corrections.csv changed 2 images" in capsys.readouterr().out
     assert (images / "vase/jug__000.png").read_bytes() == (wares / "jug/000.png").read_bytes()
     assert sorted(path.name for path in images.glob("jug/*")) == ["002.png"]
-    left_out = (fresh.folder / "data/left-out.csv").read_text(encoding="utf-8").splitlines()
+    left_out = Path("data/left-out.csv").read_text(encoding="utf-8").splitlines()
     assert left_out[1:] == ["jug/001.png,left out by a correction"]
 
 
 def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(
-    fresh: Project, tmp_path: Path
+    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wares = write_wares(tmp_path / "wares", CLASSES, 10)
+    wares = write_wares(tmp_path / "wares/train", CLASSES, 10).parent
     for label in CLASSES:
-        for number in range(10):
-            split = "train" if number < 7 else "val"
-            (wares / split / label).mkdir(parents=True, exist_ok=True)
-            (wares / label / f"{number:03d}.png").rename(wares / split / label / f"{number:03d}.png")
-        (wares / label).rmdir()
+        (wares / "val" / label).mkdir(parents=True)
+        for number in range(7, 10):
+            (wares / "train" / label / f"{number:03d}.png").rename(wares / "val" / label / f"{number:03d}.png")
     shutil.copyfile(wares / "train/jug/000.png", wares / "val/jug/copy.png")
-    fresh.set_params(data={"source": str(wares)})
-    assert "fetch: the source gives splits (14 train, 7 valid)" in fresh.run("python", "src/fetch.py")
-    fresh.run("python", "src/scan.py")
-    printed = fresh.run("python", "src/split.py")
+    bring(here, wares)
+    assert "fetch: the source gives splits (14 train, 7 valid)" in capsys.readouterr().out
+    run("scan")
+    run("split")
+    printed = capsys.readouterr().out
     assert "split: kept those that the source gives; drawn for others: test" in printed
     assert "split: identical images in two splits: 1 pair" in printed
-    kept = splits_of(fresh)
+    kept = splits_of(here)
     assert {key for key, split in kept.items() if split == "valid"} == {key for key in kept if "/val__" in key}
     assert [list(kept.values()).count(split) for split in ("train", "valid", "test")] == [10, 7, 4]
 
-    fresh.set_params(split={"keep_given": False})
-    assert "kept those" not in fresh.run("python", "src/split.py")
-    drawn = splits_of(fresh)
+    here.set_params(split={"keep_given": False})
+    run("split")
+    assert "kept those" not in capsys.readouterr().out
+    drawn = splits_of(here)
     assert drawn["jug/val__copy.png"] == drawn["jug/train__000.png"]
     assert {split for key, split in drawn.items() if "/val__" in key} != {"valid"}
 
