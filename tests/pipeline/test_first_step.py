@@ -2,102 +2,101 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import check
 from projects import ROOT, Project
 from samples import write_wares
+from similarity.errors import UserError
 
-CHECK = ("python", "src/check.py")
 SOURCE = "Fotos [alt], Größe & it's"  # characters that shells, YAML and DVC treat specially
 
 
 @pytest.fixture
-def prepared(fresh: Project) -> Project:
-    """A project in which nothing was run, with a source of its own."""
-    write_wares(fresh.folder / SOURCE, ("jug", "vase"), 3)
+def prepared(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The working folder: a project in which nothing was run, with a source of its own."""
+    monkeypatch.chdir(fresh.folder)
+    for name, value in fresh.environment.items():
+        monkeypatch.setenv(name, value)
+    write_wares(Path(SOURCE), ("jug", "vase"), 3)
     fresh.set_params(data={"source": SOURCE})
-    fresh.commit()
     return fresh
 
 
-def make_odd(folder: Path, odd: str) -> None:
-    """Put into a folder of images what a word says."""
-    match odd:
-        case "endless":
-            (folder / "vase" / "endless.png").symlink_to("/dev/zero")
-        case "ignoring":
-            (folder / "vase" / ".dvcignore").touch()
-        case "no text":
-            Path(os.fsdecode(os.fsencode(folder) + b"/\xff.txt")).touch()
-        case "table":
-            (folder / "labels.csv").write_text("path,label\n", encoding="utf-8")
-
-
-@pytest.mark.usefixtures("unicode_names")
+@pytest.mark.usefixtures("unicode_names", "prepared")
 @pytest.mark.parametrize(
-    ("odd", "message"),
+    ("add", "message"),
     [
-        ("endless", 'endless.png" is no file, but a FIFO, a socket or a device'),
-        ("ignoring", "data.source has 'vase/.dvcignore', with which DVC tracks no folder: rename it"),
-        ("no text", r"the name '\udcff.txt' is not valid UTF-8: rename this in the source"),
-        ("table", "labels.csv has no rows below its header"),
+        (lambda folder: (folder / "endless.png").symlink_to("/dev/zero"), r'endless\.png" is no file, but a FIFO'),
+        (lambda folder: (folder / "vase/.dvcignore").touch(), r"data\.source has 'vase/\.dvcignore', with which DVC"),
+        (lambda folder: (folder / os.fsdecode(b"\xff.txt")).touch(), r"'\\udcff\.txt' is not valid UTF-8"),
+        (
+            lambda folder: (folder / "labels.csv").write_bytes(b"path,label\n"),
+            r"labels\.csv has no rows below its header",
+        ),
     ],
 )
-def test_what_dvc_would_read_for_ever_or_fail_at_is_found(prepared: Project, odd: str, message: str) -> None:
-    make_odd(prepared.folder / SOURCE, odd)
-    assert message in prepared.run(*CHECK, status=1)
+def test_what_dvc_would_read_for_ever_or_fail_at_is_found(add: Callable[[Path], object], message: str) -> None:
+    add(Path(SOURCE))
+    with pytest.raises(UserError, match=message):
+        check.main()
 
 
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("data.source", "no/such", "data.source: no/such does not exist: write its absolute path, without ~"),
-        ("data.source", "data/images", "data.source: data/images has, or is in, what the pipeline makes"),
-        ("data.table", "x.csv", "data.table: there is no file 'x.csv' in data.source"),
-        ("backbone.weights", "none.h5", "params.yaml: backbone.weights: there is no file none.h5"),
-        ("split.train", 1.5, "params.yaml: split.train: 1.5: input should be less than 1"),
+        ("data.source", "~/photos", r"data\.source: ~/photos does not exist: write its absolute path, without ~"),
+        ("data.source", "data/images", r"data\.source: data/images has, or is in, what the pipeline makes"),
+        ("data.table", "x.csv", r"data\.table: there is no file 'x\.csv' in data\.source"),
+        ("backbone.weights", "none.h5", r"params\.yaml: backbone\.weights: there is no file none\.h5"),
+        ("split.train", 1.5, r"params\.yaml: split\.train: 1\.5: input should be less than 1"),
     ],
 )
 def test_a_wrong_parameter_is_found(prepared: Project, name: str, wrong: object, message: str) -> None:
     section, key = name.split(".")
-    (prepared.folder / "data/images").mkdir()
+    Path("data/images").mkdir()
     prepared.set_params(**{section: {key: wrong}})
-    assert message in prepared.run(*CHECK, status=1)
+    with pytest.raises(UserError, match=message):
+        check.main()
 
 
-def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(prepared: Project) -> None:
-    note, photos = (
-        "note: git does not keep photos, so experiments with --queue or --temp need",
-        prepared.folder / "photos",
-    )
-    write_wares(photos, ("jug", "vase"), 3)
+def test_a_folder_that_git_does_not_keep_is_noted_for_experiments(
+    prepared: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = "note: git does not keep photos, so experiments with --queue or --temp need"
+    write_wares(Path("photos"), ("jug", "vase"), 3)
     prepared.set_params(data={"source": "photos"})
-    assert note in prepared.run(*CHECK)
+    check.main()
+    assert note in capsys.readouterr().out
     prepared.commit()
-    assert "note" not in prepared.run(*CHECK)
+    check.main()
+    assert "note" not in capsys.readouterr().out
     prepared.run("git", "rm", "-r", "--cached", "--quiet", "photos")
     prepared.run("git", "init", "--quiet", "photos")
-    prepared._replace(folder=photos).commit()
+    prepared._replace(folder=prepared.folder / "photos").commit()
     prepared.commit()  # as a submodule
-    assert note in prepared.run(*CHECK)
+    check.main()
+    assert note in capsys.readouterr().out
 
 
 def test_files_that_people_put_into_the_generated_folder_stop_it(prepared: Project) -> None:
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrepro:")[1]
     assert recipe.index("python src/check.py") < recipe.index("dvc repro")
-    (prepared.folder / "data/corrections.csv").unlink()  # which DVC needs
-    assert "error" not in prepared.run(*CHECK)
+    Path("data/corrections.csv").unlink()  # which DVC needs
+    check.main()
     prepared.run("dvc", "repro", "fetch")
-    jugs = prepared.folder / "data/images/jug"
+    jugs = Path("data/images/jug")
     shutil.copyfile(jugs / "000.png", jugs / "copy.png")  # nothing would be lost
-    assert "error" not in prepared.run(*CHECK)
+    check.main()
     Image.new("RGB", (9, 9)).save(jugs / "mine.png")
-    printed = prepared.run(*CHECK, status=1)
+    printed = prepared.run("python", "src/check.py", status=1)
     assert "1 file that DVC does not know and would remove, such as 'jug/mine.png': move your own" in printed
     assert (jugs / "mine.png").exists()
-    (prepared.folder / "dvc.lock").unlink()
-    shutil.rmtree(prepared.folder / ".dvc/cache")  # as in a clone
-    assert "data/images is generated" in prepared.run(*CHECK, status=1)
+    Path("dvc.lock").unlink()
+    shutil.rmtree(".dvc/cache")  # as in a clone
+    with pytest.raises(UserError, match="data/images is generated"):
+        check.main()
