@@ -95,15 +95,14 @@ def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_kept(
         ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265 Extra inputs"),
     ],
 )
-def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
+def test_a_wrong_recipe_is_refused_in_one_line_and_the_project_has_none(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    for path in (Path(__file__).parents[2] / "data/sources").glob("*.yaml"):
+        read_recipe(path)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message) as refusal:
         read_recipe(recipe)
     assert str(recipe) in str(refusal.value)
     assert "\n" not in str(refusal.value)
-
-
-def test_the_recipes_of_the_project_are_valid() -> None:
-    for name in ("demo", "geological"):
-        read_recipe(Path(__file__).parents[2] / "data" / "sources" / f"{name}.yaml")

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import keys, plan, plan_names
@@ -13,22 +13,11 @@ from similarity.data.sources.folders import SPLIT_OF_NAME
 from similarity.data.sources.label_tables import Correction, corrected_key
 from similarity.errors import DataError, UserError
 
-names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)
-class_keys = st.tuples(names, names).map(lambda key: f"{key[0]}/{key[1]}.jpg")
-
-
 RIGHT, LEAVE_OUT = Correction("right"), Correction("leave_out")
 
 
 def relabel(label: str) -> Correction:
     return Correction("relabel", label)
-
-
-@settings(max_examples=50)
-@given(st.sets(class_keys, min_size=2).filter(lambda found: len({key.split("/")[0] for key in found}) > 1))
-def test_class_folders_are_found_with_and_without_a_wrapper(found: set[str]) -> None:
-    assert keys(plan_names(*found)) == {key: key for key in found}
-    assert keys(plan_names(*(f"wrap/{key}" for key in found))) == {f"wrap/{key}": key for key in found}
 
 
 def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() -> None:
