@@ -105,18 +105,14 @@ def build_model(backbone: "Backbone", model: "EmbeddingModel") -> "keras.Model":
     """Join backbone, class part and visual part: ``pixels``, (n, size, size, 3) in 0…255, to ``embedding``, (n, E)."""
     from keras import Input, Model, layers
 
-    def dense(x: "keras.KerasTensor", kernel: "np.ndarray", bias: "np.ndarray", **options: str) -> "keras.KerasTensor":
-        layer = layers.Dense(len(bias), **options)
-        y = layer(x)
-        layer.set_weights([kernel, bias])
-        return y
-
     pixels = Input(backbone.model.input_shape[1:], name="pixels")
     features, parts = backbone.model(pixels), list["keras.KerasTensor"]()
-    if len(model.head.bias):
-        parts.append(dense(features, model.head.kernel, model.head.bias, activation="relu"))
+    for kernel, bias, activation in ((*model.head[:2], "relu"), (*model.visual, "linear")):
+        if len(bias):
+            layer = layers.Dense(len(bias), activation)
+            parts.append(layer(features))
+            layer.set_weights([kernel, bias])
     if len(model.visual.bias):
-        parts.append(dense(features, model.visual.kernel, model.visual.bias))
         weights = (1 - model.visual_weight, model.visual_weight)[-len(parts) :]
         units = [layers.UnitNormalization()(part) for part in parts]
         parts = [layers.Rescaling(weight**0.5)(unit) for unit, weight in zip(units, weights, strict=True)]

@@ -25,17 +25,13 @@ class Difference(NamedTuple):
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray) -> Interval:
-    """Compute the interval of a mean of values of which those of a group depend on each other.
+    """Compute the interval of the mean of values, float (n,) in 0…1, which depend on each other within a group.
 
-    Such as the scores of near duplicates, or of the edits of one picture. The variance is the cluster-robust one (Liang
-    & Zeger, "Longitudinal data analysis using generalized linear models", Biometrika 1986); a bootstrap of the groups
-    gives the same interval in a thousand times the time. Near 0 and 1, where values hardly differ, it is the exact
-    interval of Clopper & Pearson ("The Use of Confidence or Fiducial Limits", Biometrika 1934) for as many independent
-    values as there are groups; for values between 0 and 1 it is on the safe side.
-
-    Args:
-        values: float (n,), in 0…1.
-        groups: the number of each value's group, int (n,).
+    Such as the scores of near duplicates, or of the edits of one picture; `groups` numbers them, int (n,). The variance
+    is the cluster-robust one (Liang & Zeger, "Longitudinal data analysis using generalized linear models", Biometrika
+    1986); a bootstrap of the groups gives the same interval in a thousand times the time. Near 0 and 1, where values
+    hardly differ, it is the exact interval of Clopper & Pearson ("The Use of Confidence or Fiducial Limits", Biometrika
+    1934) for as many independent values as there are groups; for values between 0 and 1 it is on the safe side.
     """
     from scipy.special import stdtrit
 
@@ -50,23 +46,19 @@ def mean_interval(values: np.ndarray, groups: np.ndarray) -> Interval:
 
 
 def _bound(total: float, count: int, risk: float) -> float:
-    """Compute the quantile of the beta distribution that the true mean is below with at most the given risk."""
+    """Compute the bound below which the true mean lies with at most the given risk."""
     from scipy.special import betaincinv  # what `scipy.stats.beta.ppf` gives; that module takes 0.3 s to load
 
     return float(betaincinv(total, count - total + 1, risk)) if total > 0 else 0.0
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Compare the scores of the same queries by several trainings of each of two models: second − first.
+    """Compare the scores of the same queries by trainings of two models, float (trainings, queries): second − first.
 
     Two things are random: which queries were asked, and how a training went. The variance of the mean difference is
     the sum of both: that of the queries' differences, averaged over the trainings, and that of each model's mean score
-    over its trainings. The interval and the p-value are those of Welch's t-test with these two terms (Satterthwaite's
-    degrees of freedom). A single training says nothing about how trainings differ, so at least two are needed.
-
-    Args:
-        first: float (trainings, queries), at least two of each.
-        second: float (trainings, queries).
+    over its trainings, of which there are at least two. The interval and the p-value are those of Welch's t-test with
+    these two terms (Satterthwaite's degrees of freedom).
     """
     from scipy.stats import t as student
 

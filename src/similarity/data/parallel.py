@@ -10,7 +10,6 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,17 +64,19 @@ def cluster_map(function: Callable[[Item], Result], items: Sequence[Item], block
     blocks = [items[start : start + block] for start in range(0, len(items), block)]
     if not blocks:
         return
-    with _connected(os.environ[_ADDRESS]) as ray:
-        apply, folder = ray.remote(num_cpus=1)(_apply), str(Path.cwd())
+    ray, folder = _connect(os.environ[_ADDRESS]), str(Path.cwd())
+    try:
+        apply = ray.remote(num_cpus=1)(_apply)
         tasks = (apply.remote(function, folder, each) for each in blocks)
         for task in _queued(tasks, _BLOCKS_AHEAD * int(ray.cluster_resources()["CPU"])):
-            try:
-                results = ray.get(task)
-            except ray.exceptions.RayError as error:
-                raise UserError(f"the cluster failed: {str(error).strip().splitlines()[-1]}") from error
+            results = ray.get(task)
             if isinstance(results, UserError):
                 raise results
             yield from results
+    except ray.exceptions.RayError as error:
+        raise UserError(f"the cluster failed: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        ray.shutdown()
 
 
 def _apply(function: Callable[[Any], Any], folder: str, items: Sequence[Any]) -> list[Any] | UserError:
@@ -89,9 +90,8 @@ def _apply(function: Callable[[Any], Any], folder: str, items: Sequence[Any]) ->
         return UserError(f"on node {ray.util.get_node_ip_address()}: {error}")
 
 
-@contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """Connect quietly to a cluster."""
+def _connect(address: str) -> Any:
+    """Connect quietly to a cluster, and return the package that works on it."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}  # there is no telemetry
     sources = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     try:
@@ -102,11 +102,6 @@ def _connected(address: str) -> Iterator[Any]:
 
         with held_stderr():  # to which it writes the level of its log
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=sources)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{_ADDRESS} is set, but Ray is not installed: pip install 'ray>=2.50,<3'") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{_ADDRESS}={address}: no cluster can be reached there: {error}") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{_ADDRESS}={address}: no cluster can be used there: {error}") from error
+    return ray

