@@ -6,7 +6,6 @@ Nothing is left in the folder that was not loaded again and found to give the st
 from pipeline.stage import run_command, track
 
 import argparse
-import errno
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -123,10 +122,7 @@ def export_saved_model(model: "keras.Model", folder: Path) -> "Run":
     """Write a TensorFlow SavedModel, and load it again."""
     import tensorflow as tf
 
-    try:
-        model.export(folder / "saved_model", verbose=False)
-    except tf.errors.ResourceExhaustedError as error:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+    model.export(folder / "saved_model", verbose=False)
     loaded = tf.saved_model.load(folder / "saved_model")  # whose variables live as long as it does
     return lambda pixels: loaded.signatures["serving_default"](pixels=tf.constant(pixels))["embedding"].numpy()
 

@@ -96,7 +96,7 @@ def distances_of_drawn_images(fitted: novelty.Novelty, extractor: Extractor, siz
 
     batches = [(kind, start) for kind in novelty.KINDS for start in range(0, IMAGES_PER_KIND, BATCH_SIZE)]
     drawn = track(ordered_map(draw, batches, ahead=8), "novelty: unrelated images", len(batches), unit=" batches")
-    distances = [fitted.distances(features) for features in extractor.stream(drawn)]
+    distances = [fitted.distances(features) for features in ordered_map(extractor, drawn, ahead=2)]
     return np.concatenate(distances).reshape(len(novelty.KINDS), IMAGES_PER_KIND)
 
 

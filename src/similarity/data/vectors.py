@@ -112,7 +112,7 @@ def rank(similarities: np.ndarray, count: int) -> np.ndarray:
 
 
 def nearest_neighbors(embeddings: np.ndarray, top_k: int, progress: Progress = iter) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most similar other rows of every row by comparing all pairs.
+    """Find the most similar other rows of every row, all finite, by comparing all pairs.
 
     Candidates come from faiss (Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2017). Their
     cosines are recomputed in double precision, so that neither the order of ties nor a digit depends on the number of
@@ -121,12 +121,7 @@ def nearest_neighbors(embeddings: np.ndarray, top_k: int, progress: Progress = i
     Returns:
         The neighbors' rows, int64 (n, k), best first, and their cosines, rounded to 6 decimals, float64 (n, k), with
         k = min(top_k, n − 1). Ties go by row. A row of zeros has the cosine 0 to all others.
-
-    Raises:
-        ValueError: a value is NaN or infinite.
     """
-    if len(damaged := np.flatnonzero(~np.isfinite(embeddings).all(axis=1))):
-        raise ValueError(f"row {damaged[0]} of the embeddings holds a number that is not finite")
     units, count = normalize(embeddings), min(top_k, len(embeddings) - 1)
     contents = np.ascontiguousarray(units + 0.0)  # −0 becomes 0
     keys = contents.view(np.dtype((np.void, contents.shape[1] * contents.itemsize))).ravel()

@@ -4,9 +4,8 @@ Indexing and queries load the same folder, with OpenVINO and without importing T
 """
 
 import errno
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,6 @@ import numpy as np
 import orjson
 
 from similarity.data.features.networks import FINAL_TAP, Backbone, load_backbone
-from similarity.data.parallel import ordered_map
 from similarity.data.quiet import openvino_core, prepare_tensorflow
 from similarity.data.vectors import normalize
 from similarity.errors import UserError
@@ -114,10 +112,6 @@ class Extractor:
             black = np.zeros((size - rest, *pixels.shape[1:]), np.float32)
             parts.append(run(np.concatenate([pixels[start:], black]))[:rest])
         return np.concatenate(parts)
-
-    def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Map blocks of pixels to their features, in their order, while the next blocks are made."""
-        return ordered_map(self, blocks, ahead=os.cpu_count() or 1)
 
 
 def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = False, threads: int = 0) -> Extractor:
