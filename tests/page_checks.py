@@ -13,9 +13,9 @@ from similarity.data.sources.ceramics import draw_picture
 KEY = "jug/jug_0003.jpg"
 
 
-def picture_of(kind: str) -> bytes:
+def picture_of(kind: str, size: int = 120) -> bytes:
     """Encode a picture of a class of the demo set that is not indexed."""
-    return encode(Image.fromarray(draw_picture(kind, 8, 8, 120)), "PNG")
+    return encode(Image.fromarray(draw_picture(kind, 8, 8, size)), "PNG")
 
 
 def upload(page: Page, name: str, content: bytes, field: str = "#upload") -> None:

@@ -15,18 +15,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from page_checks import KEY, picture_of
 from projects import Project, splits_of
 from raw_requests import connect, head, read_all
 from samples import encode, noisy_picture
 from similarity.data.dataset.manifest import read_manifest
-from similarity.data.sources.ceramics import draw_picture
-
-KEY = "jug/jug_0003.jpg"
-
-
-def drawn(size: int = 48) -> bytes:
-    """Encode a picture that is not indexed."""
-    return encode(Image.fromarray(draw_picture("vase", 7, 99, size)), "PNG")
 
 
 def search(api: httpx.Client, content: bytes, **fields: object) -> dict:
@@ -174,9 +167,9 @@ def test_an_upload_above_the_limit_is_refused_by_its_declared_and_by_its_real_si
         body, headers = request.read(), {"content-type": request.headers["content-type"]}
         chunks = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
         assert "at most 1 MB" in refusal(client.post("/api/search", content=chunks, headers=headers), 413)
-        pixels = client.post("/api/search", files={"image": ("x", drawn(101))})
+        pixels = client.post("/api/search", files={"image": ("x", picture_of("vase", 101))})
         assert "101 × 101 pixels are too many: 0.01 million are allowed" in refusal(pixels, 413)
-        assert search(client, drawn(100))["query"]["width"] == 100
+        assert search(client, picture_of("vase", 100))["query"]["width"] == 100
 
 
 def test_uploads_are_not_written_to_disk(named: str) -> None:
@@ -260,4 +253,4 @@ def test_without_a_visual_part_a_look_is_refused_and_uploads_are_judged_as_befor
     assert both.get("/api/info").json()["model"]["visual_weight"] is None
     message = refusal(both.get("/api/similar", params={"key": KEY, "look": 0.5}), 422)
     assert "these embeddings have one part only" in message
-    assert search(both, drawn())["similar"]
+    assert search(both, picture_of("vase"))["similar"]

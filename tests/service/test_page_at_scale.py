@@ -3,10 +3,12 @@
 import json
 from mimetypes import guess_type
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, Route, expect
 
@@ -14,7 +16,7 @@ from samples import encode
 
 ADDRESS, PAGE = "http://images.test/", Path(__file__).parents[2] / "src/service/page"
 IMAGES, CLASSES, ZOOMS = 100_000, 40, 6
-MD5 = {"md5": "0" * 32}
+EXAMPLES = yaml.safe_load((PAGE.parent / "examples.yaml").read_bytes())
 SCROLL = """async () => {
     const frames = [];
     let last = performance.now();
@@ -47,26 +49,21 @@ def packed_map() -> bytes:
     return b"".join([len(head).to_bytes(4, "little"), head, *(column.tobytes() for column in columns)])
 
 
-def answer(path: str, query: dict[str, list[str]]) -> object:
-    """Answer like the service."""
+def answer(path: str, query: dict[str, list[str]]) -> dict[str, Any]:
+    """Answer like the service: its examples, with other images."""
     if path == "api/info":
         classes = [{"name": f"class_{i:02}", "images": IMAGES // CLASSES} for i in range(CLASSES)]
-        data = {"images": IMAGES, "classes": classes, "splits": [], "audited": False, **MD5}
-        model = {"backbone": "generated", "image_size": 224, "embedding_size": 288, "visual_weight": None, **MD5}
-        limits = {"k": 100, "results": 1000, "images": 32, "upload_bytes": 1}
-        indexes = {"approximate": {"backend": "annoy", **MD5}}
-        found = {"model": model, "data": data, "limits": limits, "indexes": indexes, "metrics": {}}
-        return {**found, "out_of_date": False, "beside": None}
+        return {**EXAMPLES["Info"], "data": {**EXAMPLES["Info"]["data"], "images": IMAGES, "classes": classes}}
     if path == "api/findings":
-        return {"audited": False, "counts": [], "findings": [], "total": 0, "pages": 1}
+        return {**EXAMPLES["FindingPage"], "counts": [], "findings": [], "total": 0}
     if path == "api/images":
         size, page = int(query["size"][0]), int(query.get("page", ["1"])[0])
         rows = map(int, query["row"]) if "row" in query else range((page - 1) * size, min(page * size, IMAGES))
         return {"total": IMAGES, "pages": -(-IMAGES // size), "images": [entry(row) for row in rows]}
-    start = int(query.get("offset", ["0"])[0])
-    neighbors = [{**entry(start + i), "likeness": 90, "words": "similar", "cosine": 0.9} for i in range(50)]
-    found = {"neighbors": neighbors, "matches": IMAGES - 1, "milliseconds": 1}
-    return {"query": entry(0), "queries": [entry(0)], "answer": found, "similar": True, "novelty": None}
+    start, found = int(query.get("offset", ["0"])[0]), EXAMPLES["SearchResult"]
+    neighbors = [{**found["answer"]["neighbors"][0], **entry(start + i)} for i in range(50)]
+    answered = {**found["answer"], "neighbors": neighbors, "matches": IMAGES - 1}
+    return {**found, "query": entry(0), "queries": [entry(0)], "answer": answered}
 
 
 @pytest.fixture
