@@ -4,7 +4,6 @@ from pipeline.stage import counted, run_stage, track
 
 import shutil
 from collections import Counter
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 import pooch  # type: ignore[import-untyped]  # it comes without types
@@ -17,7 +16,7 @@ from similarity.data.sources.downloads import download, generate_images, read_re
 from similarity.data.sources.folders import check_source, fold, list_files, unpack_archive
 from similarity.data.sources.label_tables import list_shards, read_corrections
 from similarity.data.sources.layouts import Layout, plan_layout
-from similarity.errors import UserError, list_first
+from similarity.errors import UserError
 from similarity.layout import CORRECTIONS, GIVEN_SPLITS, IMAGES, LEFT_OUT
 from similarity.params import DataParams, Params
 
@@ -85,12 +84,12 @@ def _report(data: DataParams, layout: Layout) -> None:
     tables = [path for path, _ in layout.left_out if path.lower().endswith((".csv", ".tsv"))]
     if tables and not folders and data.labels == "folders":
         print(f"fetch: no image has a class; if {tables[0]} has them, set data.table to it")
-    for _, twins in groupby(sorted(folders, key=fold), key=fold):
-        if len(alike := list(twins)) > 1:
-            print(f"fetch: are {' and '.join(map(repr, alike))} one class? Only case, spaces or accents' form differ")
+    for name, count in Counter(map(fold, folders)).items():
+        if count > 1:
+            print(f"fetch: {count} classes are called {name!r}, but for case, spaces or accents' form: are they one?")
     if layout.unlisted:
-        names = list_first([str(path) for path in layout.unlisted])
-        print(f"fetch: the table does not list {len(layout.unlisted)} images, so they have no class: {names}")
+        unlisted = f"{counted(len(layout.unlisted), 'image')}, such as {str(layout.unlisted[0])!r}"
+        print(f"fetch: the table does not list {unlisted}: without a row, there is no class")
     if counts := Counter(layout.splits.values()):
         shown = ", ".join(f"{counts[split]} {split}" for split in SPLIT_NAMES if split in counts)
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")

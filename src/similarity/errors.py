@@ -18,13 +18,8 @@ class DataError(UserError):
     def __init__(self, problems: Sequence[str], advice: str) -> None:
         """Keep the problems, at least one, and how to correct them all."""
         self.problems, self.is_complete = list(problems), len(problems) <= _SHOWN
-        super().__init__(f"{list_first(problems)}: {advice}")
-
-
-def list_first(problems: Sequence[str]) -> str:
-    """Join the first ten of some problems, and say how many more there are, as part of a line."""
-    more = [f"and {len(problems) - _SHOWN} more"] * (len(problems) > _SHOWN)
-    return "; ".join([*problems[:_SHOWN], *more])
+        more = [] if self.is_complete else [f"and {len(problems) - _SHOWN} more"]
+        super().__init__(f"{'; '.join([*problems[:_SHOWN], *more])}: {advice}")
 
 
 def one_line(error: Exception) -> str:

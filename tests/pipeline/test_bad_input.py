@@ -2,25 +2,18 @@
 
 from pipeline.stage import ADVICE, run_stage
 
-import fcntl
 import importlib
-import os
-import pty
-import signal
-import struct
-import subprocess
-import termios
-import threading
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from projects import Project, obey_interrupts, stages_run
+from projects import Project, stages_run
 from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
+from similarity.data.files import Outputs
+from similarity.layout import IMAGES
+from similarity.params import Params
 
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 
@@ -77,34 +70,20 @@ def test_after_a_wrong_parameter_that_dvc_found_correcting_it_brings_all_results
     assert project.contents(*RESULTS) == before
 
 
-def drain(terminal: int, printed: bytearray) -> None:
-    """Read all that is printed until the terminal is closed: a full one would stop the process that prints."""
-    with suppress(OSError):
-        while block := os.read(terminal, 1024):
-            printed += block
+@pytest.mark.parametrize(("end", "status"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_stage_that_is_interrupted_or_terminated_keeps_all_results(
+    here: Project, end: BaseException, status: int
+) -> None:
+    def main(_: Params, outputs: Outputs) -> None:
+        (outputs.folder(IMAGES) / "jug").mkdir()
+        raise end
 
-
-def test_training_that_is_interrupted_keeps_all_results(project: Project) -> None:
-    before, printed = project.contents(*RESULTS), bytearray()
-    project.set_params(train={"epochs": 100_000, "patience": None})
-    terminal, end = pty.openpty()  # on which it shows its progress
-    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        ["python", "src/train.py"],
-        cwd=project.folder, env=project.environment, stderr=end, preexec_fn=obey_interrupts,
-    )  # fmt: skip
-    os.close(end)
-    reader = threading.Thread(target=drain, args=(terminal, printed))
-    reader.start()
-    while b" epochs" not in printed:
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    reader.join()
-    os.close(terminal)
-    assert b"Traceback" not in printed
-    assert project.contents(*RESULTS) == before
+    before = here.contents(*RESULTS)
+    with pytest.raises(SystemExit) as ended:
+        run_stage(main)
+    assert ended.value.code == status
+    assert here.contents(*RESULTS) == before
+    assert not list(here.folder.glob("data/.new.*"))
 
 
 def test_without_classes_a_visual_part_is_needed(here: Project) -> None:

@@ -178,12 +178,11 @@ def _read_label(path: Path, column: str | None) -> str | None:
     if path.suffix == ".cls":
         return path.read_text(encoding="utf-8", errors="replace").strip() if column is None else None
     try:
-        facts = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError:
+        facts = dict(orjson.loads(path.read_bytes()))
+    except (TypeError, ValueError):  # it has no JSON, or another thing than an object
         return None
     names = _LABEL_ENTRIES if column is None else (column,)
-    found = [facts[name] for name in names if isinstance(facts, dict) and isinstance(facts.get(name), str | int)]
-    return str(found[0]).strip() if found else None
+    return next((str(facts[name]).strip() for name in names if isinstance(facts.get(name), str | int)), None)
 
 
 def read_corrections(path: Path) -> dict[str, Correction]:

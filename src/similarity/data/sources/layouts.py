@@ -101,10 +101,9 @@ def _why_left_out(path: PurePosixPath, source: Path, heic: str) -> str | None:
         return "what an operating system or a network drive keeps for itself"
     if path.suffix and path.suffix.lower() not in IMAGE_SUFFIXES:
         return "not named like an image"
-    start = b""
+    kind = None
     with suppress(FileNotFoundError), (source / path).open("rb") as file:  # a link to nothing is named when copied
-        start = file.read(START)
-    kind = image_format(start)
+        kind = image_format(file.read(START))
     if kind == "HEIF" and not (heic == "read" and can_read_heic()):
         return _HEIC
     return None if kind or path.suffix else "not named like an image"
@@ -136,20 +135,14 @@ def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> Pure
 
 def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, data: DataParams) -> PurePosixPath | None:
     """Return the path of the table of labels: next to the images or their folders, or in a folder around these."""
-    names = label_tables.TABLE_NAMES
+    folders, names = {around, *around.parents}, label_tables.TABLE_NAMES
     if data.table is not None:
-        if PurePosixPath(data.table) not in files:
-            raise UserError(f"data.table: there is no file {data.table!r} in data.source")
-        return PurePosixPath(data.table)
-    folders = {around, *around.parents}
-    found = [path for path in files if path.parent in folders and path.name.casefold() in names]
-    if len(found) > 1:
-        raise UserError(f"data.source has {' and '.join(map(repr, map(str, found)))}: set data.table to one of them")
-    if not found and data.label is not None:
-        raise UserError(
-            f"data.label: {data.label!r} is to be the column of labels, but data.source has no {' or '.join(names)}; "
-            "set data.table to the path of the table in it, or leave data.label empty"
-        )
+        found = [path for path in files if path == PurePosixPath(data.table)]
+    else:
+        found = [path for path in files if path.parent in folders and path.name.casefold() in names]
+    if len(found) > 1 or (not found and (data.table or data.label)):
+        listed, wanted = " and ".join(map(str, found)) or "no table", data.table or " or ".join(names)
+        raise UserError(f"data.source has {listed}, where one is needed, {wanted}: set data.table to its path in it")
     return found[0] if found else None
 
 
