@@ -116,6 +116,7 @@ def test_features_of_another_backbone_and_damaged_arrays_are_refused(here: Proje
         assert "models/embeddings.npy is damaged: run `dvc checkout`" in refusal("neighbors")
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_images_whose_embeddings_are_not_finite_are_named(here: Project) -> None:
     path = here.folder / "data/features.npy"
     features, manifest = np.load(path), read_manifest(here.folder / "data/manifest.csv")
