@@ -6,7 +6,6 @@ None of it depends on the training, so experiments with it do not run this stage
 from pipeline.inputs import load_rows, user_cache
 from pipeline.stage import counted, run_stage, track
 
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from similarity.data.features.extractor import describe, load_extractor
 from similarity.data.files import Outputs, write_array, write_metrics
 from similarity.data.images.decoding import read_image_file
 from similarity.data.images.pixels import EDITS, centered_pixels, color_histogram, count_values, edit, resize, thumbnail
-from similarity.data.images.wide import Ranges, read_ranges
+from similarity.data.images.wide import read_ranges
 from similarity.data.parallel import ordered_map
 from similarity.data.vectors import standardization
 from similarity.params import Params
@@ -86,38 +85,27 @@ def edit_images(records: list[ImageRecord]) -> np.ndarray:
 
     What describes an image are the h numbers of its color histogram, the p of its thumbnail, and the D features.
     """
-    ranges, digests = read_ranges(layout.RANGES), [record.sha256 for record in records]
-    shape = len(records), len(EDITS), HISTOGRAM + PIXELS + describe(layout.BACKBONE)["features"]
-    described = np.empty(shape, np.float32)
-    code = sha256(Path(__file__).read_bytes()).hexdigest()
-    with user_cache("features", f"{code} {fingerprint(layout.BACKBONE, len(EDITS), ranges)}") as cache:
-        found = cache.get_many(digests)
-        for row, digest in enumerate(digests):
-            if digest in found:
-                described[row] = np.frombuffer(found[digest], np.float32).reshape(shape[1:])
-        rows = [row for row, digest in enumerate(digests) if digest not in found]
-        computed = describe_edits([records[row] for row in rows], ranges)
-        for row, values in zip(rows, track(computed, "baselines: edit", len(rows)), strict=True):
-            described[row] = values
-            cache.put_many({digests[row]: values.tobytes()})
-    return described
+    ranges, size = read_ranges(layout.RANGES), describe(layout.BACKBONE)["image_size"]
+    digests, code = [record.sha256 for record in records], sha256(Path(__file__).read_bytes()).hexdigest()
 
-
-def describe_edits(records: list[ImageRecord], ranges: Ranges) -> Iterator[np.ndarray]:
-    """Edit images in all ways, and yield the descriptions of the results, float32 (edits, h + p + D), of each image."""
-    if not records:
-        return
-    extractor = load_extractor(layout.BACKBONE, [len(EDITS)], throughput=True)
-
-    def describe_image(record: ImageRecord) -> np.ndarray:
-        pixels = read_image_file(layout.IMAGES / record.path, record.sha256, extractor.image_size, ranges)
+    def describe_edits(record: ImageRecord) -> np.ndarray:
+        pixels = read_image_file(layout.IMAGES / record.path, record.sha256, size, ranges)
         edited = [edit(pixels, name) for name in EDITS]
-        features = extractor(np.stack([resize(each, extractor.image_size) for each in edited]))
+        features = extractor(np.stack([resize(each, size) for each in edited]))
         histograms = [color_histogram(count_values(each), HISTOGRAM_BINS) for each in edited]
         thumbnails = [thumbnail(each, THUMBNAIL_SIZE).ravel() for each in edited]
         return np.hstack([histograms, thumbnails, features]).astype(np.float32)
 
-    yield from ordered_map(describe_image, records, ahead=8)
+    with user_cache("features", f"{code} {fingerprint(layout.BACKBONE, len(EDITS), ranges)}") as cache:
+        described = {key: np.frombuffer(value, np.float32) for key, value in cache.get_many(digests).items()}
+        missing = [record for record in records if record.sha256 not in described]
+        if missing:
+            extractor = load_extractor(layout.BACKBONE, [len(EDITS)], throughput=True)
+        computed = ordered_map(describe_edits, missing, ahead=8)
+        for record, values in zip(missing, track(computed, "baselines: edit", len(missing)), strict=True):
+            described[record.sha256] = values
+            cache.put_many({record.sha256: values.tobytes()})
+    return np.stack([described[digest].reshape(len(EDITS), -1) for digest in digests])
 
 
 if __name__ == "__main__":
