@@ -81,15 +81,3 @@ def test_cosines_that_are_nearly_equal_are_in_the_order_of_what_is_shown() -> No
     rows, shown = nearest_to(cosines[:, None], np.ones(1, np.float32), 5000)
     np.testing.assert_array_equal(shown, cosines[rows].astype(np.float64).round(6))
     assert rows.tolist() == np.lexsort((np.arange(5000), -cosines.astype(np.float64).round(6))).tolist()
-
-
-def test_masses_of_equal_and_of_zero_rows_are_put_in_order_by_row() -> None:
-    embeddings = relu_clusters(3000)
-    embeddings[100:2100] = embeddings[0]
-    embeddings[2100:2900] = 0
-    rows, similarities = nearest_neighbors(embeddings, 5)
-    lists = [[100, 101, 102, 103, 104], [0, 100, 101, 103, 104], [0, 100, 101, 102, 103]]
-    assert rows[[0, 102, 2099]].tolist() == lists
-    assert (similarities[[0, 102, 2099]] == 1).all()
-    assert rows[[2100, 2899]].tolist() == [[0, 1, 2, 3, 4]] * 2  # similar to nothing
-    assert (similarities[2100:2900] == 0).all()

@@ -1,16 +1,19 @@
 """The folder that ships, on real photographs."""
 
+import re
 import shutil
 from hashlib import sha256
 from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from export import build_model
+import export
+from export import build_model, export_saved_model
 from samples import batch_of
-from similarity.data.features.computing import compute_features, fingerprint
+from similarity.data.features.computing import compute_features, fingerprint, load_pixels
 from similarity.data.features.extractor import load_extractor, lowest_cosine, save_extractor, tapped_columns
 from similarity.data.features.networks import Backbone, load_backbone
 from similarity.embedding.model import EmbeddingModel, Head, VisualPart
@@ -101,3 +104,19 @@ def test_the_whole_model_in_keras_gives_the_embeddings_of_the_pipeline(
     pixels = batch_of(photographs, 64, 3)
     whole = build_model(backbone, model)(pixels)["embedding"]
     np.testing.assert_allclose(whole, model(backbone.predict(pixels)), rtol=1e-3, atol=1e-3)
+
+
+def test_a_saved_model_gives_what_the_snippets_of_its_readme_say(
+    photographs: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras import Input, Model, layers
+
+    pixels = Input((8, 8, 3), name="pixels")
+    export_saved_model(Model(pixels, {"embedding": layers.GlobalAveragePooling2D()(pixels)}), tmp_path)
+    readme = Path(export.__file__).with_suffix(".md").read_text(encoding="utf-8").replace("<size>", "8")
+    snippets = re.findall(r"```python\n(.*?)```", readme, re.S)
+    (tmp_path / "snippets.py").write_text("\n".join(snippets[:2]), encoding="utf-8")
+    Image.fromarray(photographs[0]).save(tmp_path / "photo.jpg", "PNG")
+    monkeypatch.chdir(tmp_path)
+    embedding = run_path("snippets.py")["embedding"][0]
+    np.testing.assert_allclose(embedding, load_pixels(Path("photo.jpg"), 8).mean((0, 1)), rtol=1e-4)
