@@ -34,12 +34,7 @@ def compute_features(
 
     Each core has a thread that reads the images of a batch and runs the extractor, in `folder`, on them. If the
     environment names a cluster, its cores do so, and every node needs the files and the folder at the same paths.
-
-    Args:
-        images: files, and the SHA-256 of their content, in hexadecimal.
-        folder: of the extractor.
-        batch_size: images at a time.
-        ranges: see `read_image_file`.
+    An image is a file and the SHA-256 of its content; for ranges see `read_image_file`.
 
     Raises:
         UserError: an image cannot be decoded, or its content has another SHA-256; or from `cluster_map`, or a node

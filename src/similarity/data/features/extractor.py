@@ -28,17 +28,12 @@ MIN_AGREEMENT = {"openvino": 0.9999, "openvino_bf16": 0.95, "keras": 0.9999}
 DESCRIPTION, GRAPH, WEIGHTS = "backbone.json", "graph.xml", "backbone.weights.h5"
 """Files of the folder: with OpenVINO, the graph from pixels to features; with Keras, the weights of the network."""
 
-_PRECISIONS = {"openvino": "f32", "openvino_bf16": "bf16"}  # stated, since CPUs with bfloat16 would compute in it
-
 
 def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
     """Write a backbone from `load_backbone`, or one from `read_onnx`, into an existing folder.
 
-    Its name and taps are kept with it, as `load_backbone` takes them. The engine is to run it: ``openvino``,
-    ``openvino_bf16`` or, if it is from Keras, ``keras``.
-
-    Raises:
-        UserError: this processor does not compute as the engine is to.
+    Its name and taps are kept with it, as `load_backbone` takes them, and the engine that is to run it. One from ONNX
+    does not run in ``keras``. Raise a `UserError` if this processor does not compute as the engine is to.
     """
     if engine == "openvino_bf16" and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("params.yaml: backbone.engine: this processor does not compute in bf16: set it to openvino")
@@ -129,7 +124,8 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = 
     graph = openvino_core().read_model(folder / GRAPH)
     hints: dict[str, str | int | bool] = {
         "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[description["engine"]],
+        # Stated, since processors with bfloat16 would compute in it.
+        "INFERENCE_PRECISION_HINT": "bf16" if description["engine"] == "openvino_bf16" else "f32",
         "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
     }
