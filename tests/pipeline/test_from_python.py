@@ -177,7 +177,7 @@ def test_an_open_index_does_not_mix_two_runs(project: Project, tmp_path: Path) -
     assert index.search(KEY)
     with pytest.raises(UserError, match=r"embedder is not what stage embed made"):
         open_index(project.folder)
-    project.run("dvc", "commit", "--force")
+    project.record("models/embedder")
     with pytest.raises(UserError, match=r"embedder is not what stage embed made"):
         index.search(draw_foreign(FOREIGN, 0, 48, 0))
     assert open_index(project.folder).search(draw_foreign(FOREIGN, 0, 48, 0), any=True)

@@ -72,26 +72,22 @@ def test_queries_of_what_is_published_find_what_the_files_give(
             check_same(*([(match.key, match.cosine) for match in found] for found in pair))
 
 
-def test_added_images_are_found_until_the_run_is_published_again(
-    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_added_images_are_found(
+    published: Published, reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "new/jug/deep").mkdir(parents=True)
     Image.fromarray(draw_picture("jug", 9, 9, 48)).save(tmp_path / "new/jug/deep/x.png")
-    uri = str(tmp_path / "database")
+    uri = str(shutil.copytree(published.project.environment["SIMILARITY_URI"], tmp_path / "database"))
     monkeypatch.setenv("SIMILARITY_URI", uri)
-    project = reproduced._replace(environment={**reproduced.environment, "SIMILARITY_URI": uri})
-    project.run("python", "src/publish.py")
-    printed = project.run("python", "src/publish.py", "--add", str(tmp_path / "new"))
+    printed = reproduced.run("python", "src/publish.py", "--to", uri, "--add", str(tmp_path / "new"))
     assert re.match(r"publish: 1 image added to run-\S+ at \S+, which has 145 now\n", printed)
-    index = ImageIndex(project.folder, is_published=True)
+    index = ImageIndex(reproduced.folder, is_published=True)
     [found] = index.search(tmp_path / "new/jug/deep/x.png", 1, any=True)
     assert (found.key, found.label, found.cosine) == ("jug/deep__x.png", "jug", 1)
     assert (index.images / found.key).read_bytes() == (tmp_path / "new/jug/deep/x.png").read_bytes()
-    project.run("python", "src/publish.py")
-    assert len(ImageIndex(project.folder, is_published=True)) == 144
     monkeypatch.setenv("SIMILARITY_URI", "")
     with pytest.raises(UserError, match=r"--index lancedb: set SIMILARITY_URI to what `python src/publish\.py --to`"):
-        ImageIndex(project.folder, is_published=True).search(KEY)
+        ImageIndex(reproduced.folder, is_published=True).search(KEY)
 
 
 def test_a_service_searches_there_with_no_embedding_at_hand(published: Published, reproduced: Project) -> None:
