@@ -9,15 +9,8 @@ from hashlib import blake2b
 import numpy as np
 
 from similarity.data.dataset.duplicates import bounded_groups, differing_pairs, read_duplicates
-from similarity.data.dataset.manifest import (
-    SPLIT_COLUMNS,
-    SPLIT_NAMES,
-    UNLABELED,
-    Manifest,
-    read_given_splits,
-    read_manifest,
-)
-from similarity.data.files import Outputs, write_table
+from similarity.data.dataset.manifest import SPLIT_COLUMNS, SPLIT_NAMES, UNLABELED, Manifest, read_manifest
+from similarity.data.files import Outputs, read_table, write_table
 from similarity.errors import DataError
 from similarity.layout import DUPLICATES, GIVEN_SPLITS, MANIFEST, SPLITS
 from similarity.params import Params
@@ -33,7 +26,8 @@ def main(params: Params, outputs: Outputs) -> None:
     manifest, settings = read_manifest(MANIFEST), params.split
     identical, near = read_duplicates(DUPLICATES, manifest)
     groups = bounded_groups(manifest, identical, near, len(SPLIT_NAMES))
-    given = read_given_splits(GIVEN_SPLITS, manifest) if settings.keep_given else [""] * len(groups)
+    listed = dict(read_table(GIVEN_SPLITS, SPLIT_COLUMNS)) if settings.keep_given else {}
+    given = [listed.get(key, "") for key in manifest.keys]
     shares = {"test": settings.test, "valid": settings.valid}
     splits = complete_splits(manifest, given, groups, shares, params.base.seed)
     write_table(outputs.file(SPLITS), SPLIT_COLUMNS, zip(manifest.keys, splits, strict=True))

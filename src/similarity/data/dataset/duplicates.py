@@ -97,12 +97,9 @@ def bounded_groups(manifest: Manifest, identical: Pairs, near: Pairs, least: int
 
     A group counts for one class; see `Manifest.owners`. Return the number of each image's group, int64 (n,).
     """
-    labels = manifest.labels
-    groups = group_rows(len(labels), identical, near)
-    scarce = np.bincount(manifest.owners(groups), minlength=len(manifest.folders)) < least
+    labels, owners = manifest.labels, manifest.owners(group_rows(len(manifest.labels), identical, near))
+    scarce = np.bincount(owners, minlength=len(manifest.folders)) < least
     apart = scarce[labels[near.first]] | scarce[labels[near.second]]
-    if not apart.any():
-        return groups
     return group_rows(len(labels), identical, Pairs(*(each[~apart] for each in near)))
 
 

@@ -91,12 +91,6 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest([ImageRecord(key, sys.intern(label), sha256, int(w), int(h)) for key, label, sha256, w, h in rows])
 
 
-def read_given_splits(path: Path, manifest: Manifest) -> list[str]:
-    """Read the splits that the source gives, also of images that could not be read: one per image, "" for none."""
-    given = dict(read_table(path, SPLIT_COLUMNS))
-    return [given.get(key, "") for key in manifest.keys]
-
-
 def read_splits(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     """Read the manifest rows of each split, int64 (n,), ascending.
 

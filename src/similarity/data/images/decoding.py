@@ -116,11 +116,8 @@ def decode_image(
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
     with _one_error(), _open(content) as image:
-        size, low = image.size, None
+        size, low = image.size, take_low_bytes(_open(content)) if has_wide_colors(image) else None
         _check_pixels(size, size[0] * size[1], max_pixels)
-        if has_wide_colors(image):
-            low = _open(content)
-            take_low_bytes(low)
         if side is not None:
             image.draft(None, (_OVERSAMPLING * side,) * 2)
         decoded_pixels = image.width * image.height

@@ -38,12 +38,13 @@ def has_wide_colors(image: ImageFile) -> bool:
     return bool(image.tile) and all(re.fullmatch(r"RGB[AX]?;16[BLN]", _raw_mode(tile.args)) for tile in image.tile)
 
 
-def take_low_bytes(image: ImageFile) -> None:
+def take_low_bytes(image: ImageFile) -> ImageFile:
     """Make Pillow decode the lower 8 bits of an image that `has_wide_colors`, as if its bytes came the other way."""
     for place, tile in enumerate(image.tile):
         mode = _raw_mode(tile.args)
         mode = f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}"
         image.tile[place] = tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode)
+    return image
 
 
 def _raw_mode(args: Any) -> str:
