@@ -11,15 +11,7 @@ import numpy as np
 from similarity import layout
 from similarity.data.dataset.duplicates import differing_pairs, identical_images, near_duplicates, write_duplicates
 from similarity.data.dataset.manifest import ImageRecord, Manifest
-from similarity.data.dataset.scanning import (
-    HISTOGRAM_BINS,
-    REMARKS_COLUMNS,
-    THUMBNAIL_SIZE,
-    Rejection,
-    list_keys,
-    scan_images,
-    scan_version,
-)
+from similarity.data.dataset.scanning import KEPT, REMARKS_COLUMNS, Rejection, scan_images, scan_version
 from similarity.data.files import Outputs, open_array, write_metrics, write_table
 from similarity.data.images.pictures import open_previews
 from similarity.data.images.wide import Ranges, find_range, write_ranges
@@ -28,7 +20,7 @@ from similarity.params import Params
 
 
 def main(params: Params, outputs: Outputs) -> None:
-    keys = list_keys(layout.IMAGES)
+    keys = sorted(path.relative_to(layout.IMAGES).as_posix() for path in layout.IMAGES.glob("*/*"))
     if not keys:
         raise UserError(f"{layout.IMAGES} has no images: run `dvc repro`, or `dvc pull` to get what others have made")
     folder = outputs.folder(layout.SCAN)
@@ -81,8 +73,8 @@ def keep_pixels(
     (folder / layout.PREVIEWS.name).mkdir()
     with (
         user_cache("scan", scan_version(ranges)) as cache,
-        open_array(folder / layout.THUMBNAILS.name, (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3), np.uint8) as write_thumbnail,
-        open_array(folder / layout.HISTOGRAMS.name, (3 * HISTOGRAM_BINS,), np.float32) as write_histogram,
+        open_array(folder / layout.THUMBNAILS.name, KEPT["thumbnail"].shape, np.uint8) as write_thumbnail,
+        open_array(folder / layout.HISTOGRAMS.name, KEPT["histogram"].shape, np.float32) as write_histogram,
         open_previews(folder / layout.PREVIEWS.name) as add_preview,
     ):
         for image in track(scan_images(layout.IMAGES, keys, cache, ranges), "scan", len(keys)):

@@ -53,7 +53,7 @@ def complete_splits(
     Raises:
         DataError: classes have too few images to draw from, or none for training; it names all.
     """
-    rows = np.arange(len(given))
+    rows, records = np.arange(len(given)), manifest.records
     present = {given[row] for row in (manifest.labeled(rows) if manifest.classes else rows).tolist()}
     missing = {name: share for name, share in shares.items() if name not in present}
     splits = [split or "train" for split in given]
@@ -61,10 +61,13 @@ def complete_splits(
     if missing and len(pool):
         total = 1 - shares["valid"] - shares["test"] + sum(missing.values())
         numbers = np.unique(groups[pool], return_inverse=True)[1]
-        scaled = {name: share / total for name, share in missing.items()}
-        for row, split in zip(pool.tolist(), split_images(manifest.of(pool), numbers, scaled, seed), strict=True):
+        scaled, part = (
+            {name: share / total for name, share in missing.items()},
+            Manifest([records[row] for row in pool]),
+        )
+        for row, split in zip(pool.tolist(), split_images(part, numbers, scaled, seed), strict=True):
             splits[row] = split
-    taught = {record.label for record, split in zip(manifest.records, splits, strict=True) if split == "train"}
+    taught = {record.label for record, split in zip(records, splits, strict=True) if split == "train"}
     if untaught := [label for label in manifest.classes or [UNLABELED] if label not in taught]:
         problems = [f"class {label!r} has no image for training" for label in untaught]
         raise DataError(problems, "add some to the split train of the source, or set split.keep_given to false")

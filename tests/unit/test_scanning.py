@@ -7,38 +7,37 @@ from PIL import Image
 
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.dataset.scanning import Rejection, ScannedImage, list_keys, scan_images, scan_version
+from similarity.data.dataset.scanning import Rejection, ScannedImage, scan_images, scan_version
 from similarity.data.images.pictures import PREVIEW_SIZE, Previews, encode_preview, open_previews
 from similarity.errors import UserError
 
 
-def scan(folder: Path, cache: Path) -> list[Rejection | ScannedImage]:
-    return list(scan_images(folder, list_keys(folder), ContentCache(cache, scan_version({}), 1), {}))
+def scan(folder: Path) -> tuple[list[Rejection], list[ScannedImage]]:
+    """Scan all images of a folder with a cache next to it."""
+    keys = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
+    scanned = list(scan_images(folder, keys, ContentCache(folder.with_name("cache"), scan_version({}), 1), {}))
+    rejections = [each for each in scanned if isinstance(each, Rejection)]
+    images = [each for each in scanned if isinstance(each, ScannedImage)]
+    assert sorted(keys) == sorted([each.path for each in rejections] + [each.record.path for each in images])
+    return rejections, images
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_every_file_is_either_recorded_or_rejected_with_a_reason(wares: Path, tmp_path: Path) -> None:
-    (wares / "jug" / "000.png").write_text("no image", encoding="utf-8")
-    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(wares / "vase" / "ä b.png")
-    rejection, *images = scan(wares, tmp_path / "cache")
-    assert isinstance(rejection, Rejection)
-    assert rejection.path == "jug/000.png"
+def test_every_file_is_recorded_or_rejected_and_only_new_content_is_decoded(wares: Path) -> None:
+    plain = wares / "vase" / "ä b.png"
+    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(plain)
+    (wares / "jug" / "text.png").write_text("no image", encoding="utf-8")
+    [rejection], first = scan(wares)
+    assert rejection.path == "jug/text.png"
     assert rejection.reason.startswith("not an image in a known format (")
-    assert all(isinstance(image, ScannedImage) for image in images)
-    records = [image.record for image in images if isinstance(image, ScannedImage)]
-    assert [record.path for record in records] == list_keys(wares)[1:]
-    digest = hashlib.sha256((wares / "vase" / "ä b.png").read_bytes()).hexdigest()
-    assert records[-1] == ImageRecord("vase/ä b.png", "vase", digest, 9, 5)
-    assert [image.remark for image in images if isinstance(image, ScannedImage)] == [""] * 5 + ["nearly one color"]
-
-
-def test_only_new_content_is_decoded_and_what_is_kept_is_the_same(wares: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(wares / "vase" / "plain.png")
-    first = [image for image in scan(wares, tmp_path / "cache") if isinstance(image, ScannedImage)]
+    digest = hashlib.sha256(plain.read_bytes()).hexdigest()
+    assert first[-1].record == ImageRecord("vase/ä b.png", "vase", digest, 9, 5)
+    assert [image.remark for image in first] == [""] * 6 + ["nearly one color"]
     assert all(image.is_decoded for image in first)
+
     (wares / "jug" / "000.png").rename(wares / "jug" / "renamed.png")
     Image.fromarray(np.zeros((6, 7, 3), np.uint8)).save(wares / "jug" / "zzz.png")
-    second = [image for image in scan(wares, tmp_path / "cache") if isinstance(image, ScannedImage)]
+    _, second = scan(wares)
     assert [image.record.path for image in second if image.is_decoded] == ["jug/zzz.png"]
     by_digest = {image.record.sha256: image for image in first}
     for image in second:

@@ -71,10 +71,6 @@ class Manifest:
         order = np.lexsort((self.labels, sizes[self.labels], groups))
         return self.labels[order][np.unique(groups[order], return_index=True)[1]]
 
-    def of(self, rows: np.ndarray) -> "Manifest":
-        """Return the manifest of some rows, int64 (m,), ascending."""
-        return Manifest([self.records[row] for row in rows.tolist()])
-
     @property
     def can_teach(self) -> bool:
         """Whether there are several classes; otherwise labels are not used, neither for learning nor for metrics."""

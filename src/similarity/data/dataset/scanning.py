@@ -27,7 +27,7 @@ _BLOCK = 32  # images that a thread or a node takes at a time, and whose entries
 _AHEAD = 2 * (os.cpu_count() or 1)  # blocks
 _PLAIN = 2  # of 255, standard deviation
 _LOST = 0.01  # share of the samples without a value that is remarked on
-_KEPT = np.dtype(
+KEPT = np.dtype(
     [
         ("size", "<u4", 2),
         ("is_plain", "?"),
@@ -37,7 +37,8 @@ _KEPT = np.dtype(
         ("thumbnail", "u1", (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)),
         ("histogram", "<f4", 3 * HISTOGRAM_BINS),
     ]
-)  # before the preview
+)
+"""What is kept of an image, before its preview."""
 
 
 class Rejection(NamedTuple):
@@ -57,11 +58,6 @@ class ScannedImage(NamedTuple):
     remark: str  # on what is odd about it
     wide: WideImage | None  # what is known of samples of more than 8 bits
     is_decoded: bool  # which it need not be if the cache has it
-
-
-def list_keys(images: Path) -> list[str]:
-    """List the sorted keys ``<class>/<name>`` of all images in a folder."""
-    return sorted(path.relative_to(images).as_posix() for path in images.glob("*/*"))
 
 
 def scan_images(
@@ -127,13 +123,13 @@ def _look_at(path: Path, ranges: Ranges) -> bytes:
     counts = count_values(pixels)
     is_plain, histogram = color_spread(counts) < _PLAIN, color_histogram(counts, HISTOGRAM_BINS)
     facts = wide or ("", np.nan, 0)
-    packed = np.array(((width, height), is_plain, *facts, thumbnail(pixels, THUMBNAIL_SIZE), histogram), _KEPT)
+    packed = np.array(((width, height), is_plain, *facts, thumbnail(pixels, THUMBNAIL_SIZE), histogram), KEPT)
     return packed.tobytes() + encode_preview(pixels)
 
 
 def _unpack(key: str, digest: str, kept: bytes, is_decoded: bool) -> ScannedImage:
-    (width, height), is_plain, kind, levels, lost, pixels, histogram = np.frombuffer(kept, _KEPT, 1)[0]
+    (width, height), is_plain, kind, levels, lost, pixels, histogram = np.frombuffer(kept, KEPT, 1)[0]
     record = ImageRecord(key, key.split("/")[0], digest, int(width), int(height))
     wide = WideImage(kind.decode(), levels, float(lost)) if kind else None
     remark = "; ".join(["nearly one color"] * bool(is_plain) + [f"{lost:.1%} of it has no data"] * bool(lost >= _LOST))
-    return ScannedImage(record, pixels, histogram, kept[_KEPT.itemsize :], remark, wide, is_decoded)
+    return ScannedImage(record, pixels, histogram, kept[KEPT.itemsize :], remark, wide, is_decoded)
