@@ -47,12 +47,12 @@ def decode_isolated(content: bytes, side: int | None = None) -> DecodedImage:
     return decode_query(content, None, side, 150_000_000, {})
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "AVIF"])
 def test_every_format_is_decoded_like_any_image(file_format: str) -> None:
-    content = encode(noisy_picture(700, 500), file_format)
+    content = encode(noisy_picture(350, 250), file_format)
     decoded, expected = decode_isolated(content, 50), decode_image(content, 50)
     np.testing.assert_array_equal(decoded.pixels, expected.pixels)
-    assert decoded[1:] == expected[1:] == (700, 500, None)
+    assert decoded[1:] == expected[1:] == (350, 250, None)
     half = content[: len(content) // 2]
     assert reason(decode_isolated, half) == reason(decode_image, half)
 
@@ -90,7 +90,7 @@ def test_what_takes_too_much_memory_is_refused_and_the_next_is_not() -> None:
 
 @pytest.mark.usefixtures("own_decoders")
 def test_what_ends_a_decoder_ends_nothing_else() -> None:
-    killer = subprocess.Popen(["sh", "-c", f"sleep 1; kill -SEGV {start_decoder()}"])
+    killer = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -SEGV {start_decoder()}"])
     assert reason(decode_isolated, slow_to_decode()) == "it ended its decoder (status -11)"
     killer.wait()
     os.kill(start_decoder(), signal.SIGKILL)  # while it has nothing to do
@@ -108,7 +108,7 @@ def test_a_decoder_ends_with_the_process_that_it_works_for() -> None:
     with subprocess.Popen(command, cwd=ROOT / "src", stdout=subprocess.PIPE, encoding="utf-8") as program:
         assert program.stdout is not None
         decoder = Path(f"/proc/{int(program.stdout.readline())}")
-        time.sleep(1)
+        time.sleep(0.3)
         assert decoder.exists()
         program.kill()
     deadline = time.monotonic() + 5
@@ -138,9 +138,8 @@ def test_a_region_of_a_large_photograph_is_decoded_as_finely_as_it_is_needed(pho
 
 
 def test_a_region_has_a_pixel_of_the_smallest_image_and_the_limit_of_pixels_is_that_of_the_whole_image() -> None:
-    assert decode_query(
-        encode(Image.new("RGB", (3, 7)), "BMP"), Region(0.9, 0.9, 0.01, 0.01), None, None, {}
-    ).pixels.size
+    small = encode(Image.new("RGB", (3, 7)), "BMP")
+    assert decode_query(small, Region(0.9, 0.9, 0.01, 0.01), None, None, {}).pixels.shape == (1, 1, 3)
     with pytest.raises(TooManyPixelsError, match="100 × 100 pixels are too many"):
         decode_query(encode(Image.new("L", (100, 100)), "PNG"), Region(0, 0, 0.1, 0.1), None, 5000, {})
 

@@ -12,7 +12,7 @@ import sys
 import threading
 from concurrent.futures import TimeoutError as DeadlineError
 from contextlib import suppress
-from math import ceil, isnan
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,8 +54,8 @@ def parse_region(text: str) -> Region:
     """Read ``x,y,width,height``; raise a `UserError` if that is not a rectangle within the image."""
     try:
         x, y, width, height = (float(number) for number in text.split(","))
-        is_outside = min(x, y) < 0 or max(x + width, y + height) > 1 + _TOLERANCE
-        if is_outside or min(width, height) < _MIN_SHARE or isnan(x + y + width + height):
+        is_within = 0 <= x <= x + width <= 1 + _TOLERANCE and 0 <= y <= y + height <= 1 + _TOLERANCE
+        if not (is_within and width >= _MIN_SHARE and height >= _MIN_SHARE):
             raise ValueError("not within the image")
     except ValueError as error:
         raise UserError(
@@ -76,9 +76,8 @@ def decode_query(
         UnreadableImageError: as `decode_image`; or an upload takes more than 5 seconds and one more for 5 million of
             the pixels allowed, or 4 gigabytes, or crashes its decoder.
     """
-    if region is not None and side is not None:
-        side = ceil(side / min(region.width, region.height))
-    arguments = source, side, max_pixels, ranges
+    region = region or Region(0, 0, 1, 1)
+    arguments = source, side and ceil(side / min(region.width, region.height)), max_pixels, ranges
     try:
         if max_pixels is None:
             decoded = decode_image(*arguments)
@@ -89,14 +88,12 @@ def decode_query(
         raise UnreadableImageError("it takes too long to decode") from error
     except ProcessExpired as error:
         raise UnreadableImageError(f"it ended its decoder (status {error.exitcode})") from error
-    if region is None:
-        return decoded
-    rows, columns = decoded.pixels.shape[:2]
-    pixels = decoded.pixels[_pixels(region.y, region.height, rows), _pixels(region.x, region.width, columns)]
-    return decoded._replace(pixels=pixels)
+    height, width = decoded.pixels.shape[:2]
+    rows, columns = _part(region.y, region.height, height), _part(region.x, region.width, width)
+    return decoded._replace(pixels=decoded.pixels[rows, columns])
 
 
-def _pixels(start: float, length: float, pixels: int) -> slice:
+def _part(start: float, length: float, pixels: int) -> slice:
     """Return the pixels of a part of a side; there is at least one."""
     first = min(round(start * pixels), pixels - 1)
     return slice(first, max(first + 1, round((start + length) * pixels)))
