@@ -1,4 +1,4 @@
-"""More than two thousand odd files, of each of which every way in says that it is indexed, or why it cannot be."""
+"""More than a thousand odd files, of each of which every way in says that it is indexed, or why it cannot be."""
 
 import random
 import shutil
@@ -19,7 +19,7 @@ from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Options, Result
 from similarity.layout import FEATURES, MANIFEST, REJECTED
 
-SEED, DAMAGED, UPLOADED = 20, 530, 200
+SEED, DAMAGED, UPLOADED = 20, 220, 100
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as the program does, which pytest undoes
 
@@ -45,10 +45,10 @@ def scanned(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Sc
 
 
 def test_every_file_is_indexed_or_listed_with_a_reason(scanned: Scanned) -> None:
-    assert len(scanned.corpus) > 2000
+    assert len(scanned.corpus) > 1000
     assert sorted([*scanned.indexed, *scanned.reasons]) == sorted(scanned.corpus)
     assert all(reason.strip() and "\n" not in reason for reason in scanned.reasons.values())
-    assert min(len(scanned.indexed), len(scanned.reasons)) > 500
+    assert min(len(scanned.indexed), len(scanned.reasons)) > 250
     indexed = set(scanned.indexed)
     wrong = [
         (key, file.kind, scanned.reasons.get(key))

@@ -1,13 +1,21 @@
 """Images of more than 8 bits per sample: what is black and what is white is the data set's."""
 
+from pipeline.inputs import load_params
+
+import json
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import scan
+from projects import ROOT
 from samples import encode
+from similarity import layout
+from similarity.data.files import Outputs
 from similarity.data.images.decoding import decode_image, read_image
 from similarity.data.images.wide import find_levels, find_range, to_8_bits
 
@@ -116,3 +124,43 @@ def test_what_has_no_value_is_counted() -> None:
     assert (decoded.pixels == 0).all()
     expected = np.clip(values[11:].astype(float), 0, 600) * 255 / 600
     assert np.abs(mapped[11:] - expected).max() <= 0.5
+
+
+def test_a_data_set_of_twelve_bits_is_scanned_as_one_of_eight_and_few_more_images_do_not_change_its_range(
+    photographs: list[np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def write_cut(number: int, label: str) -> None:
+        top, left = np.random.default_rng(number).integers(0, 200, 2)
+        eight = gray(photographs[1][top : top + 60, left : left + 60])
+        (layout.IMAGES / label).mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(eight if label == "eight" else eight.astype(np.uint16) * 16 + 15)
+        picture.save(layout.IMAGES / label / f"{number:03d}.png")
+
+    def run_scan() -> tuple[str, dict[Path, bytes]]:
+        with Outputs() as outputs:
+            scan.main(load_params(ROOT / "params.yaml"), outputs)
+        files = [layout.RANGES, *(path for path in layout.SCAN.rglob("*") if path.is_file())]
+        return capsys.readouterr().out, {path: path.read_bytes() for path in files}
+
+    for number in range(8):
+        write_cut(number, "eight")
+        write_cut(number, "twelve")
+    printed, first = run_scan()
+    assert "scan: 8 images of more than 8 bits (integer): 0 is black and 4,095 white in all of them" in printed
+    thumbnails = np.load(layout.THUMBNAILS).astype(int)
+    assert np.abs(thumbnails[:8] - thumbnails[8:]).max() <= 2  # of 255, rounded twice
+    assert json.loads(first[layout.RANGES]) == {"integer": [0, 4095]}
+    assert b"nearly one color" not in first[layout.REMARKS]
+    printed, second = run_scan()
+    assert "0 images decoded" in printed
+    assert second == first
+    write_cut(8, "twelve")
+    printed, third = run_scan()
+    assert "1 image decoded" in printed
+    assert third[layout.RANGES] == first[layout.RANGES]
