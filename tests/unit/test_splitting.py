@@ -22,6 +22,15 @@ def records(**classes: list[int]) -> list[ImageRecord]:
     ]
 
 
+def test_images_without_a_class_come_last_among_the_folders_and_in_no_class() -> None:
+    manifest = Manifest(records(a=[1, 2], unlabeled=[3], z=[4]))
+    assert (manifest.classes, manifest.folders) == (["a", "z"], ["a", "z", "unlabeled"])
+    assert manifest.labels.tolist() == [0, 0, 2, 1]
+    assert manifest.labeled(np.array([0, 2, 3])).tolist() == [0, 3]
+    assert manifest.can_teach
+    assert not Manifest(records(a=[1, 2], unlabeled=[3])).can_teach
+
+
 def split_distinct(images: list[ImageRecord], seed: int = 0, valid: float = 0.2, test: float = 0.2) -> list[str]:
     """Split images of which only identical ones belong together."""
     groups = group_rows(len(images), identical_images(Manifest(images).contents))
