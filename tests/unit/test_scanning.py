@@ -81,3 +81,5 @@ def test_all_pairs_that_correlate_are_found_such_as_brighter_copies_but_no_plain
     assert (found.correlations >= min_correlation).all()
     assert (pairs < 140).all()
     assert {(row, 120 + row) for row in range(20)} <= set(map(tuple, pairs.tolist()))
+    different = np.stack([thumbnail(image, 28) for image in photographs])
+    assert not len(near_duplicates(different, min_correlation).first)

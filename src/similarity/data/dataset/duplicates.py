@@ -55,9 +55,11 @@ def near_duplicates(thumbnails: np.ndarray, min_correlation: float) -> Pairs:
         near, places = np.nonzero(distances <= furthest)
         found.append(np.sort([start + near, nearest[rows][near, places]], axis=0))
     ends = np.unique(np.concatenate(found, axis=1), axis=1)
-    blocks = np.array_split(ends, -(-ends.shape[1] // _ROWS_PER_BLOCK) or 1, axis=1)
-    patterns = ((contrast_pattern(thumbnails[each]) for each in block) for block in blocks)
-    correlations = np.concatenate([np.einsum("pd,pd->p", first, second) for first, second in patterns])
+    correlations = np.empty(ends.shape[1], np.float32)
+    for start in range(0, len(correlations), _ROWS_PER_BLOCK):
+        rows = slice(start, start + _ROWS_PER_BLOCK)
+        first, second = (contrast_pattern(thumbnails[each]) for each in ends[:, rows])
+        correlations[rows] = np.einsum("pd,pd->p", first, second)
     kept = correlations >= min_correlation
     return Pairs(ends[0, kept], ends[1, kept], correlations[kept])
 
