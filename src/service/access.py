@@ -117,9 +117,6 @@ class AccessControl:
         self.app, self.token, self.origins = app, token, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
         async def send_closing(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 MutableHeaders(scope=message)["connection"] = "close"
@@ -138,7 +135,7 @@ class AccessControl:
             message = "This service answers only those who know its token: send `Authorization: Bearer <token>`."
             app = answer(Refusal(401, "no_token", message, {"www-authenticate": "Bearer"}))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        return await app({**scope, "method": method, "path": root + path}, receive, send_closing)
+        await app({**scope, "method": method, "path": root + path}, receive, send_closing)
 
 
 def _has_token(headers: Headers, token: str) -> bool:
@@ -161,9 +158,7 @@ class UploadLimits:
         self.too_large = f"The upload is too large: at most {max_bytes / 1e6:g} MB are allowed."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return await self.app(scope, receive, send)
-        if int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
+        if scope["method"] == "POST" and int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
             return await answer(Refusal(413, "too_many_bytes", self.too_large))(scope, receive, send)
         received, is_complete, deadline = 0, False, monotonic() + self.seconds
 

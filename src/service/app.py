@@ -138,6 +138,5 @@ class _Measuring:
         try:
             await self.app(scope, receive, send_measured)
         finally:
-            if scope["type"] == "http":
-                call = getattr(scope.get("route"), "name", None) or "other"
-                _SECONDS.labels(call, status).observe(perf_counter() - start)
+            call = getattr(scope.get("route"), "name", None) or "other"
+            _SECONDS.labels(call, status).observe(perf_counter() - start)
