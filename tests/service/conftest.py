@@ -54,7 +54,8 @@ def closed(services: ServiceProcesses) -> str:
 @pytest.fixture(scope="session")
 def named(services: ServiceProcesses) -> str:
     """A service without a token that has a name, so that it takes no decisions; it can write no file above 1 kB."""
-    return services.start("--allow-host=images.example.org", before="ulimit -f 1")
+    before = "export PYTHONDONTWRITEBYTECODE=1; ulimit -f 1"  # what is compiled would be cut off
+    return services.start("--allow-host=images.example.org", before=before)
 
 
 @pytest.fixture(scope="session")
