@@ -2,6 +2,7 @@ import pipeline  # noqa: F401  # before NumPy is loaded
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,7 +13,7 @@ from sklearn.datasets import load_sample_images
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from projects import Project, copy_small_project
+from projects import UNTRAINED, Project, make_small_project, stages_run
 from samples import write_wares
 from similarity.data.images.decoding import read_image
 
@@ -111,28 +112,46 @@ def environment(shared_folder: Path) -> dict[str, str]:
     }
 
 
+def made_once(project: Project, make: Callable[[Project], object]) -> Project:
+    """The project, made by the first process that needs it."""
+    made = project.folder.with_suffix(".made")
+    with FileLock(project.folder.with_suffix(".lock")):
+        if not made.exists():
+            make(project)
+            made.touch()
+    return project
+
+
 @pytest.fixture(scope="session")
 def reproduced(shared_folder: Path, environment: dict[str, str]) -> Project:
     """The small project after `dvc repro`, committed. Not to be changed: use `project`."""
-    project, made = Project(shared_folder / "reproduced", environment), shared_folder / "reproduced.made"
-    with FileLock(shared_folder / "reproduced.lock"):
-        if not made.exists():
-            copy_small_project(project.folder)
-            project.run("git", "init", "--quiet", "--initial-branch=main")
-            project.commit()
-            project.run("dvc", "repro")
-            project.commit()
-            made.touch()
-    return project
+
+    def make(project: Project) -> None:
+        make_small_project(project)
+        project.run("dvc", "repro")
+        project.commit()
+
+    return made_once(Project(shared_folder / "reproduced", environment), make)
+
+
+@pytest.fixture(scope="session")
+def untrained(reproduced: Project, shared_folder: Path) -> Project:
+    """The reproduced project after an experiment, not committed, with `UNTRAINED`. Not to be changed either."""
+
+    def make(project: Project) -> None:
+        reproduced.copy_to(project.folder)
+        changes = (f"{section}.{key}={value}" for section, keys in UNTRAINED.items() for key, value in keys.items())
+        printed = project.run("dvc", "exp", "run", "--name", "untrained", *(f"-S{change}" for change in changes))
+        assert set(stages_run(printed)) == {"train", "embed", "neighbors", "ann", "novelty", "evaluate", "report"}
+
+    return made_once(reproduced._replace(folder=shared_folder / "untrained"), make)
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, environment: dict[str, str]) -> Project:
     """The small project before `dvc repro`, committed."""
     project = Project(tmp_path / "project", environment)
-    copy_small_project(project.folder)
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.commit()
+    make_small_project(project)
     return project
 
 

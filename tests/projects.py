@@ -35,6 +35,11 @@ SMALL: dict[str, dict[str, dict[str, object]]] = {
         "train": {"epochs": 15},
     },
 }
+UNTRAINED: dict[str, dict[str, object]] = {
+    "train": {"lr": 0.00001, "epochs": 1},
+    "embedding": {"size": 16, "visual_size": 0},
+}
+"""Changes of `SMALL` that find less, without a visual part."""
 
 
 class Project(NamedTuple):
@@ -113,6 +118,13 @@ def update_yaml(path: Path, changes: dict[str, dict[str, object]]) -> None:
     with modify_yaml(str(path)) as content:
         for section, values in changes.items():
             content[section].update(values)
+
+
+def make_small_project(project: Project) -> None:
+    """Makes a repository of the pipeline with settings that run in seconds, committed."""
+    copy_small_project(project.folder)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit()
 
 
 def copy_small_project(folder: Path) -> None:

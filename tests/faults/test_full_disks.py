@@ -36,7 +36,7 @@ def on_small_disk(project: Project) -> Project:
     return project
 
 
-@pytest.mark.parametrize("stage", ["split", "train", "embed", "ann"])
+@pytest.mark.parametrize("stage", ["split", "embed", "ann"])
 def test_a_stage_that_finds_no_room_leaves_everything_as_it_was_and_says_so(on_small_disk: Project, stage: str) -> None:
     command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(on_small_disk.folder), str(ROOM), stage)
     printed = on_small_disk.run(*NAMESPACE, *command, status=1).splitlines()

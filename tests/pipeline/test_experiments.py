@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import helper
 
-from onnx_files import write_onnx
 from projects import WAY_BACK, Project, stages_run
 
 TASK_STATES = {"Queued", "Running", "Success", "Failed"}
@@ -29,7 +30,7 @@ def test_an_experiment_runs_what_its_parameter_changes_and_the_queue_does_not_ru
     assert "up to date" in project.run("dvc", "status")  # what is true of a run only is in a copy of its report
 
     project.run("bash", "-c", WAY_BACK)
-    project.run("dvc", "exp", "run", "--queue", "-S", "ann.trees=1,2", "-S", "ann.search_k=11")
+    project.run("dvc", "exp", "run", "--queue", "-S", "ann.trees=1,2", "-S", "ann.search_k=11", "ann")
     project.run("dvc", "queue", "start", "--jobs", "2")
     tasks = finished_tasks(project)
     assert [status for _, status in tasks] == ["Success"] * 2, project.run("dvc", "queue", "logs", tasks[0][0])
@@ -43,21 +44,27 @@ def test_an_experiment_runs_what_its_parameter_changes_and_the_queue_does_not_ru
 
 
 def test_a_network_from_an_onnx_file_goes_all_the_way_to_queries(project: Project, tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    kernel = np.random.default_rng(0).standard_normal((5, 5, 3, 32)).astype(np.float32)
-    shape = (None, 48, 48, 3)
-    path = write_onnx(lambda images: tf.nn.relu(tf.nn.conv2d(images, kernel, 2, "SAME")), tmp_path / "net.onnx", shape)
-    settings = [
-        f"backbone.name={path}",
-        "backbone.normalization=[[0.5,0.5,0.5],[0.2,0.2,0.2]]",
-        "backbone.taps=[]",
-    ]
-    changes = [f"--set-param={setting}" for setting in (*settings, "embedding.visual_taps=[]")]
-    printed = project.run("dvc", "exp", "run", *changes, "ann", "novelty")
-    assert "backbone: " in printed
+    kernel = np.random.default_rng(0).standard_normal((32, 3, 5, 5)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["images", "kernel"], ["sums"], strides=[2, 2]),
+            helper.make_node("Relu", ["sums"], ["maps"]),
+        ],
+        "network",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, 48, 48])],
+        [helper.make_tensor_value_info("maps", onnx.TensorProto.FLOAT, ["n", 32, 22, 22])],
+        [onnx.numpy_helper.from_array(kernel, "kernel")],
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    project.set_params(
+        data={"labels": "none"},  # so nothing is trained
+        backbone={"name": str(path), "normalization": [[0.5, 0.5, 0.5], [0.2, 0.2, 0.2]], "taps": []},
+        embedding={"visual_taps": []},
+    )
+    printed = project.run("dvc", "repro", "ann", "novelty")
     assert "32 features by openvino" in printed
-    key = "jug/jug_0003.jpg"
+    key = "unlabeled/jug__jug_0003.jpg"
     shutil.copyfile(project.folder / "data/images" / key, tmp_path / "photo.jpg")
     answer = project.run("python", "src/query.py", str(tmp_path / "photo.jpg")).splitlines()
     assert answer[1].split()[1:] == ["100", "same", "picture", key]

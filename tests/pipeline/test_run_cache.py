@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from compare import NAMES
-from projects import WAY_BACK, Project, stages_run
+from projects import UNTRAINED, WAY_BACK, Project, stages_run
 
-UNTRAINED: dict[str, dict[str, object]] = {"train": {"lr": 0.00001, "epochs": 1}, "embedding": {"size": 16}}
 MORE_TREES: dict[str, dict[str, object]] = {"ann": {"trees": 20}}
 QUERY_PICTURE = r'<img src="static/[\w~]+_plots_queries_query_'
 RESULTS = ("params.yaml", "dvc.lock", "models/*", "metrics/**/*.*")
@@ -22,27 +21,20 @@ def repro(project: Project) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def two_runs(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with a remote, and an experiment that is committed after the first run. Not to be changed."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "two_runs")
-    project.run("dvc", "remote", "add", "--default", "storage", str(storage_of(project)))
-    project.commit()
-    settings = ("-S", "train.lr=0.00001", "-S", "train.epochs=1", "-S", "embedding.size=16")
-    printed = project.run("dvc", "exp", "run", *settings, "--name", "untrained")
-    assert set(stages_run(printed)) == {"train", "embed", "neighbors", "ann", "novelty", "evaluate", "report"}
+def two_runs(untrained: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with an experiment that is committed after the first run. Not to be changed."""
+    project = untrained.copy_to(tmp_path_factory.mktemp("projects") / "two_runs")
     project.commit()
     return project
-
-
-def storage_of(project: Project) -> Path:
-    return project.folder.parent / "storage"
 
 
 @pytest.fixture
 def shared(two_runs: Project, tmp_path: Path) -> Project:
     """A copy of the project, and an empty remote."""
-    shutil.rmtree(storage_of(two_runs), ignore_errors=True)
-    return two_runs.copy_to(tmp_path / "project")
+    project = two_runs.copy_to(tmp_path / "project")
+    project = project._replace(environment={**project.environment, "DVC_SYSTEM_CONFIG_DIR": str(tmp_path / "dvc")})
+    project.run("dvc", "remote", "add", "--system", "--default", "storage", str(tmp_path / "storage"))
+    return project
 
 
 def test_going_back_to_parameters_that_were_run_before_runs_no_stage(reproduced: Project, shared: Project) -> None:
