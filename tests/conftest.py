@@ -9,7 +9,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from filelock import FileLock
-from sklearn.datasets import load_sample_images
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -60,6 +59,8 @@ def unicode_names() -> None:
 @pytest.fixture(scope="session")
 def photographs() -> list[np.ndarray]:
     """Real photographs that come with matplotlib and scikit-learn: a portrait, a temple, a flower."""
+    from sklearn.datasets import load_sample_images  # takes long
+
     hopper = Path(mpl.get_data_path(), "sample_data", "grace_hopper.jpg")
     return [read_image(hopper), *load_sample_images().images]
 

@@ -17,8 +17,6 @@ from similarity import ImageIndex, open_index
 from similarity.data.sources.ceramics import draw_picture
 from similarity.errors import UserError
 
-pytest.importorskip("lancedb", reason="LanceDB is not installed")
-
 UNNEEDED = ("embeddings.npy", "index.ann", "index.json", "inverted-index.json", "ann-inverted-index.json")
 KEY = "jug/jug_0003.jpg"
 

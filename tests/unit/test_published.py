@@ -19,8 +19,6 @@ from similarity.engine.results import Options
 from similarity.engine.stores import Parts
 from similarity.errors import UserError
 
-pytest.importorskip("lancedb", reason="LanceDB is not installed")
-
 SIZES = {"common": 1000, "it's rare": 7, "seldom": 60, "single": 1, "usual \\ 2": 600}
 PARTS = Parts(32, 20, 0.3)
 SMALL = {"basalt": 30, "jug": 20}
