@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from accesses import accesses_of, watch
 from projects import Project
 
 
@@ -22,8 +23,9 @@ def test_an_onnx_export_gives_the_stored_embeddings_by_the_snippets_of_its_readm
     project: Project, tmp_path: Path
 ) -> None:
     kept, folder = tmp_path / "cache", project.folder / "export"
-    alone = project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(kept)})
+    alone = watch(project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(kept)}), tmp_path)
     assert "100 indexed images checked" in export(alone, "--format", "onnx")
+    assert not [each for each in accesses_of(alone) if each.is_foreign]
     assert not (kept / "Microsoft").exists()  # what ONNX Runtime would report
     assert project.run("git", "status", "--porcelain") == ""
     stored = json.loads((project.folder / "models/embeddings.json").read_bytes())

@@ -75,14 +75,10 @@ def api(service: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def one_part(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def one_part(untrained: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with `FEW_FINDINGS`, whose embeddings have no visual part, unlike those of its last commit."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("one_part") / "project")
-    project.set_params(embedding={"visual_size": 0})
-    stages = "embed", "neighbors", "ann", "novelty"
-    for name in stages:
-        project.run("python", f"src/{name}.py")
-    put_findings(project, FEW_FINDINGS, *stages)
+    project = untrained.copy_to(tmp_path_factory.mktemp("one_part") / "project")
+    put_findings(project, FEW_FINDINGS)
     return project
 
 
@@ -94,12 +90,12 @@ def audited_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactor
     return project
 
 
-def put_findings(project: Project, findings: list[Finding], *stages: str) -> None:
-    """Replace what the stage `audit` has found, and commit to DVC what it and other stages have made."""
+def put_findings(project: Project, findings: list[Finding]) -> None:
+    """Replace what the stage `audit` has found, also in DVC."""
     path = project.folder / "data/findings.csv"
     path.unlink()  # it may be a link to the cache
     write_table(path, Finding._fields, findings)
-    project.run("dvc", "commit", "--force", *stages, "audit")
+    project.run("dvc", "commit", "--force", "audit")
 
 
 @pytest.fixture(scope="session")

@@ -96,11 +96,11 @@ def put_results(project: Project, one_part: Project, *stages: str) -> None:
 
 def test_a_reload_waits_for_the_whole_pipeline(client: httpx.Client, changed: Project, one_part: Project) -> None:
     old = neighbors(client)
-    put_results(changed, one_part, "embed")
+    put_results(changed, one_part, "train", "embed")
     refused = client.post("/api/reload")
     assert refused.status_code == 409
     assert "is not what stage" in refused.json()["detail"]
-    put_results(changed, one_part, "embed", "neighbors", "ann", "novelty")
+    put_results(changed, one_part, "train", "embed", "neighbors", "ann", "novelty")
     assert neighbors(client) == old
     time.sleep(1)  # for which the answer is kept
     info = client.get("/api/info").json()
