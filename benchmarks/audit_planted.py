@@ -13,7 +13,7 @@ import numpy as np
 
 from comparison import as_markdown, make_parser, publish, run_command
 from similarity.data.dataset.manifest import read_manifest
-from similarity.findings.detection import (
+from similarity.detection import (
     DOUBTFUL,
     draw_folds,
     judge_labels,

@@ -23,7 +23,7 @@ from similarity.data.dataset.manifest import read_manifest
 from similarity.data.features.extractor import load_extractor
 from similarity.data.images.decoding import read_image
 from similarity.data.images.pixels import resize, thumbnail
-from similarity.findings.detection import confirm
+from similarity.detection import confirm
 from similarity.layout import BACKBONE, FEATURES, IMAGES, MANIFEST, THUMBNAILS
 
 SHARE, MOST, BATCH_SIZE, SEED = 0.03, 300, 8, 0

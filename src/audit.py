@@ -9,14 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from similarity import layout
+from similarity import detection, layout
 from similarity.data.dataset.duplicates import Pairs, bounded_groups, read_duplicates
 from similarity.data.dataset.manifest import Manifest, read_manifest
 from similarity.data.dataset.scanning import REMARKS_COLUMNS, Rejection
 from similarity.data.files import Outputs, read_table, write_metrics, write_table
 from similarity.data.sources.label_tables import decided_keys, read_corrections
-from similarity.findings import detection
-from similarity.findings.finding import KINDS, Finding, FindingKind
+from similarity.finding import KINDS, Finding, FindingKind
 from similarity.params import Params
 
 COMPONENTS_FOR_LABELS, COMPONENTS_FOR_OUTLIERS = 256, 32

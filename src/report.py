@@ -16,7 +16,7 @@ from similarity.data.dataset.manifest import Manifest, read_manifest, read_split
 from similarity.data.evaluation.likeness import load_likeness, words
 from similarity.data.files import Outputs
 from similarity.data.images.pictures import Previews
-from similarity.findings.finding import KINDS, explain, read_findings
+from similarity.finding import KINDS, explain, read_findings
 from similarity.params import Params
 from similarity.reporting import page
 

@@ -25,7 +25,7 @@ from similarity.engine.embedding import Explainer, load_explainer
 from similarity.engine.gallery import Gallery
 from similarity.engine.image_index import ImageIndex
 from similarity.engine.results import Failure, Options, Query
-from similarity.findings.finding import KINDS
+from similarity.finding import KINDS
 from similarity.layout import EMBEDDER
 
 HASH_LENGTH = 16  # hexadecimal digits, which distinguish the files of a key

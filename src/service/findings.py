@@ -13,7 +13,7 @@ from service.forms import FormRoute, Input, Paged
 from service.schema import Decision, FindingKind, Key, Label, Page
 from similarity.data.sources import label_tables
 from similarity.data.sources.folders import can_be_class
-from similarity.findings.finding import KINDS, Finding, explain
+from similarity.finding import KINDS, Finding, explain
 from similarity.layout import CORRECTIONS, DATA
 
 router = APIRouter(prefix=API, route_class=FormRoute, tags=["findings"])

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from similarity import finding
 from similarity.data.sources import label_tables
 from similarity.engine.results import Index
-from similarity.findings import finding
 
 MAX_NEIGHBORS = 100
 MAX_RESULTS = 1000

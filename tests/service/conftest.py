@@ -12,7 +12,7 @@ from samples import encode
 from service_process import TOKEN, ServiceProcesses, client_of
 from similarity.data.evaluation.novelty import draw_foreign
 from similarity.data.files import write_table
-from similarity.findings.finding import Finding
+from similarity.finding import Finding
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}

@@ -9,8 +9,7 @@ import pytest
 from audit import small_classes
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.files import write_table
-from similarity.errors import UserError
-from similarity.findings.detection import (
+from similarity.detection import (
     draw_folds,
     judge_labels,
     nearest_labels,
@@ -18,7 +17,8 @@ from similarity.findings.detection import (
     principal_components,
     weigh,
 )  # fmt: skip
-from similarity.findings.finding import Finding, explain, read_findings
+from similarity.errors import UserError
+from similarity.finding import Finding, explain, read_findings
 
 FINDINGS = {
     "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),

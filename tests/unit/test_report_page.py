@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from show_report import moved
-from similarity.findings.finding import Finding, explain
+from similarity.finding import Finding, explain
 from similarity.reporting import page
 from similarity.reporting.page import Query
 

@@ -19,7 +19,7 @@ from similarity.embedding.model import load_embedding_model
 from similarity.engine.results import Index, Names, Options, Query
 from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts, VectorStore
 from similarity.errors import UserError
-from similarity.findings.finding import KINDS, Finding, FindingKind, read_findings
+from similarity.finding import KINDS, Finding, FindingKind, read_findings
 from similarity.index import load_forest
 from similarity.layout import ANN_INDEX, ANN_SETTINGS, EMBEDDER, EMBEDDINGS, FINDINGS, MANIFEST, SPLITS
 

@@ -19,7 +19,7 @@ from similarity.engine.dvc_lock import DvcLock
 from similarity.engine.gallery import Gallery
 from similarity.engine.stores import Index, Parts
 from similarity.errors import UserError, one_line
-from similarity.findings.finding import Finding
+from similarity.finding import Finding
 from similarity.layout import EMBEDDER, EMBEDDINGS, MANIFEST, SPLITS
 
 if TYPE_CHECKING:

@@ -222,17 +222,13 @@ def _probability_wrong(right: np.ndarray, classes: int) -> np.ndarray:
 
     Return the probability that each label is wrong, float64 (n,).
     """
-    most, found = -np.inf, np.zeros(len(right))
-    for column in right.T:
-        other = (1 - column) / (classes - 1)
-        noise = 0.01
-        for _ in range(_ROUNDS):
-            wrong = noise * other / (noise * other + (1 - noise) * column + 1e-300)
-            noise = (wrong.sum() + _PRIOR_WRONG) / (len(right) + _PRIOR_CORRECT)
-        likelihood = np.log(noise * other + (1 - noise) * column + 1e-300).sum()
-        if likelihood > most:
-            most, found = likelihood, wrong
-    return found
+    given = np.ascontiguousarray(right.T)
+    other, noise = (1 - given) / (classes - 1), np.full((len(given), 1), 0.01)
+    for _ in range(_ROUNDS):
+        wrong = noise * other / (noise * other + (1 - noise) * given + 1e-300)
+        noise = (wrong.sum(axis=1, keepdims=True) + _PRIOR_WRONG) / (len(right) + _PRIOR_CORRECT)
+    likelihoods = np.log(noise * other + (1 - noise) * given + 1e-300).sum(axis=1)
+    return wrong[likelihoods.argmax()]
 
 
 def _sample(count: int, size: int, seed: int) -> np.ndarray:
