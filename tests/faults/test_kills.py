@@ -17,7 +17,7 @@ import yaml
 
 from projects import ROOT, Project, obey_interrupts, outputs_of
 
-KILLS = int(os.environ.get("KILLS", "6"))
+KILLS = int(os.environ.get("KILLS", "5"))
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 WAYS = ("SIGKILL to all", "SIGINT to all", "SIGKILL to dvc alone")
 LONGEST = 1.5  # seconds from the start of a stage to a kill: in most stages, and sometimes after their end
