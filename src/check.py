@@ -28,7 +28,13 @@ def main() -> None:
     with only_stage():
         for folder in (DATA, MODELS, METRICS, DETAILS, PLOTS):
             remove_leftovers(folder)
-        _check_images()
+        unknown = list_unknown(IMAGES, list_files(IMAGES) if IMAGES.is_dir() else [])
+    if unknown:
+        raise UserError(
+            f"{IMAGES} is generated, and has {counted(len(unknown), 'file')} that DVC does not know and would remove, "
+            f"such as {str(unknown[0])!r}: move your own files elsewhere, set data.source to their folder, and remove "
+            f"what is left of {IMAGES}"
+        )
 
 
 def _check_source(data: DataParams) -> None:
@@ -44,16 +50,6 @@ def _check_source(data: DataParams) -> None:
         tracked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout
         if not tracked or tracked.startswith("160000"):  # nothing, or a submodule
             print(f"note: git does not keep {source}, so experiments with --queue or --temp need its absolute path")
-
-
-def _check_images() -> None:
-    """Raise a `UserError` if somebody put files into the folder of images, which DVC would remove: it is generated."""
-    if unknown := list_unknown(IMAGES, list_files(IMAGES) if IMAGES.is_dir() else []):
-        raise UserError(
-            f"{IMAGES} is generated, and has {counted(len(unknown), 'file')} that DVC does not know and would remove, "
-            f"such as {str(unknown[0])!r}: move your own files elsewhere, set data.source to their folder, and remove "
-            f"what is left of {IMAGES}"
-        )
 
 
 if __name__ == "__main__":
