@@ -33,34 +33,31 @@ class ContentCache:
         """
         self.problem: str | None = None if limit_gb else "it is turned off"
         self._namespace = namespace
-        self._cache: Any = None
-        with self._without_stopping():
-            if limit_gb:
-                self._cache = diskcache.Cache(
+        if limit_gb:
+            with self._without_stopping():
+                self._cache: Any = diskcache.Cache(
                     folder, eviction_policy="least-recently-used", size_limit=int(limit_gb * 1e9),
                     cull_limit=_DROPPED_PER_ENTRY, disk_min_file_size=_LARGEST_ROW,
                 )  # fmt: skip
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Look up entries, at best a few hundred, in one transaction; return those that are there."""
-        found = dict[str, bytes]()
-        with self._without_stopping():
-            if self._cache is not None:
-                with self._cache.transact():
-                    found = {key: self._cache.get(f"{self._namespace}/{key}", b"") for key in keys}
-        return {key: value for key, value in found.items() if value}
+        if self.problem is None:
+            with self._without_stopping(), self._cache.transact():
+                found = {key: self._cache.get(f"{self._namespace}/{key}") for key in keys}
+                return {key: value for key, value in found.items() if value is not None}
+        return {}
 
     def put_many(self, items: Mapping[str, bytes]) -> None:
         """Store entries, at best a few hundred, in one transaction."""
-        with self._without_stopping():
-            if self._cache is not None:
-                with self._cache.transact():
-                    for key, value in items.items():
-                        self._cache.set(f"{self._namespace}/{key}", value)
+        if self.problem is None:
+            with self._without_stopping(), self._cache.transact():
+                for key, value in items.items():
+                    self._cache.set(f"{self._namespace}/{key}", value)
 
     def close(self) -> None:
         """Close the database."""
-        if self._cache is not None:
+        if self.problem is None:
             self._cache.close()
 
     @contextmanager
@@ -68,7 +65,6 @@ class ContentCache:
         try:
             yield
         except (OSError, sqlite3.Error, diskcache.Timeout) as error:
-            self._cache = None
             self.problem = f"{one_line(error) or 'it is locked, or read-only'} (if it is damaged, remove it)"
 
 
