@@ -1,12 +1,12 @@
 """Backbones from ONNX files, compared with the same network in Keras."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from onnx_files import write_onnx
 from samples import batch_of
 from similarity.data.features.extractor import load_extractor, save_extractor
 from similarity.data.features.networks import read_onnx
@@ -15,6 +15,17 @@ from similarity.errors import UserError
 SIZE = 32
 MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 IMAGES = (None, SIZE, SIZE, 3)
+
+
+def write_onnx(call: Callable[..., Any], path: Path, *shapes: tuple[int | None, ...], **options: Any) -> Path:
+    """Writes a function of float32 tensors of these shapes to a file; returns its path."""
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec(shape, tf.float32, f"image{i}") for i, shape in enumerate(shapes)]
+    function = tf.function(call, input_signature=signature)
+    tf2onnx.convert.from_function(function, signature, opset=18, output_path=str(path), **options)
+    return path
 
 
 @pytest.mark.parametrize(("channels_first", "pooled"), [(True, False), (False, True)])
