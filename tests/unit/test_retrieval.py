@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from baselines import draw_by_content
 from similarity.data import vectors as vectors_module
+from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.evaluation.retrieval import (
     evaluate_retrieval,
     hold_out_classes,
@@ -108,3 +110,14 @@ def test_each_class_is_held_out_once_and_never_learned_from_at_the_same_time(cla
         assert not novel & set(labels[np.concatenate([fold.train, fold.valid])].tolist())
     for empty in ("test", "valid"):  # without images to ask, or to choose by, nothing is measured
         assert hold_out_classes(labels, classes, {**splits, empty: np.empty(0, np.int64)}) == []
+
+
+def test_images_to_edit_are_the_same_after_others_were_added() -> None:
+    records = [ImageRecord(f"{i % 3}/{i:03d}.png", str(i % 3), f"{i}", 8, 8) for i in range(600)]
+    before, after = (Manifest(sorted(each)) for each in (records[:500], records))
+    drawn, again = (
+        {each.records[row].sha256 for row in draw_by_content(each, np.arange(len(each.records)), 100, 0)}
+        for each in (before, after)
+    )
+    assert len(drawn) == len(again) == 100
+    assert len({digest for digest in again - drawn if int(digest) < 500}) <= 3  # all else that is new was added

@@ -87,7 +87,8 @@ def multiply_rows(rows: np.ndarray, kernel: np.ndarray) -> np.ndarray:
             np.dot(transposed, row, out=product)
 
     with _libraries().limit(limits=1, user_api="blas"):  # nor must it depend on how threads divide a sum
-        for _ in ordered_map(multiply, range(0, len(rows), _ROWS_PER_TASK)):
+        starts = range(0, len(rows), _ROWS_PER_TASK)
+        for _ in ordered_map(multiply, starts) if len(starts) > 1 else map(multiply, starts):  # a query needs no thread
             pass
     return products
 
