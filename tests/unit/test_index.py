@@ -15,48 +15,37 @@ import ann
 import neighbors
 from projects import ROOT
 from samples import relu_clusters, true_cosines
+from similarity import index
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.files import Outputs, write_array, write_table
 from similarity.data.vectors import nearest_neighbors
 from similarity.errors import UserError
-from similarity.index import (
-    approximate_neighbors,
-    build_forest,
-    default_search_k,
-    find_neighbors,
-    load_forest,
-    map_inverted_index,
-    read_cosines,
-    recall,
-    smallest_search_k,
-    write_inverted_index,
-)
 
 EMBEDDINGS = relu_clusters(1000)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
-def approximate(trees: int, search_k: int | None) -> tuple[np.ndarray, np.ndarray]:
-    forest = build_forest(EMBEDDINGS, trees, 0)
-    return approximate_neighbors(forest, EMBEDDINGS, np.arange(1000), 10, search_k or default_search_k(forest, 11))
-
-
 def test_recall_rises_with_search_k_up_to_one_and_with_trees_at_the_default() -> None:
+    def approximate(trees: int, search_k: int | None) -> tuple[np.ndarray, np.ndarray]:
+        forest = index.build_forest(EMBEDDINGS, trees, 0)
+        search_k = search_k or index.default_search_k(forest, 11)
+        return index.approximate_neighbors(forest, EMBEDDINGS, np.arange(1000), 10, search_k)
+
     _, exact = nearest_neighbors(EMBEDDINGS, 10)
     for ways in (((5, 11), (5, 100), (5, 5_000)), ((1, None), (2, None), (5, None))):
-        first, second, third = (recall(approximate(*each)[1], exact) for each in ways)
+        first, second, third = (index.recall(approximate(*each)[1], exact) for each in ways)
         assert first < second < third
-    assert recall(approximate(5, 5_000)[1], exact) == 1
+    assert index.recall(approximate(5, 5_000)[1], exact) == 1
     np.testing.assert_array_equal(approximate(10, None)[0], approximate(10, 4 * 10 * 11)[0])
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        build_forest(EMBEDDINGS, 5, seed).save(str(tmp_path / name))
+        index.build_forest(EMBEDDINGS, 5, seed).save(str(tmp_path / name))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
-    loaded = load_forest(tmp_path / "a", 32)
+    loaded = index.load_forest(tmp_path / "a", 32)
     (tmp_path / "a").unlink()  # a file that replaces it is not seen
-    built = build_forest(EMBEDDINGS, 5, 1)
+    built = index.build_forest(EMBEDDINGS, 5, 1)
     assert loaded.get_nns_by_vector(EMBEDDINGS[7], 10, 50) == built.get_nns_by_vector(EMBEDDINGS[7], 10, 50)
 
 
@@ -73,20 +62,20 @@ def test_neighbors_have_their_true_cosines_and_enough_candidates_miss_none(
 ) -> None:
     """Whatever the rows are: equal, zeros, or of any size."""
     scaled = embeddings * np.float32(10.0**power)
-    forest = build_forest(scaled, 3, seed)
-    rows, cosines = approximate_neighbors(forest, scaled, np.arange(len(scaled)), top_k, search_k)
+    forest = index.build_forest(scaled, 3, seed)
+    rows, cosines = index.approximate_neighbors(forest, scaled, np.arange(len(scaled)), top_k, search_k)
     _, exact = nearest_neighbors(embeddings, top_k)
     assert rows.shape == cosines.shape == exact.shape
     assert all(len({*found, row}) == len(found) + 1 for row, found in enumerate(rows.tolist()))
     np.testing.assert_allclose(cosines, true_cosines(embeddings, rows), atol=2e-6)
     assert (np.diff(cosines, axis=1) <= 0).all()
     assert (cosines <= exact + 2e-6).all()
-    assert search_k == 1 or recall(cosines, exact) == 1
+    assert search_k == 1 or index.recall(cosines, exact) == 1
 
 
 @given(st.integers(1, 400), st.integers(1, 300))
 def test_the_smallest_search_k_is_found_or_there_is_none(needed: int, highest: int) -> None:
-    found = smallest_search_k(lambda search_k: min(1, search_k / needed), 1, highest)
+    found = index.smallest_search_k(lambda search_k: min(1, search_k / needed), 1, highest)
     assert found == (needed if needed <= highest else None)
 
 
@@ -125,24 +114,24 @@ def test_each_image_is_found_in_the_file_and_no_other(keys: list[str], absent: s
     keys.sort()
     path: Path = tmp_path_factory.getbasetemp() / "inverted-index.json"
     rows = [np.array([(i + 1) % len(keys), i]) for i in range(len(keys))]
-    write_inverted_index(path, keys, [(row, np.array([0.5, -0.25])) for row in rows])
-    content, everything = map_inverted_index(path), json.loads(path.read_bytes())
+    index.write_inverted_index(path, keys, [(row, np.array([0.5, -0.25])) for row in rows])
+    content, everything = index.map_inverted_index(path), json.loads(path.read_bytes())
     for i, key in enumerate(keys):
-        found = find_neighbors(content, key)
+        found = index.find_neighbors(content, key)
         assert found == [(keys[(i + 1) % len(keys)], 0.5), (key, -0.25)]
         assert [list(pair) for pair in found] == everything[key]
-    assert (find_neighbors(content, absent) is None) == (absent not in keys)
+    assert (index.find_neighbors(content, absent) is None) == (absent not in keys)
 
 
 def test_cosines_are_read_for_the_images_that_are_asked_for_and_no_others(tmp_path: Path) -> None:
     path, cosines = tmp_path / "inverted-index.json", np.array([[0.5, 0.25], [0.5, 0.125], [0.25, 0.125]])
     rows = np.array([[1, 2], [0, 2], [0, 1]])
-    write_inverted_index(path, ["a", "b", "c"], zip(rows, cosines, strict=True))
-    np.testing.assert_array_equal(read_cosines(path, ["a", "b", "c"], 5), cosines)
+    index.write_inverted_index(path, ["a", "b", "c"], zip(rows, cosines, strict=True))
+    np.testing.assert_array_equal(index.read_cosines(path, ["a", "b", "c"], 5), cosines)
     for keys, top_k in ((["a", "b", "d"], 2), (["a", "b"], 2), (["a", "b", "c", "d"], 2), (["a", "b", "c"], 1)):
         with pytest.raises(UserError, match="run `dvc repro`"):
-            read_cosines(path, keys, top_k)
+            index.read_cosines(path, keys, top_k)
     for kept in (3, 10, 30):
         path.write_bytes(path.read_bytes()[:kept])
         with pytest.raises(UserError, match="run `dvc repro`"):
-            read_cosines(path, ["a", "b", "c"], 5)
+            index.read_cosines(path, ["a", "b", "c"], 5)
