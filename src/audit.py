@@ -54,14 +54,13 @@ def main(params: Params, outputs: Outputs) -> None:
     decided = decided_keys(read_corrections(layout.CORRECTIONS))
     findings = [each for each in findings if each.path not in decided]
     counts = Counter(each.finding for each in findings)
-    across = Counter(f"{each.finding}_across_classes" for each in findings if each.is_across_classes)
-    names = (*KINDS, "duplicate_across_classes", "near_duplicate_across_classes")
-    totals = {"findings": len(findings), "labels_judged": judged}
+    across = Counter(each.finding for each in findings if each.is_across_classes)
+    details: dict[str, int] = {kind: counts[kind] for kind in KINDS}
+    details |= {f"{kind}_across_classes": across[kind] for kind in ("duplicate", "near_duplicate")}
+    details |= {"findings": len(findings), "labels_judged": judged}
     write_table(outputs.file(layout.FINDINGS), Finding._fields, findings)
     write_metrics(outputs.file(layout.METRICS / "audit.json"), {"findings": len(findings)})
-    write_metrics(
-        outputs.file(layout.DETAILS / "audit.json"), {name: (counts | across)[name] for name in names} | totals
-    )
+    write_metrics(outputs.file(layout.DETAILS / "audit.json"), details)
     found = ", ".join(f"{kind} {number:,}" for kind, number in counts.items())
     print(f"audit: {found or 'nothing'} found; see {layout.FINDINGS}, or Findings on the search page")
 

@@ -1,6 +1,6 @@
 """Measures that speak against images and labels: outliers, odd sizes, near duplicates, and labels that look wrong."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -112,10 +112,7 @@ def draw_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
 
 def judge_labels(
-    components: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    components: np.ndarray, labels: np.ndarray, folds: np.ndarray, progress: Progress = iter
 ) -> tuple[np.ndarray, np.ndarray]:
     """Judge each label by a classifier trained on the other folds.
 
