@@ -68,7 +68,7 @@ def complete_splits(
         for row, split in zip(pool.tolist(), split_images(part, numbers, scaled, seed), strict=True):
             splits[row] = split
     taught = {record.label for record, split in zip(records, splits, strict=True) if split == "train"}
-    if untaught := [label for label in manifest.classes or [UNLABELED] if label not in taught]:
+    if untaught := sorted({*(manifest.classes or [UNLABELED])} - taught):
         problems = [f"class {label!r} has no image for training" for label in untaught]
         raise DataError(problems, "add some to the split train of the source, or set split.keep_given to false")
     return splits
@@ -86,11 +86,8 @@ def split_images(manifest: Manifest, groups: np.ndarray, shares: Mapping[str, fl
     training, unless there are no smaller ones. Images without a class are split as one class would be; very few next
     to classes are for training.
 
-    Args:
-        manifest: the images.
-        groups: the group of each image, 0…g − 1, int (n,), in one split; identical images must share one.
-        shares: of ``test`` and ``valid`` in each class; at least one image, unless it is 0. The rest is for training.
-        seed: another one draws another split.
+    `groups` has the group of each image, 0…g − 1, int (n,); identical images must share one. A share that is not 0
+    gives at least one image of each class.
 
     Raises:
         DataError: classes have fewer groups than there are splits, or the shares leave none for training; it names all.

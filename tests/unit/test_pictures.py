@@ -14,8 +14,7 @@ from similarity.data.sources.ceramics import CLASSES, draw_picture
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])
 def test_images_of_any_shape_fit_their_tile(shape: tuple[int, int]) -> None:
     def sheet(color: int, captions: list[str]) -> np.ndarray:
-        pixels = np.full((*shape, 3), color, np.uint8)
-        return np.asarray(draw_sheet([[Tile(pixels, captions, True)] * 3]))
+        return np.asarray(draw_sheet([[Tile(np.full((*shape, 3), color, np.uint8), captions, True)] * 3]))
 
     captions = ["1.000  jug", "x" * 80]
     white, black, without = sheet(255, captions), sheet(0, captions), sheet(255, ["", ""])

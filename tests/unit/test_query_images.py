@@ -39,7 +39,7 @@ def own_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def slow_to_decode(width: int = 4000, height: int = 2500) -> bytes:
-    """A PPM whose white is 100, not 255, each of whose pixels takes a microsecond."""
+    """Draw a PPM whose white is 100, not 255, each of whose pixels takes a microsecond."""
     return b"P5 %d %d 100\n" % (width, height) + bytes(width * height)
 
 

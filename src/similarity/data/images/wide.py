@@ -124,7 +124,7 @@ def to_8_bits(samples: np.ndarray, low: float, high: float) -> tuple[np.ndarray,
 
 def write_ranges(path: Path, ranges: Ranges) -> None:
     """Write ranges as JSON."""
-    path.write_bytes(orjson.dumps(dict(sorted(ranges.items())), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    path.write_bytes(orjson.dumps(ranges, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def read_ranges(path: Path) -> Ranges:
