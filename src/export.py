@@ -6,6 +6,7 @@ Nothing is left in the folder that was not loaded again and found to give the st
 from pipeline.stage import run_command, track
 
 import argparse
+import errno
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -43,7 +44,8 @@ def main() -> None:
         )
     out = arguments.out.resolve()
     notes = out / NOTES
-    if out.exists() and not (notes.is_file() and notes.read_text("utf-8", "replace").startswith(TITLE)):
+    is_export = notes.is_file() and notes.read_text("utf-8", "replace").startswith(TITLE)
+    if out.exists() and not is_export and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"--out {out} exists and is not an earlier export: give the name of a new folder")
     export(arguments.format, out)
     print(f"{arguments.out} holds the model, its {NOTES} says how to use it")
@@ -122,7 +124,10 @@ def export_saved_model(model: "keras.Model", folder: Path) -> "Run":
     """Write a TensorFlow SavedModel, and load it again."""
     import tensorflow as tf
 
-    model.export(folder / "saved_model", verbose=False)
+    try:
+        model.export(folder / "saved_model", verbose=False)
+    except tf.errors.ResourceExhaustedError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     loaded = tf.saved_model.load(folder / "saved_model")  # whose variables live as long as it does
     return lambda pixels: loaded.signatures["serving_default"](pixels=tf.constant(pixels))["embedding"].numpy()
 
