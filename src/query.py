@@ -36,10 +36,13 @@ def main() -> None:
     results = index.answer(queries, options, lambda images: track(images, "embed"))
     answered = [result for result in results if isinstance(result, Result)]
     if arguments.save and answered:
-        try:
-            Matches(answered, index.images).draw().save(arguments.save)
-        except ValueError as error:  # an unknown format, or more pixels than it can hold
-            raise UserError(f"--save {arguments.save}: {error}") from error
+        from similarity.data.files import replaced_file
+
+        with replaced_file(arguments.save) as path:
+            try:
+                Matches(answered, index.images).draw().save(path)
+            except ValueError as error:  # an unknown format, or more pixels than it can hold
+                raise UserError(f"--save {arguments.save}: {error}") from error
     if arguments.json:
         entries = {"queries": [as_entry(result) for result in results]}
         sys.stdout.buffer.write(orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

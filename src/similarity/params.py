@@ -2,13 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
 
 # Numbers may come as strings: DVC writes 0.00001 as 1e-05, which PyYAML reads as a string. Pydantic coerces them.
-Share = Annotated[float, Field(ge=0, le=1)]
-PositiveShare = Annotated[float, Field(gt=0, lt=1)]
-PositiveNumber = Annotated[float, Field(gt=0)]
-Triple = tuple[float, float, float]
+Integer = Annotated[int, BeforeValidator(_refuse_bool)]
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+PositiveShare = Annotated[Number, Field(gt=0, lt=1)]
+PositiveNumber = Annotated[Number, Field(gt=0)]
+Triple = tuple[Number, Number, Number]
 Text = Annotated[str, Field(min_length=1)]
 Loss = Literal["softmax", "normalized_softmax"]
 Optimizer = Literal[
@@ -24,7 +33,7 @@ class _Section(BaseModel):
 class BaseParams(_Section):
     """What all stages share."""
 
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
     """Seed of everything random but the training."""
 
 
@@ -48,7 +57,7 @@ class ScanParams(_Section):
 
     max_rejected: Share
     """Share of the files that may be unreadable."""
-    min_correlation: Annotated[float, Field(gt=0, le=1)]
+    min_correlation: Annotated[Number, Field(gt=0, le=1)]
     """Correlation of two thumbnails above which their images count as near duplicates."""
 
 
@@ -80,7 +89,7 @@ class BackboneParams(_Section):
     """`efficientnet_lite0`, `…1` or `…2`, a model of `keras.applications`, or the path of an ONNX file."""
     weights: Text
     """`imagenet`, or the path of a weights file of the model without its classifier."""
-    image_size: Annotated[int, Field(ge=16, le=2048)]
+    image_size: Annotated[Integer, Field(ge=16, le=2048)]
     """Side of the square that images are resized to, in pixels."""
     normalization: tuple[Triple, tuple[PositiveNumber, PositiveNumber, PositiveNumber]] | None
     """Mean and standard deviation, per channel, of the pixels in 0…1 that the network of an ONNX file was trained with;
@@ -88,7 +97,7 @@ class BackboneParams(_Section):
     taps: list[str]
     """Layers whose channels are pooled to means and deviations, or beginnings of their names, which stand for the last
     such layer; `final` is the usual pooled last layer; [] is [final]."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    batch_size: Annotated[Integer, Field(ge=1, le=4096)]
     """Images that the backbone runs on at a time."""
     engine: Literal["openvino", "openvino_bf16", "keras"]
     """What runs the backbone: OpenVINO in 32-bit floats, or in 16-bit ones, faster on processors that have them, or
@@ -113,9 +122,9 @@ class BackboneParams(_Section):
 class EmbeddingParams(_Section):
     """Stages `train` and `embed`."""
 
-    size: Annotated[int, Field(ge=1, le=4096)]
+    size: Annotated[Integer, Field(ge=1, le=4096)]
     """Dimensions of the class part, the ReLU layer that is learned from labels."""
-    visual_size: Annotated[int, Field(ge=0, le=4096)]
+    visual_size: Annotated[Integer, Field(ge=0, le=4096)]
     """Dimensions of the visual part; 0 is none, as in the original."""
     visual_taps: list[str]
     """The entries of `backbone.taps` that the visual part is made of; [] is all."""
@@ -126,22 +135,22 @@ class EmbeddingParams(_Section):
 class TrainParams(_Section):
     """Stage `train`."""
 
-    lr: Annotated[float, Field(gt=0, le=10)]
+    lr: Annotated[Number, Field(gt=0, le=10)]
     """Learning rate."""
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Annotated[Integer, Field(ge=1, le=100_000)]
     """Passes over the training images at most; the best one is kept, by the MAP@R of the validation images for
     `normalized_softmax`, by their loss for `softmax`. With the schedule `cosine`, classes with more than 500
     training images on average are passed over less often, in proportion, but at least a sixth of this."""
-    patience: Annotated[int, Field(ge=1)] | None
+    patience: Annotated[Integer, Field(ge=1)] | None
     """Epochs without a better one after which training ends; empty is never."""
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)]
     """Images per step."""
     optimizer: Optimizer
     """An optimizer of Keras; `sgd` is the original's. Others need another `train.lr`, often 0.001."""
     schedule: Literal["constant", "cosine"]
     """How the learning rate falls: `constant` is lr / (1 + 10⁻⁶ · step), as in the original; `cosine` ends at 0 after
     `train.epochs`."""
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
     """Nesterov momentum of `sgd`."""
     loss: Loss
     """Cross-entropy of products with the classes' vectors (`softmax`, the original's layers), or of cosines to them
@@ -149,10 +158,10 @@ class TrainParams(_Section):
     scale: PositiveNumber | None
     """Factor of the cosines in `normalized_softmax`, 1 / temperature; empty is ln(9 · (classes − 1)), which gives a
     class the probability 0.9 if its cosine is 1 and those of all others are 0."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None
+    dropout: Annotated[Number, Field(ge=0, lt=1)] | None
     """Share of the features that a training step of `normalized_softmax` does not see; empty is 0.5, or less if classes
     have more than 100 training images on average: 5 / √images, so 0.1 for 2,500."""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    seed: Annotated[Integer, Field(ge=0, le=2**31 - 1)]
     """Seed of the initial weights, the order of the batches, and dropout; `base.seed` is that of all else."""
 
     @property
@@ -164,18 +173,18 @@ class TrainParams(_Section):
 class NeighborsParams(_Section):
     """Stages `neighbors` and `ann`."""
 
-    top_k: Annotated[int, Field(ge=1, le=10_000)]
+    top_k: Annotated[Integer, Field(ge=1, le=10_000)]
     """Neighbors stored per image."""
 
 
 class AnnParams(_Section):
     """Stage `ann`."""
 
-    trees: Annotated[int, Field(ge=1, le=10_000)]
+    trees: Annotated[Integer, Field(ge=1, le=10_000)]
     """Trees of the Annoy index."""
-    search_k: Annotated[int, Field(ge=1, le=2**31 - 1)] | None
+    search_k: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None
     """Candidates per query; empty is a multiple of trees × (top_k + 1)."""
-    target_recall: Annotated[float, Field(gt=0, le=1)] | None
+    target_recall: Annotated[Number, Field(gt=0, le=1)] | None
     """Share of the true neighbors to be found, for which the smallest `search_k` is looked for; empty is none."""
 
 

@@ -45,6 +45,7 @@ def test_the_defaults_are_those_of_the_contract_and_strings_may_be_numbers(tmp_p
         ("train.lr", "fast", "train.lr: 'fast': input should be a valid number"),
         ("train.lr", float("nan"), "train.lr: nan"),
         ("train.epochs", 2.5, "train.epochs: 2.5: .*valid integer"),
+        ("ann.trees", True, "ann.trees: True: a number is needed, not true or false"),
         ("train.lrr", 0.1, "train.lrr is unknown; did you mean train.lr"),
         ("embedding.size", 0, "embedding.size: 0: .*greater than or equal to 1"),
         ("split.train", 0.9, "split: train . valid . test must be 1, not 1.3"),
