@@ -107,8 +107,3 @@ def test_no_two_packages_import_each_other_directly_or_not() -> None:
     while free := [package for package, needed in waiting.items() if not needed]:
         waiting = {package: needed - set(free) for package, needed in waiting.items() if package not in free}
     assert not waiting
-
-
-def test_no_two_modules_share_a_name() -> None:
-    names = [path.stem for path in SOURCES.glob("*/**/*.py") if path.stem != "__init__"]  # a stage has its subject's
-    assert sorted(names) == sorted(set(names))

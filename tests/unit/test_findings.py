@@ -9,24 +9,9 @@ import pytest
 from audit import small_classes
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.files import write_table
-from similarity.detection import (
-    draw_folds,
-    judge_labels,
-    nearest_labels,
-    odd_sizes,
-    principal_components,
-    weigh,
-)  # fmt: skip
+from similarity.detection import draw_folds, judge_labels, nearest_labels, odd_sizes, principal_components, weigh
 from similarity.errors import UserError
 from similarity.finding import Finding, explain, read_findings
-
-FINDINGS = {
-    "odd": Finding("odd", "a/1.png", "a", "0.000000", reason="nearly one color"),
-    "outlier": Finding("outlier", "a/2.png", "a", "49.721272", "", "", "", "distance to its ten nearest"),
-    "wrong_label": Finding("wrong_label", "a/3.png", "a", "0.931234", "b", "", "", "7 of 10 are"),
-    "same class": Finding("duplicate", "a/4.png", "a", "1.000000", "", "a/5.png", "a", "the same bytes"),
-    "two classes": Finding("near_duplicate", "a/6.png", "a", "0.981000", "", "b/7.png", "b", "correlation"),
-}  # fmt: skip
 
 
 def classes_of(sizes: list[int], separation: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -123,18 +108,20 @@ def test_small_classes_and_odd_sizes_are_listed_with_the_reason() -> None:
 
 def test_findings_are_explained_what_matters_most_first(tmp_path: Path) -> None:
     """One image in two classes, then labels, copies, and the rest; unknown kinds are refused."""
+    two_classes = Finding("near_duplicate", "a/6.png", "a", "0.981000", "", "b/7.png", "b", "correlation")
+    wrong_label = Finding("wrong_label", "a/3.png", "a", "0.931234", "b", reason="7 of 10 are")
+    same_class = Finding("duplicate", "a/4.png", "a", "1.000000", "", "a/5.png", "a", "the same bytes")
     expected = {
-        "two classes": "Nearly the same as b/7.png, which is of class b (correlation 0.981).",
-        "wrong_label": "Looks more like b (93%): 7 of 10 are.",
-        "same class": "The same as a/5.png (the same bytes).",
-        "outlier": "Unlike all others (distance to its ten nearest: 49.7).",
-        "odd": "Nearly one color.",
+        two_classes: "Nearly the same as b/7.png, which is of class b (correlation 0.981).",
+        wrong_label: "Looks more like b (93%): 7 of 10 are.",
+        same_class: "The same as a/5.png (the same bytes).",
+        Finding("outlier", "a/2.png", "a", "49.72", reason="distance"): "Unlike all others (distance: 49.7).",
+        Finding("odd", "a/1.png", "a", "0", reason="nearly one color"): "Nearly one color.",
     }
     path = tmp_path / "findings.csv"
-    write_table(path, Finding._fields, FINDINGS.values())
-    found = read_findings(path)
-    assert found == [FINDINGS[name] for name in expected]
-    assert [explain(finding) for finding in found] == list(expected.values())
-    write_table(path, Finding._fields, [("blurred", *FINDINGS["odd"][1:])])
+    write_table(path, Finding._fields, reversed(expected))
+    assert read_findings(path) == list(expected)
+    assert [explain(finding) for finding in expected] == list(expected.values())
+    write_table(path, Finding._fields, [two_classes._replace(finding="blurred")])
     with pytest.raises(UserError, match="'blurred', which this version does not know"):
         read_findings(path)

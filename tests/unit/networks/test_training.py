@@ -3,7 +3,6 @@
 from pipeline.inputs import load_params
 
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -84,7 +83,7 @@ def test_softmax_is_the_model_of_the_original() -> None:
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("loss", "standardize"), [("softmax", False), *product(["normalized_softmax"], [False, True])])
+@pytest.mark.parametrize(("loss", "standardize"), [("softmax", False), ("normalized_softmax", True)])
 def test_the_head_gives_what_keras_predicts(loss: Loss, standardize: bool, tmp_path: Path) -> None:
     import keras
 
@@ -107,28 +106,21 @@ def test_the_head_gives_what_keras_predicts(loss: Loss, standardize: bool, tmp_p
         np.testing.assert_allclose(np.linalg.norm(head.class_kernel, axis=0), 16, rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", get_args(Loss))
-def test_training_learns_from_the_named_rows_of_a_mapped_file_and_is_byte_stable(loss: Loss, tmp_path: Path) -> None:
-    everything, valid = blobs(400, 0), blobs(99, 1)
-    if loss == "softmax":  # the original does not standardize
-        for each in (everything, valid):
-            each.features[:] /= 10.0 ** np.arange(-3, 3, dtype=np.float32)
+def test_training_learns_from_the_named_rows_of_a_mapped_file_and_is_byte_stable(tmp_path: Path) -> None:
+    everything = blobs(400, 0)
     chosen = np.flatnonzero(np.arange(400) % 4)
     np.save(tmp_path / "features.npy", everything.features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     some = everything._replace(features=mapped, rows=chosen, labels=everything.labels[chosen])
     alone = some._replace(features=everything.features[chosen], rows=np.arange(len(chosen)))
-    changes: dict[str, Any] = {"valid": valid, "loss": loss, "dropout": 0.2, "lr": 0.01}
-    runs = [train(train=each, **changes) for each in (some, alone)]
-    for name, (head, _) in zip("ab", runs, strict=True):
+    for name, each in (("a", some), ("b", alone)):
+        head, history = train(train=each, dropout=0.2, lr=0.01)
         save_head(head, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    history = runs[0][1]
-    assert history == runs[1][1]
-    if loss == "normalized_softmax":
-        assert history != train(train=alone, **changes, seed=1)[1]
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.9
+    other_seed, _ = train(train=alone, dropout=0.2, lr=0.01, epochs=1, seed=1)
+    assert (other_seed.kernel != head.kernel).any()
 
 
 @pytest.mark.parametrize(
@@ -149,11 +141,13 @@ def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
 
 
 def test_embeddings_of_zeros_do_no_harm() -> None:
-    silent = blobs(300, 0)
+    from similarity.embedding.training import build_network, compile_network
+
+    silent, network = blobs(300, 0), build_network(6, 8, 3, SETTINGS)
     silent.features[::2] = 0
-    head, history = train(train=silent, lr=1e-4, epochs=2)
-    assert np.isfinite(history["loss"]).all()
-    assert all(np.isfinite(weights).all() for weights in head)
+    compile_network(network, SETTINGS, 5)
+    assert np.isfinite(network.train_on_batch(silent.features, silent.labels)).all()
+    assert all(np.isfinite(weights).all() for weights in network.get_weights())
 
 
 def test_a_training_that_diverges_names_the_parameter() -> None:
@@ -194,11 +188,14 @@ def test_schedules_and_the_scale_of_cosines_are_what_the_formulas_say() -> None:
         assert layer.scale == pytest.approx(scale, abs=1e-3)
 
 
-def test_large_classes_are_passed_over_less_often() -> None:
+def test_large_classes_are_passed_over_less_often_and_with_less_dropout() -> None:
+    from similarity.embedding.training import choose_dropout
+
     settings = SETTINGS.model_copy(update={"epochs": 60, "schedule": "cosine"})
     for images, epochs in ((1, 60), (500, 60), (1000, 30), (10_000_000, 10)):
         assert count_epochs(settings, images) == epochs
     assert count_epochs(settings.model_copy(update={"schedule": "constant"}), 10_000_000) == 60
+    assert [choose_dropout(images) for images in (1, 100, 400, 2500)] == pytest.approx([0.5, 0.5, 0.25, 0.1])
 
 
 def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_half_of_the_classes(
@@ -219,9 +216,3 @@ def test_a_stage_writes_the_history_after_each_epoch_and_trains_without_each_hal
     assert head.class_kernel.shape == (32, 4)
     heads = fit_without_some_classes(features, manifest, splits, params)
     assert [each.class_kernel.shape for each in heads] == [(32, 2)] * 2
-
-
-def test_large_classes_get_less_dropout() -> None:
-    from similarity.embedding.training import choose_dropout
-
-    assert [choose_dropout(images) for images in (1, 100, 400, 2500)] == pytest.approx([0.5, 0.5, 0.25, 0.1])
