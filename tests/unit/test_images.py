@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from odd_files import bomb
 from samples import encode
+from service.api import media_type
 from similarity.data.images.decoding import (
     MissingReaderError,
     UnreadableImageError,
@@ -145,6 +146,7 @@ def heic() -> bytes:
 
 
 def test_heic_is_read_whatever_it_is_called_and_damage_is_named(heic: bytes, tmp_path: Path) -> None:
+    assert media_type(heic) == "image/heic"
     (tmp_path / "x.jpg").write_bytes(heic)
     assert decode_image(tmp_path / "x.jpg", 8)[1:3] == (48, 30)
     with pytest.raises(UnreadableImageError, match="48 × 30 pixels are too many"):

@@ -6,25 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from projects import ROOT
 from samples import encode, noisy_picture
 from similarity.data.images import query_images
 from similarity.data.images.decoding import DecodedImage, TooManyPixelsError, UnreadableImageError, decode_image
 from similarity.data.images.query_images import Region, decode_query, parse_region, start_decoders
 from similarity.errors import UserError
-
-DECODING = """
-import os
-from similarity.data.images.query_images import start_decoders, decode_query
-print(start_decoders().schedule(os.getpid).result(), flush=True)
-decode_query(b"P5 4000 2500 100 " + bytes(10_000_000), None, None, 10**8, {})
-"""
 
 
 @pytest.fixture
@@ -101,20 +92,6 @@ def test_what_ends_a_decoder_ends_nothing_else() -> None:
 def start_decoder() -> int:
     """Return the process that decodes, when it is ready."""
     return start_decoders().schedule(os.getpid).result()
-
-
-def test_a_decoder_ends_with_the_process_that_it_works_for() -> None:
-    command = [sys.executable, "-c", DECODING]
-    with subprocess.Popen(command, cwd=ROOT / "src", stdout=subprocess.PIPE, encoding="utf-8") as program:
-        assert program.stdout is not None
-        decoder = Path(f"/proc/{int(program.stdout.readline())}")
-        time.sleep(0.3)
-        assert decoder.exists()
-        program.kill()
-    deadline = time.monotonic() + 5
-    while decoder.exists():
-        assert time.monotonic() < deadline, "the decoder goes on"
-        time.sleep(0.05)
 
 
 def test_a_region_is_cut_out_of_the_upright_image(photographs: list[np.ndarray]) -> None:

@@ -1,7 +1,5 @@
 """Searching a gallery: what is found is what is allowed, and the nearest of it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,19 +10,17 @@ from similarity.data.dataset.manifest import ImageRecord, Manifest
 from similarity.data.vectors import normalize
 from similarity.engine.gallery import Gallery, UnknownNameError
 from similarity.engine.results import Index, Options
-from similarity.engine.stores import InMemoryStore, LookUnavailableError, Parts
+from similarity.engine.stores import InMemoryStore, Parts
 from similarity.index import build_forest
 
 SIZES = {"jug": 100, "vase": 190, "bowl": 1, "cup": 2, "mug": 5, "basalt": 1}
 IMAGES = sum(SIZES.values())
-PARTS = Parts(32, 20, 0.3)
-NO_VECTORS = np.empty((0, 32), np.float32)
 
 
 def gallery_of(embeddings: np.ndarray) -> Gallery:
     labels = [label for label, size in SIZES.items() for _ in range(size)]
     records = [ImageRecord(f"{label}/{i:04d}.png", label, "0" * 64, 8, 8) for i, label in enumerate(sorted(labels))]
-    store = InMemoryStore(normalize(embeddings), build_forest(embeddings, 5, 0), 200, PARTS)
+    store = InMemoryStore(normalize(embeddings), build_forest(embeddings, 5, 0), 200, Parts(32, 20, 0.3))
     return Gallery(Manifest(records), store, (np.arange(IMAGES) % 4 - 1).astype(np.int8))
 
 
@@ -65,57 +61,23 @@ def test_as_many_are_found_as_are_allowed_and_the_nearest_of_them(
         assert (found.cosines <= cosines + 2e-6).all()
 
 
-def test_unknown_names_are_answered_with_similar_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"no image 'jug/100\.png' is indexed; near it are: jug/"):
-        GALLERY.row("jug/100.png")
-    with pytest.raises(UnknownNameError, match="no class 'jugg' is indexed; near it are: jug"):
-        GALLERY.search(EMBEDDINGS[0], Options(1, "jugg"))
-    with pytest.raises(UnknownNameError, match="there is no index by lancedb, but by annoy"):
-        GALLERY.search(EMBEDDINGS[0], Options(1, index="lancedb"))
+def test_the_answer_to_a_long_name_is_short() -> None:
     with pytest.raises(UnknownNameError, match=r"^.{0,1000}$"):
         GALLERY.row("x" * 1_000_000)
 
 
-def joined() -> tuple[Gallery, np.ndarray, np.ndarray]:
-    """A gallery of embeddings of two parts, and the cosines of the parts of all pairs."""
+@pytest.mark.parametrize("look", [0.0, 0.25, 0.7, 1.0])
+def test_a_look_weighs_the_cosines_of_both_parts_also_where_one_is_missing(look: float) -> None:
     rng = np.random.default_rng(5)
     parts = [normalize(rng.standard_normal((IMAGES, size)).astype(np.float32)) for size in (20, 12)]
     embeddings = np.hstack([0.7**0.5 * parts[0], 0.3**0.5 * parts[1]])
-    return gallery_of(embeddings), parts[0] @ parts[0].T, parts[1] @ parts[1].T
-
-
-@pytest.mark.parametrize("look", [0.0, 0.25, 0.7, 1.0])
-def test_a_look_weighs_the_cosines_of_both_parts_also_where_one_is_missing(look: float) -> None:
-    gallery, kind, visual = joined()
-    embeddings = gallery.vectors[np.arange(IMAGES)]
-    embeddings[:50, :20] = 0
-    embeddings[50:100, 20:] = 0
+    embeddings[:50, :20] = embeddings[50:100, 20:] = 0
+    kind, visual = (part @ part.T for part in parts)
     kind[:, :50], visual[:, 50:100] = 0, 0
+    gallery = gallery_of(embeddings)
     for row in (123, 200):
-        found = gallery_of(embeddings).search(embeddings[row], Options(IMAGES - 1, look=look), [row])
+        found = gallery.search(embeddings[row], Options(IMAGES - 1, look=look), [row])
         expected = (1 - look) * kind[row] + look * visual[row]
         np.testing.assert_allclose(found.cosines, expected[found.rows], atol=2e-6)
         np.testing.assert_allclose(found.cosines, np.sort(np.delete(expected, row))[::-1], atol=2e-6)
         assert found.index == "exact"
-
-
-def test_a_look_is_refused_where_there_is_none_to_choose() -> None:
-    gallery, _, _ = joined()
-    with pytest.raises(LookUnavailableError, match="search with the exact one"):
-        gallery.search(gallery.vectors[0], Options(5, index="annoy", look=0.5))
-    for parts in (Parts(32, 32, 0.3), Parts(32, 20, 0.0)):
-        alone = replace(gallery, vectors=replace(gallery.vectors, parts=parts))
-        with pytest.raises(LookUnavailableError, match="one part only"):
-            alone.search(gallery.vectors[0], Options(5, look=0.5))
-
-
-def test_a_query_of_several_images_is_as_near_to_each_of_them_in_both_parts() -> None:
-    gallery, _, _ = joined()
-    vectors, rows = gallery.vectors, [3, 150, 280]
-    lengths = np.array([[1], [5], [0.1]], np.float32)
-    query = vectors.parts.combine(vectors[rows] * lengths, NO_VECTORS, NO_VECTORS)
-    assert np.linalg.norm(query[:20]) == pytest.approx(0.7**0.5)
-    for part in (slice(20), slice(20, None)):
-        mean = normalize(vectors[rows][:, part]).mean(axis=0)
-        np.testing.assert_allclose(normalize(query[None, part])[0], normalize(mean[None])[0], atol=1e-6)
-    assert set(gallery.search(query, Options(3)).rows) == set(rows)

@@ -2,6 +2,7 @@
 
 from pipeline.inputs import load_params
 
+import io
 import json
 import struct
 import zlib
@@ -14,6 +15,7 @@ from PIL import Image
 import scan
 from projects import ROOT
 from samples import encode
+from service.api import make_thumbnail
 from similarity import layout
 from similarity.data.files import Outputs
 from similarity.data.images.decoding import decode_image, read_image
@@ -164,3 +166,11 @@ def test_a_data_set_of_twelve_bits_is_scanned_as_one_of_eight_and_few_more_image
     printed, third = run_scan()
     assert "1 image decoded" in printed
     assert third[layout.RANGES] == first[layout.RANGES]
+
+
+def test_a_thumbnail_that_is_served_shows_what_the_data_set_calls_black_and_white() -> None:
+    content = encode(Image.fromarray(np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)), "PNG")
+    for white, brightest in ((4095, 255), (65535, 16)):
+        small = Image.open(io.BytesIO(make_thumbnail(content, 32, {"integer": (0, white)})))
+        assert small.size == (32, 32)
+        assert np.asarray(small).max() == pytest.approx(brightest, abs=8)
