@@ -23,6 +23,7 @@ from similarity.data.sources.ceramics import draw_picture
 from similarity.errors import UserError
 
 PICTURE = draw_picture("bowl", 0, 0, 48)
+pillow_heif.register_heif_opener()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,6 @@ def with_orientation(orientation: int) -> Image.Exif:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_that_of_pillow_also_in_heic(orientation: int) -> None:
     """Telephones write the orientation of HEIC twice, as its own and as EXIF."""
-    pillow_heif.register_heif_opener()
     picture, exif = Image.fromarray(PICTURE[:30]), with_orientation(orientation)
     content = encode(picture, "PNG", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
@@ -89,7 +89,7 @@ def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_
     assert decode_image(large, max_pixels=2_000_000).pixels.shape == (2_000, 1_000, 3)
 
 
-@pytest.mark.parametrize("shape", [(31, 7), (1, 1), (96, 200), (700, 50), (1, 5000)])
+@pytest.mark.parametrize("shape", [(1, 1), (96, 200), (700, 50)])
 def test_resize_gives_what_pillow_gives_for_each_channel_in_floating_point(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, -1, 0)]
@@ -112,11 +112,10 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_twice_what_is_needed(
     assert np.abs(decoded.pixels - expected).mean() < 4
 
 
-@pytest.mark.parametrize("side", [8, 100])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_truncated_jpeg_is_found_at_every_scale(photographs: list[np.ndarray], side: int, progressive: bool) -> None:
+def test_a_truncated_jpeg_is_found_at_every_scale(photographs: list[np.ndarray], progressive: bool) -> None:
     content = encode(Image.fromarray(photographs[1]), "JPEG", progressive=progressive)
-    for kept in (0.5, 0.99):
+    for side, kept in ((8, 0.5), (8, 0.99), (100, 0.99)):
         with pytest.raises(UnreadableImageError, match="truncated"):
             read_image(content[: int(kept * len(content))], side)
 
@@ -141,7 +140,6 @@ def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path)
 
 @pytest.fixture
 def heic() -> bytes:
-    pillow_heif.register_heif_opener()
     return encode(Image.fromarray(PICTURE[:30]), "HEIF", quality=95)
 
 

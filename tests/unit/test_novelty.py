@@ -69,9 +69,8 @@ def test_few_images_and_constant_features_give_finite_distances_and_are_similar_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [16, 61])
-def test_each_kind_draws_different_images_of_the_size_and_the_same_ones_again(kind: str, size: int) -> None:
-    images = [draw_foreign(kind, number, size, 0) for number in range(3)]
-    assert all(image.shape == (size, size, 3) and image.dtype == np.uint8 for image in images)
-    assert not (images[0] == images[1]).all()
-    assert (draw_foreign(kind, 2, size, 0) == images[2]).all()
+def test_each_kind_draws_different_images_of_the_size_and_the_same_ones_again(kind: str) -> None:
+    images = [draw_foreign(kind, number, 61, 0) for number in (0, 1, 1)]
+    assert all(image.shape == (61, 61, 3) and image.dtype == np.uint8 for image in images)
+    assert (images[0] != images[1]).any()
+    assert (images[1] == images[2]).all()
