@@ -1,7 +1,6 @@
 """A service ends within five seconds, and its decoders with it, also while an image is decoded that takes longer."""
 
 import contextlib
-import io
 import signal
 import subprocess
 import time
@@ -9,23 +8,22 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
-import numpy as np
 import pytest
 from PIL import Image
 
 from projects import Project
 from raw_requests import UPLOAD_START, connect, upload_head
+from samples import encode
 from service_process import ServiceProcesses
 
 SECONDS = 5
 
 
-@pytest.fixture(scope="module")
-def slow() -> bytes:
-    """An image that takes seconds to decode, since nothing in JPEG 2000 repeats."""
-    content = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (6000, 6000), np.uint8)).save(content, "JPEG2000")
-    return content.getvalue()
+def slow_to_decode() -> bytes:
+    """Draw a JPEG image that takes many seconds to decode, as its last refinement is repeated."""
+    content = encode(Image.new("L", (7000, 7000)), "JPEG", progressive=True)
+    start = content.rindex(b"\xff\xda")
+    return content[:start] + 200 * content[start:-2] + content[-2:]
 
 
 def used_seconds(process: int) -> float:
@@ -42,10 +40,10 @@ def session_of(process: int) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_service_and_its_decoders(reproduced: Project, slow: bytes, tmp_path: Path, number: int) -> None:
+def test_a_service_and_its_decoders(reproduced: Project, tmp_path: Path, number: int) -> None:
     processes, errors = ServiceProcesses(reproduced), tmp_path / "errors.txt"
-    address = processes.start("--max-upload-mb=50", before=f"exec 2> {errors}")
-    service = processes.processes[0]
+    address = processes.start(before=f"exec 2> {errors}")
+    service, slow = processes.processes[0], slow_to_decode()
 
     def upload() -> None:
         with contextlib.suppress(httpx.HTTPError):  # nobody answers
