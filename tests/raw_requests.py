@@ -36,15 +36,6 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def push(connection: socket.socket, most: int) -> int:
-    """Sends zeros until the other side does not take them any more, and gives their number."""
-    sent, part = 0, bytes(1 << 16)
-    with suppress(OSError):
-        while sent < most:
-            sent += connection.send(part)
-    return sent
-
-
 def until(request: Callable[[], httpx.Response], status: int) -> httpx.Response:
     """Repeats a request until it gives a status: the server may not have noticed yet what happened before."""
     for _ in range(100):
