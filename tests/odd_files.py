@@ -56,7 +56,7 @@ def picture(number: int, size: tuple[int, int], mode: str) -> Image.Image:
 
 
 def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
-    """Pictures of every mode and shape, and animations."""
+    """Pictures of every mode and shape, animations, and odd metadata."""
     for file_format, modes in MODES.items():
         for mode in modes:
             for number, size in enumerate(SHAPES):
@@ -74,11 +74,7 @@ def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
     yield OddFile("bytes behind the end", encode(small, "PNG") + rng.bytes(500), True)
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         yield OddFile(compression, encode(small, "TIFF", compression=compression), True)
-
-
-def odd_exif(rng: np.random.Generator) -> Iterator[OddFile]:
-    """Metadata that is damaged: it must not make a picture unreadable."""
-    for number in range(60):
+    for number in range(60):  # damaged metadata must not make a picture unreadable
         exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12"[: number % 20] + rng.bytes(number % 60)
         yield OddFile("odd EXIF", encode(picture(number, (20, 12), "RGB"), "JPEG", exif=exif), True)
 
@@ -128,7 +124,7 @@ def write_corpus(folder: Path, seed: int, damaged: int) -> dict[str, OddFile]:
     """Write files, of which `damaged` by each kind of damage, in class folders with any suffix; return them by key."""
     rng = np.random.default_rng(seed)
     sound = list(sound_files(rng))
-    files = [*sound, *odd_exif(rng), *other_files(rng)]
+    files = [*sound, *other_files(rng)]
     for damage in DAMAGES:
         for chosen in rng.integers(0, len(sound), damaged):
             origin = sound[chosen]
