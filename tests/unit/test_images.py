@@ -1,6 +1,5 @@
 import io
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,9 @@ from similarity.data.images.decoding import (
     UnreadableImageError,
     decode_image,
     read_image,
-    read_image_file,
 )
 from similarity.data.images.pixels import resize
 from similarity.data.sources.ceramics import draw_picture
-from similarity.errors import UserError
 
 PICTURE = draw_picture("bowl", 0, 0, 48)
 pillow_heif.register_heif_opener()
@@ -126,16 +123,6 @@ def test_what_stands_behind_the_end_of_a_jpeg_and_damaged_metadata_do_not_matter
     assert read_image(content + video, 100).shape == (375, 375, 3)
     damaged = encode(Image.fromarray(PICTURE), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
     assert read_image(damaged).shape == (48, 48, 3)
-
-
-def test_a_file_that_has_changed_since_it_was_scanned_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.png"
-    Image.fromarray(PICTURE).save(path)
-    digest = sha256(path.read_bytes()).hexdigest()
-    np.testing.assert_array_equal(read_image_file(path, digest), PICTURE)
-    Image.fromarray(PICTURE[::-1]).save(path)
-    with pytest.raises(UserError, match=r"x\.png has changed since it was scanned"):
-        read_image_file(path, digest)
 
 
 @pytest.fixture

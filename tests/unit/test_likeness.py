@@ -1,16 +1,12 @@
 """Likeness: cosines on a scale that reads the same for every gallery."""
 
-from dataclasses import fields
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import relu_clusters
-from similarity.data.evaluation.likeness import Likeness, add_likeness, fit_likeness, load_likeness, words
-from similarity.data.evaluation.novelty import fit_novelty, load_novelty, save_novelty
+from similarity.data.evaluation.likeness import Likeness, fit_likeness, words
 from similarity.data.vectors import normalize
 
 UNITS, GROUPS = normalize(relu_clusters(900) + np.float32(0.2)), np.arange(900)
@@ -58,15 +54,3 @@ def test_duplicates_do_not_count_as_the_nearest() -> None:
     assert anchors[3] < 0.9999
     [(_, anchors)] = fitted(doubled, np.repeat(LABELS, 2), np.arange(1800)).cosines
     assert anchors[3] == 0.999
-
-
-def test_a_file_holds_both_scales_with_the_same_bytes_every_time(tmp_path: Path) -> None:
-    novelty, _ = fit_novelty(UNITS, np.arange(32), GROUPS, 0.98, 0)
-    for path in (tmp_path / "a.npz", tmp_path / "b.npz"):
-        save_novelty(novelty, path)
-        add_likeness(fitted(), path)
-    assert path.read_bytes() == (tmp_path / "a.npz").read_bytes()
-    assert load_likeness(path)(0.5) == fitted()(0.5)
-    loaded = load_novelty(path)
-    for field in fields(novelty):
-        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(novelty, field.name))

@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from similarity.data.vectors import normalize
-from similarity.embedding.model import EmbeddingModel, Head, embed, fit_visual_part, load_embedding_model, save_embedder
+from similarity.embedding.model import EmbeddingModel, Head, embed, fit_visual_part
 
 RNG = np.random.default_rng(0)
 FEATURES = (RNG.standard_normal((400, 4)) @ RNG.standard_normal((4, 30)) * 10.0 ** RNG.uniform(-1, 2, 30) + 7).astype(
@@ -59,16 +57,3 @@ def test_without_one_part_the_embedding_is_the_other_one_and_not_nan() -> None:
     embeddings = EmbeddingModel(silent, fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0), 0.25)(FEATURES)
     assert not embeddings[:, :5].any()
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 0.5, atol=1e-5)
-
-
-def test_a_model_is_read_as_it_was_written_and_written_the_same_again(tmp_path: Path) -> None:
-    model = EmbeddingModel(HEAD, fit_visual_part(FEATURES, ROWS, COLUMNS, 4, 0), 0.3)
-    for name in ("backbone", "a", "b"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "backbone/graph.bin").write_bytes(b"graph")
-    for name in ("a", "b"):
-        save_embedder(tmp_path / name, tmp_path / "backbone", model)
-    contents = [[path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("a", "b")]
-    assert contents[0] == contents[1]
-    assert (tmp_path / "a/graph.bin").read_bytes() == b"graph"
-    np.testing.assert_array_equal(load_embedding_model(tmp_path / "a")(FEATURES), model(FEATURES))

