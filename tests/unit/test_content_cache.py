@@ -8,18 +8,14 @@ from similarity.errors import UserError
 ENTRIES = {f"key {number}": bytes([number % 256]) * 50 for number in range(1200)}
 
 
-def opened(folder: Path, namespace: str = "made so", limit_gb: float = 1) -> ContentCache:
-    return ContentCache(folder, namespace, limit_gb)
-
-
-def test_entries_are_found_by_key_and_namespace_in_another_process(tmp_path: Path) -> None:
-    opened(tmp_path).put_many(ENTRIES)
-    assert opened(tmp_path).get_many([*ENTRIES, "unknown"]) == ENTRIES
-    assert opened(tmp_path, "made otherwise").get_many(ENTRIES) == {}
+def test_entries_are_found_by_key_and_namespace(tmp_path: Path) -> None:
+    ContentCache(tmp_path, "made so", 1).put_many(ENTRIES)
+    assert ContentCache(tmp_path, "made so", 1).get_many([*ENTRIES, "unknown"]) == ENTRIES
+    assert ContentCache(tmp_path, "made otherwise", 1).get_many(ENTRIES) == {}
 
 
 def test_the_database_stays_within_its_limit(tmp_path: Path) -> None:
-    cache = opened(tmp_path, limit_gb=0.002)
+    cache = ContentCache(tmp_path, "made so", 0.002)
     for key in ENTRIES:
         cache.put_many({key: bytes(10_000)})
     assert 0 < len(cache.get_many(ENTRIES)) < 200
@@ -28,13 +24,13 @@ def test_the_database_stays_within_its_limit(tmp_path: Path) -> None:
 
 def test_a_cache_that_is_turned_off_or_cannot_be_used_finds_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for cache in (opened(tmp_path / "off", limit_gb=0), opened(tmp_path / "file")):
+    for cache in (ContentCache(tmp_path / "off", "made so", 0), ContentCache(tmp_path / "file", "made so", 1)):
         cache.put_many(ENTRIES)
         assert cache.get_many(ENTRIES) == {}
         assert cache.problem
     assert not (tmp_path / "off").exists()
     (tmp_path / "cache.db").write_bytes(b"no database" * 1000)
-    damaged = opened(tmp_path)
+    damaged = ContentCache(tmp_path, "made so", 1)
     assert damaged.get_many(ENTRIES) == {}
     assert "not a database (if it is damaged, remove it)" in str(damaged.problem)
 

@@ -45,11 +45,7 @@ def test_commands_on_the_pages_exist() -> None:
 def test_habits_that_are_hard_to_read_are_refused(tmp_path: Path) -> None:
     lint = runpy.run_path(str(ROOT / "scripts/lint_words.py"))
     page, code = tmp_path / "page.md", tmp_path / "code.py"
-    for line, found in (
-        ("It is beside it.", 1),
-        ("Of more, some are found.", 1),
-        ("It is `tell` in code.", 0),
-    ):
+    for line, found in (("It is beside it.", 1), ("Of more, some are found.", 1), ("It is `tell` in code.", 0)):
         page.write_text(line, encoding="utf-8")
         code.write_text(f'"""{line}"""\n', encoding="utf-8")
         assert [lint["main"]([str(path)]) for path in (page, code)] == [found] * 2

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from projects import ROOT
+
 SOURCES = ROOT / "src"
 LIBRARY = SOURCES / "similarity"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # They decide what a run prints and checks and where its files are, not what comes out: the values of parameters and the
 # paths of files are dependencies of their own.
 WITHOUT_INFLUENCE = {*(LIBRARY / name for name in ("errors.py", "layout.py", "params.py")), SOURCES / "pipeline"}
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 VERSIONS = yaml.safe_load((LIBRARY / "data" / "versions.yaml").read_text(encoding="utf-8"))
 PACKAGES = {path.parent for path in LIBRARY.glob("*/__init__.py")} | {SOURCES / "pipeline", SOURCES / "service"}
 
@@ -70,8 +72,7 @@ def test_the_graph_stays_small() -> None:
     assert len(dependencies) <= 120
     assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 180
     assert len((ROOT / "dvc.lock").read_text(encoding="utf-8").splitlines()) <= 700
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    assert sum(map(len, params.values())) <= 40
+    assert sum(map(len, PARAMS.values())) <= 40
 
 
 def test_the_recorded_versions_are_those_of_the_pins() -> None:
@@ -92,8 +93,7 @@ def test_a_stage_runs_the_script_of_its_name_and_leaves_the_run_cache_on(name: s
     for output in [*stage.get("metrics", []), *stage.get("plots", [])]:
         assert all(settings["cache"] is False and "persist" not in settings for settings in output.values())
     # DVC leaves `size` and `nfiles` out of the key of a run, wherever they stand, as if they were of a file.
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    sections = [params.get(listed, {}) for listed in stage.get("params", []) if isinstance(listed, str)]
+    sections = [PARAMS.get(listed, {}) for listed in stage.get("params", []) if isinstance(listed, str)]
     assert not any({"size", "nfiles"} & set(section) for section in sections)
 
 

@@ -10,12 +10,7 @@ from PIL import Image, ImageOps
 from odd_files import bomb
 from samples import encode
 from service.api import media_type
-from similarity.data.images.decoding import (
-    MissingReaderError,
-    UnreadableImageError,
-    decode_image,
-    read_image,
-)
+from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, decode_image, read_image
 from similarity.data.images.pixels import resize
 from similarity.data.sources.ceramics import draw_picture
 

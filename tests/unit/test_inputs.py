@@ -1,24 +1,22 @@
 from pipeline.inputs import load_params, read_file
 
+import shutil
 from pathlib import Path
 
 import dvc.api
 import pygit2
 import pytest
 import yaml
-from dvc.utils.serialize import modify_yaml
 
+from projects import ROOT, update_yaml
 from similarity.errors import UserError
 
-DEFAULTS = Path(__file__).parents[2] / "params.yaml"
+DEFAULTS = ROOT / "params.yaml"
 
 
 def changed(tmp_path: Path, changes: dict[str, dict[str, object]]) -> Path:
-    content = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    for section, values in changes.items():
-        content[section] |= values
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path = shutil.copyfile(DEFAULTS, tmp_path / "params.yaml")
+    update_yaml(path, changes)
     return path
 
 
@@ -92,11 +90,9 @@ def test_visual_taps_must_be_tapped_unless_there_is_no_visual_part(tmp_path: Pat
 def test_what_an_experiment_sets_changes_nothing_else(tmp_path: Path, section: str, key: str) -> None:
     """The writer that DVC uses spoils a file where a list with a comment behind its key becomes something else."""
     expected = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    path = tmp_path / "params.yaml"
-    path.write_bytes(DEFAULTS.read_bytes())
+    path = changed(tmp_path, {})
     for value in ([], [5, 6], 0.5):
-        with modify_yaml(str(path)) as content:
-            content[section][key] = value
+        update_yaml(path, {section: {key: value}})
         expected[section][key] = value
         assert yaml.safe_load(path.read_text(encoding="utf-8")) == expected
     if key == "lr":  # the file is in the form in which `dvc exp run -S` writes it back

@@ -14,10 +14,7 @@ from similarity.data.sources.label_tables import Correction, corrected_key
 from similarity.errors import DataError, UserError
 
 RIGHT, LEAVE_OUT = Correction("right"), Correction("leave_out")
-
-
-def relabel(label: str) -> Correction:
-    return Correction("relabel", label)
+TO_A, TO_B, TO_C = (Correction("relabel", label) for label in "abc")
 
 
 def test_hidden_files_and_other_kinds_of_files_are_left_out_with_the_reason() -> None:
@@ -154,10 +151,10 @@ def test_what_a_file_is_its_first_bytes_say_with_and_without_the_reader_of_heic(
     [
         ({}, "a/1.jpg"),
         ({"a/1.jpg": LEAVE_OUT}, None),
-        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": RIGHT}, "b/a__1.jpg"),
-        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": relabel("c")}, "c/a__1.jpg"),
-        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": relabel("a")}, "a/1.jpg"),
-        ({"a/1.jpg": relabel("b"), "b/a__1.jpg": LEAVE_OUT}, None),
+        ({"a/1.jpg": TO_B, "b/a__1.jpg": RIGHT}, "b/a__1.jpg"),
+        ({"a/1.jpg": TO_B, "b/a__1.jpg": TO_C}, "c/a__1.jpg"),
+        ({"a/1.jpg": TO_B, "b/a__1.jpg": TO_A}, "a/1.jpg"),
+        ({"a/1.jpg": TO_B, "b/a__1.jpg": LEAVE_OUT}, None),
     ],
 )
 def test_a_later_decision_about_a_relabeled_image_counts(corrections: dict[str, Correction], key: str | None) -> None:
@@ -166,11 +163,11 @@ def test_a_later_decision_about_a_relabeled_image_counts(corrections: dict[str, 
 
 def test_images_are_relabeled_with_their_splits_and_left_out_by_their_path_in_the_source() -> None:
     files = [f"{split}/{label}/{name}.jpg" for split in ("train", "test") for label in "ab" for name in "12"]
-    decided = {"a/train__1.jpg": relabel("b"), "b/test__2.jpg": LEAVE_OUT, "a/test__1.jpg": RIGHT, "x/gone": LEAVE_OUT}
+    decided = {"a/train__1.jpg": TO_B, "b/test__2.jpg": LEAVE_OUT, "a/test__1.jpg": RIGHT, "x/gone": LEAVE_OUT}
     layout = plan_names(*files, corrections=decided)
     assert keys(layout)["train/a/1.jpg"] == "b/a__train__1.jpg"
     assert layout.left_out == [("test/b/2.jpg", "left out by a correction")]
     assert len(layout.images) == len(layout.splits) == 7
     assert layout.corrected == 2
     with pytest.raises(DataError, match=r"'a/1\.jpg' and .* would both be 'b/a__1\.jpg': .* or decide otherwise"):
-        plan_names("a/1.jpg", "b/a__1.jpg", corrections={"a/1.jpg": relabel("b")})
+        plan_names("a/1.jpg", "b/a__1.jpg", corrections={"a/1.jpg": TO_B})

@@ -31,7 +31,7 @@ def test_demo_pictures_depend_on_their_number_alone_and_differ() -> None:
 
 
 @pytest.mark.parametrize("name", EDITS)
-@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (3, 50), (41, 60), (1, 66_000)])
+@pytest.mark.parametrize("shape", [(1, 1), (41, 60), (1, 66_000)])
 def test_every_edit_gives_an_image_of_any_size(name: str, shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     edited = edit(pixels, name)

@@ -34,30 +34,22 @@ def slow_map_at_r(similarities: np.ndarray, labels: np.ndarray, label: int) -> f
 
 @given(arrays(np.float32, (30, 3), elements=st.integers(0, 3)), arrays(np.int32, 30, elements=st.integers(0, 2)))
 @settings(deadline=None, max_examples=50)
-def test_scores_are_those_of_the_slow_way(vectors: np.ndarray, labels: np.ndarray) -> None:
-    labels[[0, 1, 2]] = [0, 1, 2]
-    gallery, queries = np.arange(20), np.arange(20, 30)
+def test_scores_are_those_of_the_slow_way_and_no_image_is_its_own_neighbor(
+    vectors: np.ndarray, labels: np.ndarray
+) -> None:
+    labels[:3] = [0, 1, 2]
+    gallery, queries = np.arange(20), np.arange(10, 30)
     _, scores, nearest, cosines = evaluate_retrieval(vectors, labels, queries, gallery)
     similarities = normalize(vectors)[queries] @ normalize(vectors)[gallery].T
+    is_other = queries[:, None] != gallery
+    similarities[~is_other] = -2
     np.testing.assert_allclose(np.take_along_axis(similarities, nearest, axis=1), cosines, atol=1e-6)
     np.testing.assert_allclose(cosines, -np.sort(-similarities, axis=1)[:, :10], atol=1e-5)
     slow = [
-        slow_map_at_r(row, labels[gallery], label) for row, label in zip(similarities, labels[queries], strict=True)
+        slow_map_at_r(row[others], labels[gallery][others], label)
+        for row, others, label in zip(similarities, is_other, labels[queries], strict=True)
     ]
     np.testing.assert_allclose(scores["map_at_r"], slow)
-
-
-@given(arrays(np.float32, (20, 3), elements=st.integers(0, 3)))
-@settings(deadline=None, max_examples=30)
-def test_an_image_of_the_gallery_is_not_its_own_neighbor(vectors: np.ndarray) -> None:
-    """Each score is the one among the gallery without the query."""
-    labels, everything = np.arange(20, dtype=np.int32) % 3, np.arange(20)
-    together = evaluate_retrieval(vectors, labels, everything, everything)
-    for query in everything:
-        alone = evaluate_retrieval(vectors, labels, everything[[query]], np.delete(everything, query))
-        assert {name: values[query] for name, values in together.scores.items()} == {
-            name: pytest.approx(values[0]) for name, values in alone.scores.items()
-        }
 
 
 @given(arrays(np.int32, st.integers(1, 60), elements=st.integers(0, 4)), st.integers(1, 70), st.integers(0, 9))
