@@ -1,4 +1,4 @@
-"""Pictures: drawn, edited, described without learning, and put on contact sheets."""
+"""Pictures: edited, described without learning, and put on contact sheets."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from hypothesis.extra.numpy import arrays
 
 from similarity.data.images.pictures import Tile, draw_sheet
 from similarity.data.images.pixels import EDITS, color_histogram, contrast_pattern, count_values, edit, thumbnail
-from similarity.data.sources.ceramics import CLASSES, draw_picture
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])
@@ -21,13 +20,6 @@ def test_images_of_any_shape_fit_their_tile(shape: tuple[int, int]) -> None:
     assert white.shape == black.shape
     assert (white != black).any(axis=(0, 2)).sum() >= 3  # each image, however thin
     assert (white < 60).sum() > (without < 60).sum()  # captions
-
-
-def test_demo_pictures_depend_on_their_number_alone_and_differ() -> None:
-    pictures = [draw_picture(label, 0, number, 32) for label in CLASSES for number in range(3)]
-    assert all(picture.shape == (32, 32, 3) for picture in pictures)
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    np.testing.assert_array_equal(draw_picture(CLASSES[0], 0, 2, 32), pictures[2])
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -139,9 +139,8 @@ def test_errors_of_lancedb_are_one_line_which_installs_it_if_it_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match=rf"^{tmp_path}.*$") as error:
         publish(str(tmp_path / "file"), "run", FEW_ROWS, 32)
-    assert str(error.value).startswith(str(tmp_path))
     assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(UserError, match=r"run `pip install 'lancedb>=0\.40,<0\.41'`"):

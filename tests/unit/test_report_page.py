@@ -1,4 +1,4 @@
-"""The report: right figures, failures first, plain text stays text, and the same bytes for the same run."""
+"""The report: right figures, failures first, and plain text stays text."""
 
 import html
 import re
@@ -123,19 +123,15 @@ def test_long_lists_are_cut_and_say_where_the_rest_is() -> None:
     assert content.count("<td>a/") == content.count("<td>Broken.") == 10
 
 
-def test_odd_names_stay_text_and_the_same_figures_give_the_same_bytes() -> None:
-    def odd_page() -> str:
-        finding = Finding("near_duplicate", KEYS[0], ODD, "0.9", "", "b/1.jpg", "b", "")
-        return render(
-            source=ODD, failures=QUERIES, shown_queries=QUERIES, across=[finding],
-            classes=page.describe_classes({ODD: [1, 2, 3]}, {ODD: row_of(ODD, 0.5)}, []),
-            confusion=page.confusion([(ODD, "b")]), refused=[{"images": ODD, "refused": "0.5"}],
-            map=page.draw_map(np.eye(2, dtype=np.float32), np.array([ODD, "b"])),
-            findings={"near_duplicate": [finding]}, curves=page.draw_curves(HISTORY),
-        )  # fmt: skip
-
-    text = odd_page()
-    assert odd_page() == text
+def test_odd_names_stay_text() -> None:
+    finding = Finding("near_duplicate", KEYS[0], ODD, "0.9", "", "b/1.jpg", "b", "")
+    text = render(
+        source=ODD, failures=QUERIES, shown_queries=QUERIES, across=[finding],
+        classes=page.describe_classes({ODD: [1, 2, 3]}, {ODD: row_of(ODD, 0.5)}, []),
+        confusion=page.confusion([(ODD, "b")]), refused=[{"images": ODD, "refused": "0.5"}],
+        map=page.draw_map(np.eye(2, dtype=np.float32), np.array([ODD, "b"])),
+        findings={"near_duplicate": [finding]}, curves=page.draw_curves(HISTORY),
+    )  # fmt: skip
     assert "<script" not in text
     assert html.unescape(re.sub("<[^>]*>", "", text)).count("alert") >= 8
     assert set(re.findall(r'src="([a-z]*:)', text)) == {"data:"}
