@@ -139,7 +139,7 @@ def test_errors_of_lancedb_are_one_line_which_installs_it_if_it_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=rf"^{tmp_path}.*$") as error:
+    with pytest.raises(UserError, match=f"^{tmp_path}") as error:
         publish(str(tmp_path / "file"), "run", FEW_ROWS, 32)
     assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "lancedb", None)

@@ -11,6 +11,7 @@ from similarity.reporting import page
 from similarity.reporting.page import Query
 
 ODD = """<script>alert("x")</script> & 'c' $title {{ title }}.jpg"""
+ODD_KEY = ODD.replace("/", "|")
 HISTORY = [dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r"), value) for value in "10"]
 SCORES = ("test_accuracy", "p_at_1", "p_at_10", "map_at_r")
 METRICS: dict[str, dict] = {
@@ -31,7 +32,7 @@ METRICS: dict[str, dict] = {
     "novelty": {"refused": 0.875, "accepted": 0.98},
     "audit": {"findings": 7, "wrong_label": 4, "labels_judged": 100},
 }  # fmt: skip
-KEYS = ["{0}/{0}".format(ODD.replace("/", "|")), "b/1.jpg", "b/2.jpg", "c/3.jpg"]
+KEYS = [f"{ODD_KEY}/{ODD_KEY}", "b/1.jpg", "b/2.jpg", "c/3.jpg"]
 PICTURES = {"picture": lambda key: "data:image/webp," * (key in KEYS), "in_words": "{:.2f}".format}
 QUERIES = [
     Query("b/1.jpg", [("b/2.jpg", 0.9), ("c/3.jpg", 0.8)], 0.5),

@@ -22,14 +22,15 @@ def scan(folder: Path) -> list[Rejection | ScannedImage]:
 
 @pytest.mark.usefixtures("unicode_names")
 def test_every_file_is_recorded_or_rejected_and_only_new_content_is_decoded(wares: Path) -> None:
-    plain, text = wares / "vase" / "ä b.png", wares / "jug" / "text.png"
+    plain = wares / "vase" / "ä b.png"
     Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(plain)
-    text.write_text("no image", encoding="utf-8")
-    rejection = scan(wares)[3]
+    (wares / "jug" / "text.png").write_text("no image", encoding="utf-8")
+    scanned = scan(wares)
+    rejection = scanned[3]
     assert isinstance(rejection, Rejection)
     assert (rejection.path, rejection.reason[:31]) == ("jug/text.png", "not an image in a known format ")
-    text.unlink()
-    first = {image.record.sha256: image for image in scan(wares) if isinstance(image, ScannedImage)}
+    first = {image.record.sha256: image for image in scanned if isinstance(image, ScannedImage)}
+    assert all(image.is_decoded for image in first.values())
     assert [image.remark for image in first.values()] == [""] * 6 + ["nearly one color"]
     digest = hashlib.sha256(plain.read_bytes()).hexdigest()
     assert first[digest].record == ImageRecord("vase/ä b.png", "vase", digest, 9, 5)
