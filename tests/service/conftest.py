@@ -25,7 +25,6 @@ FINDINGS = [  # in the order of the stage `audit`
     Finding("unreadable", "bowl/broken.png", "bowl", "", "", "", "", "truncated"),
     Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
 ]
-FEW_FINDINGS = [Finding("near_duplicate", KEY, "jug", "0.97", "", COPY, "vase", ""), FINDINGS[3], FINDINGS[5]]
 
 if CHROMIUM is None:
     warnings.warn("NO CHROMIUM IS INSTALLED: THE SEARCH PAGE IS NOT TESTED (apt-get install chromium)", stacklevel=1)
@@ -76,26 +75,16 @@ def api(service: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def one_part(untrained: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with `FEW_FINDINGS`, whose embeddings have no visual part, unlike those of its last commit."""
+    """A project with `FINDINGS`, whose embeddings have no visual part, unlike those of its last commit.
+
+    Not to be changed, but for decisions about labels, which are taken back.
+    """
     project = untrained.copy_to(tmp_path_factory.mktemp("one_part") / "project")
-    put_findings(project, FEW_FINDINGS)
-    return project
-
-
-@pytest.fixture(scope="session")
-def audited_project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with `FINDINGS`. Not to be changed, but for decisions."""
-    project = reproduced.copy_to(tmp_path_factory.mktemp("audited") / "project")
-    put_findings(project, FINDINGS)
-    return project
-
-
-def put_findings(project: Project, findings: list[Finding]) -> None:
-    """Replace what the stage `audit` has found, also in dvc.lock."""
     path = project.folder / "data/findings.csv"
     path.unlink()  # it may be a link to the cache
-    write_table(path, Finding._fields, findings)
+    write_table(path, Finding._fields, FINDINGS)
     project.record("data/findings.csv")
+    return project
 
 
 @pytest.fixture(scope="session")

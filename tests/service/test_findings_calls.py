@@ -1,29 +1,19 @@
 """What the audit found, as the service shows it."""
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
 
 from projects import Project
-from service_process import TOKEN, client_of
+from service_process import TOKEN
 
 KEY, COPY, ODD = "jug/jug_0003.jpg", "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
-
-
-@pytest.fixture(scope="module")
-def audited(audited_project: Project) -> Iterator[httpx.Client]:
-    """A client of a service of images with which something is wrong."""
-    with client_of(audited_project) as client:
-        yield client
 
 
 def listed(client: httpx.Client, **query: str | int | bool) -> list[dict]:
     return client.get("/api/findings", params=query).json()["findings"]
 
 
-def test_the_most_important_findings_come_first_in_words_and_can_be_chosen(audited: httpx.Client) -> None:
-    page = audited.get("/api/findings").json()
+def test_the_most_important_findings_come_first_in_words_and_can_be_chosen(both: httpx.Client) -> None:
+    page = both.get("/api/findings").json()
     kinds = ["duplicate", "wrong_label", "unreadable", "odd", "doubtful_label", "class_imbalance"]
     assert [each["kind"] for each in page["findings"]] == kinds
     assert (page["audited"], page["total"], page["pages"]) == (True, 6, 1)
@@ -33,17 +23,17 @@ def test_the_most_important_findings_come_first_in_words_and_can_be_chosen(audit
     assert (duplicate["key"], duplicate["other"], duplicate["score"], duplicate["indexed"]) == (KEY, COPY, 1, True)
     assert (unreadable["indexed"], unreadable["score"]) == (False, None)
     assert (imbalance["key"], imbalance["label"], imbalance["indexed"]) == (None, "vase", False)
-    assert [each["key"] for each in listed(audited, kind="odd")] == [ODD]
-    assert [each["kind"] for each in listed(audited, key=COPY)] == ["duplicate", "wrong_label"]
-    assert [each["kind"] for each in listed(audited, label="jug")] == ["duplicate"]
-    assert [each["kind"] for each in listed(audited, page=2, size=4)] == ["doubtful_label", "class_imbalance"]
-    assert listed(audited, page=3, size=4) == []
+    assert [each["key"] for each in listed(both, kind="odd")] == [ODD]
+    assert [each["kind"] for each in listed(both, key=COPY)] == ["duplicate", "wrong_label"]
+    assert [each["kind"] for each in listed(both, label="jug")] == ["duplicate"]
+    assert [each["kind"] for each in listed(both, page=2, size=4)] == ["doubtful_label", "class_imbalance"]
+    assert listed(both, page=3, size=4) == []
 
 
-def test_images_have_their_findings_and_can_be_listed_and_searched_by_them(audited: httpx.Client) -> None:
-    [entry] = audited.get("/api/images", params={"name": "vase_0005"}).json()["images"]
+def test_images_have_their_findings_and_can_be_listed_and_searched_by_them(both: httpx.Client) -> None:
+    [entry] = both.get("/api/images", params={"name": "vase_0005"}).json()["images"]
     assert entry["findings"] == ["wrong_label", "duplicate"]
-    answer = audited.get("/api/similar", params={"key": KEY, "k": 24, "label": "vase"}).json()
+    answer = both.get("/api/similar", params={"key": KEY, "k": 24, "label": "vase"}).json()
     assert answer["query"]["findings"] == ["duplicate"]
     found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
     assert found[COPY] == ["wrong_label", "duplicate"]
@@ -53,45 +43,46 @@ def test_images_have_their_findings_and_can_be_listed_and_searched_by_them(audit
         ("any", {KEY, COPY, ODD}),
         ("outlier", set()),
     ):
-        page = audited.get("/api/images", params={"finding": finding}).json()
+        page = both.get("/api/images", params={"finding": finding}).json()
         assert {each["key"] for each in page["images"]} == expected
-        answer = audited.get("/api/similar", params={"key": KEY, "finding": finding}).json()["answer"]
+        answer = both.get("/api/similar", params={"key": KEY, "finding": finding}).json()["answer"]
         assert {each["key"] for each in answer["neighbors"]} == expected - {KEY}
-    assert audited.get("/api/images", params={"finding": "none"}).json()["total"] == 144 - 3
+    assert both.get("/api/images", params={"finding": "none"}).json()["total"] == 144 - 3
 
 
 def decide(client: httpx.Client, **fields: str) -> httpx.Response:
     return client.post("/api/corrections", data=fields)
 
 
-def test_decisions_are_written_and_shown_with_the_findings(audited: httpx.Client, audited_project: Project) -> None:
-    path = audited_project.folder / "data/corrections.csv"
-    assert audited.get("/api/corrections").json() == {"writable": True, "corrections": []}
-    decide(audited, key=COPY, decision="relabel", label="jug")
-    decide(audited, key=ODD, decision="right")
-    answer = decide(audited, key="bowl/broken.png", decision="leave_out")  # it is not indexed
+def test_decisions_are_written_and_shown_with_the_findings(both: httpx.Client, one_part: Project) -> None:
+    path = one_part.folder / "data/corrections.csv"
+    assert both.get("/api/corrections").json() == {"writable": True, "corrections": []}
+    decide(both, key=COPY, decision="relabel", label="jug")
+    decide(both, key=ODD, decision="right")
+    answer = decide(both, key="bowl/broken.png", decision="leave_out")  # it is not indexed
     assert [each["key"] for each in answer.json()["corrections"]] == [ODD, "bowl/broken.png", COPY]
     rows = ["key,decision,label", f"{ODD},right,", "bowl/broken.png,leave_out,", f"{COPY},relabel,jug"]
     assert path.read_text(encoding="utf-8").splitlines() == rows
-    [found] = listed(audited, kind="wrong_label")
+    [found] = listed(both, kind="wrong_label")
     assert (found["decision"], found["decided_label"]) == ("relabel", "jug")
-    [pair] = listed(audited, kind="duplicate")  # it is decided with its other image
+    [pair] = listed(both, kind="duplicate")  # it is decided with its other image
     assert (pair["key"], pair["decision"], pair["decided_key"]) == (KEY, "relabel", COPY)
-    assert [each["kind"] for each in listed(audited, decided=False)] == ["class_imbalance"]
-    decide(audited, key=COPY, decision="undecided")
+    assert [each["kind"] for each in listed(both, decided=False)] == ["class_imbalance"]
+    decide(both, key=COPY, decision="undecided")
     undecided = ["duplicate", "wrong_label", "class_imbalance"]
-    assert [each["kind"] for each in listed(audited, decided=False)] == undecided
+    assert [each["kind"] for each in listed(both, decided=False)] == undecided
     for fields, status, code in (
         ({"key": "jug/none.jpg", "decision": "right"}, 404, "unknown_name"),
         ({"key": KEY, "decision": "relabel"}, 422, "invalid"),
         ({"key": KEY, "decision": "right", "label": "jug"}, 422, "invalid"),
         ({"key": KEY, "decision": "relabel", "label": "../x"}, 422, "invalid"),
     ):
-        refused = decide(audited, **fields)
+        refused = decide(both, **fields)
         assert (refused.status_code, refused.json()["code"]) == (status, code)
     path.unlink()
     path.mkdir()  # nothing can take its place, not even for root
-    assert decide(audited, key=KEY, decision="right").json()["code"] == "read_only"
+    assert decide(both, key=KEY, decision="right").json()["code"] == "read_only"
+    path.rmdir()
 
 
 def test_decisions_need_a_token_where_others_can_reach_the_service(named: str, closed: str) -> None:
