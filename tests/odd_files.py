@@ -1,7 +1,7 @@
 """A seeded corpus of odd image files: each kind of picture, and each kind of damage to it."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,6 @@ MODES = {
     "AVIF": ("RGB", "RGBA"),
     "HEIF": ("RGB",),
 }
-NOT_OPENED = ("EPS", "ICO", "PCX", "QOI", "SGI", "TGA")
 SHAPES = ((1, 1), (1, 2), (2, 1), (3, 3), (1, 2500), (2500, 1), (7, 400), (400, 7), (16, 16), (33, 21))
 SUFFIXES = sorted(IMAGE_SUFFIXES)
 
@@ -81,7 +80,7 @@ def sound_files(rng: np.random.Generator) -> Iterator[OddFile]:
 
 def other_files(rng: np.random.Generator) -> Iterator[OddFile]:
     """What is no picture, or one of a format that is not opened."""
-    for file_format in NOT_OPENED:
+    for file_format in ("EPS", "ICO", "PCX", "QOI", "SGI", "TGA"):
         yield OddFile(file_format, encode(picture(4, (20, 12), "RGB"), file_format), False)
     starts = b"P6", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
     texts = b"", bytes(300), b"<html>Please log in</html>", b"%PDF-1.4\n", *starts
@@ -117,15 +116,12 @@ def damage_head(content: bytes, rng: np.random.Generator) -> bytes:
     return flip_bits(content[:64], rng) + content[64:]
 
 
-DAMAGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (flip_bits, cut, damage_head)
-
-
 def write_corpus(folder: Path, seed: int, damaged: int) -> dict[str, OddFile]:
     """Write files, of which `damaged` by each kind of damage, in class folders with any suffix; return them by key."""
     rng = np.random.default_rng(seed)
     sound = list(sound_files(rng))
     files = [*sound, *other_files(rng)]
-    for damage in DAMAGES:
+    for damage in (flip_bits, cut, damage_head):
         for chosen in rng.integers(0, len(sound), damaged):
             origin = sound[chosen]
             files.append(OddFile(f"{damage.__name__}: {origin.kind}", damage(origin.content, rng), None))

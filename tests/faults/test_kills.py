@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -49,33 +48,23 @@ def disturbed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return reproduced.copy_to(tmp_path_factory.mktemp("kills") / "project")
 
 
-def is_running(project: Project) -> bool:
-    """Whether DVC runs a stage in a project's folder."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
-            in_project = (process / "cwd").resolve() == project.folder.resolve()
-            if in_project and b"DVC_STAGE=" in (process / "environ").read_bytes():
-                return True
-    return False
-
-
 def disturb(project: Project, kill: Kill) -> str:
     """Run a stage again, kill it, and return what was printed."""
-    command = ["dvc", "repro", "--force", "--single-item", kill.stage]
-    with (project.folder.parent / "printed.txt").open("w+", encoding="utf-8") as printed:
+    command, path = ["dvc", "repro", "--force", "--single-item", kill.stage], project.folder.parent / "printed.txt"
+    environment = {**project.environment, "PYTHONUNBUFFERED": "1"}
+    with path.open("w", encoding="utf-8") as printed:
         process = subprocess.Popen(
-            command, cwd=project.folder, env=project.environment, stdout=printed, stderr=subprocess.STDOUT,
+            command, cwd=project.folder, env=environment, stdout=printed, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=obey_interrupts,
         )  # fmt: skip
-        while process.poll() is None and not is_running(project):
+        while process.poll() is None and "> python src/" not in path.read_text(encoding="utf-8"):
             time.sleep(0.02)
         time.sleep(kill.seconds)
         number = signal.SIGINT if kill.way.startswith("SIGINT") else signal.SIGKILL
         if process.poll() is None:
             os.kill(process.pid, number) if kill.way.endswith("alone") else os.killpg(process.pid, number)
         process.wait(60)
-        printed.seek(0)
-        return printed.read()
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kill", draw_kills(KILLS), ids=lambda kill: f"{kill.stage}-{kill.way}-{kill.seconds:.3f}s")

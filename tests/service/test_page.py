@@ -32,11 +32,8 @@ def test_an_upload_is_answered_and_comes_back_with_back_forward_and_reload(page:
 def test_the_viewer_shows_query_and_result_side_by_side_and_obeys_keys(page: Page, service: str) -> None:
     page.goto(f"/?key={KEY}")
     found = expect_found(page, service, key=KEY)
-    cards, panes, facts = (
-        page.locator("#results .card"),
-        page.locator("#viewer-panes img"),
-        page.locator("#viewer-facts"),
-    )
+    cards, panes = page.locator("#results .card"), page.locator("#viewer-panes img")
+    facts, shades = page.locator("#viewer-facts"), page.locator("#viewer-panes canvas")
     cards.nth(2).click()
     expect(panes).to_have_count(2)
     expect(facts).to_contain_text(found[2])
@@ -48,7 +45,6 @@ def test_the_viewer_shows_query_and_result_side_by_side_and_obeys_keys(page: Pag
     assert scales[0] == scales[1]  # both zoom together
     assert "1.5" in scales[0]
     page.keyboard.down("w")
-    shades = page.locator("#viewer-panes canvas")
     expect(shades).to_have_count(2)
     page.keyboard.up("w")
     expect(shades).to_have_count(0)
