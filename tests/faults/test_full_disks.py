@@ -3,7 +3,6 @@
 from pipeline.stage import ADVICE
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -27,19 +26,12 @@ STAGES = ("split", "embed", "ann")  # which write with Python, OpenVINO, and Ann
 NAMESPACE = ("unshare", "--map-root-user", "--mount")
 
 
-@pytest.fixture
-def on_small_disk(project: Project) -> Project:
-    command = [*NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
+def test_stages_that_find_no_room_leave_everything_as_it_was_and_say_so(reproduced: Project) -> None:
+    mount = [*NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here, not even in a namespace of its own")
-    for heavy in (project.folder / ".dvc" / "cache", project.folder / ".git"):
-        heavy.rename(Path(f"{project.folder}.{heavy.name}"))
-    return project
-
-
-def test_stages_that_find_no_room_leave_everything_as_it_was_and_say_so(on_small_disk: Project) -> None:
-    command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(on_small_disk.folder), *STAGES)
-    lines = on_small_disk.run(*NAMESPACE, *command).splitlines()
+    command = ("bash", "-c", ON_A_FULL_DISK, "bash", str(reproduced.folder), *STAGES)
+    lines = reproduced.run(*NAMESPACE, *command).splitlines()
     printed = [line for line in lines if not line.startswith(tuple(f"{stage}: " for stage in STAGES))]
     assert len(printed) == 2 * len(STAGES)
     for message, advice in zip(printed[::2], printed[1::2], strict=True):
