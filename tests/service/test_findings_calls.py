@@ -37,12 +37,12 @@ def test_images_have_their_findings_and_can_be_listed_and_searched_by_them(both:
     assert answer["query"]["findings"] == ["duplicate"]
     found = {each["key"]: each["findings"] for each in answer["answer"]["neighbors"]}
     assert found[COPY] == ["wrong_label", "duplicate"]
-    for finding, expected in (
-        ("odd", {ODD}),
-        ("duplicate", {KEY, COPY}),
-        ("any", {KEY, COPY, ODD}),
-        ("outlier", set()),
-    ):
+    for finding, expected in {
+        "odd": {ODD},
+        "duplicate": {KEY, COPY},
+        "any": {KEY, COPY, ODD},
+        "outlier": set(),
+    }.items():
         page = both.get("/api/images", params={"finding": finding}).json()
         assert {each["key"] for each in page["images"]} == expected
         answer = both.get("/api/similar", params={"key": KEY, "finding": finding}).json()["answer"]

@@ -90,18 +90,14 @@ def test_a_client_that_is_made_of_the_document_uploads_searches_and_lists(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_every_example_of_a_call_works(closed: str, reproduced: Project, tmp_path: Path) -> None:
+def test_every_call_has_an_example_that_works(document: dict, closed: str, reproduced: Project, tmp_path: Path) -> None:
     shutil.copyfile(reproduced.folder / "data/images" / KEY, tmp_path / "photo.jpg")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
     calls = [line for line in lines if line.startswith("curl")]
-    assert len(calls) > 15
-    script = CURL.format(address=closed, token=TOKEN) + "\n".join(calls)
-    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=True)
-    assert (tmp_path / "images.zip").read_bytes().startswith(b"PK")
-
-
-def test_every_call_has_an_example(document: dict) -> None:
     without = {"/healthz", "/api/v1/session", "/api/v1/changes"}  # for other programs, the page, and two runs
     for path in set(document["paths"]) - without:
         named = path.replace("/api/v1/", "$API/").partition("{")[0]
-        assert re.search(rf"^curl .*{re.escape(named)}", PAGE, re.MULTILINE), path
+        assert any(named in call for call in calls), path
+    script = CURL.format(address=closed, token=TOKEN) + "\n".join(calls)
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "images.zip").read_bytes().startswith(b"PK")
