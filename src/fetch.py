@@ -6,13 +6,10 @@ import shutil
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-import pooch  # type: ignore[import-untyped]  # it comes without types
 from platformdirs import user_cache_path
 
 from similarity.data.dataset.manifest import SPLIT_COLUMNS, SPLIT_NAMES, UNLABELED
 from similarity.data.files import Outputs, write_table
-from similarity.data.sources.ceramics import CLASSES
-from similarity.data.sources.downloads import download, generate_images, read_recipe
 from similarity.data.sources.folders import check_source, fold, list_files, unpack_archive
 from similarity.data.sources.label_tables import list_shards, read_corrections
 from similarity.data.sources.layouts import Layout, plan_layout
@@ -51,6 +48,11 @@ def main(params: Params, outputs: Outputs) -> None:
 
 def _follow_recipe(path: Path, target: Path) -> dict[PurePosixPath, Path]:
     """Draw or download the data set of a recipe; return the shard that each file was in, if any."""
+    import pooch  # type: ignore[import-untyped]  # it comes without types
+
+    from similarity.data.sources.ceramics import CLASSES
+    from similarity.data.sources.downloads import download, generate_images, read_recipe
+
     recipe = read_recipe(path)
     if recipe.generate:
         count = len(CLASSES) * recipe.generate.images_per_class

@@ -9,7 +9,7 @@ from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.vectors import Progress, normalize, rank, row_blocks, standardization
 
 FOLDS = 5  # parts of the images; the labels of each are judged by a classifier trained on the others
-DOUBTFUL, _WRONG = 0.2, 0.55  # probability of a wrong label, from which it is called so
+DOUBTFUL, _WRONG, _SURE = 0.2, 0.55, 0.8  # probability that a label is wrong
 _LEAST_WRONG = 0.01  # of all labels: of right ones, on photographs, up to 0.4 % look wrong
 VOTERS = 10  # nearest images that are asked
 _ASKED_PER_BLOCK = 256
@@ -182,9 +182,8 @@ def weigh(wrong: np.ndarray, own: np.ndarray, suggested: np.ndarray, judged: int
     Returns:
         ``wrong_label``, ``doubtful_label`` or nothing, str (m,).
     """
-    is_sure = wrong >= _WRONG
-    is_wrong = is_sure & (suggested > own)
-    is_doubtful = (suggested > own) | (is_sure & (suggested == own))
+    is_wrong = (wrong >= _WRONG) & (suggested > own)
+    is_doubtful = (suggested > own) | ((suggested == own) & (wrong >= _SURE))
     if is_wrong.sum() < _LEAST_WRONG * judged:
         is_wrong[:] = False
     return np.select([is_wrong, is_doubtful], ["wrong_label", "doubtful_label"], "")

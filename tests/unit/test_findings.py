@@ -68,7 +68,7 @@ def test_a_label_is_called_wrong_only_if_both_witnesses_say_so() -> None:
         (0.95, 3, 3, "doubtful_label"),
         (0.95, 10, 0, ""),
         (0.5, 0, 9, "doubtful_label"),
-        (0.5, 3, 3, ""),
+        (0.7, 3, 3, ""),
     ]
     wrong, own, suggested = np.array([case[:3] for case in cases]).T
     kinds = [case[3] for case in cases]
