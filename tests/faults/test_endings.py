@@ -1,13 +1,10 @@
 """A service ends within five seconds, and its decoders with it, also while an image is decoded that takes longer."""
 
-import contextlib
 import signal
 import subprocess
 import time
 from pathlib import Path
-from threading import Thread
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -42,26 +39,17 @@ def session_of(process: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_service_and_its_decoders(reproduced: Project, tmp_path: Path, number: int) -> None:
     processes, errors = ServiceProcesses(reproduced), tmp_path / "errors.txt"
-    address = processes.start(before=f"exec 2> {errors}")
-    service, slow = processes.processes[0], slow_to_decode()
-
-    def upload() -> None:
-        with contextlib.suppress(httpx.HTTPError):  # nobody answers
-            httpx.post(f"{address}/api/search", files={"image": ("x", slow)}, timeout=60)
-
-    client = Thread(target=upload)
-    with connect(address) as dripping:
+    address, body = processes.start(before=f"exec 2> {errors}"), UPLOAD_START + slow_to_decode() + b"\r\n--b--\r\n"
+    service = processes.processes[0]
+    with connect(address) as dripping, connect(address) as complete:
         dripping.sendall(upload_head(address, 1_000_000) + UPLOAD_START)
-        own = session_of(service.pid)
-        before = {each: used_seconds(each) for each in own if each != service.pid}
-        client.start()
+        before = {each: used_seconds(each) for each in session_of(service.pid) if each != service.pid}
+        complete.sendall(upload_head(address, len(body)) + body)
         while not any(used_seconds(each) > seconds + 0.3 for each, seconds in before.items()):
-            assert client.is_alive()
             time.sleep(0.05)
         start = time.monotonic()
         service.send_signal(number)
         service.wait(60)
-        client.join()
     while session_of(service.pid):
         assert time.monotonic() - start < SECONDS
         time.sleep(0.05)

@@ -128,7 +128,6 @@ def test_files_that_are_gone_or_newer_are_explained(browser: Browser, both: http
         expect(page.locator("#results")).to_contain_text("No picture")
         before = lock.read_bytes()
         one_part.run("git", "checkout", "--quiet", "HEAD", "--", "dvc.lock")
-        page.wait_for_timeout(1100)  # the service looks at it once a second
         page.reload()
         expect(page.locator("#stale")).to_contain_text("New results are available. Reload to use them.")
         lock.write_bytes(before)

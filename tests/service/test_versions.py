@@ -1,7 +1,6 @@
 """The service answers from one version until it reloads, and from a second one next to it."""
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,7 +90,6 @@ def test_neither_a_reload_nor_a_query_mixes_two_runs(client: httpx.Client, chang
     put_results(changed, one_part, "neighbors", "ann", "novelty")
     assert KEY in changed.run("python", "src/query.py", KEY)
     assert neighbors(client) == old
-    time.sleep(1)  # for which the answer is kept
     info = client.get("/api/info").json()
     assert info["out_of_date"]
     with ThreadPoolExecutor(1) as pool:
