@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import httpx
 from PIL import Image
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, ViewportSize, expect
 
 from samples import encode
 from similarity.data.sources.ceramics import draw_picture
 
 KEY = "jug/jug_0003.jpg"
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 
 
 def picture_of(kind: str, size: int = 120) -> bytes:

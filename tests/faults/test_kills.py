@@ -12,7 +12,6 @@ import subprocess
 import time
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
@@ -27,19 +26,11 @@ WAYS = ("SIGKILL to all", "SIGINT to all", "SIGKILL to dvc alone")
 LONGEST = 1.5  # seconds from the start of a stage to a kill: in most stages, and sometimes after their end
 
 
-class Kill(NamedTuple):
-    """The stage that runs, the signal and who gets it, and how many seconds after the start of the stage."""
-
-    stage: str
-    way: str
-    seconds: float
-
-
-def draw_kills(count: int) -> list[Kill]:
-    """Draw kills at random moments, in each way in turn, of all stages about equally often."""
+def draw_kills(count: int) -> list[tuple[str, str, float]]:
+    """Draw the stage, the way, and the seconds after its start: each way in turn, all stages about equally often."""
     rng = random.Random(0)  # noqa: S311  # not for secrets
     stages = cycle(rng.sample(STAGES, len(STAGES)))
-    return [Kill(next(stages), WAYS[number % len(WAYS)], rng.uniform(0, LONGEST)) for number in range(count)]
+    return [(next(stages), WAYS[number % len(WAYS)], round(rng.uniform(0, LONGEST), 3)) for number in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +39,9 @@ def disturbed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return reproduced.copy_to(tmp_path_factory.mktemp("kills") / "project")
 
 
-def disturb(project: Project, kill: Kill) -> str:
+def disturb(project: Project, stage: str, way: str, seconds: float) -> str:
     """Run a stage again, kill it, and return what was printed."""
-    command, path = ["dvc", "repro", "--force", "--single-item", kill.stage], project.folder.parent / "printed.txt"
+    command, path = ["dvc", "repro", "--force", "--single-item", stage], project.folder.parent / "printed.txt"
     environment = {**project.environment, "PYTHONUNBUFFERED": "1"}
     with path.open("w", encoding="utf-8") as printed:
         process = subprocess.Popen(
@@ -59,25 +50,25 @@ def disturb(project: Project, kill: Kill) -> str:
         )  # fmt: skip
         while process.poll() is None and "> python src/" not in path.read_text(encoding="utf-8"):
             time.sleep(0.02)
-        time.sleep(kill.seconds)
-        number = signal.SIGINT if kill.way.startswith("SIGINT") else signal.SIGKILL
+        time.sleep(seconds)
+        number = signal.SIGINT if way.startswith("SIGINT") else signal.SIGKILL
         if process.poll() is None:
-            os.kill(process.pid, number) if kill.way.endswith("alone") else os.killpg(process.pid, number)
+            os.kill(process.pid, number) if way.endswith("alone") else os.killpg(process.pid, number)
         process.wait(60)
     return path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kill", draw_kills(KILLS), ids=lambda kill: f"{kill.stage}-{kill.way}-{kill.seconds:.3f}s")
+@pytest.mark.parametrize(("stage", "way", "seconds"), draw_kills(KILLS))
 def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_completes_it(
-    disturbed: Project, reproduced: Project, kill: Kill
+    disturbed: Project, reproduced: Project, stage: str, way: str, seconds: float
 ) -> None:
-    whole = outputs_of(reproduced, kill.stage)
-    printed = disturb(disturbed, kill)
+    whole = outputs_of(reproduced, stage)
+    printed = disturb(disturbed, stage, way, seconds)
     assert f'File "{disturbed.folder}/src' not in printed  # in a traceback
-    assert outputs_of(disturbed, kill.stage).items() <= whole.items()
+    assert outputs_of(disturbed, stage).items() <= whole.items()
     prepare_a_run(disturbed)
     disturbed.run("dvc", "repro")  # waits for a stage that goes on without DVC
-    assert outputs_of(disturbed, kill.stage) == whole
+    assert outputs_of(disturbed, stage) == whole
     assert (disturbed.folder / "dvc.lock").read_bytes() == (reproduced.folder / "dvc.lock").read_bytes()
     assert not list(disturbed.folder.glob("*/**/.new.*"))
 

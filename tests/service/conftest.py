@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from page_checks import DESKTOP, KEY
 from projects import Project
 from samples import encode
 from service_process import TOKEN, ServiceProcesses, client_of
@@ -15,8 +16,7 @@ from similarity.data.files import write_table
 from similarity.finding import Finding
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DESKTOP: ViewportSize = {"width": 1280, "height": 900}
-KEY, COPY, ODD = "jug/jug_0003.jpg", "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
+COPY, ODD = "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
 FINDINGS = [  # in the order of the stage `audit`
     Finding("duplicate", KEY, "jug", "1.000000", "", COPY, "vase", "the same bytes"),
     Finding("wrong_label", COPY, "vase", "0.910000", "jug", "", "", "probability that the label is wrong"),

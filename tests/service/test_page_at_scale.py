@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
+from page_checks import DESKTOP
 from samples import encode
 
 ADDRESS, PAGE = "http://images.test/", Path(__file__).parents[2] / "src/service/page"
@@ -86,7 +87,7 @@ def page(browser: Browser) -> Page:
         else:
             route.fulfill(body=(PAGE / path).read_bytes(), content_type=guess_type(path)[0])
 
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=DESKTOP)
     page.route("**/*", fulfill)
     return page
 

@@ -8,13 +8,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no stubs
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from page_checks import KEY, box_of, drag, expect_address, expect_found, expect_keys
+from page_checks import DESKTOP, KEY, box_of, drag, expect_address, expect_found, expect_keys
 from projects import Project
 from service_process import TOKEN
 
 COPY, ODD = "vase/vase_0005.jpg", "bowl/bowl_0001.jpg"
 PHONE: ViewportSize = {"width": 360, "height": 740}
-DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
