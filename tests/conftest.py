@@ -160,3 +160,9 @@ def fresh(tmp_path: Path, environment: dict[str, str]) -> Project:
 def project(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the reproduced project, to do with as one likes."""
     return reproduced.copy_to(tmp_path / "project")
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The same copy as the working folder."""
+    return project.enter(monkeypatch)

@@ -1,5 +1,8 @@
 """A small copy of this project in a git repository of its own."""
 
+from pipeline.inputs import load_params
+
+import importlib
 import re
 import shutil
 import signal
@@ -7,9 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
 
+from similarity.data.files import Outputs
 from similarity.engine.dvc_lock import DvcLock, md5s
 
 WAY_BACK = "git checkout HEAD -- . && dvc checkout"  # README's
@@ -57,10 +62,12 @@ class Project(NamedTuple):
         assert done.returncode == status, f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}"
         return done.stdout
 
-    def run_stages(self, last: str) -> str:
-        """Runs the stages up to one, without what DVC does around each; gives what they printed."""
-        stages = list(yaml.safe_load((self.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
-        return "".join(self.run("python", f"src/{name}.py") for name in stages[: stages.index(last) + 1])
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> "Project":
+        """Makes its folder the working folder of this process, and its environment that of this process."""
+        monkeypatch.chdir(self.folder)
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        return self
 
     def set_params(self, **sections: dict[str, object]) -> None:
         update_yaml(self.folder / "params.yaml", sections)
@@ -83,6 +90,13 @@ class Project(NamedTuple):
     def copy_to(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
         return self._replace(folder=folder)
+
+
+def run_stages(*names: str) -> None:
+    """Run stages in this process and in the working folder."""
+    for name in names:
+        with Outputs() as outputs:
+            importlib.import_module(name).main(load_params(), outputs)
 
 
 def obey_interrupts() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects import Project, stages_run
+from projects import Project, run_stages, stages_run
 from samples import write_wares
 from similarity.data.dataset.manifest import read_manifest, read_splits
 from similarity.data.files import Outputs
@@ -18,25 +18,11 @@ from similarity.params import Params
 RESULTS = ("data/images/*/*", "data/*.*", "data/scan/*", "models/*", "metrics/**/*")
 
 
-@pytest.fixture
-def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of the reproduced project as the working folder."""
-    monkeypatch.chdir(project.folder)
-    for name, value in project.environment.items():
-        monkeypatch.setenv(name, value)
-    return project
-
-
-def run(stage: str) -> str:
-    """Run a stage in this process and in the working folder; return what it ends with, if that is a message."""
-    with pytest.raises(SystemExit) as end:
-        run_stage(importlib.import_module(stage).main)
-    return str(end.value.code or "")
-
-
 def refusal(stage: str) -> str:
     """Run a stage that must refuse; return its one line, which is followed by what to do then."""
-    message, advice = run(stage).splitlines()
+    with pytest.raises(SystemExit) as end:
+        run_stage(importlib.import_module(stage).main)
+    message, advice = str(end.value.code).splitlines()
     assert message.startswith("error: ")
     assert advice == ADVICE
     return message
@@ -88,15 +74,13 @@ def test_a_stage_that_is_interrupted_or_terminated_keeps_all_results(
 
 def test_without_classes_a_visual_part_is_needed(here: Project) -> None:
     here.set_params(data={"labels": "none"}, embedding={"visual_size": 0, "visual_taps": []})
-    for stage in ("fetch", "scan", "split"):
-        assert run(stage) == ""
+    run_stages("fetch", "scan", "split")
     assert "set embedding.visual_size and embedding.visual_weight above 0, or put" in refusal("train")
 
 
 def test_no_stage_takes_results_of_other_images_for_its_own(here: Project, tmp_path: Path) -> None:
     here.set_params(data={"source": str(write_wares(tmp_path / "wares", ("jug", "vase"), 20))})
-    for stage in ("fetch", "scan"):
-        assert run(stage) == ""
+    run_stages("fetch", "scan")
     before = here.contents(*RESULTS)
     for stage in ("train", "ann", "evaluate", "audit"):
         assert "run `dvc repro`" in refusal(stage), stage

@@ -1,6 +1,5 @@
 """From a source to splits: what is left out, corrected, given or linked, and what is refused."""
 
-from pipeline.inputs import load_params
 from pipeline.stage import run_stage
 
 import importlib
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from projects import Project, copy_small_project, splits_of
+from projects import Project, copy_small_project, run_stages, splits_of
 from samples import write_wares
-from similarity.data.files import Outputs, read_table
+from similarity.data.files import read_table
 from similarity.data.sources.ceramics import draw_picture
 from similarity.errors import UserError
 
@@ -21,32 +20,24 @@ CLASSES = ("jug", "vase")
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The small project without a repository, as the working folder."""
     copy_small_project(tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return Project(tmp_path / "project", {})
+    return Project(tmp_path / "project", {"XDG_CACHE_HOME": str(tmp_path / "cache")}).enter(monkeypatch)
 
 
-def run(stage: str) -> None:
-    """Run a stage in this process and in the working folder."""
-    with Outputs() as outputs:
-        importlib.import_module(stage).main(load_params(), outputs)
+def bring(small: Project, source: Path, **changes: object) -> None:
+    small.set_params(data={"source": str(source), **changes})
+    run_stages("fetch")
 
 
-def bring(here: Project, source: Path, **changes: object) -> None:
-    here.set_params(data={"source": str(source), **changes})
-    run("fetch")
-
-
-def test_of_many_small_classes_ten_are_named_and_all_are_listed(here: Project, tmp_path: Path) -> None:
+def test_of_many_small_classes_ten_are_named_and_all_are_listed(small: Project, tmp_path: Path) -> None:
     wares = write_wares(tmp_path / "few", CLASSES, 6)
     for number in range(15):
         (wares / f"rare{number:02d}").mkdir()
         Image.fromarray(draw_picture("bowl", 2, number, 32)).save(wares / f"rare{number:02d}" / "only.png")
-    bring(here, wares)
-    run("scan")
+    bring(small, wares)
+    run_stages("scan")
     with pytest.raises(SystemExit) as end:
         run_stage(importlib.import_module("split").main)
     message = str(end.value).splitlines()[0]
@@ -59,22 +50,22 @@ def test_of_many_small_classes_ten_are_named_and_all_are_listed(here: Project, t
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(here: Project, tmp_path: Path) -> None:
+def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(small: Project, tmp_path: Path) -> None:
     wares = write_wares(tmp_path / "wares", CLASSES, 10)
     (wares / "jug" / "text.jpg").write_text("no image", encoding="utf-8")
     (wares / "vase" / "cut.png").write_bytes((wares / "vase" / "000.png").read_bytes()[:500])
     Image.fromarray(draw_picture("jug", 5, 5, 40)).convert("CMYK").save(wares / "jug" / "druck ü.jpg")
     (wares / "notes").mkdir()
     (wares / "notes" / "only.png").write_text("no image", encoding="utf-8")
-    bring(here, wares)
+    bring(small, wares)
     with pytest.raises(UserError, match=r"3 of 24 images cannot be read, scan\.max_rejected"):
-        run("scan")
-    here.set_params(scan={"max_rejected": 0.2})
+        run_stages("scan")
+    small.set_params(scan={"max_rejected": 0.2})
     with pytest.raises(UserError, match="no image in the folder 'notes' can be read"):
-        run("scan")
+        run_stages("scan")
     shutil.rmtree(wares / "notes")
-    bring(here, wares)
-    run("scan")
+    bring(small, wares)
+    run_stages("scan")
     rejected = dict(read_table(Path("data/scan/rejected.csv"), ("path", "reason")))
     assert set(rejected) == {"jug/text.jpg", "vase/cut.png"}
     assert all(rejected.values())
@@ -83,13 +74,13 @@ def test_unreadable_images_are_listed_and_left_out_up_to_a_limit(here: Project, 
 
 
 def test_files_that_are_left_out_are_listed_and_counted(
-    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wares = write_wares(tmp_path / "wares", (*CLASSES, "..a"), 3)
     for number in range(20):
         (wares / "jug" / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (wares / "notes, old.txt").write_bytes(b"x")
-    bring(here, wares, heic="leave_out")
+    bring(small, wares, heic="leave_out")
     assert "fetch: left out 20 files, HEIC: to read it, run `pip install 'pillow-heif" in capsys.readouterr().out
     listed = [path for path, _ in read_table(Path("data/left-out.csv"), ("path", "reason"))]
     hidden = [f"..a/{number:03d}.png" for number in range(3)]
@@ -97,12 +88,12 @@ def test_files_that_are_left_out_are_listed_and_counted(
 
 
 def test_fetch_applies_what_people_decided_about_labels(
-    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wares, images = write_wares(tmp_path / "wares", CLASSES, 3), Path("data/images")
     lines = ("key,decision,label", "jug/000.png,relabel,vase", "jug/001.png,leave_out,", "gone/1.png,right,")
     Path("data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
-    bring(here, wares)
+    bring(small, wares)
     assert "fetch: data/corrections.csv changed 2 images" in capsys.readouterr().out
     assert (images / "vase/jug__000.png").read_bytes() == (wares / "jug/000.png").read_bytes()
     assert sorted(path.name for path in images.glob("jug/*")) == ["002.png"]
@@ -111,7 +102,7 @@ def test_fetch_applies_what_people_decided_about_labels(
 
 
 def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are_counted(
-    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wares = write_wares(tmp_path / "wares/train", CLASSES, 10).parent
     for label in CLASSES:
@@ -119,21 +110,20 @@ def test_given_splits_are_kept_missing_ones_are_drawn_and_copies_across_them_are
         for number in range(7, 10):
             (wares / "train" / label / f"{number:03d}.png").rename(wares / "val" / label / f"{number:03d}.png")
     shutil.copyfile(wares / "train/jug/000.png", wares / "val/jug/copy.png")
-    bring(here, wares)
+    bring(small, wares)
     assert "fetch: the source gives splits (14 train, 7 valid)" in capsys.readouterr().out
-    run("scan")
-    run("split")
+    run_stages("scan", "split")
     printed = capsys.readouterr().out
     assert "split: kept those that the source gives; drawn for others: test" in printed
     assert "split: identical images in two splits: 1 pair" in printed
-    kept = splits_of(here)
+    kept = splits_of(small)
     assert {key for key, split in kept.items() if split == "valid"} == {key for key in kept if "/val__" in key}
     assert [list(kept.values()).count(split) for split in ("train", "valid", "test")] == [10, 7, 4]
 
-    here.set_params(split={"keep_given": False})
-    run("split")
+    small.set_params(split={"keep_given": False})
+    run_stages("split")
     assert "kept those" not in capsys.readouterr().out
-    drawn = splits_of(here)
+    drawn = splits_of(small)
     assert drawn["jug/val__copy.png"] == drawn["jug/train__000.png"]
     assert {split for key, split in drawn.items() if "/val__" in key} != {"valid"}
 
