@@ -3,14 +3,15 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from compare import NAMES
-from projects import UNTRAINED, WAY_BACK, Project, stages_run
+import compare
+from projects import WAY_BACK, Project, stages_run
+from similarity.errors import UserError
 
-MORE_TREES: dict[str, dict[str, object]] = {"ann": {"trees": 20}}
 QUERY_PICTURE = r'<img src="static/[\w~]+_plots_queries_query_'
 RESULTS = ("params.yaml", "dvc.lock", "models/*", "metrics/**/*.*")
 
@@ -28,75 +29,50 @@ def two_runs(untrained: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return project
 
 
-@pytest.fixture
-def shared(two_runs: Project, tmp_path: Path) -> Project:
-    """A copy of the project, and an empty remote."""
-    project = two_runs.copy_to(tmp_path / "project")
-    project = project._replace(environment={**project.environment, "DVC_SYSTEM_CONFIG_DIR": str(tmp_path / "dvc")})
-    project.run("dvc", "remote", "add", "--system", "--default", "storage", str(tmp_path / "storage"))
-    return project
-
-
-def test_going_back_to_parameters_that_were_run_before_runs_no_stage(reproduced: Project, shared: Project) -> None:
-    def reproduce(change: dict[str, dict[str, object]]) -> tuple[bool, dict[str, bytes]]:
-        shutil.copyfile(reproduced.folder / "params.yaml", shared.folder / "params.yaml")
-        shared.set_params(**change)
-        return bool(repro(shared)), shared.contents(*RESULTS)
-
-    first = [(True, project.contents(*RESULTS)) for project in (reproduced, shared)]
-    first.append(reproduce(MORE_TREES))
-    again = [reproduce(change) for change in ({}, UNTRAINED, MORE_TREES)]
-    assert [ran for ran, _ in first] == [True] * 3
-    assert [ran for ran, _ in again] == [False] * 3
-    assert [contents for _, contents in again] == [contents for _, contents in first]
-
-
-def test_a_clone_that_pulled_reproduces_every_commit_without_running_a_stage(shared: Project, tmp_path: Path) -> None:
-    shared.run("dvc", "push", "--run-cache", "--all-commits")
-    shared.run("git", "clone", "--quiet", str(shared.folder), str(tmp_path / "clone"))
-    clone = shared._replace(folder=tmp_path / "clone")
-    for commit in ("HEAD", "HEAD~1"):
-        clone.run("git", "checkout", "--quiet", commit)
-        clone.run("dvc", "pull", "--run-cache")
-        assert not repro(clone)
-        assert clone.run("git", "status", "--porcelain") == ""
-
-
-def test_a_clone_reproduces_an_experiment_that_was_pushed_without_running_a_stage(
-    shared: Project, tmp_path: Path
+def test_going_back_to_parameters_that_were_run_before_runs_no_stage(
+    reproduced: Project, two_runs: Project, tmp_path: Path
 ) -> None:
+    project = two_runs.copy_to(tmp_path / "project")
+    for earlier in (reproduced, two_runs):
+        shutil.copyfile(earlier.folder / "params.yaml", project.folder / "params.yaml")
+        assert not repro(project)
+        assert project.contents(*RESULTS) == earlier.contents(*RESULTS)
+
+
+def test_a_clone_reproduces_commits_and_experiments_of_others_without_running_a_stage(
+    two_runs: Project, tmp_path: Path
+) -> None:
+    environment = {**two_runs.environment, "DVC_SYSTEM_CONFIG_DIR": str(tmp_path / "dvc")}
+    shared = two_runs._replace(environment=environment).copy_to(tmp_path / "project")
+    shared.run("dvc", "remote", "add", "--system", "--default", "storage", str(tmp_path / "storage"))
     shared.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
     shared.run("git", "remote", "add", "origin", str(tmp_path / "origin.git"))
-    shared.run("git", "push", "--quiet", "origin", "main")
-    shared.run("dvc", "exp", "run", "-S", "ann.trees=3", "--name", "three-trees")
+    shared.run("git", "push", "--quiet", "origin", "HEAD~1:refs/heads/main")
     shared.run("dvc", "push", "--run-cache", "--all-commits")
-    shared.run("dvc", "exp", "push", "origin", "three-trees")
-    results = shared.contents("dvc.lock", "metrics/**/*")
+    shared.run("dvc", "exp", "push", "origin", "untrained")
     shared.run("git", "clone", "--quiet", "--branch", "main", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
     clone = shared._replace(folder=tmp_path / "clone")
-    clone.run("dvc", "exp", "pull", "origin", "three-trees")
-    clone.run("dvc", "exp", "apply", "three-trees")
     clone.run("dvc", "pull", "--run-cache")
     assert not repro(clone)
-    assert clone.contents(*results) == results
+    assert clone.run("git", "status", "--porcelain") == ""
+    clone.run("dvc", "exp", "pull", "origin", "untrained")
+    clone.run("dvc", "exp", "apply", "untrained")
+    clone.run("dvc", "pull", "--run-cache")
+    assert not repro(clone)
+    assert clone.contents(*RESULTS) == shared.contents(*RESULTS)
 
 
-@pytest.mark.parametrize("command", ["dvc repro", "killed experiment"])
-def test_one_line_leads_back_to_the_last_commit(project: Project, command: str) -> None:
+def test_one_line_leads_back_to_the_last_commit_after_an_experiment_was_killed(project: Project) -> None:
     before = project.contents("params.yaml", "dvc.lock", "data/*", "models/*", "metrics/**/*")
-    if command == "dvc repro":
-        project.set_params(neighbors={"top_k": 5})
-        project.run("dvc", "repro")
-    else:
-        process = subprocess.Popen(
-            ["dvc", "exp", "run", "-S", "train.epochs=100000"],
-            cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, encoding="utf-8",
-            start_new_session=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        assert any("Running stage 'train'" in line for line in process.stdout)
-        subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], check=True)
-        process.wait()
+    process = subprocess.Popen(
+        ["dvc", "exp", "run", "-S", "train.epochs=100000"],
+        cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, encoding="utf-8",
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert any("Running stage 'train'" in line for line in process.stdout)
+    subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], check=True)
+    process.wait()
     project.run("bash", "-c", WAY_BACK)
     assert project.contents(*before) == before
     assert project.run("git", "status", "--porcelain") == ""
@@ -113,16 +89,20 @@ def test_plots_show_curves_recall_confusion_and_pictures_of_one_run_and_of_two(t
     assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
 
 
-def test_two_models_are_compared_query_by_query(two_runs: Project) -> None:
+def test_two_models_are_compared_query_by_query(
+    two_runs: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the validation images, unless the test images are asked for; one training each shows no difference."""
-    assert "lr: 1e-05" in (two_runs.folder / "params.yaml").read_text(encoding="utf-8")
+    two_runs.enter(monkeypatch)
     scores = (two_runs.folder / "metrics/details/query_scores.csv").read_text(encoding="utf-8")
     for option, split, described in (((), "valid", "validation"), (("--test",), "test", "test")):
-        printed = two_runs.run("python", "src/compare.py", "HEAD~1", "untrained", *option).splitlines()
+        monkeypatch.setattr(sys, "argv", ["compare.py", "HEAD~1", "untrained", *option])
+        compare.main()
+        printed = capsys.readouterr().out.splitlines()
         assert printed[0] == f"{scores.count(f',{split},')} {described} images; HEAD~1, untrained, difference"
-        assert tuple(line.split()[0] for line in printed[1:-1]) == NAMES
+        assert tuple(line.split()[0] for line in printed[1:-1]) == compare.NAMES
         assert float(printed[1].split()[3]) < 0
         assert printed[-1] == "One training of each does not show whether they differ: add `--seeds 3`."
-    refused = two_runs.run("python", "src/compare.py", "HEAD", "nonsense", status=1)
-    assert refused.startswith("error: cannot read metrics/details/query_scores.csv of 'nonsense'")
-    assert len(refused.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["compare.py", "HEAD", "nonsense"])
+    with pytest.raises(UserError, match=r"^cannot read metrics/details/query_scores\.csv of 'nonsense'.*$"):
+        compare.main()
