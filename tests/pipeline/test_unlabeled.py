@@ -1,4 +1,4 @@
-"""Folders by date, so no image has a class: the visual part alone serves, and what needs labels is left out."""
+"""Folders by date and a network of one's own: the visual part alone serves, and what needs labels is left out."""
 
 import csv
 import json
@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from PIL import Image
 
 from projects import Project
@@ -15,17 +17,38 @@ from similarity.data.sources.ceramics import CLASSES, draw_picture
 KEY = "unlabeled/2003__12__jug.png"
 
 
+def write_network(path: Path) -> None:
+    """Write an ONNX file of random convolutions."""
+    kernel = np.random.default_rng(0).standard_normal((32, 3, 5, 5)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["images", "kernel"], ["sums"], strides=[2, 2]),
+            helper.make_node("Relu", ["sums"], ["maps"]),
+        ],
+        "network",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, 48, 48])],
+        [helper.make_tensor_value_info("maps", onnx.TensorProto.FLOAT, ["n", 32, 22, 22])],
+        [onnx.numpy_helper.from_array(kernel, "kernel")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+
+
 @pytest.fixture(scope="module")
 def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """The project run on folders by date, not to be changed, and what was printed."""
-    photos = tmp_path_factory.mktemp("photos")
+    """The project run on folders by date with an ONNX file, not to be changed, and what was printed."""
+    photos, network = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("networks") / "net.onnx"
+    write_network(network)
     for number in range(5):
         month = photos / f"200{number}" / "12"
         month.mkdir(parents=True)
         for label in CLASSES:
             Image.fromarray(draw_picture(label, 1, number, 32)).save(month / f"{label}.png")
     project = reproduced.copy_to(tmp_path_factory.mktemp("projects") / "unlabeled")
-    project.set_params(data={"source": str(photos), "labels": "none"})
+    project.set_params(
+        data={"source": str(photos), "labels": "none"},
+        backbone={"name": str(network), "normalization": [[0.5, 0.5, 0.5], [0.2, 0.2, 0.2]], "taps": []},
+        embedding={"visual_taps": []},
+    )
     return project, project.run("dvc", "repro")
 
 
@@ -36,6 +59,7 @@ def metrics(project: Project, name: str) -> dict:
 def test_nothing_is_learned_and_figures_that_need_labels_are_left_out(unlabeled: tuple[Project, str]) -> None:
     project, printed = unlabeled
     assert "train: 0 classes, so there is nothing to learn: the visual part alone is used" in printed
+    assert "32 features by openvino" in printed
     assert metrics(project, "details/scan")["unlabeled"] == 30
     assert metrics(project, "train") == metrics(project, "retrieval") == {}
     assert "refused_held_out" not in metrics(project, "details/novelty")
@@ -64,16 +88,5 @@ def test_images_are_found_by_key_and_by_file(unlabeled: tuple[Project, str], tmp
     assert found.splitlines()[1].split() == ["1", "100", "same", "picture", KEY]
     refused = project.run("python", "src/query.py", KEY, "--look", "0.5", status=1)
     assert "these embeddings have one part only" in refused
-
-
-def test_three_images_are_told_apart(project: Project) -> None:
-    images = project.folder / "data/images"
-    shutil.rmtree(images)
-    (images / "unlabeled").mkdir(parents=True)
-    for label in CLASSES[:3]:
-        Image.fromarray(draw_picture(label, 1, 0, 32)).save(images / f"unlabeled/{label}.png")
-    for stage in ("scan", "split", "featurize", "train", "embed"):
-        project.run("python", f"src/{stage}.py")
-    embeddings = np.load(project.folder / "models/embeddings.npy")
-    assert embeddings.shape == (3, 2)
-    assert (embeddings @ embeddings.T)[np.triu_indices(3, 1)].max() < 0
+    refused = project.run("python", "src/export.py", status=1)
+    assert refused.startswith("error: the backbone is net.onnx, which Keras cannot export")
