@@ -3,20 +3,16 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+import export
 from accesses import accesses_of, watch
 from projects import Project
-
-
-def export(project: Project, *arguments: str, status: int = 0) -> str:
-    printed = project.run("python", "src/export.py", *arguments, status=status)
-    if status:
-        assert len(printed.splitlines()) == 1, printed
-        assert printed.startswith("error: ")
-    return printed
+from similarity.errors import UserError
 
 
 def test_an_onnx_export_gives_the_stored_embeddings_by_the_snippets_of_its_readme(
@@ -24,7 +20,7 @@ def test_an_onnx_export_gives_the_stored_embeddings_by_the_snippets_of_its_readm
 ) -> None:
     kept, folder = tmp_path / "cache", project.folder / "export"
     alone = watch(project._replace(environment={**project.environment, "XDG_CACHE_HOME": str(kept)}), tmp_path)
-    assert "100 indexed images checked" in export(alone, "--format", "onnx")
+    assert "100 indexed images checked" in alone.run("python", "src/export.py", "--format", "onnx")
     assert not [each for each in accesses_of(alone) if each.is_foreign]
     assert not (kept / "Microsoft").exists()  # what ONNX Runtime would report
     assert project.run("git", "status", "--porcelain") == ""
@@ -39,15 +35,16 @@ def test_an_onnx_export_gives_the_stored_embeddings_by_the_snippets_of_its_readm
 
 
 def test_other_folders_and_missing_packages_are_refused_before_anything_is_computed(
-    project: Project, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = project.folder / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "photo.jpg").touch()
-    for name in ("elsewhere", "."):  # a folder with other files, and the project, which has a README.md as well
-        (project.folder / "README.md").write_text("# Images\n", encoding="utf-8")
-        assert "not an earlier export" in export(project, "--out", name, status=1)
-    assert [path.name for path in elsewhere.iterdir()] == ["photo.jpg"]
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tf2onnx'] = None\n", encoding="utf-8")
-    without = project._replace(environment={**project.environment, "PYTHONPATH": str(tmp_path)})
-    assert "pip install " in export(without, "--format", "onnx", status=1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("# Images\n", encoding="utf-8")
+    for out in (tmp_path, tmp_path / "README.md"):
+        monkeypatch.setattr(sys, "argv", ["export.py", "--out", str(out)])
+        with pytest.raises(UserError, match="not an earlier export"):
+            export.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setattr(sys, "argv", ["export.py", "--format", "onnx"])
+    with pytest.raises(UserError, match="pip install "):
+        export.main()
