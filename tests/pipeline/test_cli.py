@@ -1,24 +1,23 @@
 """The command `similarity`: a folder in, a search out, by the code of the project that it is called in."""
 
+from pipeline import cli
+
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from projects import ROOT, Project
+from projects import ROOT, Project, run_stages
 from samples import write_wares
 from similarity.data.sources.ceramics import draw_picture
 
 
-def installed_in(project: Project) -> Project:
-    """Let the command and the library come from this repository, as after `make install`."""
-    return project._replace(environment={**project.environment, "PYTHONPATH": str(ROOT / "src")})
-
-
 @pytest.fixture
 def installed(project: Project) -> Project:
-    return installed_in(project)
+    """Let the command and the library come from this repository, as after `make install`."""
+    return project._replace(environment={**project.environment, "PYTHONPATH": str(ROOT / "src")})
 
 
 def call(project: Project, *arguments: str, status: int = 0) -> str:
@@ -26,7 +25,9 @@ def call(project: Project, *arguments: str, status: int = 0) -> str:
 
 
 @pytest.mark.usefixtures("unicode_names")
-def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed: Project, tmp_path: Path) -> None:
+def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(
+    installed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A few photos, some in class folders, and two next to them."""
     folder = write_wares(tmp_path / "home/Fotos & mehr, größte #1", ("Gneis ß", "大理石"), 4)
     for number, name in enumerate(("stray.png", "another.png")):
@@ -44,8 +45,8 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed:
     assert {"unlabeled/stray.png", "unlabeled/another.png"} < set(indexed)
     counts = json.loads((installed.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
     assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)
-    for stage in ("baselines", "evaluate"):
-        installed.run("python", f"src/{stage}.py")
+    installed.enter(monkeypatch)
+    run_stages("baselines", "evaluate")
     retrieval = json.loads((installed.folder / "metrics/details/evaluate.json").read_text(encoding="utf-8"))
     assert retrieval["queries"] == 2  # those without a class are no queries of this kind
     (folder / "大理石" / "000.png").unlink()
@@ -53,20 +54,27 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(installed:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "message"),
+    ("arguments", "message"),
     [
-        (["index", "nowhere"], 1, "nowhere is not there: give a folder of images"),
-        (["index", "/dev/null"], 1, "/dev/null"),
-        (["search"], 1, "there is no command 'search'"),
-        (["query", "nothing.jpg"], 1, "no image 'nothing.jpg' is indexed"),
-        (["--help"], 0, "index [SOURCE] [--all]"),
+        (["index", "nowhere"], "nowhere is not there: give a folder of images"),
+        (["index", "/dev/null"], "/dev/null"),
+        (["search"], "there is no command 'search'"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_parameters_stay(
-    reproduced: Project, arguments: list[str], status: int, message: str
+    reproduced: Project,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     before = (reproduced.folder / "params.yaml").read_bytes()
-    assert message in call(installed_in(reproduced), *arguments, status=status)
+    reproduced.enter(monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["similarity", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.dispatch()
+    assert message in f"{end.value.code}{capfd.readouterr().err}"
+    assert end.value.code != 0
     assert (reproduced.folder / "params.yaml").read_bytes() == before
 
 

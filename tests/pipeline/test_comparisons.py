@@ -34,8 +34,8 @@ def test_trainings_with_other_seeds_are_queued_once_and_compared(tmp_path: Path,
     files = {"src/evaluate.py": EVALUATE, "dvc.yaml": DVC_YAML, "params.yaml": "train: {lr: 0.5, seed: 0}\n"}
     for name, text in files.items():
         (project.folder / name).write_text(text, encoding="utf-8")
-    for command in (("git", "init", "--quiet"), ("dvc", "init", "--quiet"), ("dvc", "repro", "--quiet", "evaluate")):
-        project.run(*command)
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
     project.commit()
     project.run("dvc", "exp", "run", "--quiet", "-S", "train.lr=0.75", "--name", "better", "evaluate")
     compare = ("python", "src/compare.py", "better", "better", "--seeds", "2")

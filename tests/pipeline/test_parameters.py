@@ -46,25 +46,18 @@ def test_the_page_of_parameters_is_what_the_script_writes(script: dict[str, Any]
     assert (ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8") == script["page"]()
 
 
-def test_each_parameter_reruns_what_its_page_says(
-    reproduced: Project, script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable, setting in reproduced.environment.items():
-        if variable.startswith("DVC_"):
-            monkeypatch.setenv(variable, setting)
-    project = reproduced.copy_to(tmp_path / "project")
-    monkeypatch.chdir(project.folder)
-    path = project.folder / "params.yaml"
+def test_each_parameter_reruns_what_its_page_says(here: Project, script: dict[str, Any]) -> None:
+    path = Path("params.yaml")
     table = dict(PAGE_ROW.findall((ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8")))
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    pipeline = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    settings = settings_of(project)
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    settings = settings_of(here)
     for name, value in flat(params).items():
         section, key = name.split(".")
         other = "data/sources/geological.yaml" if name == "data.source" else other_value(value)
         changed = {**params, section: {**params[section], key: other}}
         path.write_text(yaml.safe_dump(changed), encoding="utf-8")
         # What a stage depends on is named by one parameter only; the values of the others are read again.
-        current = settings_of(project) if name == "data.source" else settings
+        current = settings_of(here) if name == "data.source" else settings
         direct = {stage for stage, dependency in current if dependency.status()}
         assert script["with_dependents"](direct, pipeline) == table[name].split(", "), name

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from projects import Project
-from service_process import ServiceProcesses
+from service_process import client_of
 from similarity import ImageIndex, open_index
 from similarity.data.sources.ceramics import draw_picture
 from similarity.errors import UserError
@@ -89,32 +88,22 @@ def test_added_images_are_found(
 
 
 def test_a_service_searches_there_with_no_embedding_at_hand(published: Published, reproduced: Project) -> None:
-    services, local = ServiceProcesses(published.project), ServiceProcesses(reproduced)
-    try:
-        with (
-            httpx.Client(base_url=services.start("--index", "lancedb"), timeout=30) as client,
-            httpx.Client(base_url=local.start(), timeout=30) as exact,
-        ):
-            choices: list[dict[str, str]] = [{}, {"label": "bowl", "k": "100"}, {"look": "0.9"}, {"index": "exact"}]
-            for parameters in choices:
-                asked = {"key": KEY, **parameters}
-                found = client.get("/api/similar", params=asked).json()["answer"]
-                assert found["index"] == ("exact" if {"look", "index"} & parameters.keys() else "lancedb")
-                expected = exact.get("/api/similar", params=asked).json()["answer"]
-                pairs = (
-                    [(each["key"], each["cosine"]) for each in answer["neighbors"]] for answer in (found, expected)
-                )
-                check_same(*pairs)
-            content = (reproduced.folder / "data/images" / KEY).read_bytes()
-            found = client.post("/api/search", files={"image": ("x", content)}).json()["answer"]
-            assert found["neighbors"][0]["key"] == KEY
-            indexes = client.get("/api/info").json()["indexes"]
-            assert indexes["approximate"] == {"backend": "lancedb", "md5": None}
-            refused = client.get("/api/similar", params={"key": KEY, "index": "annoy"})
-            assert (refused.status_code, "by lancedb" in refused.json()["detail"]) == (404, True)
-    finally:
-        services.stop()
-        local.stop()
+    choices: list[dict[str, str]] = [{}, {"label": "bowl", "k": "100"}, {"look": "0.9"}, {"index": "exact"}]
+    with client_of(published.project, "--index", "lancedb") as client, client_of(reproduced) as exact:
+        for parameters in choices:
+            asked = {"key": KEY, **parameters}
+            found = client.get("/api/similar", params=asked).json()["answer"]
+            assert found["index"] == ("exact" if {"look", "index"} & parameters.keys() else "lancedb")
+            expected = exact.get("/api/similar", params=asked).json()["answer"]
+            pairs = ([(each["key"], each["cosine"]) for each in answer["neighbors"]] for answer in (found, expected))
+            check_same(*pairs)
+        content = (reproduced.folder / "data/images" / KEY).read_bytes()
+        found = client.post("/api/search", files={"image": ("x", content)}).json()["answer"]
+        assert found["neighbors"][0]["key"] == KEY
+        indexes = client.get("/api/info").json()["indexes"]
+        assert indexes["approximate"] == {"backend": "lancedb", "md5": None}
+        refused = client.get("/api/similar", params={"key": KEY, "index": "annoy"})
+        assert (refused.status_code, "by lancedb" in refused.json()["detail"]) == (404, True)
 
 
 def test_neither_publishing_nor_searching_reaches_the_network(published: Published, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import query
-from projects import Project
+from projects import ROOT, Project
 from similarity import open_index
 from similarity.data.evaluation.novelty import draw_foreign
 from similarity.data.sources.ceramics import draw_picture
@@ -26,8 +26,7 @@ Ask = Callable[..., str]
 @pytest.fixture
 def ask(reproduced: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Calls `query.py` in the reproduced project with some arguments; returns what it printed."""
-    monkeypatch.chdir(reproduced.folder)
-    monkeypatch.setenv("XDG_CACHE_HOME", reproduced.environment["XDG_CACHE_HOME"])
+    reproduced.enter(monkeypatch)
 
     def ask(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["query.py", *arguments])
@@ -149,13 +148,8 @@ def test_what_cannot_be_answered_has_an_error_in_its_place_and_the_others_are_an
             assert len(result["neighbors"]) == 3
 
 
-def test_without_results_it_says_what_to_run(project: Project, tmp_path: Path) -> None:
-    (project.folder / "models/inverted-index.json").unlink()
-    printed = project.run("python", "src/query.py", KEY, status=1)
-    pull = "run `dvc repro`, or `dvc pull` to get what others have made"
-    assert printed == f"error: models/inverted-index.json is missing: {pull}\n"
-    script = project.folder / "src/query.py"
-    printed = project.run("bash", "-c", f"cd '{tmp_path}' && python '{script}' {KEY}", status=1)
+def test_in_another_folder_it_says_where_to_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    printed = Project(tmp_path, environment).run("python", str(ROOT / "src/query.py"), KEY, status=1)
     assert printed == "error: dvc.lock is missing: run this in the root of the repository\n"
 
 

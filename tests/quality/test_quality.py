@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from projects import ROOT, Project, update_yaml
+from projects import ROOT, Project, run_stages, update_yaml
 from samples import write_wares
 from similarity.data.images.pixels import resize
 
@@ -27,8 +27,9 @@ def judged(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     project = reproduced.copy_to(tmp_path_factory.mktemp("quality") / "project")
     project.set_params(backbone={**backbone, "image_size": 128})
     update_yaml(project.folder / "data/sources/demo.yaml", {"generate": {"images_per_class": 40, "size": 128}})
-    for stage in STAGES:
-        project.run("python", f"src/{stage}.py")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        project.enter(monkeypatch)
+        run_stages(*STAGES)
     return project
 
 
@@ -89,7 +90,7 @@ def share(part: set, whole: set) -> float:
 
 
 def test_planted_faults_are_found_and_few_others(
-    judged: Project, tmp_path: Path, photographs: list[np.ndarray]
+    judged: Project, tmp_path: Path, photographs: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, images = judged.copy_to(tmp_path / "project"), tmp_path / "images"
     write_wares(images, CLASSES, IMAGES_PER_CLASS, 128)  # the small project's images are too hard to be judged
@@ -106,8 +107,8 @@ def test_planted_faults_are_found_and_few_others(
     Image.new("RGB", (96, 96), "gray").save(images / "jug" / "plain.png")
     (images / "jug" / "broken.png").write_bytes(b"no image")
     project.set_params(data={"source": str(images)}, scan={"max_rejected": 0.1})
-    for stage in ("fetch", "scan", "featurize", "audit"):
-        project.run("python", f"src/{stage}.py")
+    project.enter(monkeypatch)
+    run_stages("fetch", "scan", "featurize", "audit")
     with (project.folder / "data/findings.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     found: dict[str, set] = {}
