@@ -2,7 +2,9 @@
 
 from pipeline.inputs import load_params
 
+import csv
 import importlib
+import json
 import re
 import shutil
 import signal
@@ -82,6 +84,13 @@ class Project(NamedTuple):
         former, [now] = DvcLock(self.folder).md5(Path(output)), md5s([self.folder / output])
         lock.write_text(lock.read_text(encoding="utf-8").replace(former, now), encoding="utf-8")
 
+    def read_json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_bytes())
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
     def contents(self, *patterns: str) -> dict[str, bytes]:
         """All files that match, by their path."""
         found = (path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file())
@@ -117,9 +126,8 @@ def outputs_of(project: Project, stage: str) -> dict[str, bytes]:
 
 
 def splits_of(project: Project) -> dict[str, str]:
-    """Reads the split of each image; no key here has a comma."""
-    lines = (project.folder / "data/splits.csv").read_text(encoding="utf-8").splitlines()
-    return dict(line.split(",") for line in lines[1:])
+    """The split of each image, by its key."""
+    return {row["path"]: row["split"] for row in project.read_table("data/splits.csv")}
 
 
 def stages_run(printed: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from pipeline import cli
 
-import json
 import sys
 from pathlib import Path
 
@@ -41,13 +40,13 @@ def test_a_folder_is_indexed_and_searched_and_it_says_what_to_do_next(
     assert call(installed, "query", "Gneis ß/001.png", "-k", "5").count(".png") == 6
     folders = sorted(path.name for path in (installed.folder / "data/images").iterdir())
     assert folders == ["Gneis ß", "unlabeled", "大理石"]
-    indexed = json.loads((installed.folder / "models/inverted-index.json").read_text(encoding="utf-8"))
+    indexed = installed.read_json("models/inverted-index.json")
     assert {"unlabeled/stray.png", "unlabeled/another.png"} < set(indexed)
-    counts = json.loads((installed.folder / "metrics/details/scan.json").read_text(encoding="utf-8"))
+    counts = installed.read_json("metrics/details/scan.json")
     assert (counts["images"], counts["classes"], counts["unlabeled"]) == (10, 2, 2)
     installed.enter(monkeypatch)
     run_stages("baselines", "evaluate")
-    retrieval = json.loads((installed.folder / "metrics/details/evaluate.json").read_text(encoding="utf-8"))
+    retrieval = installed.read_json("metrics/details/evaluate.json")
     assert retrieval["queries"] == 2  # those without a class are no queries of this kind
     (folder / "大理石" / "000.png").unlink()
     assert f"modified:           {folder}" in installed.run("dvc", "status", "fetch")

@@ -24,7 +24,7 @@ def test_an_onnx_export_gives_the_stored_embeddings_by_the_snippets_of_its_readm
     assert not [each for each in accesses_of(alone) if each.is_foreign]
     assert not (kept / "Microsoft").exists()  # what ONNX Runtime would report
     assert project.run("git", "status", "--porcelain") == ""
-    stored = json.loads((project.folder / "models/embeddings.json").read_bytes())
+    stored = project.read_json("models/embeddings.json")
     key = next(key for key, embedding in stored.items() if any(embedding))
     shutil.copyfile(project.folder / "data/images" / key, folder / "photo.jpg")
     pixels, *_, snippet = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.S)

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import pickle
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +32,7 @@ def pixels(reproduced: Project) -> np.ndarray:
 
 
 def test_a_key_finds_what_is_stored_for_it(index: ImageIndex, reproduced: Project) -> None:
-    stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
+    stored = reproduced.read_json("models/inverted-index.json")[KEY]
     found = index.search(KEY, 3)
     assert [(match.key, match.cosine) for match in found] == [tuple(each) for each in stored[:3]]
     assert found[0] == Match(KEY, 1, stored[0][0], "jug", stored[0][1], found[0].likeness, found[0].words)
@@ -52,21 +50,20 @@ def test_pixels_a_file_and_an_image_of_pillow_find_the_same(
     Image.fromarray(pixels[:, :30]).save(tmp_path / "turned.png", exif=orientation)
     turned = index.search([tmp_path / "turned.png", Image.open(tmp_path / "turned.png")], 5, any=True).results
     assert [match[1:] for match in turned[0].neighbors] == [match[1:] for match in turned[1].neighbors]
-    asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file)]
-    assert [match.key for match in index.search(np.stack([pixels, pixels]), 1)] == [KEY, KEY]
-    found = index.search(asked, 4)
-    assert [match.query for match in found[::4]] == ["image 1", str(file), str(file), "image 4", "image 5"]
-    rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, 20, 4)]
-    assert rows == [rows[0]] * 5
+    content = file.read_bytes()
+    asked: list[ImageLike] = [pixels, str(file), file, Image.fromarray(pixels), Image.open(file), content]
+    with file.open("rb") as opened:
+        found = index.search([*asked, io.BytesIO(content), opened], 4)
+    names = [match.query for match in found[::4]]
+    assert names == ["image 1", str(file), str(file), *(f"image {number}" for number in range(4, 9))]
+    rows = [[match[1:] for match in found[start : start + 4]] for start in range(0, len(found), 4)]
+    assert rows == [rows[0]] * 8
     assert rows[0][0][1:] == (KEY, "jug", 1, 100, "same picture")
 
 
-def test_programs_ask_with_what_they_have(index: ImageIndex, reproduced: Project) -> None:
-    file = reproduced.folder / "data/images" / KEY
-    content, [embedding] = file.read_bytes(), index.embed(file)
-    with file.open("rb") as opened:
-        for image in (content, io.BytesIO(content), opened, embedding):
-            assert index.search(image, 1)[0].key == KEY
+def test_several_pictures_keys_and_embeddings_are_several_queries(index: ImageIndex, pixels: np.ndarray) -> None:
+    assert [match.key for match in index.search(np.stack([pixels, pixels]), 1)] == [KEY, KEY]
+    assert [match.key for match in index.search(index.embed(pixels)[0], 1)] == [KEY]
     assert [match.query for match in index.search((key for key in index.keys[:2]), 1)] == index.keys[:2]
     assert [match.key for match in index.search(index.embeddings[:3], 1)] == index.keys[:3]
     assert not index.search([])
@@ -190,13 +187,9 @@ def test_threads_share_an_index(index: ImageIndex, pixels: np.ndarray) -> None:
         assert [match.key for match in each] == [match.key for match in alone[number % 8]]
 
 
-def test_importing_the_package_imports_nothing_but_what_is_used() -> None:
+def test_importing_the_package_imports_nothing_but_what_is_used(environment: dict[str, str]) -> None:
     code = "import sys, similarity; print(sorted(m for m in sys.modules if m.startswith(('similarity', 'numpy'))))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    printed = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, check=True, encoding="utf-8"
-    )
-    assert printed.stdout.strip() == "['similarity']"
+    assert Project(ROOT / "src", environment).run("python", "-c", code) == "['similarity']\n"
 
 
 def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +198,7 @@ def test_the_notebook_of_the_docs_runs(reproduced: Project, monkeypatch: pytest.
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))  # it was run to its end
     assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
     code = ["".join(cell["source"]) for cell in cells]
-    monkeypatch.chdir(reproduced.folder)
+    reproduced.enter(monkeypatch)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names: dict[str, object] = {}

@@ -49,7 +49,7 @@ def imported_by_query(project: Project, image: str) -> set[str]:
 
 def test_a_key_is_answered_from_the_inverted_index_without_heavy_imports(reproduced: Project, ask: Ask) -> None:
     (result,) = answers(ask(KEY, "--json"))
-    stored = json.loads((reproduced.folder / "models/inverted-index.json").read_text(encoding="utf-8"))[KEY]
+    stored = reproduced.read_json("models/inverted-index.json")[KEY]
     assert [[each["key"], each["cosine"]] for each in result["neighbors"]] == stored
     assert (result["key"], result["index"], result["source"]) == (KEY, "exact", "models/inverted-index.json")
     assert {each["source"] for each in answers(ask("data/images/jug", "--json"))} == {"models/inverted-index.json"}

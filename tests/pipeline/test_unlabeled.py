@@ -1,7 +1,5 @@
 """Folders by date and a network of one's own: the visual part alone serves, and what needs labels is left out."""
 
-import csv
-import json
 import shutil
 from pathlib import Path
 
@@ -52,22 +50,17 @@ def unlabeled(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return project, project.run("dvc", "repro")
 
 
-def metrics(project: Project, name: str) -> dict:
-    return json.loads((project.folder / f"metrics/{name}.json").read_text(encoding="utf-8"))
-
-
 def test_nothing_is_learned_and_figures_that_need_labels_are_left_out(unlabeled: tuple[Project, str]) -> None:
     project, printed = unlabeled
     assert "train: 0 classes, so there is nothing to learn: the visual part alone is used" in printed
     assert "32 features by openvino" in printed
-    assert metrics(project, "details/scan")["unlabeled"] == 30
-    assert metrics(project, "train") == metrics(project, "retrieval") == {}
-    assert "refused_held_out" not in metrics(project, "details/novelty")
-    assert metrics(project, "likeness")["same_image_at_1"] > 0.6
-    assert set(metrics(project, "details/baselines")["pixels"]) == {"same_image_at_1", "same_image_at_10"}
+    assert project.read_json("metrics/details/scan.json")["unlabeled"] == 30
+    assert project.read_json("metrics/train.json") == project.read_json("metrics/retrieval.json") == {}
+    assert "refused_held_out" not in project.read_json("metrics/details/novelty.json")
+    assert project.read_json("metrics/likeness.json")["same_image_at_1"] > 0.6
+    assert set(project.read_json("metrics/details/baselines.json")["pixels"]) == {"same_image_at_1", "same_image_at_10"}
     for name in ("per_class", "confusion"):
-        with (project.folder / f"metrics/plots/{name}.csv").open(encoding="utf-8", newline="") as file:
-            assert list(csv.DictReader(file)) == []
+        assert project.read_table(f"metrics/plots/{name}.csv") == []
     assert "index.html" in project.run("dvc", "plots", "show", "--out", "report")
     assert "change" in project.run("dvc", "metrics", "diff").lower()
     assert "no labeled valid images in common" in project.run("python", "src/compare.py", "HEAD", "workspace", status=1)

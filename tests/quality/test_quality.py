@@ -1,7 +1,5 @@
 """With the default network, the model beats what colors and pixels alone give, and planted faults are found."""
 
-import csv
-import json
 import shutil
 from pathlib import Path
 
@@ -33,40 +31,31 @@ def judged(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return project
 
 
-def figures(project: Project, name: str) -> dict:
-    return json.loads((project.folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def column(project: Project, table: str, name: str) -> list[float]:
-    with (project.folder / "metrics/plots" / table).open(encoding="utf-8", newline="") as file:
-        return [float(row[name]) for row in csv.DictReader(file)]
-
-
 def test_the_model_beats_colors_and_pixels_clearly_and_finds_every_class(judged: Project) -> None:
-    model, baselines = figures(judged, "details/evaluate"), figures(judged, "details/baselines")
+    model = judged.read_json("metrics/details/evaluate.json")
+    baselines = judged.read_json("metrics/details/baselines.json")
     beaten = {
         name: max(baselines[each][name] for each in ("color_histogram", "pixels"))
         for name in ("p_at_1", "p_at_10", "map_at_r")
     }
     assert all(model[name] > 0.1 + value for name, value in beaten.items())
-    assert {"p_at_10", "map_at_r"} == set(figures(judged, "retrieval"))
     assert model["intervals"]["test_accuracy"]["low"] > beaten["p_at_1"]
     assert baselines["color_histogram"]["p_at_10"] < 0.8  # colors alone do not solve the demo set
-    scores = column(judged, "per_class.csv", "p_at_10")
+    scores = [float(row["p_at_10"]) for row in judged.read_table("metrics/plots/per_class.csv")]
     assert len(scores) == 6
     assert min(scores) > 2 / 6  # twice as often as by chance
 
 
 def test_the_approximate_index_finds_more_with_more_candidates_and_in_the_end_all(reproduced: Project) -> None:
-    recalls = column(reproduced, "ann_recall.csv", "recall")
+    recalls = [float(row["recall"]) for row in reproduced.read_table("metrics/plots/ann_recall.csv")]
     few, more, most = recalls[0], recalls[2], recalls[-1]  # 11, 110 and more candidates than there are images
     assert 0.5 < few < more <= most == 1
     assert more > 0.9
 
 
 def test_an_edited_picture_is_found_more_often_than_by_the_class_part_alone(judged: Project) -> None:
-    likeness = figures(judged, "details/evaluate")["likeness"]
-    assert likeness["same_image_at_1"] == figures(judged, "likeness")["same_image_at_1"]
+    likeness = judged.read_json("metrics/details/evaluate.json")["likeness"]
+    assert likeness["same_image_at_1"] == judged.read_json("metrics/likeness.json")["same_image_at_1"]
     assert likeness["same_image_at_1"] > 0.1 + likeness["class_part"]["same_image_at_1"]
 
 
@@ -109,16 +98,14 @@ def test_planted_faults_are_found_and_few_others(
     project.set_params(data={"source": str(images)}, scan={"max_rejected": 0.1})
     project.enter(monkeypatch)
     run_stages("fetch", "scan", "featurize", "audit")
-    with (project.folder / "data/findings.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = project.read_table("data/findings.csv")
     found: dict[str, set] = {}
     for row in rows:
         key = frozenset((row["path"], row["other"])) if row["other"] else row["path"]
         found.setdefault(row["finding"], set()).add(key)
 
-    counts = json.loads((project.folder / "metrics/details/audit.json").read_text(encoding="utf-8"))
     assert found["duplicate"] == exact
-    assert counts["duplicate_across_classes"] == EXACT
+    assert project.read_json("metrics/details/audit.json")["duplicate_across_classes"] == EXACT
     assert found["near_duplicate"] == near
     assert found["odd"] == {"jug/plain.png"}
     assert found["unreadable"] == {"jug/broken.png"}
