@@ -25,7 +25,7 @@ from similarity.params import Params, TrainParams
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_map_at_r")
 TENSORBOARD = "IMAGE_SIMILARITY_TENSORBOARD"
 ALL_EPOCHS, LEAST_SHARE = 500, 1 / 6  # images per class up to which all epochs are run; share of them that always is
-NOVEL_CLASSES_EPOCHS = 20  # three trainings in seconds
+NOVEL_CLASSES_EPOCHS, NOVEL_CLASSES_SHOWN = 20, 20_000  # passes and images shown at most: three trainings in seconds
 
 History = dict[str, list[float]]
 """The figures of all epochs by column."""
@@ -95,8 +95,7 @@ def fit_without_some_classes(
     """Train in short on the other classes of each fold, for `evaluate` to search among those held out."""
     from similarity.embedding.training import Labeled, train_network
 
-    epochs = min(params.train.epochs, NOVEL_CLASSES_EPOCHS)
-    settings, heads = params.train.model_copy(update={"epochs": epochs}), []
+    most, heads = min(params.train.epochs, NOVEL_CLASSES_EPOCHS), list[Head]()
     folds = hold_out_classes(manifest.labels, len(manifest.classes), splits)
     for fold in track(folds, "train: novel classes", unit=" trainings"):
         known = np.setdiff1d(np.arange(len(manifest.classes)), manifest.labels[fold.novel])
@@ -104,6 +103,8 @@ def fit_without_some_classes(
             Labeled(features, rows, np.searchsorted(known, manifest.labels[rows]).astype(np.int32))
             for rows in (fold.train, fold.valid)
         )
+        epochs = min(most, -(-NOVEL_CLASSES_SHOWN // len(train.rows)))
+        settings = params.train.model_copy(update={"epochs": epochs})
         heads.append(train_network(train, valid, len(known), params.embedding.size, settings, measure_all=False)[0])
     return heads
 
