@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx.parser
 import pytest
-from onnx import helper
 from PIL import Image
 
 from projects import Project
@@ -18,17 +17,17 @@ KEY = "unlabeled/2003__12__jug.png"
 def write_network(path: Path) -> None:
     """Write an ONNX file of random convolutions."""
     kernel = np.random.default_rng(0).standard_normal((32, 3, 5, 5)).astype(np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["images", "kernel"], ["sums"], strides=[2, 2]),
-            helper.make_node("Relu", ["sums"], ["maps"]),
-        ],
-        "network",
-        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, 48, 48])],
-        [helper.make_tensor_value_info("maps", onnx.TensorProto.FLOAT, ["n", 32, 22, 22])],
-        [onnx.numpy_helper.from_array(kernel, "kernel")],
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["": 18]>
+        network (float[n, 3, 48, 48] images) => (float[n, 32, 22, 22] maps) {
+            sums = Conv <strides = [2, 2]> (images, kernel)
+            maps = Relu (sums)
+        }
+        """
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "kernel"))
+    onnx.save(model, path)
 
 
 @pytest.fixture(scope="module")
