@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from projects import ROOT, Project, run_stages, update_yaml
+from projects import ROOT, Project, copy_small_project, run_stages, update_yaml
 from samples import write_wares
 from similarity.data.images.pixels import resize
 
@@ -19,10 +19,11 @@ IMAGES_PER_CLASS = 50
 
 
 @pytest.fixture(scope="module")
-def judged(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def judged(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The small project with a network that can judge forms: the default one, on smaller images."""
     backbone = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["backbone"]
-    project = reproduced.copy_to(tmp_path_factory.mktemp("quality") / "project")
+    project = Project(tmp_path_factory.mktemp("quality") / "project", environment)
+    copy_small_project(project.folder)
     project.set_params(backbone={**backbone, "image_size": 128})
     update_yaml(project.folder / "data/sources/demo.yaml", {"generate": {"images_per_class": 40, "size": 128}})
     with pytest.MonkeyPatch.context() as monkeypatch:
