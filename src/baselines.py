@@ -83,9 +83,10 @@ def draw_by_content(manifest: Manifest, rows: np.ndarray, count: int, seed: int)
 def edit_images(records: list[ImageRecord]) -> np.ndarray:
     """Describe images after each edit, float32 (n, edits, h + p + D), unless the user's cache has it.
 
-    What describes an image are the h numbers of its color histogram, the p of its thumbnail, and the D features.
+    A row holds the h numbers of an image's color histogram, the p of its thumbnail, and its D features.
     """
-    ranges, size = read_ranges(layout.RANGES), describe(layout.BACKBONE)["image_size"]
+    ranges, backbone = read_ranges(layout.RANGES), describe(layout.BACKBONE)
+    size, length = backbone["image_size"], len(EDITS) * (HISTOGRAM + PIXELS + backbone["features"])
     digests, code = [record.sha256 for record in records], sha256(Path(__file__).read_bytes()).hexdigest()
 
     def describe_edits(record: ImageRecord) -> np.ndarray:
@@ -96,8 +97,10 @@ def edit_images(records: list[ImageRecord]) -> np.ndarray:
         thumbnails = [thumbnail(each, THUMBNAIL_SIZE).ravel() for each in edited]
         return np.hstack([histograms, thumbnails, features]).astype(np.float32)
 
-    with user_cache("features", f"{code} {fingerprint(layout.BACKBONE, len(EDITS), ranges)}") as cache:
-        described = {key: np.frombuffer(value, np.float32) for key, value in cache.get_many(digests).items()}
+    namespace = f"{code} {HISTOGRAM} {PIXELS} {fingerprint(layout.BACKBONE, len(EDITS), ranges)}"
+    with user_cache("features", namespace) as cache:
+        found = cache.get_many(digests).items()
+        described = {key: np.frombuffer(value, np.float32) for key, value in found if len(value) == 4 * length}
         missing = [record for record in records if record.sha256 not in described]
         if missing:
             extractor = load_extractor(layout.BACKBONE, [len(EDITS)], throughput=True)

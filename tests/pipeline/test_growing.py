@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import featurize
+from baselines import edit_images
 from projects import Project, run_stages, splits_of
 from samples import write_wares
-from similarity.layout import FEATURES
+from similarity.data.content_cache import ContentCache
+from similarity.data.dataset.manifest import read_manifest
+from similarity.layout import FEATURES, MANIFEST
 
 Run = Callable[..., list[int]]
 REPRODUCED = 144  # images
@@ -44,6 +47,19 @@ def test_features_are_the_same_bytes_with_and_without_the_cache(
     assert (run("featurize"), FEATURES.read_bytes()) == ([REPRODUCED], before)
     monkeypatch.setenv("IMAGE_SIMILARITY_CACHE_GB", "0")
     assert (run("featurize"), FEATURES.read_bytes()) == ([REPRODUCED], before)
+
+
+def test_entries_of_the_cache_that_are_too_short_are_computed_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    get_many, before, records = ContentCache.get_many, FEATURES.read_bytes(), read_manifest(MANIFEST).records[:2]
+    edited = edit_images(records)
+    run("featurize")
+
+    def shortened(cache: ContentCache, keys: list[str]) -> dict[str, bytes]:
+        return {key: entry[:-4] for key, entry in get_many(cache, keys).items()}
+
+    monkeypatch.setattr(ContentCache, "get_many", shortened)
+    assert (run("featurize"), FEATURES.read_bytes()) == ([REPRODUCED], before)
+    np.testing.assert_array_equal(edit_images(records), edited)
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

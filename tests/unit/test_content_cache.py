@@ -1,4 +1,6 @@
+import sqlite3
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,6 +35,16 @@ def test_a_cache_that_is_turned_off_or_cannot_be_used_finds_nothing(tmp_path: Pa
     damaged = ContentCache(tmp_path, "made so", 1)
     assert damaged.get_many(ENTRIES) == {}
     assert "not a database (if it is damaged, remove it)" in str(damaged.problem)
+
+
+def test_the_database_is_closed_even_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ContentCache(tmp_path, "made so", 1)
+    close = Mock()
+    monkeypatch.setattr("diskcache.Cache.close", close)
+    monkeypatch.setattr("diskcache.Cache.transact", Mock(side_effect=sqlite3.OperationalError("disk I/O error")))
+    assert cache.get_many(ENTRIES) == {}
+    cache.close()
+    close.assert_called_once()
 
 
 def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

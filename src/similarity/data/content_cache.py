@@ -33,9 +33,10 @@ class ContentCache:
         """
         self.problem: str | None = None if limit_gb else "it is turned off"
         self._namespace = namespace
+        self._cache: Any = None
         if limit_gb:
             with self._without_stopping():
-                self._cache: Any = diskcache.Cache(
+                self._cache = diskcache.Cache(
                     folder, eviction_policy="least-recently-used", size_limit=int(limit_gb * 1e9),
                     cull_limit=_DROPPED_PER_ENTRY, disk_min_file_size=_LARGEST_ROW,
                 )  # fmt: skip
@@ -57,7 +58,7 @@ class ContentCache:
 
     def close(self) -> None:
         """Close the database."""
-        if self.problem is None:
+        if self._cache is not None:
             self._cache.close()
 
     @contextmanager
