@@ -13,6 +13,7 @@ DOUBTFUL, _WRONG, _SURE = 0.2, 0.55, 0.8  # probability that a label is wrong
 _LEAST_WRONG = 0.01  # of all labels: of right ones, on photographs, up to 0.4 % look wrong
 VOTERS = 10  # nearest images that are asked
 _ASKED_PER_BLOCK = 256
+_JUDGED_PER_BLOCK = 1024
 _SHRINKAGE = 0.3  # of the covariance towards a multiple of the identity
 _TEMPERATURES = np.geomspace(0.5, 50, 24)
 _ROUNDS = 60  # of expectation maximization
@@ -42,10 +43,13 @@ def principal_components(features: np.ndarray, count: int, seed: int, progress: 
 
 
 def find_outliers(components: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find images, of float32 (n, d), far from all others: rows, the furthest first, int64 (m,), distances, float64.
+    """Find the images that are far from all others, by their components, float32 (n, d).
 
     The distance of an image is the mean one to its ten nearest of a sample. Outliers are above Q3 + 2 · (Q3 − Q1) on a
     logarithmic scale; the fences of Tukey, "Exploratory Data Analysis", 1977, are at 1.5 (outside) and 3 (far out).
+
+    Returns:
+        Their rows, the furthest first, int64 (m,), and their distances, float64 (m,).
     """
     import faiss
 
@@ -68,7 +72,8 @@ def odd_sizes(records: Sequence[ImageRecord]) -> list[str]:
     side, ratio = np.sqrt(width * height), width / height
     small = side < np.median(side) / _ODD_FACTOR
     shaped = np.abs(np.log(ratio / np.median(ratio))) > np.log(_ODD_FACTOR)
-    reasons = np.select([small, shaped], ["much smaller than most", "of another shape than most"], "")
+    smaller, other = "much smaller than most", "of another shape than most"
+    reasons = np.select([small & shaped, small, shaped], [f"{smaller}, and {other}", smaller, other], "")
     pairs = zip(records, reasons.tolist(), strict=True)
     return [f"{each.width} × {each.height} pixels, {reason}" if reason else "" for each, reason in pairs]
 
@@ -203,12 +208,13 @@ def _classify(
     uniform = np.full(len(classes), 1 / len(classes))
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=_SHRINKAGE, priors=uniform)
     model.fit(components[train], labels[train])
-    given = np.searchsorted(classes, labels[held_out])
-    right, best = [], []
-    for block, columns in zip(row_blocks(components[held_out]), row_blocks(given), strict=True):
-        scores = np.maximum(model.predict_log_proba(block), -1e4)
+    rows, right, best = np.flatnonzero(held_out), [], []
+    for start in range(0, len(rows), _JUDGED_PER_BLOCK):
+        block = rows[start : start + _JUDGED_PER_BLOCK]
+        scores = np.maximum(model.predict_log_proba(components[block]), -1e4)
+        given = np.arange(len(block)), np.searchsorted(classes, labels[block])
         softened = (log_softmax(scores / temperature, axis=1) for temperature in _TEMPERATURES)
-        right.append(np.stack([np.exp(each[np.arange(len(each)), columns]) for each in softened], axis=1))
+        right.append(np.stack([np.exp(each[given]) for each in softened], axis=1))
         best.append(classes[scores.argmax(axis=1)])
     return np.concatenate(right), np.concatenate(best)
 
@@ -218,13 +224,16 @@ def _probability_wrong(right: np.ndarray, classes: int) -> np.ndarray:
 
     Return the probability that each label is wrong, float64 (n,).
     """
-    given = np.ascontiguousarray(right.T)
-    other, noise = (1 - given) / (classes - 1), np.full((len(given), 1), 0.01)
-    for _ in range(_ROUNDS):
-        wrong = noise * other / (noise * other + (1 - noise) * given + 1e-300)
-        noise = (wrong.sum(axis=1, keepdims=True) + _PRIOR_WRONG) / (len(right) + _PRIOR_CORRECT)
-    likelihoods = np.log(noise * other + (1 - noise) * given + 1e-300).sum(axis=1)
-    return wrong[likelihoods.argmax()]
+    most, found = -np.inf, np.zeros(len(right))
+    for given in right.T:
+        other, noise = (1 - given) / (classes - 1), 0.01
+        for _ in range(_ROUNDS):
+            wrong = noise * other / (noise * other + (1 - noise) * given + 1e-300)
+            noise = (wrong.sum() + _PRIOR_WRONG) / (len(right) + _PRIOR_CORRECT)
+        likelihood = np.log(noise * other + (1 - noise) * given + 1e-300).sum()
+        if likelihood > most:
+            most, found = likelihood, wrong
+    return found
 
 
 def _sample(count: int, size: int, seed: int) -> np.ndarray:

@@ -98,11 +98,12 @@ def test_small_classes_and_odd_sizes_are_listed_with_the_reason() -> None:
         ("class_not_judged", "d", "3 images, too few or too much alike to judge their labels"),
         ("class_imbalance", "c", "9 images, where the median class has 99.5"),
     ]
-    sizes = [(100, 80)] * 9 + [(20, 16), (400, 60)]
+    sizes = [(100, 80)] * 9 + [(20, 16), (400, 60), (40, 4)]
     assert odd_sizes([ImageRecord("", "", "", *size) for size in sizes])[8:] == [
         "",
         "20 × 16 pixels, much smaller than most",
         "400 × 60 pixels, of another shape than most",
+        "40 × 4 pixels, much smaller than most, and of another shape than most",
     ]
 
 

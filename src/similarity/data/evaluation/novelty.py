@@ -80,10 +80,9 @@ def nearest_distances(
 
     It is infinite, in float64 (n,), for a query whose group has all points.
     """
-    squares, factors = np.square(points).sum(axis=1), -2 * points.T
-    distances = np.empty(len(queries))
+    squares, distances = np.square(points).sum(axis=1), np.empty(len(queries))
     for block in _blocks(len(queries)):
-        scores = queries[block] @ factors  # will be the squared distances without the query's own square
+        scores = (-2 * queries[block]) @ points.T  # will be the squared distances without the query's own square
         scores += squares
         scores[query_groups[block, None] == point_groups] = np.inf
         nearest = scores.argmin(axis=1)
@@ -120,7 +119,7 @@ def _blocks(count: int) -> list[slice]:
 
 
 def draw_foreign(kind: str, number: int, size: int, seed: int) -> np.ndarray:
-    """Draw an image of nothing that a data set is about: that of a number and of one of the `KINDS`.
+    """Draw an image, of one of the `KINDS`, that shows nothing a data set is about; each number gives another one.
 
     The same arguments give the same RGB pixels, uint8 (size, size, 3), of a size of at least 16.
     """
