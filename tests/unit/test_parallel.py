@@ -1,3 +1,4 @@
+import sys
 from itertools import count
 
 import pytest
@@ -21,3 +22,7 @@ def test_a_cluster_that_is_not_there_and_what_is_no_address_are_refused_at_once(
         assert is_cluster_named()
         with pytest.raises(UserError, match=f"^RAY_ADDRESS={address}: no cluster can be used there: "):
             list(cluster_map(str, [1, 2], 1))
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    with pytest.raises(UserError, match="Ray is not installed: run `make repro-ray`"):
+        list(cluster_map(str, [1, 2], 1))

@@ -102,6 +102,8 @@ def _connect(address: str) -> Any:
 
         with held_stderr():  # to which it writes the level of its log
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=sources)
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+    except ModuleNotFoundError as error:
+        raise UserError(f"{_ADDRESS} is set, but Ray is not installed: run `make repro-ray`, which does so") from error
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{_ADDRESS}={address}: no cluster can be used there: {error}") from error
     return ray

