@@ -1,11 +1,14 @@
 import hashlib
+import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from similarity.data.content_cache import ContentCache
+from similarity.data.dataset import scanning
 from similarity.data.dataset.duplicates import near_duplicates
 from similarity.data.dataset.manifest import ImageRecord
 from similarity.data.dataset.scanning import Rejection, ScannedImage, scan_images, scan_version
@@ -45,6 +48,24 @@ def test_every_file_is_recorded_or_rejected_and_only_new_content_is_decoded(ware
             np.testing.assert_array_equal(image.thumbnail, before.thumbnail)
             np.testing.assert_array_equal(image.histogram, before.histogram)
             assert (image.preview, image.remark) == (before.preview, before.remark)
+
+
+def test_identical_images_of_a_block_are_decoded_once(wares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(wares.glob("*/*"))
+    for number in range(3):
+        shutil.copy(source, source.with_name(f"copy {number}{source.suffix}"))
+    decode = Mock(wraps=scanning.decode_image)
+    monkeypatch.setattr(scanning, "decode_image", decode)
+    assert len(scan(wares)) == decode.call_count + 3
+
+
+def test_a_cluster_sends_back_the_same_images(wares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    monkeypatch.setattr(scanning, "cluster_map", lambda function, blocks, _: map(function, blocks))
+    on_cluster = [image.record for image in scan(wares) if isinstance(image, ScannedImage)]
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert on_cluster == [image.record for image in scan(wares) if isinstance(image, ScannedImage)]
+    assert on_cluster
 
 
 def test_previews_are_small_and_read_back_by_row(tmp_path: Path, photographs: list[np.ndarray]) -> None:

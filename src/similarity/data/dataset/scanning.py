@@ -74,7 +74,7 @@ def scan_images(
     blocks = [keys[start : start + _BLOCK] for start in range(0, len(keys), _BLOCK)]
     digest, scan = partial(_digest, images), partial(_scan, images, ranges)
     if is_cluster_named():
-        for _, scanned in cluster_map(lambda block: scan((digest(block), {})), blocks, 1):
+        for scanned in cluster_map(lambda block: scan((digest(block), {}))[1], blocks, 1):
             yield from scanned
         return
     known = ((digests, cache.get_many(digests.values())) for digests in ordered_map(digest, blocks, _AHEAD))
@@ -107,12 +107,14 @@ def _scan(
     scanned = list[ScannedImage | Rejection]()
     for key, digest in digests.items():
         try:
-            kept = known.get(digest) or new.setdefault(digest, _look_at(images / key, ranges))
+            kept = known.get(digest) or new.get(digest) or _look_at(images / key, ranges)
         except MissingReaderError as error:  # what is installed must not decide which images there are
             raise UserError(f"{key} is {error}") from error
         except UnreadableImageError as error:
             scanned.append(Rejection(key, str(error)))
             continue
+        if digest not in known:
+            new[digest] = kept
         scanned.append(_unpack(key, digest, kept, digest in new))
     return new, scanned
 
