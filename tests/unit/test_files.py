@@ -58,8 +58,9 @@ def test_metrics_have_six_decimals_and_are_finite(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     write_metrics(path, {"a": np.float32(1 / 3), "n": np.int64(3), "per_class": {"x": 0.1234567}})
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.333333, "n": 3, "per_class": {"x": 0.123457}}
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_metrics(path, {"a": float("nan")})
+    for wrong in (float("nan"), None, True):
+        with pytest.raises(ValueError, match="must be a finite number"):
+            write_metrics(path, {"a": wrong})
 
 
 def test_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Write complete files only, and the formats that the stages share."""
 
 import csv
-import json
 import math
 import mmap
 import shutil
@@ -86,11 +85,19 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write nested finite numbers as JSON, rounded to 6 decimals, so that `dvc metrics diff` shows no noise.
 
     Raises:
-        ValueError: a figure is not finite.
+        ValueError: a figure is not finite, or no number.
     """
-    text = json.dumps(metrics, allow_nan=False, default=np.generic.item)
-    rounded = json.loads(text, parse_float=lambda number: round(float(number), _METRIC_DECIMALS))
-    path.write_bytes(orjson.dumps(rounded, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    path.write_bytes(orjson.dumps(_rounded(metrics), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float | np.floating) and math.isfinite(value):
+        return round(float(value), _METRIC_DECIMALS)
+    raise ValueError(f"a metric must be a finite number, not {value}")
 
 
 def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
@@ -108,9 +115,9 @@ def write_json_entries(path: Path, entries: Iterable[tuple[str, Any]]) -> None:
 
 @contextmanager
 def open_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Callable[[int, np.ndarray], None]]:
-    """Open a ``.npy`` file of rows of some shape; yield what writes some of them, (n, *shape), from a row's number on.
+    """Open a ``.npy`` file of rows of some shape; yield a function that writes rows, (n, *shape), from a position on.
 
-    They may come in any order. Unlike with a memory map, a full disk is a clear error.
+    Rows may come in any order. Unlike with a memory map, a full disk is a clear error.
     """
     count, size = 0, math.prod(shape) * np.dtype(dtype).itemsize
 
