@@ -55,7 +55,9 @@ def main(params: Params, outputs: Outputs) -> None:
 
     measured = {split: measure(split) for split in track(("valid", "test"), "evaluate: rank", unit=" splits")}
     test, scores = measured["test"], dict[str, Any]()
-    tables: list[Iterable[Sequence[object]]] = [(), (), ()]
+    by_query: Iterable[Sequence[object]] = ()
+    by_class: Iterable[Sequence[object]] = ()
+    confusion: Iterable[Sequence[object]] = ()
     if manifest.can_teach:
         groups = bounded_groups(manifest, *read_duplicates(layout.DUPLICATES, manifest), len(SPLIT_NAMES))
         scores = {
@@ -66,14 +68,14 @@ def main(params: Params, outputs: Outputs) -> None:
         }
         nearest = zip(test.queries.tolist(), test.nearest[:, 0].tolist(), strict=True)
         confusion = ([manifest.records[row].label for row in pair] for pair in nearest)
-        tables = [query_scores(manifest, measured), class_scores(manifest, test, groups), confusion]
+        by_query, by_class = query_scores(manifest, measured), class_scores(manifest, test, groups)
     likeness = measure_likeness(manifest, embeddings, model)
     write_metrics(outputs.file(layout.METRICS / "retrieval.json"), {name: scores[name] for name in HEADLINES if scores})
     write_metrics(outputs.file(layout.METRICS / "likeness.json"), {"same_image_at_1": likeness["same_image_at_1"]})
     write_metrics(outputs.file(layout.DETAILS / "evaluate.json"), {**scores, "likeness": likeness})
-    write_table(outputs.file(layout.QUERY_SCORES), layout.QUERY_SCORES_COLUMNS, tables[0])
-    write_table(outputs.file(layout.PLOTS / "per_class.csv"), CLASS_COLUMNS, tables[1])
-    write_table(outputs.file(layout.PLOTS / "confusion.csv"), ("actual", "nearest"), tables[2])
+    write_table(outputs.file(layout.QUERY_SCORES), layout.QUERY_SCORES_COLUMNS, by_query)
+    write_table(outputs.file(layout.PLOTS / "per_class.csv"), CLASS_COLUMNS, by_class)
+    write_table(outputs.file(layout.PLOTS / "confusion.csv"), ("actual", "nearest"), confusion)
     write_table(outputs.file(layout.QUERY_NEIGHBORS), layout.QUERY_NEIGHBORS_COLUMNS, query_neighbors(manifest, test))
     draw_queries(manifest, test, outputs.folder(layout.PLOTS / "queries"))
     shown = ("test_accuracy", "p_at_10", "map_at_r", "same_image_at_1")

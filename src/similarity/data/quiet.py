@@ -1,4 +1,4 @@
-"""TensorFlow and OpenVINO set up to be quiet, and to give the same bits on every run."""
+"""Keep libraries quiet, and set up TensorFlow and OpenVINO to give the same bits on every run."""
 
 import os
 import sys

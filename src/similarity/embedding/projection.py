@@ -19,8 +19,8 @@ def project(several: Sequence[np.ndarray], landmarks: int, perplexity: float, se
     """Place the rows of several arrays, float32 (n, d), in the plane, with the same bits for any number of threads.
 
     Some rows, the landmarks, are laid out by t-SNE (van der Maaten & Hinton, JMLR 2008), which takes seconds for
-    thousands of rows and hours for a million; roughly so many neighbors of a landmark as the perplexity says stay near
-    it. Every other row goes to the mean of the landmarks nearest to it, weighted by 1 / (1 − cosine)² (Shepard, ACM
+    thousands of rows and hours for a million. The perplexity is roughly how many neighbors of a landmark stay near it.
+    Every other row goes to the mean of the landmarks nearest to it, weighted by 1 / (1 − cosine)² (Shepard, ACM
     1968). Rows of the same direction share a point, and so do all rows of zeros.
 
     The places of an array, float32 (n, 2), are in the unit square: one axis fills it, the other is centered.

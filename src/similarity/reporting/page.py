@@ -57,7 +57,7 @@ def render(template: str, **content: object) -> str:
 
 
 def embed(content: bytes, kind: str) -> str:
-    """Return an address that holds its content."""
+    """Encode content as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -119,7 +119,7 @@ def flat(figures: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 
 
 def draw_curves(history: Sequence[Mapping[str, str]]) -> str:
-    """Draw loss, accuracy and MAP@R of training and validation images by epoch: the address of an SVG."""
+    """Draw loss, accuracy and MAP@R of training and validation images by epoch: an SVG's data URI."""
     titles = {"loss": "cross-entropy loss, nats", "accuracy": "accuracy of the classifier", "map_at_r": "MAP@R"}
     with mpl.rc_context(_STYLE):
         figure = Figure((11, 3), layout="constrained")
@@ -135,7 +135,7 @@ def draw_curves(history: Sequence[Mapping[str, str]]) -> str:
 
 
 def draw_map(positions: np.ndarray, labels: np.ndarray) -> str:
-    """Draw points of the unit square, float32 (n, 2), by class, str (n,), with their names: the address of an SVG."""
+    """Draw points of the unit square, float32 (n, 2), with the names of their classes, str (n,): an SVG's data URI."""
     names, counts = np.unique(labels, return_counts=True)
     named = {*names[np.argsort(-counts, kind="stable")[:_MOST_NAMED]]}
     with mpl.rc_context(_STYLE):

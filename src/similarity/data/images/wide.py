@@ -39,7 +39,10 @@ def has_wide_colors(image: ImageFile) -> bool:
 
 
 def take_low_bytes(image: ImageFile) -> ImageFile:
-    """Make Pillow decode the lower 8 bits of an image that `has_wide_colors`, as if its bytes came the other way."""
+    """Make Pillow decode the lower 8 bits of an image that `has_wide_colors`, as if its bytes came the other way.
+
+    The image is changed, and returned.
+    """
     for place, tile in enumerate(image.tile):
         mode = _raw_mode(tile.args)
         mode = f"{mode[:-1]}{_OTHER_BYTE[mode[-1]]}"
