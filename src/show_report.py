@@ -68,11 +68,11 @@ def changes(revision: str) -> dict[str, object]:
     from similarity.reporting.page import collect_queries, flat
 
     revisions = (revision, None)  # the workspace
+    tables = [read_rows(read_file(QUERY_NEIGHBORS, each or "workspace")) for each in revisions]
     before, now = (dict(flat(api.params_show(rev=each) | api.metrics_show(rev=each))) for each in revisions)
-    tables = (read_file(QUERY_NEIGHBORS, each or "workspace") for each in revisions)
     return {
         "changes": [(name, before.get(name, ""), now[name]) for name in sorted(now) if before.get(name) != now[name]],
-        "moved": moved(*(collect_queries(read_rows(table), {}) for table in tables)),
+        "moved": moved(*(collect_queries(table, {}) for table in tables)),
         **open_pictures(read_manifest(MANIFEST)),
     }
 

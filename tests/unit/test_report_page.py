@@ -2,10 +2,15 @@
 
 import html
 import re
+import subprocess
+from pathlib import Path
 
 import numpy as np
+import pytest
+from dvc.repo import Repo
 
-from show_report import moved
+from show_report import changes, moved
+from similarity.errors import UserError
 from similarity.finding import Finding, explain
 from similarity.reporting import page
 from similarity.reporting.page import Query
@@ -153,3 +158,11 @@ def test_changes_are_those_of_results() -> None:
     assert "gone" not in content  # there is no picture of it
     assert "<script" not in content
     assert moved(QUERIES, QUERIES) == []
+
+
+def test_a_revision_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    Repo.init().close()
+    with pytest.raises(UserError, match=r"cannot read .* of 'nosuchrev' .*: see `dvc exp list --all`"):
+        changes("nosuchrev")
