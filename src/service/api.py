@@ -1,8 +1,7 @@
 """The calls of the REST API, but for those about findings."""
 
-from functools import partial
+from collections.abc import Iterable, Iterator
 from io import BytesIO
-from tempfile import TemporaryFile
 from threading import Lock
 from typing import Annotated, Any
 from zipfile import ZipFile, ZipInfo
@@ -157,16 +156,36 @@ def make_thumbnail(content: bytes, size: int, ranges: Ranges) -> bytes:
 @router.post("/download", tags=["images"], responses=_ZIP, response_class=Response, summary="Get several images")
 def download(catalog: Current, form: Annotated[forms.DownloadForm, Form()]) -> Response:
     """Return a zip file of indexed images by their keys, as they are; never with another image in it."""
-    limit, file = catalog.info.limits.download_bytes, TemporaryFile()  # noqa: SIM115  # it is read after the return
-    with ZipFile(file, "w") as archive:
-        for key in dict.fromkeys(form.key):
-            archive.writestr(ZipInfo(key), catalog.read(key))  # as it is, and without a time: the same each time
-            if file.tell() > limit:
-                message = f"These images are too large together: {limit / 1e6:g} MB are allowed."
-                raise Refusal(413, "too_many_bytes", message)
-    file.seek(0)
+    keys, limit, total = [*dict.fromkeys(form.key)], catalog.info.limits.download_bytes, 0
+    for key in keys:
+        total += len(catalog.read(key))
+        if total > limit:
+            message = f"These images are too large together: {limit / 1e6:g} MB are allowed."
+            raise Refusal(413, "too_many_bytes", message)
     headers = {"content-disposition": 'attachment; filename="images.zip"', "cache-control": "no-store"}
-    return StreamingResponse(iter(partial(file.read, 1 << 20), b""), media_type="application/zip", headers=headers)
+    return StreamingResponse(pack(catalog, keys), media_type="application/zip", headers=headers)
+
+
+def pack(catalog: Catalog, keys: Iterable[str]) -> Iterator[bytes]:
+    """Yield the parts of a zip file of images; it stops short at a file that is no longer the image indexed."""
+    written = _Written()
+    with ZipFile(written, "w") as archive:  # type: ignore[call-overload]  # it needs no more than write and flush
+        for key in keys:
+            archive.writestr(ZipInfo(key), catalog.read(key))  # as it is, and without a time: the same each time
+            yield bytes(written)
+            written.clear()
+    yield bytes(written)
+
+
+class _Written(bytearray):
+    """The bytes that were written and not yet sent."""
+
+    def write(self, data: bytes) -> int:
+        self += data
+        return len(data)
+
+    def flush(self) -> None:
+        pass
 
 
 @router.get("/map", tags=["images"], responses=_BYTES, response_class=Response, summary="Get all images as points")

@@ -1,6 +1,8 @@
 import io
 import sys
 from pathlib import Path
+from unittest.mock import Mock
+from zipfile import ZipFile
 
 import numpy as np
 import pillow_heif
@@ -9,7 +11,8 @@ from PIL import Image, ImageOps
 
 from odd_files import bomb
 from samples import encode
-from service.api import media_type
+from service.access import Refusal
+from service.api import media_type, pack
 from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, decode_image, read_image
 from similarity.data.images.pixels import resize
 from similarity.data.sources.ceramics import draw_picture
@@ -143,3 +146,17 @@ def test_without_its_reader_heic_is_named_with_the_line_that_installs_it_and_avi
     with pytest.raises(MissingReaderError, match=r"HEIC, which is read after `pip install 'pillow-heif>=1,<2'`"):
         decode_image(heic)
     assert decode_image(encode(Image.fromarray(PICTURE), "AVIF")).width == 48
+
+
+def test_an_archive_is_the_same_every_time_and_stops_short_at_a_changed_file() -> None:
+    contents = {"a/1.png": b"one" * 100, "a/2.png": b"", "b/3.png": b"three" * 100}
+    catalog = Mock(read=contents.__getitem__)
+    whole = b"".join(pack(catalog, contents))
+    assert whole == b"".join(pack(catalog, contents))
+    with ZipFile(io.BytesIO(whole)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == contents
+    catalog.read = Mock(side_effect=[b"one" * 100, Refusal(409, "file_changed", "It is another image.")])
+    parts = pack(catalog, contents)
+    assert whole.startswith(next(parts))
+    with pytest.raises(Refusal, match="another image"):
+        next(parts)
