@@ -48,13 +48,18 @@ def embed_rows(index: Engine, folder: Path) -> list[Row]:
     files = images_below(folder)
     if not files:
         raise UserError(f"{folder}: there are no images in this folder, nor below it")
-    rows = []
-    for file, each in zip(files, index.embedder(track(files, "embed")), strict=True):
-        if isinstance(each, Exception):
-            raise UserError(f"{file}: {each}: nothing was added")
+    rows, sources = [], dict[str, Path]()
+    for file in files:
         parts = file.relative_to(folder).parts
         label, *names = parts if len(parts) > 1 else (UNLABELED, *parts)
-        record = ImageRecord(f"{label}/{'__'.join(names)}", label, sha256(file.read_bytes()).hexdigest(), *each.size)
+        key = f"{label}/{'__'.join(names)}"
+        if key in sources:
+            raise UserError(f"{sources[key]} and {file} would both be added as {key}: rename one: nothing was added")
+        sources[key] = file
+    for (key, file), each in zip(sources.items(), index.embedder(track(files, "embed")), strict=True):
+        if isinstance(each, Exception):
+            raise UserError(f"{file}: {each}: nothing was added")
+        record = ImageRecord(key, key.split("/")[0], sha256(file.read_bytes()).hexdigest(), *each.size)
         rows.append(Row(record, "", str(file.resolve()), normalize(each.embedding[None])[0]))
     return rows
 

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from publish import embed_rows
 from samples import relu_clusters
 from similarity.data.dataset.manifest import SPLIT_NAMES, ImageRecord
 from similarity.data.vectors import normalize
@@ -116,7 +118,9 @@ def test_a_reader_stays_at_its_version_and_a_publication_that_is_killed_changes_
     assert len(later.manifest.records) == 15
 
 
-def test_images_are_added_in_the_place_of_those_with_the_same_key(tmp_path: Path) -> None:
+def test_images_are_added_in_the_place_of_those_with_the_same_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published_gallery(tmp_path, FEW_ROWS)
     new = FEW_ROWS[3]._replace(record=FEW_ROWS[3].record._replace(path="jug/0.jpg", label="jug"), split="", file="/x")
     changed = FEW_ROWS[4]._replace(embedding=FEW_ROWS[9].embedding)
@@ -132,6 +136,10 @@ def test_images_are_added_in_the_place_of_those_with_the_same_key(tmp_path: Path
     with pytest.raises(UserError, match=r"run cannot be opened at .* no such folder"):
         open_table(str(tmp_path / "nowhere"), "run", PARTS)
     assert not (tmp_path / "nowhere").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(published, "_connect", Mock(side_effect=RuntimeError("connection refused")))
+        with pytest.raises(UserError, match=r"\(connection refused\): check the address, the network, and"):
+            open_table("s3://bucket/path", "run", PARTS)
     assert len(published_gallery(tmp_path, FEW_ROWS).manifest.records) == 50  # the next whole publication replaces it
 
 
@@ -145,3 +153,13 @@ def test_errors_of_lancedb_are_one_line_which_installs_it_if_it_is_missing(
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(UserError, match=r"run `pip install 'lancedb>=0\.40,<0\.41'`"):
         publish(str(tmp_path), "run", FEW_ROWS, 32)
+
+
+@pytest.mark.parametrize("names", [("unlabeled/x.jpg", "x.jpg"), ("a/b/c.jpg", "a/b__c.jpg")])
+def test_files_that_would_have_one_key_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"would both be added as .*: nothing was added") as error:
+        embed_rows(Mock(), tmp_path)
+    assert all(str(tmp_path / name) in str(error.value) for name in names)

@@ -180,7 +180,9 @@ def _open_table(uri: str, name: str) -> Any:
         return _connect(uri).open_table(name)
     except (RuntimeError, ValueError, OSError) as error:
         reason = f"{name} cannot be opened at {uri} ({one_line(error)})"
-        raise UserError(f"{reason}: run `python src/publish.py --to {uri}`") from error
+        is_missing = isinstance(error, FileNotFoundError) or f"'{name}' was not found" in str(error)
+        check = "check the address, the network, and that your credentials allow it"
+        raise UserError(f"{reason}: {f'run `python src/publish.py --to {uri}`' if is_missing else check}") from error
 
 
 @contextmanager
