@@ -76,6 +76,17 @@ def test_a_missing_file_a_missing_record_and_a_damaged_lock_are_reported(root: P
             DvcLock(root)
 
 
+def test_an_output_without_a_digest_has_no_record(root: Path) -> None:
+    lock = yaml.safe_load((root / "dvc.lock").read_bytes())
+    for entry in (lock["stages"]["index"]["outs"][1], lock["stages"]["index"]["deps"][0]):
+        del entry["md5"]
+        entry["files"] = [{"relpath": "a", "md5": md5(b"a"), "version_id": "1"}]  # as with a version-aware remote
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    DvcLock(root).check(MODEL, INDEX)
+    with pytest.raises(UserError, match=r"dvc\.lock has no record of models/folder"):
+        DvcLock(root).check(FOLDER)
+
+
 def test_stages_that_do_not_fit_are_refused_unless_one_is_frozen(root: Path) -> None:
     write_lock(root, used=md5(b"other"))
     with pytest.raises(UserError, match=r"stage index ran before stage train made another models/model.*dvc repro"):

@@ -29,7 +29,10 @@ class DvcLock:
         self._frozen = {name for name, stage in defined.items() if stage.get("frozen")}
         self._stages = {name: stage for name, stage in locked.items() if name in defined}  # DVC keeps removed ones
         self._outs: dict[str, tuple[str, str]] = {  # the stage that made each output, and its MD5, by path
-            out["path"]: (name, out["md5"]) for name, stage in self._stages.items() for out in stage.get("outs", ())
+            out["path"]: (name, out["md5"])
+            for name, stage in self._stages.items()
+            for out in stage.get("outs", ())
+            if "md5" in out  # a folder in a version-aware remote has a list of files instead
         }
 
     def md5(self, path: Path) -> str:
@@ -76,7 +79,7 @@ class DvcLock:
                     continue
                 maker, md5 = self._outs[output]
                 waiting.add(maker)
-                if output == used["path"] and md5 != used["md5"] and stage not in self._frozen:
+                if output == used["path"] and md5 != used.get("md5") and stage not in self._frozen:
                     raise UserError(
                         f"{self._root / 'dvc.lock'}: stage {stage} ran before stage {maker} made another {output}, so "
                         "their files do not fit: a run has not finished: run `dvc repro`"
