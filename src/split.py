@@ -61,10 +61,8 @@ def complete_splits(
     if missing and len(pool):
         total = 1 - shares["valid"] - shares["test"] + sum(missing.values())
         numbers = np.unique(groups[pool], return_inverse=True)[1]
-        scaled, part = (
-            {name: share / total for name, share in missing.items()},
-            Manifest([records[row] for row in pool]),
-        )
+        scaled = {name: share / total for name, share in missing.items()}
+        part = Manifest([records[row] for row in pool])
         for row, split in zip(pool.tolist(), split_images(part, numbers, scaled, seed), strict=True):
             splits[row] = split
     taught = {record.label for record, split in zip(records, splits, strict=True) if split == "train"}

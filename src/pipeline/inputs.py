@@ -1,4 +1,4 @@
-"""Read parameters and what runs have made, now or in other commits, and refuse what is wrong or does not fit."""
+"""Read and check parameters, and files that runs have made, in the workspace or in other commits."""
 
 from pipeline.stage import track
 

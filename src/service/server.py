@@ -45,7 +45,7 @@ def serve(arguments: argparse.Namespace) -> None:
         create_app(served, arguments),
         http="h11",  # the only one that limits the head of a request
         h11_max_incomplete_event_size=MAX_HEAD,
-        ws="none",  # requests of HTTP only, as middleware expects
+        ws="none",  # only HTTP requests, as middleware expects
         lifespan="off",
         limit_concurrency=arguments.max_connections,  # more are answered with 503
         timeout_keep_alive=arguments.idle_seconds,

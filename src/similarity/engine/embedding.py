@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from similarity.data.features.computing import load_pixels
-from similarity.data.features.extractor import GRAPH, openvino_core
+from similarity.data.features.extractor import GRAPH, HINTS, openvino_core
 from similarity.data.images.decoding import DecodedImage, UnreadableImageError, decode_image, upright_pixels
 from similarity.data.images.pixels import resize
 from similarity.data.images.query_images import Region, decode_query
@@ -114,7 +114,7 @@ def pixels_of(source: Source, side: int, ranges: Ranges | None = None) -> np.nda
 
 
 def load_explainer(folder: Path) -> Explainer | None:
-    """Load what explains the cosine of two embeddings by the backbone's last feature map.
+    """Load a function that explains the cosine of two embeddings by the backbone's last feature map.
 
     It maps the pixels of two images, float32 (2, size, size, 3), to what each place contributes, (2, h, w) in 0…1. It
     is None if the backbone has no graph, or none with a feature map whose means the model uses.
@@ -142,8 +142,7 @@ def load_explainer(folder: Path) -> Explainer | None:
     axis = ({1, 3} - set(node.input_value(1).node.data.tolist())).pop()  # of the map's channels
     graph.add_outputs([node.input_value(0)])
     graph.reshape([2, *graph.inputs[0].partial_shape[1:]])
-    hints = {"ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    network = openvino_core().compile_model(graph, "CPU", hints)
+    network = openvino_core().compile_model(graph, "CPU", HINTS)
 
     def explain(pixels: np.ndarray) -> np.ndarray:
         features, maps = network([pixels]).values()

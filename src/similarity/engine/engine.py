@@ -77,14 +77,15 @@ class Engine:
         return self.root / path
 
     def optional(self, path: Path) -> Path | None:
-        """Return the same for an output that not every project has, or None if none was made of the present ones."""
+        """Return the checked path of an output, or None if there is none made from the present outputs."""
         return self.checked(path) if (self.root / path).exists() and self.lock.is_current(path) else None
 
     def load(self, with_model: bool = False) -> None:
         """Load everything but the model, or everything, so that nothing can be missing or replaced later."""
         self.lock.check(*NEEDED if self.is_published else (*NEEDED, *SEARCHED))
         _ = self.gallery, self.map, self.novelty, self.likeness, self.is_published or self._inverted_index
-        _ = with_model and self.embedder
+        if with_model:
+            _ = self.embedder
 
     @cached_property
     def gallery(self) -> Gallery:

@@ -27,6 +27,11 @@ MIN_AGREEMENT = {"openvino": 0.9999, "openvino_bf16": 0.95, "keras": 0.9999}
 """The cosine to the same features by another machine or engine below which they are not the same, by engine."""
 DESCRIPTION, GRAPH, WEIGHTS = "backbone.json", "graph.xml", "backbone.weights.h5"
 """Files of the folder: with OpenVINO, the graph from pixels to features; with Keras, the weights of the network."""
+HINTS: dict[str, str | int | bool] = {
+    "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
+    "INFERENCE_PRECISION_HINT": "f32",  # stated, since processors with bfloat16 would compute in it
+    "PERFORMANCE_HINT": "LATENCY",
+}
 
 
 def save_extractor(folder: Path, backbone: "Backbone | ov.Model", name: str, engine: str, taps: Sequence[str]) -> None:
@@ -122,13 +127,11 @@ def load_extractor(folder: Path, batch_sizes: Sequence[int], throughput: bool = 
     if description["engine"] == "keras":
         return Extractor(description, dict.fromkeys(batch_sizes, _keras_run(folder)))
     graph = openvino_core().read_model(folder / GRAPH)
-    hints: dict[str, str | int | bool] = {
-        "ENABLE_CPU_PINNING": False,  # else all processes on a machine would compute on its first cores
-        # Stated, since processors with bfloat16 would compute in it.
-        "INFERENCE_PRECISION_HINT": "bf16" if description["engine"] == "openvino_bf16" else "f32",
-        "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-    }
+    hints = {**HINTS, "INFERENCE_NUM_THREADS": threads}
+    if description["engine"] == "openvino_bf16":
+        hints["INFERENCE_PRECISION_HINT"] = "bf16"
+    if throughput:
+        hints["PERFORMANCE_HINT"] = "THROUGHPUT"
     runs = {}
     for size in batch_sizes:
         graph.reshape([size, *graph.inputs[0].partial_shape[1:]])

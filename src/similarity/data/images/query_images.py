@@ -77,7 +77,9 @@ def decode_query(
             the pixels allowed, or 4 gigabytes, or crashes its decoder.
     """
     region = region or Region(0, 0, 1, 1)
-    arguments = source, side and ceil(side / min(region.width, region.height)), max_pixels, ranges
+    if side is not None:
+        side = ceil(side / min(region.width, region.height))
+    arguments = source, side, max_pixels, ranges
     try:
         if max_pixels is None:
             decoded = decode_image(*arguments)
