@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -82,6 +83,12 @@ def test_what_is_no_whole_image_or_would_start_other_programs_is_refused_with_a_
     with pytest.raises(UnreadableImageError, match="1000 × 2000 pixels are too many: 1 million are allowed"):
         decode_image(large, max_pixels=1_000_000)
     assert decode_image(large, max_pixels=2_000_000).pixels.shape == (2_000, 1_000, 3)
+
+
+def test_a_fifo_is_refused_rather_than_read_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(UnreadableImageError, match="no file, but a FIFO"):
+        read_image(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (96, 200), (700, 50)])

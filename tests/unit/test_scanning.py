@@ -1,4 +1,5 @@
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from unittest.mock import Mock
@@ -66,6 +67,12 @@ def test_a_cluster_sends_back_the_same_images(wares: Path, monkeypatch: pytest.M
     monkeypatch.delenv("RAY_ADDRESS")
     assert on_cluster == [image.record for image in scan(wares) if isinstance(image, ScannedImage)]
     assert on_cluster
+
+
+def test_a_fifo_is_refused_rather_than_read_for_ever(wares: Path) -> None:
+    os.mkfifo(wares / "jug/endless.png")
+    with pytest.raises(UserError, match=r"jug/endless\.png is no file, but a FIFO, a socket or a device: remove it"):
+        scan(wares)
 
 
 def test_previews_are_small_and_read_back_by_row(tmp_path: Path, photographs: list[np.ndarray]) -> None:

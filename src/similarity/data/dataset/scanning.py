@@ -13,7 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from similarity.data.content_cache import ContentCache
 from similarity.data.dataset.manifest import ImageRecord
-from similarity.data.images.decoding import MissingReaderError, UnreadableImageError, can_read_heic, decode_image
+from similarity.data.images.decoding import (
+    MissingReaderError,
+    UnreadableImageError,
+    can_read_heic,
+    decode_image,
+    read_file,
+)  # fmt: skip
 from similarity.data.images.pictures import PREVIEW_SIZE, encode_preview
 from similarity.data.images.pixels import color_histogram, color_spread, count_values, thumbnail
 from similarity.data.images.wide import LEVELS, Ranges, WideImage
@@ -96,7 +102,13 @@ def scan_version(ranges: Ranges) -> str:
 
 def _digest(images: Path, keys: Sequence[str]) -> dict[str, str]:
     """Return the SHA-256 of each image, in hexadecimal, by its key."""
-    return {key: sha256((images / key).read_bytes()).hexdigest() for key in keys}
+    digests = dict[str, str]()
+    try:
+        for key in keys:
+            digests[key] = sha256(read_file(images / key)).hexdigest()
+    except UnreadableImageError as error:  # which `fetch` does not bring
+        raise UserError(f"{images / key} is {error}: remove it") from error
+    return digests
 
 
 def _scan(

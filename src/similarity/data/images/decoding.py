@@ -111,10 +111,10 @@ def decode_image(
     Raises:
         FileNotFoundError: there is no such file.
         TooManyPixelsError: it has too many.
-        UnreadableImageError: not an image, truncated or corrupt.
+        UnreadableImageError: not a file or an image, truncated or corrupt.
         MissingReaderError: HEIC, without the package that reads it.
     """
-    content = source if isinstance(source, bytes) else source.read_bytes()
+    content = source if isinstance(source, bytes) else read_file(source)
     with _one_error(), _open(content) as image:
         size, low = image.size, take_low_bytes(_open(content)) if has_wide_colors(image) else None
         _check_pixels(size, size[0] * size[1], max_pixels)
@@ -151,6 +151,13 @@ def read_image_file(
         return read_image(content, side, ranges)
     except UnreadableImageError as error:
         raise UserError(f"{file}: {error}") from error
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file, and refuse a FIFO or a device with an `UnreadableImageError`: it could be read forever."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UnreadableImageError("no file, but a FIFO, a socket or a device")
+    return path.read_bytes()
 
 
 def upright_pixels(image: Image.Image, ranges: Ranges | None = None) -> np.ndarray:
