@@ -83,10 +83,13 @@ def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_kept(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not a valid recipe: "),
+        ("{", "is not valid YAML: "),
         ("title: t\nlicence: l\ncitation: c\n", "exactly one of `url` and `generate`"),
-        ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url Input should be a valid URL"),
-        ("title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n", "sha265 Extra inputs"),
+        ("title: t\nlicence: l\ncitation: c\nurl: http://[::1/y\n", "url: Input should be a valid URL"),
+        (
+            "title: t\nlicence: l\ncitation: c\nurl: http://x/y\nsha265: abc\n",
+            "yaml: sha265: Extra inputs are not",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_line_and_the_project_has_none(

@@ -12,7 +12,7 @@ import pooch  # type: ignore[import-untyped]  # it comes without types
 import requests
 import yaml
 from PIL import Image, ImageEnhance
-from pydantic import BaseModel, Field, HttpUrl
+from pydantic import BaseModel, Field, HttpUrl, ValidationError
 from urllib3.exceptions import HTTPError
 
 from similarity.data.sources.ceramics import CLASSES, draw_picture
@@ -48,8 +48,11 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{path} is not a valid recipe: {one_line(error)}") from error
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'the recipe'}: {each['msg']}" for each in error.errors()]
+        raise UserError(f"{path}: {'; '.join(faults)}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
     if (recipe.url is None) == (recipe.generate is None):
         raise UserError(f"{path}: exactly one of `url` and `generate` is needed")
     return recipe
