@@ -72,7 +72,7 @@ def _follow_recipe(path: Path, target: Path) -> dict[PurePosixPath, Path]:
 
 
 def _unpack(archives: list[Path], target: Path) -> dict[PurePosixPath, Path]:
-    """Unpack archives; return the shard that each file was in, if they are some."""
+    """Unpack archives; return the shard that each file was in, if these are shards."""
     files = ((path, archive) for archive in archives for path in unpack_archive(archive, target))
     owners = dict(track(files, "fetch: unpack", unit=" files"))
     return owners if ".tar" in archives[0].suffixes else {}
@@ -95,8 +95,8 @@ def _report(data: DataParams, layout: Layout) -> None:
     if counts := Counter(layout.splits.values()):
         shown = ", ".join(f"{counts[split]} {split}" for split in SPLIT_NAMES if split in counts)
         print(f"fetch: the source gives splits ({shown}); `split.keep_given: false` draws others")
-    if layout.corrected:
-        print(f"fetch: {CORRECTIONS} changed {counted(layout.corrected, 'image')}")
+    if layout.corrected or layout.gone:
+        print(f"fetch: {CORRECTIONS} changed {counted(layout.corrected, 'image')}; {layout.gone} not there")
     for reason, count in Counter(reason for _, reason in layout.left_out).most_common():
         print(f"fetch: left out {counted(count, 'file')}, {reason}; all are listed in {LEFT_OUT}")
 

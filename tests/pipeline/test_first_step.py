@@ -49,7 +49,7 @@ def test_what_dvc_would_read_for_ever_or_fail_at_is_found(add: Callable[[Path], 
     [
         ("data.source", "~/photos", r"data\.source: ~/photos does not exist: write its absolute path, without ~"),
         ("data.source", "data/images", r"data\.source: data/images has, or is in, what the pipeline makes"),
-        ("data.table", "x.csv", r"data\.source has no table, where one is needed, x\.csv"),
+        ("data.table", "x.csv", r"data\.table: there is no file 'x\.csv' in data\.source"),
         ("backbone.weights", "none.h5", r"params\.yaml: backbone\.weights: there is no file none\.h5"),
         ("split.train", 1.5, r"params\.yaml: split\.train: 1\.5: input should be less than 1"),
     ],

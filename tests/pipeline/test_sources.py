@@ -94,7 +94,7 @@ def test_fetch_applies_what_people_decided_about_labels(
     lines = ("key,decision,label", "jug/000.png,relabel,vase", "jug/001.png,leave_out,", "gone/1.png,right,")
     Path("data/corrections.csv").write_text("\n".join((*lines, "")), encoding="utf-8")
     bring(small, wares)
-    assert "fetch: data/corrections.csv changed 2 images" in capsys.readouterr().out
+    assert "fetch: data/corrections.csv changed 2 images; 1 not there" in capsys.readouterr().out
     assert (images / "vase/jug__000.png").read_bytes() == (wares / "jug/000.png").read_bytes()
     assert sorted(path.name for path in images.glob("jug/*")) == ["002.png"]
     left_out = Path("data/left-out.csv").read_text(encoding="utf-8").splitlines()

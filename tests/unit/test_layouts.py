@@ -168,6 +168,10 @@ def test_images_are_relabeled_with_their_splits_and_left_out_by_their_path_in_th
     assert keys(layout)["train/a/1.jpg"] == "b/a__train__1.jpg"
     assert layout.left_out == [("test/b/2.jpg", "left out by a correction")]
     assert len(layout.images) == len(layout.splits) == 7
-    assert layout.corrected == 2
+    assert (layout.corrected, layout.gone) == (2, 1)
+    chain = {"a/1.jpg": TO_B, "b/a__1.jpg": TO_C, "b/1.jpg": RIGHT}
+    assert plan_names("a/1.jpg", "b/1.jpg", corrections=chain).gone == 0
     with pytest.raises(DataError, match=r"'a/1\.jpg' and .* would both be 'b/a__1\.jpg': .* or decide otherwise"):
         plan_names("a/1.jpg", "b/a__1.jpg", corrections={"a/1.jpg": TO_B})
+    with pytest.raises(DataError, match=r"would both be 'a/b__1\.jpg': rename this in the source$"):
+        plan_names("a/b/1.jpg", "a/b__1.jpg", "b/1.jpg", corrections={"a/b__1.jpg": LEAVE_OUT})

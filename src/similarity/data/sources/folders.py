@@ -128,8 +128,11 @@ def unpack_archive(path: Path, target: Path) -> Iterator[PurePosixPath]:
     except (*_FAULTS, OSError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the decompressors' own errors come without a number
-        advice = "get it again, or unpack it yourself and set data.source to the folder"
-        raise UserError(f"{path} cannot be unpacked as a .zip or .tar ({one_line(error)}): {advice}") from error
+        reason = one_line(error)
+        if reason.startswith("file could not be opened"):  # by any of tarfile's methods, which it lists
+            reason = "it is neither, or cut off"
+        advice = "get it again, or unpack it yourself: data.source must be a folder, an archive or a recipe (.yaml)"
+        raise UserError(f"{path} cannot be unpacked as a .zip or .tar ({reason}): {advice}") from error
 
 
 def _zip_files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:

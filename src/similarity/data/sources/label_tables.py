@@ -1,4 +1,4 @@
-"""What CSV tables, webdataset's shards, and people's corrections say about the classes and splits of images."""
+"""Read the classes and splits of images from CSV tables and webdataset's shards, and corrections of the classes."""
 
 import csv
 import io
@@ -137,7 +137,7 @@ def _forms(path: PurePosixPath) -> list[str]:
 
 def _what_is_wrong(row: Row, found: Sequence[PurePosixPath]) -> str | None:
     if not found:
-        return f"there is no file {row.path!r}"
+        return f"there is no file {row.path!r}" if row.path else "there is no path"
     if len(found) > 1:
         return f"{row.path!r} may be {' or '.join(repr(str(path)) for path in found[:2])}"
     if row.split and split_of_name(row.split) is None:
@@ -179,14 +179,14 @@ def _read_label(path: Path, column: str | None) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace").strip() if column is None else None
     try:
         facts = dict(orjson.loads(path.read_bytes()))
-    except (TypeError, ValueError):  # it has no JSON, or another thing than an object
+    except (TypeError, ValueError):  # it is not a JSON object
         return None
     names = _LABEL_ENTRIES if column is None else (column,)
     return next((str(facts[name]).strip() for name in names if isinstance(facts.get(name), str | int)), None)
 
 
 def read_corrections(path: Path) -> dict[str, Correction]:
-    """Read what people decided about labels, by their images' keys; without the file, nothing.
+    """Read the decisions about findings by their images' keys; without the file there are none.
 
     Raises:
         DataError: lines are wrong; it names all.

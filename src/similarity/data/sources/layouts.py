@@ -32,6 +32,7 @@ class Layout(NamedTuple):
     left_out: list[tuple[str, str]]  # all other files but those of labels, printable, and the reason
     unlisted: list[PurePosixPath]  # images that the table of labels does not name
     corrected: int  # images that corrections relabeled or left out
+    gone: int  # corrections of no image that is there
 
 
 def plan_layout(
@@ -73,7 +74,7 @@ def plan_layout(
     has_splits = any(row.split is not None for row in rows)
     around = _folder_around(images, has_classes)
     split_folders = _find_split_folders(images, around, has_classes)
-    keys, splits, corrected = dict[PurePosixPath, str](), dict[PurePosixPath, str](), 0
+    planned, splits = dict[PurePosixPath, str](), dict[PurePosixPath, str]()
     for path in images:
         label, split, names = _place_by_folder(path, around, split_folders)
         row = listed.get(path, _NO_ROW)
@@ -81,17 +82,21 @@ def plan_layout(
             label = row.label or UNLABELED
         if has_splits:
             split = split_of_name(row.split or "")
-        planned = _make_key(label, names)
-        key = label_tables.corrected_key(planned, corrections)
-        corrected += key != planned
-        if key is None:
-            left_out.append((printable(path), "left out by a correction"))
-            continue
-        keys[path] = key
+        planned[path] = _make_key(label, names)
         if split:
             splits[path] = split
-    _check_keys(keys)
-    return Layout(keys, splits, sorted(left_out), [path for path in images if rows and path not in listed], corrected)
+    _check_keys(planned, "rename this in the source")
+    corrected = {path: label_tables.corrected_key(key, corrections) for path, key in planned.items()}
+    keys = {path: key for path, key in corrected.items() if key is not None}
+    _check_keys(keys, "rename this in the source, or decide otherwise about what was relabeled")
+    left_out += [(printable(path), "left out by a correction") for path in images if path not in keys]
+    splits = {path: split for path, split in splits.items() if path in keys}
+    changed = sum(corrected[path] != key for path, key in planned.items())
+    there = corrections.keys() & planned.values()
+    relabeled = {key.replace("/", _JOIN) for key in there}  # the names in their later keys
+    gone = sum(key not in there and key.split("/")[1] not in relabeled for key in corrections)
+    unlisted = [path for path in images if rows and path not in listed]
+    return Layout(keys, splits, sorted(left_out), unlisted, changed, gone)
 
 
 def _why_left_out(path: PurePosixPath, source: Path, heic: str) -> str | None:
@@ -135,14 +140,19 @@ def _folder_around(images: Sequence[PurePosixPath], class_folders: bool) -> Pure
 
 def _find_table(files: Sequence[PurePosixPath], around: PurePosixPath, data: DataParams) -> PurePosixPath | None:
     """Return the path of the table of labels: next to the images or their folders, or in a folder around these."""
-    folders, names = {around, *around.parents}, label_tables.TABLE_NAMES
     if data.table is not None:
-        found = [path for path in files if path == PurePosixPath(data.table)]
-    else:
-        found = [path for path in files if path.parent in folders and path.name.casefold() in names]
-    if len(found) > 1 or (not found and (data.table or data.label)):
-        listed, wanted = " and ".join(map(str, found)) or "no table", data.table or " or ".join(names)
-        raise UserError(f"data.source has {listed}, where one is needed, {wanted}: set data.table to its path in it")
+        if PurePosixPath(data.table) not in files:
+            raise UserError(f"data.table: there is no file {data.table!r} in data.source")
+        return PurePosixPath(data.table)
+    folders, names = {around, *around.parents}, label_tables.TABLE_NAMES
+    found = [path for path in files if path.parent in folders and path.name.casefold() in names]
+    if len(found) > 1:
+        raise UserError(f"data.source has {' and '.join(map(str, found))}: set data.table to one of them")
+    if not found and data.label is not None:
+        raise UserError(
+            f"data.label is {data.label!r}, but data.source has no {' or '.join(names)}, and no shards with such an "
+            "entry: set data.table to the path of the table in it, or leave data.label empty"
+        )
     return found[0] if found else None
 
 
@@ -188,7 +198,7 @@ def _make_key(label: str, names: Sequence[str]) -> str:
     return f"{label}/{_JOIN.join([*folders, name])}"
 
 
-def _check_keys(keys: Mapping[PurePosixPath, str]) -> None:
+def _check_keys(keys: Mapping[PurePosixPath, str], advice: str) -> None:
     """Raise a `DataError` that names all images whose paths cannot be keys, or that have the key of another one."""
     problems, owner = list[str](), dict[str, PurePosixPath]()
     for path, key in keys.items():
@@ -199,4 +209,4 @@ def _check_keys(keys: Mapping[PurePosixPath, str]) -> None:
         elif (other := owner.setdefault(key, path)) != path:
             problems.append(f"{str(other)!r} and {str(path)!r} would both be {key!r}")
     if problems:
-        raise DataError(problems, "rename this in the source, or decide otherwise about what was relabeled")
+        raise DataError(problems, advice)
