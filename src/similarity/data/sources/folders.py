@@ -131,7 +131,7 @@ def unpack_archive(path: Path, target: Path) -> Iterator[PurePosixPath]:
         reason = one_line(error)
         if reason.startswith("file could not be opened"):  # by any of tarfile's methods, which it lists
             reason = "it is neither, or cut off"
-        advice = "get it again, or unpack it yourself: data.source must be a folder, an archive or a recipe (.yaml)"
+        advice = "get it again, or unpack it yourself; data.source must be a folder, an archive or a recipe (.yaml)"
         raise UserError(f"{path} cannot be unpacked as a .zip or .tar ({reason}): {advice}") from error
 
 
