@@ -69,7 +69,7 @@ class ScannedImage(NamedTuple):
 def scan_images(
     images: Path, keys: Sequence[str], cache: ContentCache, ranges: Ranges
 ) -> Iterator[ScannedImage | Rejection]:
-    """Read each image once, and yield what is kept of it or its rejection, in the order of the keys.
+    """Decode each new image, and yield what is kept of it or its rejection, in the order of the keys.
 
     This is done in threads, or on the cluster that the environment names, if any, without the cache, whose namespace
     is `scan_version`. Samples of more than 8 bits are mapped by `ranges`, or by each image's own where one is missing.
@@ -118,22 +118,24 @@ def _scan(
     (digests, known), new = block, dict[str, bytes]()
     scanned = list[ScannedImage | Rejection]()
     for key, digest in digests.items():
+        kept = known.get(digest) or new.get(digest)
         try:
-            kept = known.get(digest) or new.get(digest) or _look_at(images / key, ranges)
+            if kept is None:
+                content = read_file(images / key)
+                digest = sha256(content).hexdigest()  # of what is decoded: the file may have changed
+                kept = new[digest] = _look_at(content, ranges)
         except MissingReaderError as error:  # what is installed must not decide which images there are
             raise UserError(f"{key} is {error}") from error
         except UnreadableImageError as error:
             scanned.append(Rejection(key, str(error)))
             continue
-        if digest not in known:
-            new[digest] = kept
         scanned.append(_unpack(key, digest, kept, digest in new))
     return new, scanned
 
 
-def _look_at(path: Path, ranges: Ranges) -> bytes:
-    """Decode an image, and pack what is kept of it."""
-    pixels, width, height, wide = decode_image(path, max(PREVIEW_SIZE, THUMBNAIL_SIZE), ranges=ranges)
+def _look_at(content: bytes, ranges: Ranges) -> bytes:
+    """Decode an image file, and pack what is kept of it."""
+    pixels, width, height, wide = decode_image(content, max(PREVIEW_SIZE, THUMBNAIL_SIZE), ranges=ranges)
     counts = count_values(pixels)
     is_plain, histogram = color_spread(counts) < _PLAIN, color_histogram(counts, HISTOGRAM_BINS)
     facts = wide or ("", np.nan, 0)
