@@ -10,12 +10,6 @@ from similarity.errors import UserError
 ENTRIES = {f"key {number}": bytes([number % 256]) * 50 for number in range(1200)}
 
 
-def test_entries_are_found_by_key_and_namespace(tmp_path: Path) -> None:
-    ContentCache(tmp_path, "made so", 1).put_many(ENTRIES)
-    assert ContentCache(tmp_path, "made so", 1).get_many([*ENTRIES, "unknown"]) == ENTRIES
-    assert ContentCache(tmp_path, "made otherwise", 1).get_many(ENTRIES) == {}
-
-
 def test_the_database_stays_within_its_limit(tmp_path: Path) -> None:
     cache = ContentCache(tmp_path, "made so", 0.002)
     for key in ENTRIES:

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from similarity.data.images.pictures import Tile, draw_sheet
-from similarity.data.images.pixels import EDITS, color_histogram, contrast_pattern, count_values, edit, thumbnail
+from similarity.data.images.pixels import EDITS, contrast_pattern, edit, thumbnail
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 300), (300, 1), (1000, 20)])
@@ -46,13 +43,6 @@ def test_edits_do_what_they_say(photographs: list[np.ndarray]) -> None:
     steps = [np.abs(np.diff(each.astype(int), axis=1)).mean() for each in (edited["blurred"], pixels)]
     assert steps[0] < 0.8 * steps[1]
     assert edited["rotated"].min(axis=2)[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 0  # no empty corners
-
-
-@given(arrays(np.uint8, (6, 5, 3)), st.integers(2, 32))
-def test_histogram_counts_each_channel_by_itself(pixels: np.ndarray, bins: int) -> None:
-    expected = [np.histogram(pixels[..., c], bins, (0, 256))[0] for c in range(3)]
-    histogram = color_histogram(count_values(pixels), bins)
-    np.testing.assert_allclose(histogram, np.sqrt(np.concatenate(expected) / 30), rtol=1e-6)
 
 
 def test_a_brighter_or_smaller_copy_correlates_and_another_image_or_a_plain_one_does_not(

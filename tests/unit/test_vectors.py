@@ -13,12 +13,6 @@ from similarity.data import vectors
 from similarity.data.vectors import multiply_rows, nearest_neighbors, nearest_to, normalize
 
 
-@given(st.integers(-100, 100), st.integers(0, 2**32 - 1))
-def test_rows_are_divided_by_their_norm_and_keep_every_digit_of_their_direction(power: int, seed: int) -> None:
-    rows = np.random.default_rng(seed).standard_normal((50, 7)).astype(np.float32)
-    np.testing.assert_array_equal(normalize(np.ldexp(rows, power)), rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-
 def test_rows_of_zeros_stay_and_rows_that_are_not_finite_are_nan_without_a_warning() -> None:
     rows = np.array([[0, 0], [np.nan, 1], [np.inf, 1], [1e30, -np.inf], [3, 4]], np.float32)
     np.testing.assert_array_equal(normalize(rows)[[0, 4]], np.array([[0, 0], [0.6, 0.8]], np.float32))
