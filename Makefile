@@ -24,7 +24,7 @@ install: .venv/.runtime ## make .venv and nothing else, as before `dvc pull`
 serve: .venv/.runtime ## the search page and the REST API, on http://127.0.0.1:8000
 	python src/serve.py
 
-test: .venv/.development ## all tests: about seven minutes on two cores
+test: .venv/.development ## all tests: about four minutes on two cores
 	python -m pytest
 
 test-cluster: .venv/.cluster ## two Ray nodes in network namespaces; as root, two minutes

@@ -19,14 +19,12 @@ from PIL.ImageFile import ImageFile
 from similarity.data.images.wide import Ranges, WideImage, has_wide_colors, take_low_bytes, wide_to_8_bits
 from similarity.errors import UserError, one_line
 
-HEIC_PACKAGE = "pillow-heif>=1,<2"
-"""The package that reads HEIC, as pip takes it; the extra `heic`."""
+HEIC_PACKAGE = "pillow-heif>=1,<2"  # as pip takes it; the extra `heic`
 IMAGE_SUFFIXES = {
     ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
     ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
-START = 512
-"""Bytes that say what a file is."""
+START = 512  # bytes that say what a file is
 
 _READ = {
     "JPEG": rb"\xff\xd8",
@@ -54,7 +52,6 @@ _MAX_PROGRESSIVE = 1_000_000_000  # pixels, whose coefficients are all kept
 _LARGE = 20_000_000  # pixels, each of which takes up to 11 bytes while it is decoded
 _OVERSAMPLING = 2  # of a scaled JPEG in each direction: the resize after it still averages
 _BITS_PER_SAMPLE = 258  # tag of TIFF
-_WHITE = (255, 255, 255)
 _ORIENTATION = 0x0112  # in EXIF
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -190,8 +187,7 @@ def _one_error() -> Iterator[None]:
 
 
 def _match(patterns: dict[str, bytes], content: bytes) -> str | None:
-    start = content[:START]
-    return next((name for name, pattern in patterns.items() if re.match(pattern, start, re.DOTALL)), None)
+    return next((name for name, pattern in patterns.items() if re.match(pattern, content[:START], re.DOTALL)), None)
 
 
 def _open(content: bytes) -> ImageFile:
@@ -215,9 +211,10 @@ def _open(content: bytes) -> ImageFile:
         # Not `Image.open`, whose limit of pixels is one for the whole program, and does not know at what scale.
         image = Image.OPEN[name][0](io.BytesIO(content), "")
     except (SyntaxError, ValueError) as error:
-        name = "HEIC" if name == "HEIF" else name
-        message = f"damaged {name}, or a kind of {name} that is not read: {one_line(error)}"
-        raise UnreadableImageError(message) from error
+        name = name.replace("HEIF", "HEIC")
+        raise UnreadableImageError(
+            f"damaged {name}, or a kind of {name} that is not read: {one_line(error)}"
+        ) from error
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
     if 16 in bits and any(tile.args[0] == "R" for tile in image.tile if isinstance(tile.args, tuple)):
         raise UnreadableImageError("a kind of TIFF that is not read, with planes of 16 bits: save it as PNG")
@@ -240,7 +237,7 @@ def _upright_rgb(
         image = image.convert("RGBA")
         if image.getextrema()[-1] == (0, 0):  # all is transparent: programs that know no transparency leave it so
             image.putalpha(255)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image if image.mode == "RGB" else image.convert("RGB")
     return image if method is None else image.transpose(method), wide
 
